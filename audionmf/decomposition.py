@@ -1,0 +1,220 @@
+"""`Decomposition`: what an analysis found, small enough to keep; rendering needs no more than it.
+
+Templates and grouping determine the stems: with the templates fixed, the activations follow from the
+mixture frame by frame. Where they are known for the whole mixture they are kept, and rendering
+again need not look for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.archive import Kind, read_archive, write_archive
+from audionmf.audio import AudioFile
+from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
+from audionmf.files import StrPath
+from audionmf.grouping import Grouping, by_hand
+from audionmf.settings import Settings
+from audionmf.templates import (
+    Templates,
+    labels_from_metadata,
+    rate_from_metadata,
+    stft_from_metadata,
+    stft_metadata,
+)
+
+__all__ = ["MODEL_KIND", "Decomposition", "Mixture"]
+
+MODEL_KIND = Kind(
+    "audionmf model", 1, {"templates": 2, "activations": 2}, optional=frozenset({"activations"})
+)
+
+_HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Which recording a decomposition was made from.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path of the file; empty for samples that came as an array.
+    sha256 : str
+        Hash of the file's bytes; empty for an array.
+    n_channels : int
+        Number of channels.
+    n_samples : int
+        Samples in each channel.
+    """
+
+    path: str
+    sha256: str
+    n_channels: int
+    n_samples: int
+
+    @classmethod
+    def from_path(cls, path: Path, n_channels: int, n_samples: int) -> Mixture:
+        """Describe the recording that was read from a file."""
+        return cls(str(path.resolve()), _sha256(path), n_channels, n_samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Templates, how they are grouped into sources, and what they were found in.
+
+    Parameters
+    ----------
+    templates : Templates
+        W, with labels, STFT and sample rate.
+    grouping : dict of str to tuple of int
+        Components of each source.
+    settings : Settings
+        What the analysis was made with.
+    mixture : Mixture
+        The recording.
+    divergence : ndarray, shape (n_evaluations,), float64
+        How the divergence fell while templates were learnt; empty if none were.
+    reason : str
+        Why the factorisation stopped; empty if there was none.
+    activations : ndarray, shape (n_components, n_frames), float32, optional
+        H for every frame of the mixture, where it is known.
+
+    Raises
+    ------
+    TemplateError
+        If the activations do not fit.
+    """
+
+    templates: Templates
+    grouping: Grouping
+    settings: Settings
+    mixture: Mixture
+    divergence: NDArray[np.float64]
+    reason: str
+    activations: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.activations is None:
+            return
+        shape = (self.templates.n_components, self.templates.stft.n_frames(self.mixture.n_samples))
+        if self.activations.shape != shape:
+            raise TemplateError(
+                f"activations of shape {self.activations.shape} do not fit a mixture and templates "
+                f"that need {shape}"
+            )
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return self.templates.n_components
+
+    def regroup(self, groups: dict[str, tuple[int, ...]]) -> Decomposition:
+        """Return the same with other groups; what is in no group becomes the source ``rest``.
+
+        Raises
+        ------
+        ParameterError
+            If a component does not exist or is in two groups.
+        """
+        return dataclasses.replace(self, grouping=by_hand(groups, self.n_components))
+
+    def check_mixture(self, file: AudioFile) -> None:
+        """Make sure that `file` is the recording that the activations belong to.
+
+        Raises
+        ------
+        TemplateMismatchError
+            If its bytes are others.
+        """
+        if self.mixture.sha256 != _sha256(file.path):
+            raise TemplateMismatchError(
+                f"{str(file.path)!r} is not the recording that the model was made from, or was "
+                "changed since; decompose it again"
+            )
+
+    def save(self, path: StrPath) -> Path:
+        """Write the model to a ``.npz`` file, whole or not at all; the same bytes each time.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        arrays: dict[str, NDArray[Any]] = {"templates": self.templates.templates}
+        if self.activations is not None:
+            arrays["activations"] = self.activations
+        metadata = {
+            "labels": list(self.templates.labels),
+            "sample_rate": self.templates.sample_rate,
+            "stft": stft_metadata(self.templates.stft),
+            "grouping": [[name, list(group)] for name, group in self.grouping.items()],
+            "settings": dataclasses.asdict(self.settings),
+            "mixture": dataclasses.asdict(self.mixture),
+            "divergence": self.divergence.tolist(),
+            "reason": self.reason,
+        }
+        return write_archive(path, MODEL_KIND, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Decomposition:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TemplateError
+            If it is not a model file, or damaged, or of another version.
+        """
+        arrays, metadata = read_archive(path, MODEL_KIND)
+        activations = arrays.get("activations")
+        try:
+            templates = Templates(
+                arrays["templates"].astype(np.float32), labels_from_metadata(metadata, path),
+                stft_from_metadata(metadata, path), rate_from_metadata(metadata, path),
+            )
+            return cls(
+                templates=templates,
+                grouping=_grouping(metadata, templates.n_components),
+                settings=Settings.from_options(**metadata["settings"]),
+                mixture=_mixture(metadata),
+                divergence=np.asarray(metadata["divergence"], np.float64),
+                reason=str(metadata["reason"]),
+                activations=None if activations is None else activations.astype(np.float32),
+            )
+        except (TemplateError, ParameterError) as error:
+            raise TemplateError(f"{str(path)!r}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise TemplateError(f"{str(path)!r} lacks a part of a model, or has it wrong") from error
+
+
+def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
+    groups = {str(name): tuple(map(int, group)) for name, group in metadata["grouping"]}
+    checked = by_hand({n: g for n, g in groups.items() if n != "rest"}, n_components)
+    if set(checked) != set(groups):
+        raise TemplateError("the groups do not hold every component once")
+    return groups
+
+
+def _mixture(metadata: dict[str, Any]) -> Mixture:
+    mixture = Mixture(**metadata["mixture"])
+    types = (type(mixture.path), type(mixture.sha256), type(mixture.n_channels))
+    if types != (str, str, int) or type(mixture.n_samples) is not int or mixture.n_samples < 1:
+        raise TemplateError("the description of the mixture makes no sense")
+    return mixture
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+"""Source models become masks, shares of the mixture that sum to one in every bin.
+
+The zero-energy rule: in a bin where every source's model is zero, each source gets the same share,
+``1 / n_sources``. No model knows better there, and the stems still sum to the mixture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import ParameterError
+
+__all__ = ["ratio_masks"]
+
+
+def ratio_masks(
+    models: NDArray[np.floating[Any]], exponent: float = 1.0
+) -> NDArray[np.floating[Any]]:
+    """Return Wiener-style masks ``model^p / Σ model^p``.
+
+    Parameters
+    ----------
+    models : ndarray, shape (n_sources, ...)
+        Magnitude model of each source, ≥ 0 and finite. Not modified.
+    exponent : float, default 1
+        p > 0. 1 shares the magnitude out in proportion; 2 is the Wiener filter where the models
+        are magnitudes of independent sources; more makes the masks harder.
+
+    Returns
+    -------
+    ndarray, shape of `models`
+        In 0 … 1, in the dtype of `models`; the sum over sources is 1 in every bin. Where all
+        models are zero, each is ``1 / n_sources``.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source or the exponent is not positive and finite.
+
+    References
+    ----------
+    Fitzgerald and Jaiswal, "On the use of masking filters in sound source separation", DAFx 2012;
+    Liutkus and Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP
+    2015.
+    """
+    if models.ndim < 1 or models.shape[0] == 0:
+        raise ParameterError("masks need the model of at least one source")
+    if not (np.isfinite(exponent) and exponent > 0):
+        raise ParameterError(f"the mask exponent must be more than 0, not {exponent!r}")
+    loudest = models.max(axis=0)
+    silent = loudest == 0
+    # Relative to the loudest source no power can overflow, and the sum is at least 1.
+    masks: NDArray[np.floating[Any]] = models / np.where(silent, models.dtype.type(1), loudest)
+    if exponent != 1:
+        masks **= models.dtype.type(exponent)
+    masks[:, silent] = 1
+    masks /= masks.sum(axis=0)
+    return masks

@@ -1,0 +1,161 @@
+"""`Settings`: every option of an analysis, once, with its default, its range and its help text.
+
+The API, the command line and the files read the options from here. The module imports nothing
+heavy, so that ``audionmf --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from audionmf.errors import ParameterError
+
+__all__ = ["Settings"]
+
+_REFERENCE_WINDOW_SECONDS = 4096 / 44100
+_MAX_FFT = 1 << 20
+
+
+def _option(default: Any, text: str, check: Callable[[Any], bool] | None = None, rule: str = "") -> Any:
+    return field(default=default, metadata={"help": text, "check": check, "rule": rule})
+
+
+def _whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, int) and not isinstance(x, bool) and low <= x <= high
+
+
+def _real(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, int | float) and not isinstance(x, bool) and low <= x <= high
+
+
+def _none_or(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda x: x is None or check(x)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a recording is analysed and rendered. Frozen; make variants with `dataclasses.replace`.
+
+    Every field is checked when the object is made.
+
+    Parameters
+    ----------
+    n_fft : int, optional
+        Window length in samples, 2 to 1048576. ``None`` (default) takes the power of two nearest
+        to 93 ms: 4096 at 44.1 kHz.
+    hop_length : int, optional
+        Samples between frames, 1 to `n_fft`. ``None`` (default): a quarter of the window.
+    window : str, default "hann"
+        Name of a window of `scipy.signal.get_window`.
+    n_components : int, optional
+        Components to factorise into. ``None`` (default): 40 for a source learnt from an example,
+        16 for a blind analysis (more where more sources are asked for).
+    beta : float, default 1.0
+        The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
+    max_iter : int, default 200
+        Most iterations of the factorisation that learns templates, 1 or more.
+    tol : float, default 1e-4
+        Stop when an iteration lowers the divergence by less than this share of its first value,
+        0 to 1; 0 runs all iterations.
+    activation_iter : int, default 60
+        Iterations for activations with the templates fixed, 1 or more.
+    mask_exponent : float, default 1.0
+        Power of the models in the ratio masks, 0.1 to 10. 1 shares the magnitude out in
+        proportion; more makes the masks harder.
+    max_frames : int, default 16384
+        Templates are learnt from at most this many frames, spread evenly; 16 or more.
+    seed : int, default 0
+        Seed of the random start, 0 or more. The same seed gives the same result.
+    n_threads : int, optional
+        Threads to compute with, 1 to 256; ``None`` (default): one for each core that this process
+        may use. The result does not depend on it.
+
+    Raises
+    ------
+    ParameterError
+        If a value is outside its range.
+    """
+
+    n_fft: int | None = _option(
+        None, "window length in samples; default: the power of two nearest to 93 ms",
+        _none_or(_whole(2, _MAX_FFT)), f"a whole number from 2 to {_MAX_FFT}",
+    )
+    hop_length: int | None = _option(
+        None, "samples between frames; default: a quarter of the window",
+        _none_or(_whole(1, _MAX_FFT)), "a whole number from 1 to n_fft",
+    )
+    window: str = _option(
+        "hann", "window function, by its name in SciPy",
+        lambda x: isinstance(x, str) and bool(x), "the name of a window of scipy.signal.get_window",
+    )
+    n_components: int | None = _option(
+        None, "components; default: 40 for each example, 16 or more for a blind analysis",
+        _none_or(_whole(1, 4096)), "a whole number from 1 to 4096",
+    )
+    beta: float = _option(
+        1.0, "beta of the divergence: 2 Euclidean, 1 Kullback-Leibler, 0 Itakura-Saito",
+        _real(-2, 4), "a number from -2 to 4",
+    )
+    max_iter: int = _option(
+        200, "most iterations when templates are learnt", _whole(1), "a whole number, 1 or more"
+    )
+    tol: float = _option(
+        1e-4, "stop when an iteration gains less than this share of the first divergence",
+        _real(0, 1), "a number from 0 to 1",
+    )
+    activation_iter: int = _option(
+        60, "iterations for activations when the templates are fixed",
+        _whole(1), "a whole number, 1 or more",
+    )
+    mask_exponent: float = _option(
+        1.0, "power of the models in the masks; more makes the masks harder",
+        _real(0.1, 10), "a number from 0.1 to 10",
+    )
+    max_frames: int = _option(
+        16384, "most frames, evenly spread, that templates are learnt from",
+        _whole(16), "a whole number, 16 or more",
+    )
+    seed: int = _option(0, "seed of the random start", _whole(0), "a whole number, 0 or more")
+    n_threads: int | None = _option(
+        None, "threads; default: one a core. The result does not depend on it",
+        _none_or(_whole(1, 256)), "a whole number from 1 to 256",
+    )
+
+    def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if not option.metadata["check"](value):
+                raise ParameterError(
+                    f"{option.name} must be {option.metadata['rule']}, not {value!r}"
+                )
+
+    @classmethod
+    def from_options(cls, base: Settings | None = None, **options: Any) -> Settings:
+        """Make settings from `base` (default: the defaults) with some options changed.
+
+        Raises
+        ------
+        ParameterError
+            If an option does not exist or its value is outside its range.
+        """
+        known = {option.name for option in dataclasses.fields(cls)}
+        for name in options:
+            if name not in known:
+                raise ParameterError(
+                    f"there is no option {name!r}; the options are {', '.join(sorted(known))}"
+                )
+        return dataclasses.replace(base or cls(), **options)
+
+    def n_fft_at(self, sample_rate: float) -> int:
+        """Return the window length in samples at a sample rate in Hz."""
+        if self.n_fft is not None:
+            return self.n_fft
+        return max(16, 1 << round(math.log2(sample_rate * _REFERENCE_WINDOW_SECONDS)))
+
+    def hop_length_at(self, sample_rate: float) -> int:
+        """Return the hop in samples at a sample rate in Hz."""
+        return self.hop_length or max(1, self.n_fft_at(sample_rate) // 4)

@@ -1,0 +1,301 @@
+"""The short-time Fourier transform: forward, exact inverse, and both of them block by block.
+
+Conventions, those of librosa with ``center=True``: frame ``t`` is centred on sample
+``t * hop_length``, the signal is taken as zero outside, nothing is normalised. The last frame is
+centred on the last sample or after it, so that every sample lies between two frame centres:
+``n_frames = 1 + ceil(n_samples / hop_length)``.
+
+The inverse is the least-squares one of Griffin and Lim (1984): windowed overlap-add, divided by the
+sum of the squared windows. It gives back a signal from its own transform for any length.
+
+Arrays are float32 and complex64. A transform of shape ``(n_channels, n_bins, n_frames)`` lies in
+memory frame by frame: all bins of a frame are neighbours.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from audionmf.errors import ParameterError
+
+__all__ = ["STFT", "InverseStream"]
+
+Samples = NDArray[np.float32]
+Transform = NDArray[np.complex64]
+
+_MIN_RECONSTRUCTION = 1e-3
+
+
+@dataclass(frozen=True)
+class STFT:
+    """A short-time Fourier transform that can be inverted.
+
+    Parameters
+    ----------
+    n_fft : int
+        Window length and FFT size in samples, 2 or more.
+    hop_length : int
+        Samples between frames, 1 to `n_fft`.
+    window : str, default "hann"
+        Name of a window of `scipy.signal.get_window`, in its periodic form.
+
+    Raises
+    ------
+    ParameterError
+        If the window is unknown, or window and hop leave samples that cannot be reconstructed: the
+        sum of squared windows falls below a thousandth of its largest value.
+
+    References
+    ----------
+    Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE
+    Transactions on Acoustics, Speech, and Signal Processing 32(2), 1984.
+    """
+
+    n_fft: int
+    hop_length: int
+    window: str = "hann"
+
+    def __post_init__(self) -> None:
+        if self.n_fft < 2:
+            raise ParameterError(f"n_fft must be 2 or more, not {self.n_fft}")
+        if not 1 <= self.hop_length <= self.n_fft:
+            raise ParameterError(
+                f"hop_length must be from 1 to n_fft ({self.n_fft}), not {self.hop_length}"
+            )
+        covered = self._overlap_sum(3 * (self.n_fft // self.hop_length + 1))
+        middle = covered[self.n_fft : self.n_fft + self.hop_length]
+        if not middle.min() > _MIN_RECONSTRUCTION * middle.max():
+            raise ParameterError(
+                f"a {self.window} window of {self.n_fft} samples with a hop of {self.hop_length} "
+                "cannot be inverted: some samples fall where every window is near zero; "
+                f"take a hop of {max(1, self.n_fft // 4)} or less"
+            )
+
+    @property
+    def n_bins(self) -> int:
+        """Number of frequency bins, from 0 Hz to half the sample rate."""
+        return self.n_fft // 2 + 1
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return the number of frames of a signal of `n_samples`."""
+        return 1 + -(-n_samples // self.hop_length)
+
+    def frequencies(self, sample_rate: float) -> NDArray[np.float64]:
+        """Return the centre of each bin in Hz, shape (n_bins,)."""
+        return np.arange(self.n_bins) * (sample_rate / self.n_fft)
+
+    def times(self, n_frames: int, sample_rate: float) -> NDArray[np.float64]:
+        """Return the centre of each frame in seconds, shape (n_frames,)."""
+        return np.arange(n_frames) * (self.hop_length / sample_rate)
+
+    def forward(self, samples: Samples, n_threads: int = 1) -> Transform:
+        """Transform a signal.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (n_channels, n_samples), float32
+            The signal, at least one sample.
+        n_threads : int, default 1
+            Threads for the FFT.
+
+        Returns
+        -------
+        ndarray, shape (n_channels, n_bins, n_frames), complex64
+            Contiguous along the bins.
+        """
+        return np.concatenate(
+            list(self.forward_blocks([samples], 1 << 30, n_threads)), axis=-1
+        )
+
+    def inverse(self, transform: Transform, n_samples: int, n_threads: int = 1) -> Samples:
+        """Invert a transform of a signal of `n_samples`, exactly if it was not changed.
+
+        Parameters
+        ----------
+        transform : ndarray, shape (..., n_bins, n_frames), complex64
+            As `forward` gives it for a signal of `n_samples`.
+        n_samples : int
+            Samples to give back.
+        n_threads : int, default 1
+            Threads for the FFT.
+
+        Returns
+        -------
+        ndarray, shape (..., n_samples), float32
+            The signal.
+        """
+        stream = InverseStream(self, n_samples)
+        return stream.push(self.synthesise(transform, n_threads))
+
+    def forward_blocks(
+        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1
+    ) -> Iterator[Transform]:
+        """Transform a signal that comes in blocks; together the results are `forward` of the whole.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray, shape (n_channels, any length), float32
+            The signal in order.
+        block_frames : int
+            Frames in each result but the last.
+        n_threads : int, default 1
+            Threads for the FFT.
+
+        Yields
+        ------
+        ndarray, shape (n_channels, n_bins, ≤ block_frames), complex64
+            The frames in order.
+        """
+        window = self._window()
+        pending: Samples | None = None
+        n_samples = n_done = 0
+        for block in blocks:
+            n_samples += block.shape[1]
+            lead = np.zeros((block.shape[0], self.n_fft // 2), np.float32)
+            pending = np.concatenate([lead if pending is None else pending, block], axis=1)
+            while pending.shape[1] >= (block_frames - 1) * self.hop_length + self.n_fft:
+                yield self._frames(pending, block_frames, window, n_threads)
+                n_done += block_frames
+                pending = pending[:, block_frames * self.hop_length :]
+        if pending is None:
+            return
+        remaining = self.n_frames(n_samples) - n_done
+        missing = (remaining - 1) * self.hop_length + self.n_fft - pending.shape[1]
+        pending = np.pad(pending, ((0, 0), (0, max(0, missing))))
+        for start in range(0, remaining, block_frames):
+            count = min(block_frames, remaining - start)
+            yield self._frames(pending[:, start * self.hop_length :], count, window, n_threads)
+
+    def synthesise(self, transform: Transform, n_threads: int = 1) -> Samples:
+        """Return the windowed overlap-add of some frames, not yet divided by the window sum.
+
+        Parameters
+        ----------
+        transform : ndarray, shape (..., n_bins, n_frames), complex64
+            Consecutive frames.
+
+        Returns
+        -------
+        ndarray, shape (..., (n_frames - 1) * hop_length + n_fft), float32
+            Starts half a window before the centre of the first frame. `InverseStream` joins them.
+        """
+        frames = scipy.fft.irfft(
+            np.swapaxes(transform, -1, -2), self.n_fft, axis=-1, workers=n_threads
+        )
+        frames *= self._window()
+        return _overlap_add(frames, self.hop_length)
+
+    def _frames(
+        self, samples: Samples, count: int, window: Samples, n_threads: int
+    ) -> Transform:
+        views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
+        framed = views[:, : (count - 1) * self.hop_length + 1 : self.hop_length] * window
+        transform: Transform = scipy.fft.rfft(
+            framed, axis=-1, workers=n_threads, overwrite_x=True
+        )
+        return np.swapaxes(transform, -1, -2)
+
+    def _window(self) -> Samples:
+        return _window(self.window, self.n_fft)
+
+    def _overlap_sum(self, n_frames: int) -> Samples:
+        squares = np.broadcast_to(self._window() ** 2, (n_frames, self.n_fft))
+        return _overlap_add(squares, self.hop_length)
+
+
+class InverseStream:
+    """Joins the output of `STFT.synthesise` for consecutive runs of frames into a signal.
+
+    Parameters
+    ----------
+    stft : STFT
+        The transform.
+    n_samples : int
+        Length of the signal in samples.
+    """
+
+    def __init__(self, stft: STFT, n_samples: int) -> None:
+        self._stft = stft
+        self._n_samples = n_samples
+        self._n_frames = stft.n_frames(n_samples)
+        self._frame = 0
+        self._tail: Samples | None = None
+        self._tail_weight: Samples | None = None
+
+    def push(self, synthesised: Samples) -> Samples:
+        """Add a run of frames; return the samples that no later frame touches.
+
+        Parameters
+        ----------
+        synthesised : ndarray, shape (..., n), float32
+            As `STFT.synthesise` gives it, for the frames after those pushed before.
+
+        Returns
+        -------
+        ndarray, shape (..., m), float32
+            The next samples of the signal; all that are left with the last frames.
+        """
+        stft, overlap = self._stft, self._stft.n_fft - self._stft.hop_length
+        count = (synthesised.shape[-1] - overlap) // stft.hop_length
+        weight = stft._overlap_sum(count)
+        total = synthesised.copy()
+        if self._tail is not None and self._tail_weight is not None:
+            total[..., :overlap] += self._tail
+            weight[:overlap] += self._tail_weight
+        first = self._frame * stft.hop_length - stft.n_fft // 2
+        self._frame += count
+        n_ready = total.shape[-1] if self._frame >= self._n_frames else count * stft.hop_length
+        self._tail = total[..., total.shape[-1] - overlap :].copy()
+        self._tail_weight = weight[weight.shape[0] - overlap :].copy()
+        start, stop = max(0, -first), min(n_ready, self._n_samples - first)
+        if stop <= start:
+            return total[..., :0]
+        return total[..., start:stop] / weight[start:stop]
+
+
+@functools.lru_cache(maxsize=8)
+def _window(name: str, n_fft: int) -> Samples:
+    window = _hann(n_fft) if name == "hann" else _scipy_window(name, n_fft)
+    window.flags.writeable = False
+    return window
+
+
+def _hann(n_fft: int) -> Samples:
+    """Make the default window without SciPy's signal package, which takes half a second to load."""
+    phase = np.arange(n_fft) * (2 * np.pi / n_fft)
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+def _scipy_window(name: str, n_fft: int) -> Samples:
+    from scipy.signal import get_window
+
+    try:
+        window: Samples = get_window(name, n_fft, fftbins=True).astype(np.float32)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(
+            f"there is no window {name!r} that needs no parameters; try 'hann' or 'hamming'"
+        ) from error
+    return window
+
+
+def _overlap_add(frames: Samples, hop_length: int) -> Samples:
+    """Add frames of shape (..., n_frames, n_fft) at their places.
+
+    Frames whose places do not overlap are added in one step: as many steps as frames overlap.
+    """
+    n_frames, n_fft = frames.shape[-2:]
+    total = np.zeros((*frames.shape[:-2], (n_frames - 1) * hop_length + n_fft), frames.dtype)
+    for start in range(0, n_fft, hop_length):
+        width = min(hop_length, n_fft - start)
+        piece = frames[..., start : start + width]
+        span = total[..., start : start + (n_frames - 1) * hop_length + width]
+        strides = (*span.strides[:-1], hop_length * span.strides[-1], span.strides[-1])
+        places = np.lib.stride_tricks.as_strided(span, (*span.shape[:-1], n_frames, width), strides)
+        places += piece
+    return total
