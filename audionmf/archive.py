@@ -66,14 +66,14 @@ def write_archive(
         If it cannot be written.
     """
     text = json.dumps(
-        {"format": kind.name, "version": kind.version, **metadata}, sort_keys=True, ensure_ascii=True
+        {"format": kind.name, "version": kind.version, **metadata},
+        sort_keys=True,
+        ensure_ascii=True,
     )
     content = io.BytesIO()
-    np.savez_compressed(
-        content,
-        **{_METADATA: np.array(text)},
-        **{name: np.asarray(array, order="C") for name, array in arrays.items()},
-    )
+    members: dict[str, Any] = {_METADATA: np.array(text)}
+    members |= {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    np.savez_compressed(content, **members)
     return write_bytes(path, content.getvalue())
 
 

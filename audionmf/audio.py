@@ -36,6 +36,7 @@ __all__ = [
     "OUTPUT_FORMATS",
     "Audio",
     "AudioFile",
+    "AudioLike",
     "AudioWriter",
     "as_audio",
     "open_source",
@@ -104,12 +105,12 @@ class Audio:
     @property
     def n_channels(self) -> int:
         """Number of channels."""
-        return self.samples.shape[0]
+        return int(self.samples.shape[0])
 
     @property
     def n_samples(self) -> int:
         """Samples in each channel."""
-        return self.samples.shape[1]
+        return int(self.samples.shape[1])
 
     @property
     def duration(self) -> float:
@@ -190,6 +191,8 @@ class AudioFile:
 
 
 Source = Audio | AudioFile
+AudioLike = Source | StrPath | ArrayLike
+"""What stands for a recording: one in memory, one on disk, a path, or an array of samples."""
 
 
 def read(path: StrPath) -> Audio:
@@ -215,7 +218,7 @@ def read(path: StrPath) -> Audio:
     return Audio(samples, file.sample_rate, file.path, file.subtype)
 
 
-def as_audio(source: Audio | StrPath | ArrayLike, sample_rate: int | None = None) -> Audio:
+def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
     """Return `source` as `Audio` in memory: a path is read, an array wrapped.
 
     Parameters
@@ -230,11 +233,11 @@ def as_audio(source: Audio | StrPath | ArrayLike, sample_rate: int | None = None
     ParameterError
         If an array comes without its rate, or anything else with one.
     """
-    source = open_source(source, sample_rate)
-    return source if isinstance(source, Audio) else read(source.path)
+    opened = open_source(source, sample_rate)
+    return opened if isinstance(opened, Audio) else read(opened.path)
 
 
-def open_source(source: Source | StrPath | ArrayLike, sample_rate: int | None = None) -> Source:
+def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
     """Return `source` as something with blocks: a path is opened and not read, an array wrapped.
 
     Takes and raises what `as_audio` does.
@@ -329,8 +332,12 @@ class AudioWriter:
             self._temporary = stack.enter_context(atomic_path(self.path))
             try:
                 self._file = soundfile.SoundFile(
-                    os.fsencode(self._temporary), "w", self.sample_rate, self.n_channels,
-                    self.subtype, format=self._container,
+                    os.fsencode(self._temporary),
+                    "w",
+                    self.sample_rate,
+                    self.n_channels,
+                    self.subtype,
+                    format=self._container,
                 )
             except soundfile.LibsndfileError as error:
                 raise space_error(self.path, error.error_string) from error
@@ -362,7 +369,9 @@ class AudioWriter:
                 _clear_peak_time(self._temporary)
                 self._verify()
         except (soundfile.LibsndfileError, OSError) as error:
-            failure = error if isinstance(error, OutputError) else space_error(self.path, str(error))
+            failure = (
+                error if isinstance(error, OutputError) else space_error(self.path, str(error))
+            )
         if failure is not None and details[0] is None:
             self._stack.__exit__(type(failure), failure, failure.__traceback__)
             raise failure
@@ -373,7 +382,9 @@ class AudioWriter:
 
         found = soundfile.info(os.fsencode(self._temporary))
         if (found.frames, found.channels, found.samplerate) != (
-            self.n_written, self.n_channels, self.sample_rate,
+            self.n_written,
+            self.n_channels,
+            self.sample_rate,
         ):
             raise space_error(self.path, "what was written does not read back whole")
 
@@ -462,7 +473,9 @@ def _check_layout(name: str, sample_rate: int, n_channels: int) -> None:
 
 def _check_not_empty(name: str, n_samples: int) -> None:
     if n_samples == 0:
-        raise InvalidAudioError(f"{name} holds no samples; was its recording or download broken off?")
+        raise InvalidAudioError(
+            f"{name} holds no samples; was its recording or download broken off?"
+        )
 
 
 def _open(path: Path) -> Any:
@@ -476,7 +489,8 @@ def _open(path: Path) -> Any:
         ) from error
     except (TypeError, ValueError, UnboundLocalError) as error:
         raise AudioReadError(
-            0, f"{str(path)!r} is not an audio file that can be read: its content is of no known kind"
+            0,
+            f"{str(path)!r} is not an audio file that can be read: its content is of no known kind",
         ) from error
 
 

@@ -178,8 +178,10 @@ class Decomposition:
         activations = arrays.get("activations")
         try:
             templates = Templates(
-                arrays["templates"].astype(np.float32), labels_from_metadata(metadata, path),
-                stft_from_metadata(metadata, path), rate_from_metadata(metadata, path),
+                arrays["templates"].astype(np.float32),
+                labels_from_metadata(metadata, path),
+                stft_from_metadata(metadata, path),
+                rate_from_metadata(metadata, path),
             )
             return cls(
                 templates=templates,
@@ -193,7 +195,9 @@ class Decomposition:
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise TemplateError(f"{str(path)!r} lacks a part of a model, or has it wrong") from error
+            raise TemplateError(
+                f"{str(path)!r} lacks a part of a model, or has it wrong"
+            ) from error
 
 
 def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:

@@ -110,7 +110,7 @@ class AudioNMFWarning(UserWarning):
 
 
 class AudioWarning(AudioNMFWarning):
-    """The input is unusual: silent, shorter than a window, …"""
+    """The input is unusual: silent, shorter than a window, and the like."""
 
     exit_code = 3
 

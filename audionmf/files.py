@@ -151,7 +151,9 @@ def safe_name(name: str) -> str:
     nothing left is ``unnamed``.
     """
     cleaned = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
-    cleaned = cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
+    cleaned = (
+        cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
+    )
     if not cleaned:
         return "unnamed"
     return f"_{cleaned}" if cleaned.partition(".")[0].lower() in _RESERVED else cleaned

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError
 from audionmf.templates import Templates
 
-__all__ = ["REST", "Grouping", "by_hand", "by_label", "by_timbre", "parse_groups", "timbre_features"]
+__all__ = [
+    "REST",
+    "Grouping",
+    "by_hand",
+    "by_label",
+    "by_timbre",
+    "parse_groups",
+    "source_name",
+    "timbre_features",
+]
 
 Grouping = dict[str, tuple[int, ...]]
 
@@ -73,7 +82,12 @@ def by_timbre(templates: Templates, n_sources: int) -> Grouping:
     members: dict[int, list[int]] = {}
     for component, cluster in enumerate(clusters):
         members.setdefault(int(cluster), []).append(component)
-    return {f"source{i}": tuple(group) for i, group in enumerate(members.values(), start=1)}
+    return {source_name(i): tuple(group) for i, group in enumerate(members.values())}
+
+
+def source_name(source: int) -> str:
+    """Return the name of a source that was found blind, counted from 0: ``source1`` and so on."""
+    return f"source{source + 1}"
 
 
 def timbre_features(templates: Templates) -> NDArray[np.float64]:
@@ -90,7 +104,8 @@ def timbre_features(templates: Templates) -> NDArray[np.float64]:
     peaks = power.max(axis=0)
     power /= np.where(peaks > 0, peaks, 1)
     mel = librosa.filters.mel(
-        sr=templates.sample_rate, n_fft=templates.stft.n_fft,
+        sr=templates.sample_rate,
+        n_fft=templates.stft.n_fft,
         n_mels=min(_N_MELS, max(8, templates.stft.n_bins // 8)),
     )
     log_mel = librosa.power_to_db(mel @ power, ref=np.max, top_db=_DYNAMIC_RANGE_DB)
@@ -160,9 +175,7 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
         except ValueError:
             members = []
         if not (name and equals and members):
-            raise ParameterError(
-                f"a group is written NAME=0,3,7 or NAME=0-3,7, not {text!r}"
-            )
+            raise ParameterError(f"a group is written NAME=0,3,7 or NAME=0-3,7, not {text!r}")
         if name in groups:
             raise ParameterError(f"the group {name!r} is given twice; put its components together")
         groups[name] = tuple(members)

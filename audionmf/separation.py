@@ -1,7 +1,7 @@
 """Analyse, then render: `learn` and `analyse` find templates, `render` turns them into stems.
 
-Both go through a recording block by block: `analyse` keeps at most ``Settings.max_frames`` frames of
-it, `render` a few blocks. A short recording is the one-block case. Blocks are rendered by several
+Both go through a recording block by block: `analyse` keeps at most ``Settings.max_frames`` of its
+frames, `render` a few blocks. A short recording is the one-block case. Blocks are rendered by several
 threads and joined in order, so that the stems do not depend on how many there are.
 """
 
@@ -18,14 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.audio import Audio, AudioFile, Samples, Source, as_audio, open_source, warn_if_unusual
+from audionmf.audio import (
+    Audio,
+    AudioFile,
+    AudioLike,
+    Samples,
+    Source,
+    as_audio,
+    open_source,
+    warn_if_unusual,
+)
 from audionmf.decomposition import Decomposition, Mixture
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.files import StrPath
-from audionmf.grouping import Grouping, by_label, by_timbre
+from audionmf.grouping import Grouping, by_label, by_timbre, source_name
 from audionmf.masks import ratio_masks
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
@@ -44,7 +53,6 @@ __all__ = [
     "separate",
 ]
 
-AudioLike = Source | StrPath | ArrayLike
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done, 0 to 1."""
 
@@ -165,11 +173,16 @@ def separate(
     TemplateError, TemplateMismatchError
         If templates cannot be read, or are for another sample rate or STFT.
     """
-    source = as_audio(mixture, sample_rate)  # type: ignore[arg-type]
+    source = as_audio(mixture, sample_rate)
     decomposition = analyse(
-        source, n_sources=n_sources, templates=templates,
-        examples=_with_rate(examples, sample_rate), free=free, settings=settings,
-        progress=progress, **options,
+        source,
+        n_sources=n_sources,
+        templates=templates,
+        examples=_with_rate(examples, sample_rate),
+        free=free,
+        settings=settings,
+        progress=progress,
+        **options,
     )
     return render(source, decomposition, progress=progress)
 
@@ -284,7 +297,7 @@ def analyse(
         If templates cannot be read, or are for another sample rate or STFT.
     """
     config = Settings.from_options(settings, **options)
-    source = open_source(mixture, sample_rate)  # type: ignore[arg-type]
+    source = open_source(mixture, sample_rate)
     report = progress or _silent
     named = isinstance(templates, Templates) or bool(templates or examples)
     ways = [n_sources is not None, named, components]
@@ -333,11 +346,13 @@ def render(
     TemplateMismatchError
         If the recording has another sample rate than the templates.
     """
-    source = as_audio(mixture, sample_rate)  # type: ignore[arg-type]
+    source = as_audio(mixture, sample_rate)
     blocks = list(_render_blocks(source, decomposition, progress or _silent))
     stems = np.concatenate(blocks, axis=-1)
     return Separation(
-        dict(zip(decomposition.grouping, stems, strict=True)), source.sample_rate, decomposition,
+        dict(zip(decomposition.grouping, stems, strict=True)),
+        source.sample_rate,
+        decomposition,
         source.subtype,
     )
 
@@ -380,6 +395,39 @@ def render_to_files(
     return write_stems(
         lambda: _render_blocks(source, decomposition, progress or _silent), ordered, form
     )
+
+
+def magnitudes(source: AudioLike, stft: STFT) -> NDArray[np.float32]:
+    """Return the magnitude spectrogram that an analysis sees, channels pooled, thinned if long.
+
+    Parameters
+    ----------
+    source : Audio, AudioFile or path
+        The recording.
+    stft : STFT
+        The transform.
+
+    Returns
+    -------
+    ndarray, shape (n_bins, n_frames), float32
+        V; every second, fourth … frame where there are more than `Settings.max_frames`.
+    """
+    config = Settings()
+    frames = _gather(open_source(source), stft, config.max_frames, config, lambda _: None)
+    return frames.V
+
+
+def source_names(
+    n_sources: int | None,
+    templates: Sequence[Templates] = (),
+    examples: Iterable[str] = (),
+    free: int = 0,
+) -> list[str]:
+    """Return the names that the sources of a separation will have, before it is made."""
+    if n_sources is not None:
+        return [source_name(i) for i in range(n_sources)]
+    names = [name for bank in templates for name in bank.names]
+    return list(dict.fromkeys([*names, *examples, *([OTHER] if free else [])]))
 
 
 def default_paths(
@@ -450,7 +498,7 @@ def _every_second(blocks: list[NDArray[np.float32]]) -> list[NDArray[np.float32]
 
 
 def _pooled(X: Transform) -> NDArray[np.float32]:
-    """Return the magnitude that the factorisation sees, (n_frames, n_bins): the mean of channels."""
+    """Return the magnitude that the factorisation sees: channels' mean, (n_frames, n_bins)."""
     pooled: NDArray[np.float32] = np.abs(X[0].T)
     for channel in X[1:]:
         pooled += np.abs(channel.T)
@@ -460,15 +508,25 @@ def _pooled(X: Transform) -> NDArray[np.float32]:
 
 
 def _fit(
-    V: NDArray[np.float32], count: int, config: Settings, report: Callable[[float], None],
+    V: NDArray[np.float32],
+    count: int,
+    config: Settings,
+    report: Callable[[float], None],
     **start: Any,
 ) -> nmf.NMF:
     def callback(state: nmf.State) -> None:
         report(state.iteration / state.max_iter)
 
     model = nmf.fit(
-        V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
-        n_threads=config.n_threads, callback=callback, **start,
+        V,
+        count,
+        beta=config.beta,
+        max_iter=config.max_iter,
+        tol=config.tol,
+        seed=config.seed,
+        n_threads=config.n_threads,
+        callback=callback,
+        **start,
     )
     report(1.0)
     return model
@@ -506,12 +564,17 @@ def _analyse_with(
     if OTHER in bank.names:
         raise ParameterError(f"free components become {OTHER!r}, a name that the templates have")
     model = _fit(
-        frames.V, bank.n_components + free, config, partial(report, "factorise"),
-        templates=bank.templates, fixed_templates=True,
+        frames.V,
+        bank.n_components + free,
+        config,
+        partial(report, "factorise"),
+        templates=bank.templates,
+        fixed_templates=True,
     )
     learnt = model.templates[:, bank.n_components :]
     templates = dataclasses.replace(
-        bank, templates=np.concatenate([bank.templates, learnt], axis=1),
+        bank,
+        templates=np.concatenate([bank.templates, learnt], axis=1),
         labels=(*bank.labels, *(OTHER,) * free),
     )
     return _decomposition(source, frames, templates, by_label(templates), config, model)
@@ -532,9 +595,13 @@ def _decomposition(
         else Mixture.from_path(source.path, source.n_channels, frames.n_samples)
     )
     return Decomposition(
-        templates=templates, grouping=grouping, settings=config, mixture=mixture,
+        templates=templates,
+        grouping=grouping,
+        settings=config,
+        mixture=mixture,
         divergence=np.empty(0) if model is None else model.divergence,
-        reason="" if model is None else model.reason, activations=activations,
+        reason="" if model is None else model.reason,
+        activations=activations,
     )
 
 
@@ -551,8 +618,7 @@ def _bank(
     report: Progress,
 ) -> Templates:
     """Join template banks with banks learnt from examples, all of them fit for `source`."""
-    one = isinstance(templates, Templates | str | os.PathLike)
-    given: list[Any] = [templates] if one else list(templates)  # type: ignore[arg-type]
+    given = [templates] if isinstance(templates, Templates | str | os.PathLike) else templates
     banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in given]
     asked = config.n_fft or config.hop_length or config.window != Settings.window
     stft = _stft(config, source.sample_rate) if asked or not banks else banks[0].stft
@@ -569,11 +635,11 @@ def _bank(
 
 def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:
     """Return recordings, all at the rate asked for, or else that of the first."""
-    many = isinstance(source, Sequence) and not isinstance(source, str)
+    items: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
     opened = []
-    for item in source if many else [source]:  # type: ignore[union-attr]
+    for item in items:
         array = not isinstance(item, Audio | AudioFile | str | os.PathLike)
-        opened.append(open_source(item, rate if array else None))  # type: ignore[arg-type]
+        opened.append(open_source(item, rate if array else None))
     if not opened:
         raise ParameterError("there is no recording to learn from")
     return [_at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
@@ -618,7 +684,10 @@ def _activate(
     frames: NDArray[np.float32], templates: Templates, config: Settings, n_threads: int | None
 ) -> NDArray[np.float32]:
     return nmf.activate(
-        frames.T, templates.templates, beta=config.beta, n_iter=config.activation_iter,
+        frames.T,
+        templates.templates,
+        beta=config.beta,
+        n_iter=config.activation_iter,
         n_threads=n_threads,
     )
 
@@ -648,7 +717,7 @@ def _render_blocks(
 
 
 def _render_block(decomposition: Decomposition, numbered: tuple[int, Transform]) -> Samples:
-    """Return the overlap-added frames of all sources but the last: (n_sources - 1, n_channels, n)."""
+    """Return overlap-added frames of all sources but the last, (n_sources - 1, n_channels, n)."""
     first, X = numbered
     templates, config = decomposition.templates, decomposition.settings
     n_frames = X.shape[-1]

@@ -20,7 +20,9 @@ _REFERENCE_WINDOW_SECONDS = 4096 / 44100
 _MAX_FFT = 1 << 20
 
 
-def _option(default: Any, text: str, check: Callable[[Any], bool] | None = None, rule: str = "") -> Any:
+def _option(
+    default: Any, text: str, check: Callable[[Any], bool] | None = None, rule: str = ""
+) -> Any:
     return field(default=default, metadata={"help": text, "check": check, "rule": rule})
 
 
@@ -81,48 +83,68 @@ class Settings:
     """
 
     n_fft: int | None = _option(
-        None, "window length in samples; default: the power of two nearest to 93 ms",
-        _none_or(_whole(2, _MAX_FFT)), f"a whole number from 2 to {_MAX_FFT}",
+        None,
+        "window length in samples; default: the power of two nearest to 93 ms",
+        _none_or(_whole(2, _MAX_FFT)),
+        f"a whole number from 2 to {_MAX_FFT}",
     )
     hop_length: int | None = _option(
-        None, "samples between frames; default: a quarter of the window",
-        _none_or(_whole(1, _MAX_FFT)), "a whole number from 1 to n_fft",
+        None,
+        "samples between frames; default: a quarter of the window",
+        _none_or(_whole(1, _MAX_FFT)),
+        "a whole number from 1 to n_fft",
     )
     window: str = _option(
-        "hann", "window function, by its name in SciPy",
-        lambda x: isinstance(x, str) and bool(x), "the name of a window of scipy.signal.get_window",
+        "hann",
+        "window function, by its name in SciPy",
+        lambda x: isinstance(x, str) and bool(x),
+        "the name of a window of scipy.signal.get_window",
     )
     n_components: int | None = _option(
-        None, "components; default: 40 for each example, 16 or more for a blind analysis",
-        _none_or(_whole(1, 4096)), "a whole number from 1 to 4096",
+        None,
+        "components; default: 40 for each example, 16 or more for a blind analysis",
+        _none_or(_whole(1, 4096)),
+        "a whole number from 1 to 4096",
     )
     beta: float = _option(
-        1.0, "beta of the divergence: 2 Euclidean, 1 Kullback-Leibler, 0 Itakura-Saito",
-        _real(-2, 4), "a number from -2 to 4",
+        1.0,
+        "beta of the divergence: 2 Euclidean, 1 Kullback-Leibler, 0 Itakura-Saito",
+        _real(-2, 4),
+        "a number from -2 to 4",
     )
     max_iter: int = _option(
         200, "most iterations when templates are learnt", _whole(1), "a whole number, 1 or more"
     )
     tol: float = _option(
-        1e-4, "stop when an iteration gains less than this share of the first divergence",
-        _real(0, 1), "a number from 0 to 1",
+        1e-4,
+        "stop when an iteration gains less than this share of the first divergence",
+        _real(0, 1),
+        "a number from 0 to 1",
     )
     activation_iter: int = _option(
-        60, "iterations for activations when the templates are fixed",
-        _whole(1), "a whole number, 1 or more",
+        60,
+        "iterations for activations when the templates are fixed",
+        _whole(1),
+        "a whole number, 1 or more",
     )
     mask_exponent: float = _option(
-        1.0, "power of the models in the masks; more makes the masks harder",
-        _real(0.1, 10), "a number from 0.1 to 10",
+        1.0,
+        "power of the models in the masks; more makes the masks harder",
+        _real(0.1, 10),
+        "a number from 0.1 to 10",
     )
     max_frames: int = _option(
-        16384, "most frames, evenly spread, that templates are learnt from",
-        _whole(16), "a whole number, 16 or more",
+        16384,
+        "most frames, evenly spread, that templates are learnt from",
+        _whole(16),
+        "a whole number, 16 or more",
     )
     seed: int = _option(0, "seed of the random start", _whole(0), "a whole number, 0 or more")
     n_threads: int | None = _option(
-        None, "threads; default: one a core. The result does not depend on it",
-        _none_or(_whole(1, 256)), "a whole number from 1 to 256",
+        None,
+        "threads; default: one a core. The result does not depend on it",
+        _none_or(_whole(1, 256)),
+        "a whole number from 1 to 256",
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Stems become files: their names, one common gain where clipping threatens, all or none.
 
-Stems of a PCM file could need more than full scale even where the mixture does not. One gain for all
-stems of a file then keeps both their balance and their sum; it is reported, never silent.
+Stems of a PCM file could need more than full scale even where the mixture does not. One gain for
+all stems of a file then keeps both their balance and their sum; it is reported, never silent.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def stem_paths(
         the extension is not one that stems are written with.
     """
     if extension not in OUTPUT_FORMATS:
-        raise ParameterError(
-            f"stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}"
-        )
+        raise ParameterError(f"stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}")
     fields = re.findall(r"\{(.*?)\}", pattern)
     if any(field not in _FIELDS for field in fields) or "source" not in fields:
         raise ParameterError(
@@ -109,8 +107,7 @@ def stem_paths(
     root = Path(os.path.realpath(folder))
     paths: dict[str, Path] = {}
     for source in sources:
-        values = {"track": safe_name(track), "source": safe_name(source), "ext": extension}
-        name = re.sub(r"\{(.*?)\}", lambda match: values[match[1]], pattern)
+        name = _fill(pattern, track=track, source=source, ext=extension)
         path = Path(os.path.normpath(root / name))
         if root not in path.parents:
             raise ParameterError(f"the file name pattern {pattern!r} leads out of {str(folder)!r}")
@@ -123,6 +120,11 @@ def stem_paths(
                 )
         paths[source] = path
     return paths
+
+
+def _fill(pattern: str, **fields: str) -> str:
+    """Put names into a pattern: only these fields, and none of what `str.format` would do."""
+    return re.sub(r"\{(.*?)\}", lambda match: safe_name(fields[match[1]]), pattern)
 
 
 def write_stems(

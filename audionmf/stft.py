@@ -88,11 +88,11 @@ class STFT:
 
     def frequencies(self, sample_rate: float) -> NDArray[np.float64]:
         """Return the centre of each bin in Hz, shape (n_bins,)."""
-        return np.arange(self.n_bins) * (sample_rate / self.n_fft)
+        return np.arange(self.n_bins, dtype=np.float64) * (sample_rate / self.n_fft)
 
     def times(self, n_frames: int, sample_rate: float) -> NDArray[np.float64]:
         """Return the centre of each frame in seconds, shape (n_frames,)."""
-        return np.arange(n_frames) * (self.hop_length / sample_rate)
+        return np.arange(n_frames, dtype=np.float64) * (self.hop_length / sample_rate)
 
     def forward(self, samples: Samples, n_threads: int = 1) -> Transform:
         """Transform a signal.
@@ -109,9 +109,7 @@ class STFT:
         ndarray, shape (n_channels, n_bins, n_frames), complex64
             Contiguous along the bins.
         """
-        return np.concatenate(
-            list(self.forward_blocks([samples], 1 << 30, n_threads)), axis=-1
-        )
+        return np.concatenate(list(self.forward_blocks([samples], 1 << 30, n_threads)), axis=-1)
 
     def inverse(self, transform: Transform, n_samples: int, n_threads: int = 1) -> Samples:
         """Invert a transform of a signal of `n_samples`, exactly if it was not changed.
@@ -191,14 +189,10 @@ class STFT:
         frames *= self._window()
         return _overlap_add(frames, self.hop_length)
 
-    def _frames(
-        self, samples: Samples, count: int, window: Samples, n_threads: int
-    ) -> Transform:
+    def _frames(self, samples: Samples, count: int, window: Samples, n_threads: int) -> Transform:
         views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
         framed = views[:, : (count - 1) * self.hop_length + 1 : self.hop_length] * window
-        transform: Transform = scipy.fft.rfft(
-            framed, axis=-1, workers=n_threads, overwrite_x=True
-        )
+        transform: Transform = scipy.fft.rfft(framed, axis=-1, workers=n_threads, overwrite_x=True)
         return np.swapaxes(transform, -1, -2)
 
     def _window(self) -> Samples:
@@ -269,7 +263,8 @@ def _window(name: str, n_fft: int) -> Samples:
 def _hann(n_fft: int) -> Samples:
     """Make the default window without SciPy's signal package, which takes half a second to load."""
     phase = np.arange(n_fft) * (2 * np.pi / n_fft)
-    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+    window: Samples = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+    return window
 
 
 def _scipy_window(name: str, n_fft: int) -> Samples:

@@ -67,7 +67,7 @@ class Templates:
     @property
     def n_components(self) -> int:
         """Number of templates."""
-        return self.templates.shape[1]
+        return int(self.templates.shape[1])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,8 +103,10 @@ class Templates:
         arrays, metadata = read_archive(path, TEMPLATES_KIND)
         try:
             return cls(
-                arrays["templates"].astype(np.float32), labels_from_metadata(metadata, path),
-                stft_from_metadata(metadata, path), rate_from_metadata(metadata, path),
+                arrays["templates"].astype(np.float32),
+                labels_from_metadata(metadata, path),
+                stft_from_metadata(metadata, path),
+                rate_from_metadata(metadata, path),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -128,7 +130,8 @@ class Templates:
         return cls(
             np.concatenate([bank.templates for bank in banks], axis=1),
             tuple(label for bank in banks for label in bank.labels),
-            banks[0].stft, banks[0].sample_rate,
+            banks[0].stft,
+            banks[0].sample_rate,
         )
 
     def require(self, sample_rate: int, stft: STFT | None, what: str) -> None:

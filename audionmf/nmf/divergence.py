@@ -56,7 +56,7 @@ def beta_divergence(V: ArrayLike, model: ArrayLike, beta: float = 1.0) -> float:
         return max(0.0, float(_elements(data, estimate, beta).sum()))
 
 
-def _elements(v: NDArray[Any], m: NDArray[Any], beta: float) -> NDArray[np.float64]:
+def _elements(v: NDArray[np.float64], m: NDArray[np.float64], beta: float) -> Any:
     if beta == 1:
         return np.where(v > 0, v * np.log(v / m), 0.0) - v + m
     if beta == 2:
@@ -65,7 +65,4 @@ def _elements(v: NDArray[Any], m: NDArray[Any], beta: float) -> NDArray[np.float
         ratio = np.where(v == m, 1.0, v / m)
         return ratio - np.log(ratio) - 1
     cross = np.where((v == 0) & (beta > 0), 0.0, v * m ** (beta - 1))
-    elements: NDArray[np.float64] = (v**beta + (beta - 1) * m**beta - beta * cross) / (
-        beta * (beta - 1)
-    )
-    return elements
+    return (v**beta + (beta - 1) * m**beta - beta * cross) / (beta * (beta - 1))

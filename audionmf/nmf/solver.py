@@ -62,7 +62,7 @@ class NMF:
     @property
     def n_components(self) -> int:
         """Number of components."""
-        return self.templates.shape[1]
+        return int(self.templates.shape[1])
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,16 @@ def fit(
     free_W = _free(fixed_templates, given[0], n_components, "fixed_templates")
     free_H = _free(fixed_activations, given[1], n_components, "fixed_activations")
     loop = _Loop(
-        data.T, W, H, float(beta), free_W, free_H, max_iter, tol, evaluate_every, callback,
+        data.T,
+        W,
+        H,
+        float(beta),
+        free_W,
+        free_H,
+        max_iter,
+        tol,
+        evaluate_every,
+        callback,
     )
     with Workers.start(thread_count(n_threads)) as workers:
         reason = loop.run(workers)
@@ -248,7 +257,12 @@ def activate(
     with Workers.start(thread_count(n_threads)) as workers:
         for _ in range(n_iter):
             sweep(
-                frames, transposed, H, float(beta), workers, templates=False,
+                frames,
+                transposed,
+                H,
+                float(beta),
+                workers,
+                templates=False,
                 floor=_RELATIVE_FLOOR,
             )
     result: Matrix = (H * scales).T
@@ -280,8 +294,15 @@ class _Loop:
         reason = self._iterate(workers)
         if not self.evaluated or self.evaluated[-1] != self.n_iter:
             last = sweep(
-                self.V, self.W, self.H, self.beta, workers, free_activations=False,
-                templates=False, divergence=True, floor=self._floor,
+                self.V,
+                self.W,
+                self.H,
+                self.beta,
+                workers,
+                free_activations=False,
+                templates=False,
+                divergence=True,
+                floor=self._floor,
             )
             self._record(last.divergence)
         return reason
@@ -292,8 +313,15 @@ class _Loop:
         while self.n_iter < self.max_iter:
             evaluate = self.n_iter % self.evaluate_every == 0
             sums = sweep(
-                self.V, self.W, self.H, self.beta, workers, free_activations=self.free_H,
-                templates=bool(self.free_W.any()), divergence=evaluate, floor=self._floor,
+                self.V,
+                self.W,
+                self.H,
+                self.beta,
+                workers,
+                free_activations=self.free_H,
+                templates=bool(self.free_W.any()),
+                divergence=evaluate,
+                floor=self._floor,
             )
             if sums.numerator is not None and sums.denominator is not None:
                 updated = multiply(self.W, sums.numerator, sums.denominator, self.beta)
@@ -302,9 +330,7 @@ class _Loop:
                 self.n_iter += 1
                 return "tolerance"
             self.n_iter += 1
-            if self.callback and self.callback(
-                State(self.n_iter, self.max_iter, self.values[-1])
-            ):
+            if self.callback and self.callback(State(self.n_iter, self.max_iter, self.values[-1])):
                 return "cancelled"
         return "max_iter"
 
@@ -369,7 +395,9 @@ def _data(V: ArrayLike, name: str) -> Matrix:
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
     if array.ndim != 2 or 0 in array.shape:
-        raise ParameterError(f"{name} must be a matrix that is not empty, not of shape {array.shape}")
+        raise ParameterError(
+            f"{name} must be a matrix that is not empty, not of shape {array.shape}"
+        )
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and np.isfinite(high)):
         raise ParameterError(f"{name} must be finite and 0 or more; it spans {low} to {high}")
@@ -383,9 +411,7 @@ def _given(start: ArrayLike | None, data: Matrix, name: str) -> Matrix | None:
     axis = 0 if name == "templates" else 1
     if array.shape[axis] != data.shape[axis]:
         what = "bins" if axis == 0 else "frames"
-        raise ParameterError(
-            f"{name} have {array.shape[axis]} {what}, V has {data.shape[axis]}"
-        )
+        raise ParameterError(f"{name} have {array.shape[axis]} {what}, V has {data.shape[axis]}")
     return array
 
 

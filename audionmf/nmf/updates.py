@@ -144,7 +144,10 @@ def sweep(
                 model = np.maximum(activations @ W, V.dtype.type(floor))
         if templates:
             sums.numerator, sums.denominator = _sides(
-                data, model, beta, lambda x: activations.T @ x,
+                data,
+                model,
+                beta,
+                lambda x: activations.T @ x,
                 lambda: activations.sum(axis=0)[:, None],
             )
         return sums

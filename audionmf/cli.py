@@ -1,0 +1,600 @@
+"""The command line: parse, make `Settings`, one call, print. It has no logic of its own.
+
+Results go to standard output, everything else to standard error. Nothing heavy is imported before
+the arguments are understood, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from audionmf import __version__
+from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError, exit_code
+from audionmf.settings import Settings
+
+__all__ = ["main"]
+
+_TERMINATED = 143
+_INTERRUPTED = 130
+
+_MAIN_EXAMPLES = """\
+examples:
+  audionmf separate mix.wav --n-sources 3
+      three sources, found without being told what they are
+  audionmf separate mix.wav --example violin=violin.wav --example piano=piano.wav
+      you have seconds of each instrument alone
+  audionmf learn violin.wav -o violin.npz
+  audionmf separate mix.wav --templates violin.npz piano.npz
+      the same, with templates that you keep
+  audionmf decompose mix.wav --n-components 16
+  audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
+      look at the components, then group them by hand
+
+exit codes:
+  0 done      1 some of several inputs failed, or an unexpected error
+  2 a wrong option      3 input that cannot be read or worked on
+  4 output that cannot be written      5 a template or model file refused
+  6 over a limit      130 interrupted
+"""
+
+_SEPARATE_TEXT = """\
+Take a recording apart into stems, which sum to it again.
+
+Say what the sources are in one of three ways: how many there are (--n-sources; components are
+grouped by timbre), templates learnt before (--templates), or a recording of each alone (--example,
+a few seconds are enough). Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and
+sample format of the input.
+"""
+
+_SEPARATE_EXAMPLES = """\
+examples:
+  audionmf separate mix.wav --n-sources 3
+  audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav
+  audionmf separate mix.wav --templates violin.npz --free 8
+      the violin, and everything else as 'other'
+  audionmf separate *.flac --templates band.npz -o stems --filename '{source}/{track}.{ext}'
+"""
+
+_LEARN_TEXT = """\
+Learn spectral templates of one source from recordings of it alone, and keep them in a file.
+
+The recordings should cover the notes or sounds that the source will play; ten seconds go far.
+The file remembers sample rate and STFT; it is used with: audionmf separate MIX --templates FILE
+"""
+
+_LEARN_EXAMPLES = """\
+examples:
+  audionmf learn violin.wav -o violin.npz
+  audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
+"""
+
+_DECOMPOSE_TEXT = """\
+Factorise a recording into components and write all that was found, in OUT/TRACK/:
+
+  model.npz                        the model, for: audionmf regroup
+  component00.wav, ...             each component as audio; they sum to the recording
+  templates.csv, activations.csv   the factors W and H
+  decomposition.png                a picture of them (needs matplotlib)
+"""
+
+_DECOMPOSE_EXAMPLES = """\
+examples:
+  audionmf decompose mix.wav
+  audionmf decompose mix.wav --n-components 24 -o parts
+"""
+
+_REGROUP_TEXT = """\
+Render the components of a model in groups of your own. Nothing is factorised again.
+
+Components that are in no group become the source 'rest'. The recording has to be where it was
+when the model was made, or be named with --mixture; another recording is refused.
+"""
+
+_REGROUP_EXAMPLES = """\
+examples:
+  audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
+  audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
+"""
+
+_INFO_TEXT = "Explain an audio file, a template file or a model file in words."
+
+_INFO_EXAMPLES = """\
+examples:
+  audionmf info violin.npz
+  audionmf info decomposed/mix/model.npz --json
+"""
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; default: those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with _warnings_shown(strict=options.strict):
+            code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # The interpreter would flush standard output once more when it ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_code(error)
+    except _TerminatedError:
+        return _TERMINATED
+    except KeyboardInterrupt:
+        _say("interrupted; no file is left half-written")
+        return _INTERRUPTED
+    except Exception as error:
+        return _fail(error, debug=options.debug)
+    return code
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _TerminatedError
+
+
+def _fail(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    _say(f"error: {_message(error, debug=debug)}")
+    return exit_code(error)
+
+
+def _message(error: Exception, *, debug: bool) -> str:
+    if isinstance(error, AudioNMFError | AudioNMFWarning):
+        text = str(error)
+    elif isinstance(error, FileNotFoundError):
+        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+    else:
+        hint = "" if debug else "; run again with --debug and report it"
+        text = f"unexpected {type(error).__name__}: {error}{hint}"
+    return " ".join(text.splitlines())
+
+
+def _say(text: str) -> None:
+    print(f"audionmf: {_printable(text)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Return text that any terminal encoding can show; names need not be valid in any."""
+    encoding = sys.stdout.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+@contextlib.contextmanager
+def _warnings_shown(*, strict: bool) -> Iterator[None]:
+    """Print the package's warnings as one line each; with `strict` they are errors."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "always", AudioNMFWarning)
+        warnings.showwarning = show
+        yield
+
+
+class _Bar:
+    """A progress line on standard error, at a terminal only."""
+
+    _WIDTH = 28
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._last = ""
+
+    def __call__(self, stage: str, done: float) -> None:
+        if not self._shown:
+            return
+        filled = round(done * self._WIDTH)
+        line = f"\r{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
+        if line != self._last:
+            sys.stderr.write(_printable(line))
+            sys.stderr.flush()
+            self._last = line
+
+    def clear(self) -> None:
+        if self._last:
+            sys.stderr.write("\r" + " " * len(self._last) + "\r")
+            self._last = ""
+
+
+def _each(options: argparse.Namespace, inputs: list[str], work: Callable[[str], None]) -> int:
+    """Do the work for each input; with several, one that fails does not stop the rest."""
+    failed = 0
+    for path in inputs:
+        try:
+            work(path)
+        except (AudioNMFError, AudioNMFWarning, FileNotFoundError) as error:
+            if len(inputs) == 1:
+                raise
+            _fail(error, debug=options.debug)
+            failed += 1
+    if failed:
+        _say(f"{failed} of {len(inputs)} inputs failed")
+    return 1 if failed else 0
+
+
+def _separate(options: argparse.Namespace) -> int:
+    from audionmf.exports import plan_stems, separate_file
+    from audionmf.files import refuse_overwriting
+    from audionmf.templates import Templates
+
+    settings = _settings(options)
+    examples: dict[str, list[str]] = {}
+    for name, path in options.example:
+        examples.setdefault(name, []).append(path)
+    banks = [Templates.load(path) for path in options.templates]
+    way: dict[str, Any] = {
+        "n_sources": options.n_sources,
+        "examples": examples,
+        "free": options.free,
+        "pattern": options.filename,
+        "extension": options.format,
+    }
+    planned: list[Path] = []
+    for path in options.input:
+        with contextlib.suppress(AudioNMFError, FileNotFoundError):  # told when its turn comes
+            planned += plan_stems(path, options.out, templates=banks, **way).values()
+    example_files = [path for paths in examples.values() for path in paths]
+    refuse_overwriting(planned, [*options.input, *options.templates, *example_files])
+    _announce(options)
+    bar = _Bar()
+
+    def work(path: str) -> None:
+        try:
+            stems, found = separate_file(
+                path, options.out, templates=banks, settings=settings, progress=bar, **way
+            )
+        finally:
+            bar.clear()
+        _report(options, path, stems, {"divergence": found.divergence.tolist()})
+
+    return _each(options, options.input, work)
+
+
+def _learn(options: argparse.Namespace) -> int:
+    from audionmf.files import make_folder, refuse_overwriting
+    from audionmf.separation import learn
+
+    out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
+    if out.suffix.lower() != ".npz":
+        raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
+    refuse_overwriting([out], options.input)
+    make_folder(out.parent)
+    bar = _Bar()
+    try:
+        bank = learn(list(options.input), options.name, settings=_settings(options), progress=bar)
+    finally:
+        bar.clear()
+    bank.save(out)
+    if options.json:
+        _print_json(
+            {
+                "templates": str(out.absolute()),
+                "n_components": bank.n_components,
+                "labels": list(bank.names),
+                "sample_rate": bank.sample_rate,
+            }
+        )
+    else:
+        print(_printable(f"{out.absolute()}\n  {bank.n_components} templates of {bank.names[0]!r}"))
+    return 0
+
+
+def _decompose(options: argparse.Namespace) -> int:
+    from audionmf.exports import decompose_file
+
+    _announce(options)
+    bar = _Bar()
+
+    def work(path: str) -> None:
+        try:
+            files = decompose_file(
+                path,
+                options.out,
+                extension=options.format,
+                settings=_settings(options),
+                progress=bar,
+            )
+        finally:
+            bar.clear()
+        others = [files.model, files.templates, files.activations, files.picture]
+        _report(
+            options,
+            path,
+            files.stems,
+            {"divergence": files.decomposition.divergence.tolist()},
+            [other for other in others if other],
+        )
+
+    return _each(options, options.input, work)
+
+
+def _regroup(options: argparse.Namespace) -> int:
+    from audionmf.exports import regroup_file
+    from audionmf.grouping import parse_groups
+
+    groups = parse_groups(options.group)
+    _announce(options)
+    bar = _Bar()
+    try:
+        stems, regrouped = regroup_file(
+            options.model,
+            groups,
+            options.out,
+            mixture=options.mixture,
+            pattern=options.filename,
+            extension=options.format,
+            progress=bar,
+        )
+    finally:
+        bar.clear()
+    grouping = {name: list(group) for name, group in regrouped.grouping.items()}
+    _report(options, options.model, stems, {"grouping": grouping})
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from audionmf.info import describe, to_text
+
+    def work(path: str) -> None:
+        description = describe(path)
+        if options.json:
+            _print_json(description)
+        else:
+            print(_printable(to_text(description)))
+
+    return _each(options, options.input, work)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    return Settings(**{name: value for name, value in vars(options).items() if name in names})
+
+
+def _announce(options: argparse.Namespace) -> None:
+    if not options.json:
+        print(_printable(str(Path(options.out).absolute())), flush=True)
+
+
+def _report(
+    options: argparse.Namespace,
+    path: str,
+    stems: Any,
+    details: dict[str, Any],
+    others: Sequence[Path] = (),
+) -> None:
+    if stems.gain != 1:
+        _say(f"all stems of {path!r} were scaled by {stems.gain:.6f}, or one would have clipped")
+    if options.json:
+        files = {name: str(file) for name, file in stems.paths.items()}
+        _print_json(
+            {
+                "input": path,
+                "stems": files,
+                "gain": stems.gain,
+                "files": [str(other) for other in others],
+                **details,
+            }
+        )
+        return
+    for file in [*stems.paths.values(), *others]:
+        print(_printable(f"  {os.path.relpath(file, options.out)}"))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="audionmf",
+        description="Take a recording apart: source separation and spectral templates with NMF.",
+        epilog=_MAIN_EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_separate(commands)
+    _add_learn(commands)
+    _add_decompose(commands)
+    _add_regroup(commands)
+    info = _command(commands, "info", "explain a file in words", _INFO_TEXT, _INFO_EXAMPLES, _info)
+    info.add_argument("input", nargs="+", metavar="FILE", help="audio, template or model files")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps line breaks in texts, and takes no abbreviated options: they break when options come."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and the way to the help."""
+        line = " ".join(f"{self.prog}: error: {message}; see {self.prog} --help".splitlines())
+        self.exit(2, _printable(line) + "\n")
+
+
+def _command(
+    commands: Any,
+    name: str,
+    summary: str,
+    text: str,
+    examples: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=text, epilog=examples
+    )
+    parser.set_defaults(run=run)
+    general = parser.add_argument_group("general")
+    general.add_argument("--json", action="store_true", help="print results as JSON, a line each")
+    general.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    general.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _add_separate(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "separate",
+        "take a recording apart into stems",
+        _SEPARATE_TEXT,
+        _SEPARATE_EXAMPLES,
+        _separate,
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to take apart")
+    sources = parser.add_argument_group("the sources")
+    sources.add_argument(
+        "--n-sources", type=int, metavar="N", help="so many, grouped by timbre (blind)"
+    )
+    sources.add_argument(
+        "--templates",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="template files; each label in them is a source",
+    )
+    sources.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="a recording of a source alone; repeat it for more sources, or more files of one",
+    )
+    sources.add_argument(
+        "--free",
+        type=int,
+        default=0,
+        metavar="K",
+        help="with templates: K further components, learnt from the mixture, become 'other'",
+    )
+    _add_output(parser, "separated", pattern=True)
+    _add_settings(parser)
+
+
+def _add_learn(commands: Any) -> None:
+    parser = _command(
+        commands, "learn", "learn the templates of a source", _LEARN_TEXT, _LEARN_EXAMPLES, _learn
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings of the source alone")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
+    )
+    parser.add_argument("--name", help="name of the source (default: INPUT's name)")
+    _add_settings(parser)
+
+
+def _add_decompose(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "decompose",
+        "find the components of a recording",
+        _DECOMPOSE_TEXT,
+        _DECOMPOSE_EXAMPLES,
+        _decompose,
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to factorise")
+    _add_output(parser, "decomposed", pattern=False)
+    _add_settings(parser)
+
+
+def _add_regroup(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "regroup",
+        "render components in groups of your own",
+        _REGROUP_TEXT,
+        _REGROUP_EXAMPLES,
+        _regroup,
+    )
+    parser.add_argument("model", metavar="MODEL.npz", help="a model file of audionmf decompose")
+    parser.add_argument(
+        "--group",
+        action="append",
+        required=True,
+        metavar="NAME=0,3,7",
+        help="components of one source; ranges such as 4-9 work too; repeat it",
+    )
+    parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
+    _add_output(parser, "separated", pattern=True)
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--out",
+        default=default,
+        metavar="FOLDER",
+        help="the output folder (default: %(default)s)",
+    )
+    if pattern:
+        output.add_argument(
+            "--filename",
+            default="{track}/{source}.{ext}",
+            metavar="PATTERN",
+            help="names below the folder (default: %(default)s)",
+        )
+    output.add_argument(
+        "--format",
+        default="wav",
+        choices=("wav", "flac", "aiff"),
+        help="kind of the audio files (default: %(default)s)",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("analysis")
+    types = {"beta": float, "tol": float, "mask_exponent": float, "window": str}
+    for field in dataclasses.fields(Settings):
+        text = field.metadata["help"]
+        if field.default is not None:
+            text += " (default: %(default)s)"
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=types.get(field.name, int),
+            default=field.default,
+            metavar="NAME" if field.name == "window" else "X",
+            help=text,
+        )
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
+    return name, path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,337 @@
+"""What the commands write: stems, and the folder of a decomposition. Checked before computing."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import plot
+from audionmf.audio import AudioFile
+from audionmf.decomposition import Decomposition
+from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
+from audionmf.files import (
+    StrPath,
+    make_folder,
+    refuse_overwriting,
+    safe_name,
+    write_bytes,
+)
+from audionmf.separation import (
+    Progress,
+    analyse,
+    default_paths,
+    magnitudes,
+    render_to_files,
+    source_names,
+)
+from audionmf.settings import Settings
+from audionmf.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.templates import Templates
+
+__all__ = ["DecomposedFiles", "decompose_file", "regroup_file", "separate_file"]
+
+MODEL_NAME = "model.npz"
+
+
+@dataclass(frozen=True)
+class DecomposedFiles:
+    """What `decompose_file` wrote.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of the track.
+    model : pathlib.Path
+        The model file, which `regroup_file` takes.
+    templates, activations : pathlib.Path
+        W and H as CSV.
+    picture : pathlib.Path or None
+        V, W and H as PNG; None if matplotlib is not installed.
+    stems : StemFiles
+        One file a component.
+    decomposition : Decomposition
+        The model itself.
+    """
+
+    folder: Path
+    model: Path
+    templates: Path
+    activations: Path
+    picture: Path | None
+    stems: StemFiles
+    decomposition: Decomposition
+
+
+def plan_stems(
+    path: StrPath,
+    folder: StrPath,
+    *,
+    n_sources: int | None = None,
+    templates: Sequence[Templates] = (),
+    examples: Iterable[str] = (),
+    free: int = 0,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+) -> dict[str, Path]:
+    """Return where `separate_file` would put each stem, by the name of its source.
+
+    Raises
+    ------
+    ParameterError
+        If the pattern or the extension is wrong.
+    """
+    names = source_names(n_sources, templates, examples, free)
+    return default_paths(AudioFile(Path(path)), names, folder, pattern, extension)
+
+
+def separate_file(
+    path: StrPath,
+    folder: StrPath = "separated",
+    *,
+    n_sources: int | None = None,
+    templates: Sequence[Templates | StrPath] = (),
+    examples: Mapping[str, Sequence[StrPath]] | None = None,
+    free: int = 0,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> tuple[StemFiles, Decomposition]:
+    """Separate a file into files, block by block; outputs are checked before anything is computed.
+
+    Parameters
+    ----------
+    path : path
+        The mixture.
+    folder : path, default "separated"
+        The output folder.
+    n_sources, templates, examples, free, settings, progress
+        As in `audionmf.separate`; examples are paths.
+    pattern : str, default "{track}/{source}.{ext}"
+        Names of the stems below the folder.
+    extension : {"wav", "flac", "aiff"}, default "wav"
+        Their container.
+
+    Returns
+    -------
+    StemFiles
+        The stems and the common gain.
+    Decomposition
+        What they were rendered from.
+
+    Raises
+    ------
+    AudioNMFError
+        As `audionmf.separate` does, and `OutputError` where a stem would overwrite an input or
+        cannot be written.
+    """
+    banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in templates]
+    examples = examples or {}
+    paths = plan_stems(
+        path,
+        folder,
+        n_sources=n_sources,
+        templates=banks,
+        examples=examples,
+        free=free,
+        pattern=pattern,
+        extension=extension,
+    )
+    files = [bank for bank in templates if not isinstance(bank, Templates)]
+    inputs = [path, *files, *(item for items in examples.values() for item in items)]
+    _prepare(paths.values(), inputs)
+    source = AudioFile(Path(path))
+    decomposition = analyse(
+        source,
+        n_sources=n_sources,
+        templates=banks,
+        examples=examples,
+        free=free,
+        settings=settings,
+        progress=progress,
+    )
+    return render_to_files(source, decomposition, paths, progress=progress), decomposition
+
+
+def decompose_file(
+    path: StrPath,
+    folder: StrPath = "decomposed",
+    *,
+    extension: str = "wav",
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> DecomposedFiles:
+    """Factorise a file and write all that was found: model, components as audio, CSV, picture.
+
+    Parameters
+    ----------
+    path : path
+        The recording.
+    folder : path, default "decomposed"
+        The output folder; a folder named after the recording is made in it.
+    extension : {"wav", "flac", "aiff"}, default "wav"
+        Container of the components.
+    settings : Settings, optional
+        Options; ``n_components`` says how many components.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Returns
+    -------
+    DecomposedFiles
+        What was written. Without matplotlib there is no picture, and a warning says so.
+
+    Raises
+    ------
+    AudioNMFError
+        As `audionmf.analyse` does, and `OutputError` where a file would overwrite an input or
+        cannot be written.
+    """
+    source = AudioFile(Path(path))
+    home = Path(folder).absolute() / safe_name(source.path.stem)
+    named = {
+        name: home / name
+        for name in (MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png")
+    }
+    _prepare(named.values(), [path])
+    found = analyse(source, components=True, settings=settings, progress=progress)
+    paths = default_paths(source, found.grouping, folder, extension=extension)
+    refuse_overwriting(paths.values(), [path])
+    stems = render_to_files(source, found, paths, progress=progress)
+    stft, rate = found.templates.stft, found.templates.sample_rate
+    H = _known(found.activations)
+    _write_csv(
+        named["templates.csv"],
+        "frequency_hz",
+        stft.frequencies(rate),
+        found.templates.templates,
+        found.templates.labels,
+    )
+    _write_csv(
+        named["activations.csv"],
+        "time_s",
+        stft.times(H.shape[1], rate),
+        H.T,
+        found.templates.labels,
+    )
+    picture = _draw(source, found, named["decomposition.png"])
+    found.save(named[MODEL_NAME])
+    return DecomposedFiles(
+        home,
+        named[MODEL_NAME],
+        named["templates.csv"],
+        named["activations.csv"],
+        picture,
+        stems,
+        found,
+    )
+
+
+def regroup_file(
+    model: StrPath,
+    groups: dict[str, tuple[int, ...]],
+    folder: StrPath = "separated",
+    *,
+    mixture: StrPath | None = None,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+    progress: Progress | None = None,
+) -> tuple[StemFiles, Decomposition]:
+    """Render the components of a model file in other groups; nothing is factorised again.
+
+    Parameters
+    ----------
+    model : path
+        A model file that `decompose_file` wrote.
+    groups : dict of str to tuple of int
+        Components of each source; what is in no group becomes ``rest``.
+    folder, pattern, extension, progress
+        As in `separate_file`.
+    mixture : path, optional
+        Where the recording is now; default: where it was.
+
+    Returns
+    -------
+    StemFiles
+        The stems and the common gain.
+    Decomposition
+        The model with the new grouping.
+
+    Raises
+    ------
+    ParameterError
+        If the groups do not fit the components.
+    FileNotFoundError
+        If the model or the recording is not there.
+    TemplateError, TemplateMismatchError
+        If the model cannot be read, or was made from another recording.
+    OutputError
+        If a stem would overwrite an input or cannot be written.
+    """
+    regrouped = Decomposition.load(model).regroup(groups)
+    where = mixture or regrouped.mixture.path
+    if not where:
+        raise ParameterError(
+            f"{str(model)!r} was made from an array of samples; name the recording to render"
+        )
+    source = AudioFile(Path(where))
+    regrouped.check_mixture(source)
+    paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
+    _prepare(paths.values(), [model, source.path])
+    return render_to_files(source, regrouped, paths, progress=progress), regrouped
+
+
+def _prepare(outputs: Iterable[Path], inputs: Iterable[StrPath]) -> None:
+    """Make sure, before anything is computed, that the outputs can be written."""
+    outputs = list(outputs)
+    refuse_overwriting(outputs, inputs)
+    for folder in {path.parent for path in outputs}:
+        make_folder(folder)
+
+
+def _known(activations: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if activations is None:
+        raise ParameterError("the decomposition holds no activations")
+    return activations
+
+
+def _draw(source: AudioFile, found: Decomposition, path: Path) -> Path | None:
+    templates = found.templates
+    try:
+        picture = plot.decomposition(
+            magnitudes(source, templates.stft),
+            templates.templates,
+            _known(found.activations),
+            templates.stft,
+            templates.sample_rate,
+        )
+    except MissingExtraError as error:
+        warnings.warn(AudioNMFWarning(f"no picture was drawn: {error}"), stacklevel=3)
+        return None
+    return plot.save(picture, path)
+
+
+def _write_csv(
+    path: Path,
+    axis_name: str,
+    axis: NDArray[Any],
+    columns: NDArray[Any],
+    names: Sequence[str],
+) -> Path:
+    text = io.StringIO()
+    np.savetxt(
+        text,
+        np.column_stack([axis, columns]),
+        fmt="%.6g",
+        delimiter=",",
+        header=",".join([axis_name, *names]),
+        comments="",
+    )
+    return write_bytes(path, text.getvalue().encode())
