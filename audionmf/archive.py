@@ -8,12 +8,15 @@ is unpacked, and only the members that the kind has are accepted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,20 @@ _MAX_BYTES = 1 << 30
 _MAX_METADATA_BYTES = 1 << 24
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _MAGIC = b"PK\x03\x04"
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    UnicodeDecodeError,
+)
+"""What `zipfile` and NumPy raise for damaged files, beside `ValueError`."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +95,22 @@ def write_archive(
 
 
 def read_kind(path: StrPath) -> str | None:
-    """Return the format that a file says it has; None if it is no archive of this package."""
+    """Return the format that a file says it has; None if it is no archive at all.
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError
+        If there is no such file, or no ordinary one.
+    TemplateError
+        If it is an archive, but damaged or not of this package.
+    """
     file = require_file(path)
     with file.open("rb") as stream:
         if stream.read(4) != _MAGIC:
             return None
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return str(_read_metadata(archive, repr(str(path))).get("format"))
-    except (TemplateError, zipfile.BadZipFile):
-        return None
+    name = repr(str(path))
+    with _opened(file, f"{name} is an archive that is damaged or not of audionmf") as archive:
+        return str(_read_metadata(archive, name).get("format"))
 
 
 def read_archive(
@@ -115,13 +138,21 @@ def read_archive(
         file = require_file(path)
     except AudioReadError as error:
         raise TemplateError(str(error)) from error
+    refusal = f"{name} is not an {kind.name} file, or it is damaged; make it again"
+    with _opened(file, refusal) as archive:
+        return _read(archive, kind, name)
+
+
+@contextlib.contextmanager
+def _opened(file: Path, refusal: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; whatever is wrong with it, now or while it is read, is a refusal."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return _read(archive, kind, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise TemplateError(
-            f"{name} is not an {kind.name} file, or it is damaged; make it again"
-        ) from error
+            if any(m.compress_type not in _COMPRESSIONS for m in archive.infolist()):
+                raise TemplateError(refusal)
+            yield archive
+    except _DAMAGE as error:
+        raise TemplateError(refusal) from error
 
 
 def _read(
@@ -139,15 +170,15 @@ def _read(
             f"{name} has version {version!r}; this audionmf reads version {kind.version}: "
             "make the file again, or use the audionmf that made it"
         )
-    found = [member.removesuffix(".npy") for member in archive.namelist()]
-    expected = {_METADATA, *kind.arrays}
-    required = expected - kind.optional
+    found = archive.namelist()
+    expected = {f"{member}.npy" for member in (_METADATA, *kind.arrays)}
+    required = expected - {f"{member}.npy" for member in kind.optional}
     if len(set(found)) != len(found) or not required <= set(found) <= expected:
         raise TemplateError(f"{name} does not hold exactly the members of an {kind.name} file")
     arrays = {
         member: _read_array(archive, member, n_dims, name)
         for member, n_dims in kind.arrays.items()
-        if member in found
+        if f"{member}.npy" in found
     }
     return arrays, metadata
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from audionmf.errors import (
     OutputError,
     ParameterError,
 )
-from audionmf.files import StrPath, atomic_path, require_file, space_error
+from audionmf.files import StrPath, atomic_path, flush, require_file, space_error
 
 __all__ = [
     "OUTPUT_FORMATS",
@@ -253,9 +254,7 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
         return AudioFile(Path(source))
     if isinstance(source, Audio | AudioFile):
         return source
-    if sample_rate is None or int(sample_rate) != sample_rate:
-        raise ParameterError(f"sample_rate must be a whole number of Hz, not {sample_rate!r}")
-    return Audio(np.asarray(source), int(sample_rate))
+    return Audio(np.asarray(source), _whole_rate(sample_rate))
 
 
 def output_subtype(subtype: str, extension: str = "wav") -> str:
@@ -310,11 +309,7 @@ class AudioWriter:
     ) -> None:
         self.path = Path(path)
         extension = self.path.suffix.lower().lstrip(".")
-        if extension not in OUTPUT_FORMATS:
-            raise ParameterError(
-                f"{str(self.path)!r}: stems are written as {', '.join(OUTPUT_FORMATS)}, "
-                f"not {extension!r}"
-            )
+        _check_writable(self.path, extension, subtype)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
         self.n_written = 0
         self._container = OUTPUT_FORMATS[extension]
@@ -359,22 +354,37 @@ class AudioWriter:
             raise space_error(self.path, "writing stopped short") from error
         self.n_written += samples.shape[1]
 
+    def finish(self) -> None:
+        """Close the file and make sure that it is whole; leaving the writer puts it in place.
+
+        Leaving does this too. Where several files belong together, finish all before leaving one.
+        """
+        import soundfile
+
+        if self._file.closed:
+            return
+        try:
+            self._file.close()
+            _clear_peak_time(self._temporary)
+            self._verify()
+            flush(self._temporary)
+        except OutputError:
+            raise
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise space_error(self.path, str(error)) from error
+
     def __exit__(self, *details: Any) -> None:
         import soundfile
 
-        failure: OutputError | None = None
         try:
-            self._file.close()
             if details[0] is None:
-                _clear_peak_time(self._temporary)
-                self._verify()
-        except (soundfile.LibsndfileError, OSError) as error:
-            failure = (
-                error if isinstance(error, OutputError) else space_error(self.path, str(error))
-            )
-        if failure is not None and details[0] is None:
-            self._stack.__exit__(type(failure), failure, failure.__traceback__)
-            raise failure
+                self.finish()
+            else:
+                with contextlib.suppress(soundfile.LibsndfileError, OSError):
+                    self._file.close()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
         self._stack.__exit__(*details)
 
     def _verify(self) -> None:
@@ -462,6 +472,13 @@ def _name(path: Path | None) -> str:
     return "the array of samples" if path is None else repr(str(path))
 
 
+def _whole_rate(sample_rate: Any) -> int:
+    number = isinstance(sample_rate, int | float | np.integer | np.floating)
+    if not number or sample_rate % 1 != 0:  # true for NaN and infinity
+        raise ParameterError(f"sample_rate must be a whole number of Hz, not {sample_rate!r}")
+    return int(sample_rate)
+
+
 def _check_layout(name: str, sample_rate: int, n_channels: int) -> None:
     if not _MIN_RATE <= sample_rate <= _MAX_RATE:
         raise InvalidAudioError(
@@ -469,6 +486,8 @@ def _check_layout(name: str, sample_rate: int, n_channels: int) -> None:
         )
     if n_channels > _MAX_CHANNELS:
         raise LimitError(f"{name} has {n_channels} channels; {_MAX_CHANNELS} is the most")
+    if n_channels == 0:
+        raise InvalidAudioError(f"{name} has no channels")
 
 
 def _check_not_empty(name: str, n_samples: int) -> None:
@@ -478,20 +497,26 @@ def _check_not_empty(name: str, n_samples: int) -> None:
         )
 
 
-def _open(path: Path) -> Any:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a file by its content alone: without a name libsndfile cannot trust the extension."""
     import soundfile
 
-    try:
-        return soundfile.SoundFile(os.fsencode(path))
-    except soundfile.LibsndfileError as error:
-        raise AudioReadError(
-            0, f"{str(path)!r} is not an audio file that can be read: {error.error_string}"
-        ) from error
-    except (TypeError, ValueError, UnboundLocalError) as error:
-        raise AudioReadError(
-            0,
-            f"{str(path)!r} is not an audio file that can be read: its content is of no known kind",
-        ) from error
+    unknown = f"{str(path)!r} is not an audio file that can be read"
+    with contextlib.ExitStack() as stack:
+        source: int | bytes = os.fsencode(path)
+        try:
+            if os.name == "posix":
+                source = os.open(path, os.O_RDONLY)
+                stack.callback(os.close, source)
+            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
+        except soundfile.LibsndfileError as error:
+            raise AudioReadError(0, f"{unknown}: {error.error_string}") from error
+        except OSError as error:
+            raise AudioReadError(error.errno, f"{unknown}: {error.strerror}") from error
+        except (TypeError, ValueError, UnboundLocalError) as error:
+            raise AudioReadError(0, f"{unknown}: its content is of no known kind") from error
+        yield file
 
 
 def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
@@ -502,6 +527,18 @@ def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
     except soundfile.LibsndfileError as error:
         raise AudioReadError(0, f"{str(path)!r} is damaged: {error.error_string}") from error
     return block
+
+
+def _check_writable(path: Path, extension: str, subtype: str) -> None:
+    import soundfile
+
+    if extension not in OUTPUT_FORMATS:
+        raise ParameterError(
+            f"{str(path)!r}: stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}"
+        )
+    known = subtype in _PCM_BITS or subtype in _FLOAT_BYTES
+    if not (known and soundfile.check_format(OUTPUT_FORMATS[extension], subtype)):
+        raise ParameterError(f"{str(path)!r}: {extension} files cannot hold {subtype!r} samples")
 
 
 def _quantise(samples: Samples, bits: int) -> NDArray[np.int32]:

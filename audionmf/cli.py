@@ -279,14 +279,14 @@ def _separate(options: argparse.Namespace) -> int:
 
 
 def _learn(options: argparse.Namespace) -> int:
-    from audionmf.files import make_folder, refuse_overwriting
+    from audionmf.files import make_room, refuse_overwriting
     from audionmf.separation import learn
 
     out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
     if out.suffix.lower() != ".npz":
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
     refuse_overwriting([out], options.input)
-    make_folder(out.parent)
+    make_room([out])
     bar = _Bar()
     try:
         bank = learn(list(options.input), options.name, settings=_settings(options), progress=bar)

@@ -178,7 +178,7 @@ class Decomposition:
         activations = arrays.get("activations")
         try:
             templates = Templates(
-                arrays["templates"].astype(np.float32),
+                arrays["templates"],
                 labels_from_metadata(metadata, path),
                 stft_from_metadata(metadata, path),
                 rate_from_metadata(metadata, path),
@@ -188,9 +188,9 @@ class Decomposition:
                 grouping=_grouping(metadata, templates.n_components),
                 settings=Settings.from_options(**metadata["settings"]),
                 mixture=_mixture(metadata),
-                divergence=np.asarray(metadata["divergence"], np.float64),
+                divergence=_divergence(metadata),
                 reason=str(metadata["reason"]),
-                activations=None if activations is None else activations.astype(np.float32),
+                activations=None if activations is None else _as_float32(activations),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -202,16 +202,34 @@ class Decomposition:
 
 def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
     groups = {str(name): tuple(map(int, group)) for name, group in metadata["grouping"]}
-    checked = by_hand({n: g for n, g in groups.items() if n != "rest"}, n_components)
-    if set(checked) != set(groups):
+    if sorted(k for group in groups.values() for k in group) != list(range(n_components)):
         raise TemplateError("the groups do not hold every component once")
+    if len(groups) != len(metadata["grouping"]) or not all(groups) or not all(groups.values()):
+        raise TemplateError("a group has no name, no component, or the name of another")
     return groups
+
+
+def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:
+    values = np.asarray(metadata["divergence"], np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise TemplateError("the divergence is not a list of numbers")
+    return values
+
+
+def _as_float32(activations: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        converted = activations.astype(np.float32)
+    if not np.isfinite(converted).all():
+        raise TemplateError("the activations have values that are not finite in float32")
+    return converted
 
 
 def _mixture(metadata: dict[str, Any]) -> Mixture:
     mixture = Mixture(**metadata["mixture"])
-    types = (type(mixture.path), type(mixture.sha256), type(mixture.n_channels))
-    if types != (str, str, int) or type(mixture.n_samples) is not int or mixture.n_samples < 1:
+    counts = (mixture.n_channels, mixture.n_samples)
+    if not (type(mixture.path) is type(mixture.sha256) is str):
+        raise TemplateError("the description of the mixture makes no sense")
+    if not all(type(count) is int and count > 0 for count in counts):
         raise TemplateError("the description of the mixture makes no sense")
     return mixture
 

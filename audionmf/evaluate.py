@@ -28,7 +28,7 @@ def si_sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
     Raises
     ------
     ParameterError
-        If the shapes differ.
+        If the shapes differ, there are no samples, or some are not finite.
 
     References
     ----------
@@ -39,6 +39,8 @@ def si_sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
         raise ParameterError(
             f"the reference has shape {truth.shape}, the estimate {guess.shape}; they must agree"
         )
+    if not (truth.size and np.isfinite(truth).all() and np.isfinite(guess).all()):
+        raise ParameterError("the stems to compare must have samples, all of them finite")
     truth, guess = truth.ravel() - truth.mean(), guess.ravel() - guess.mean()
     energy = truth @ truth
     target = truth * (truth @ guess / energy if energy > 0 else 0.0)

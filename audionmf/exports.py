@@ -18,7 +18,7 @@ from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
 from audionmf.files import (
     StrPath,
-    make_folder,
+    make_room,
     refuse_overwriting,
     safe_name,
     write_bytes,
@@ -292,8 +292,7 @@ def _prepare(outputs: Iterable[Path], inputs: Iterable[StrPath]) -> None:
     """Make sure, before anything is computed, that the outputs can be written."""
     outputs = list(outputs)
     refuse_overwriting(outputs, inputs)
-    for folder in {path.parent for path in outputs}:
-        make_folder(folder)
+    make_room(outputs)
 
 
 def _known(activations: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -14,15 +14,18 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from audionmf.errors import AudioReadError, OutputError
+from audionmf.errors import AudioNMFError, AudioReadError, OutputError
 
 __all__ = [
     "StrPath",
     "atomic_path",
+    "flush",
     "make_folder",
+    "make_room",
     "refuse_overwriting",
     "require_file",
     "safe_name",
+    "space_error",
     "write_bytes",
 ]
 
@@ -50,6 +53,8 @@ def require_file(path: StrPath) -> Path:
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
     except OSError as error:
         raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise AudioReadError(errno.EINVAL, f"{str(path)!r} is no name of a file") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
         raise AudioReadError(errno.EINVAL, f"{str(path)!r} is {kind}; give an ordinary file")
@@ -77,6 +82,24 @@ def make_folder(folder: StrPath) -> Path:
     return folder
 
 
+def make_room(outputs: Iterable[StrPath]) -> None:
+    """Make the folders of outputs, and make sure that no folder has the name of one.
+
+    Raises
+    ------
+    OutputError
+        If an output cannot be put in place.
+    """
+    paths = [Path(output) for output in outputs]
+    for folder in dict.fromkeys(path.parent for path in paths):
+        make_folder(folder)
+    for output in paths:
+        if output.is_dir():
+            raise OutputError(
+                errno.EISDIR, f"{str(output)!r} could not be written: it is a folder; rename it"
+            )
+
+
 def refuse_overwriting(outputs: Iterable[StrPath], inputs: Iterable[StrPath]) -> None:
     """Make sure that no output is one of the inputs, by whatever name, and none is named twice.
 
@@ -85,7 +108,7 @@ def refuse_overwriting(outputs: Iterable[StrPath], inputs: Iterable[StrPath]) ->
     OutputError
         If an output is the same file (device and inode) as an input, or two outputs are one.
     """
-    identities = {_identity(path): path for path in inputs if Path(path).exists()}
+    taken = {_identity(path) for path in inputs} - {None}
     seen: set[str] = set()
     for output in map(Path, outputs):
         key = os.path.normcase(os.path.realpath(output))
@@ -94,7 +117,7 @@ def refuse_overwriting(outputs: Iterable[StrPath], inputs: Iterable[StrPath]) ->
                 errno.EEXIST, f"two outputs would be the same file {str(output)!r}; rename one"
             )
         seen.add(key)
-        if output.exists() and _identity(output) in identities:
+        if _identity(output) in taken:
             raise OutputError(
                 errno.EEXIST,
                 f"the output {str(output)!r} would overwrite the input; choose another folder",
@@ -119,9 +142,9 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     temporary = path.parent / _temporary_name(path.suffix)
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-    except OutputError:
+    except AudioNMFError:
         raise
     except OSError as error:
         raise _output_error(path, error) from error
@@ -144,6 +167,15 @@ def write_bytes(path: StrPath, content: bytes) -> Path:
     return path
 
 
+def flush(path: Path) -> None:
+    """Have a file on the disk itself before anything relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def safe_name(name: str) -> str:
     """Return `name` as a file name that every usual file system takes.
 
@@ -151,9 +183,8 @@ def safe_name(name: str) -> str:
     nothing left is ``unnamed``.
     """
     cleaned = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
-    cleaned = (
-        cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
-    )
+    kept = cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES]
+    cleaned = kept.decode("utf-8", "ignore").rstrip(" .")
     if not cleaned:
         return "unnamed"
     return f"_{cleaned}" if cleaned.partition(".")[0].lower() in _RESERVED else cleaned
@@ -193,14 +224,10 @@ def _temporary_name(suffix: str) -> str:
     return f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp{suffix}"
 
 
-def _identity(path: StrPath) -> tuple[int, int]:
-    status = Path(path).stat()
-    return status.st_dev, status.st_ino
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _identity(path: StrPath) -> tuple[int, int] | None:
+    """Return device and inode; None where no file is."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

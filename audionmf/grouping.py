@@ -6,6 +6,7 @@ most one source.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -103,11 +104,14 @@ def timbre_features(templates: Templates) -> NDArray[np.float64]:
     power = templates.templates.astype(np.float64) ** 2
     peaks = power.max(axis=0)
     power /= np.where(peaks > 0, peaks, 1)
-    mel = librosa.filters.mel(
-        sr=templates.sample_rate,
-        n_fft=templates.stft.n_fft,
-        n_mels=min(_N_MELS, max(8, templates.stft.n_bins // 8)),
-    )
+    with warnings.catch_warnings():
+        # Where bins are coarse, some bands hold none: they are silent in every template.
+        warnings.filterwarnings("ignore", "Empty filters", UserWarning)
+        mel = librosa.filters.mel(
+            sr=templates.sample_rate,
+            n_fft=templates.stft.n_fft,
+            n_mels=min(_N_MELS, max(8, templates.stft.n_bins // 8)),
+        )
     log_mel = librosa.power_to_db(mel @ power, ref=np.max, top_db=_DYNAMIC_RANGE_DB)
     features: NDArray[np.float64] = librosa.feature.mfcc(S=log_mel, n_mfcc=_N_MFCC)[1:].T
     return features

@@ -63,7 +63,7 @@ class Settings:
     tol : float, default 1e-4
         Stop when an iteration lowers the divergence by less than this share of its first value,
         0 to 1; 0 runs all iterations.
-    activation_iter : int, default 60
+    activation_iter : int, default 40
         Iterations for activations with the templates fixed, 1 or more.
     mask_exponent : float, default 1.0
         Power of the models in the ratio masks, 0.1 to 10. 1 shares the magnitude out in
@@ -122,7 +122,7 @@ class Settings:
         "a number from 0 to 1",
     )
     activation_iter: int = _option(
-        60,
+        40,
         "iterations for activations when the templates are fixed",
         _whole(1),
         "a whole number, 1 or more",

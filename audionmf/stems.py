@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from audionmf.audio import OUTPUT_FORMATS, AudioWriter, output_subtype, quantisation_step
 from audionmf.errors import ParameterError
-from audionmf.files import StrPath, make_folder, safe_name
+from audionmf.files import StrPath, make_room, safe_name
 
 __all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
 
@@ -99,13 +99,14 @@ def stem_paths(
     if extension not in OUTPUT_FORMATS:
         raise ParameterError(f"stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}")
     fields = re.findall(r"\{(.*?)\}", pattern)
-    if any(field not in _FIELDS for field in fields) or "source" not in fields:
+    if any(field not in _FIELDS for field in fields) or "source" not in fields or "\0" in pattern:
         raise ParameterError(
             f"the file name pattern {pattern!r} must hold {{source}} and may hold "
             "{track} and {ext}, and nothing else in braces"
         )
     root = Path(os.path.realpath(folder))
     paths: dict[str, Path] = {}
+    owners: dict[Path, str] = {}
     for source in sources:
         name = _fill(pattern, track=track, source=source, ext=extension)
         path = Path(os.path.normpath(root / name))
@@ -113,12 +114,12 @@ def stem_paths(
             raise ParameterError(f"the file name pattern {pattern!r} leads out of {str(folder)!r}")
         if path.suffix.lower() != f".{extension}":
             raise ParameterError(f"the file name pattern {pattern!r} must end in .{{ext}}")
-        for other, taken in paths.items():
-            if taken == path:
-                raise ParameterError(
-                    f"the sources {other!r} and {source!r} would both be written to {str(path)!r}"
-                )
-        paths[source] = path
+        if path in owners:
+            raise ParameterError(
+                f"the sources {owners[path]!r} and {source!r} would both be written to "
+                f"{str(path)!r}"
+            )
+        paths[source], owners[path] = path, source
     return paths
 
 
@@ -152,11 +153,10 @@ def write_stems(
     OutputError
         If anything cannot be written; then no stem is left behind.
     """
-    for folder in {path.parent for path in paths.values()}:
-        make_folder(folder)
+    make_room(paths.values())
     step = _coarsest_step(paths.values(), form)
     load = _write(make_blocks(), paths.values(), form, 1.0, step)
-    gain = 1.0 if load is None else 1 / load
+    gain = 1.0 if load is None else float(np.float32(1 / load))
     if load is not None:
         _write(make_blocks(), paths.values(), form, gain, 0.0)
     return StemFiles(dict(paths), gain)
@@ -187,6 +187,8 @@ def _write(
                     writer.write(samples * np.float32(gain))
         if load > 1 + step / 2:
             raise _WouldClipError
+        for writer in writers:
+            writer.finish()
     return load if load > 1 + step / 2 else None
 
 

@@ -51,7 +51,8 @@ class Templates:
     sample_rate: int
 
     def __post_init__(self) -> None:
-        templates = np.asarray(self.templates, np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+            templates = np.asarray(self.templates, np.float32)
         if templates.ndim != 2 or templates.shape[0] != self.stft.n_bins:
             raise TemplateError(
                 f"templates of shape {templates.shape} do not fit an FFT of {self.stft.n_fft} "
@@ -103,7 +104,7 @@ class Templates:
         arrays, metadata = read_archive(path, TEMPLATES_KIND)
         try:
             return cls(
-                arrays["templates"].astype(np.float32),
+                arrays["templates"],
                 labels_from_metadata(metadata, path),
                 stft_from_metadata(metadata, path),
                 rate_from_metadata(metadata, path),
@@ -142,7 +143,7 @@ class Templates:
         TemplateMismatchError
             If not: names both values and the way out.
         """
-        source = f"the templates of {', '.join(self.names)}"
+        source = f"the templates of {', '.join(map(repr, self.names))}"
         if self.sample_rate != sample_rate:
             raise TemplateMismatchError(
                 f"{source} were made at {self.sample_rate} Hz, {what} has {sample_rate} Hz; "

@@ -1,13 +1,15 @@
 """`fit` finds templates and activations, `activate` activations for templates that are known.
 
 V ≈ WH, with V of shape (n_bins, n_frames), W (n_bins, n_components), H (n_components, n_frames).
+Inside, both factors lie component by component and frame by frame: W (n_components, n_bins), H
+(n_frames, n_components).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +17,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 from audionmf.nmf.initialize import initialize
-from audionmf.nmf.updates import Workers, multiply, sweep
+from audionmf.nmf.updates import make_updater
 
 __all__ = ["NMF", "State", "activate", "fit", "thread_count"]
 
 Matrix = NDArray[np.floating[Any]]
-StopReason = Literal["tolerance", "max_iter", "cancelled", "fixed"]
+Mask = NDArray[np.bool_]
+StopReason = Literal["tolerance", "max_iter", "cancelled", "fixed", "precision"]
+Callback = Callable[["State"], bool | None]
 
-_RELATIVE_FLOOR = 1e-12
+METHODS = ("accelerated", "plain")
+
+_FLOOR = 1e-12
+_WINDOW = 10
+_ACTIVATE_FRAMES = 2048
+_THINNED_LEVELS = ((8, 0.55), (4, 0.30))
+_THINNED_MIN_ITER = 40
+_THINNED_MIN_FRAMES = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +43,25 @@ class NMF:
     Parameters
     ----------
     templates : ndarray, shape (n_bins, n_components)
-        W. Columns sum to 1, but for those that were given and fixed and those that are silent.
+        W. Columns sum to 1 if all were free to change, but for silent ones.
     activations : ndarray, shape (n_components, n_frames)
         H, in the unit of V.
     divergence : ndarray, shape (n_evaluations,), float64
         Divergence at the start and after each evaluated iteration; the last one is that of the
-        result.
+        result. It never rises.
     evaluated : ndarray, shape (n_evaluations,), int
         The iterations after which it was evaluated; the first is 0.
     n_iter : int
-        Iterations done.
+        Iterations done, those on thinned frames included.
     converged : bool
-        True if the tolerance was reached.
-    reason : {"tolerance", "max_iter", "cancelled", "fixed"}
+        True if the tolerance, or the precision of the type, was reached.
+    reason : {"tolerance", "max_iter", "cancelled", "fixed", "precision"}
         Why it stopped.
+    kkt_residual : float
+        How far the result is from a stationary point: the relative change that one more plain
+        update would make, the larger of that of W and of H. For β = 1 it is Σ x |g| / Σ x d, with g
+        the gradient and d the denominator of the update: 0 where the Karush–Kuhn–Tucker conditions
+        hold for all that is positive.
     beta : float
         Of the divergence.
     """
@@ -57,6 +73,7 @@ class NMF:
     n_iter: int
     converged: bool
     reason: StopReason
+    kkt_residual: float
     beta: float
 
     @property
@@ -91,14 +108,14 @@ def fit(
     beta: float = 1.0,
     max_iter: int = 200,
     tol: float = 1e-4,
+    method: str = "accelerated",
     init: str = "random",
     seed: int | np.random.Generator = 0,
     templates: ArrayLike | None = None,
     activations: ArrayLike | None = None,
     fixed_templates: bool | ArrayLike = False,
     fixed_activations: bool | ArrayLike = False,
-    evaluate_every: int = 10,
-    callback: Callable[[State], bool | None] | None = None,
+    callback: Callback | None = None,
     n_threads: int | None = None,
 ) -> NMF:
     """Factorise V ≈ WH by multiplicative updates that lower a β-divergence.
@@ -116,8 +133,13 @@ def fit(
     max_iter : int, default 200
         Most iterations; one updates H, then W. 0 returns the start.
     tol : float, default 1e-4
-        Stop when an iteration gains less than this share of the first divergence, on average since
-        the last evaluation. 0 runs all iterations.
+        Stop when ten iterations together lower the divergence by less than this share of it. 0
+        runs all iterations.
+    method : {"accelerated", "plain"}, default "accelerated"
+        "plain": multiplicative updates and nothing else. "accelerated": the same updates from
+        extrapolated points; a point with a higher divergence is taken back, so that it never
+        rises. Where V has many frames (4000 or more) and the start of the activations is not given,
+        templates are first learnt on every eighth and fourth frame.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -131,8 +153,6 @@ def fit(
         Templates that are kept as they are: all of those given (True), or those marked.
     fixed_activations : bool or mask of shape (n_components,) or (k,), default False
         Activations that are kept as they are, likewise.
-    evaluate_every : int, default 10
-        Iterations from one evaluation of the divergence, and test of `tol`, to the next.
     callback : callable, optional
         Called with a `State` after each iteration; returning True cancels the rest.
     n_threads : int, optional
@@ -142,7 +162,7 @@ def fit(
     Returns
     -------
     NMF
-        Templates, activations, and how the divergence fell.
+        Templates, activations, how the divergence fell, why it stopped and how well it converged.
 
     Raises
     ------
@@ -154,45 +174,45 @@ def fit(
     ----------
     Lee and Seung, "Algorithms for non-negative matrix factorization", NIPS 2000. Févotte and Idier,
     "Algorithms for nonnegative matrix factorization with the β-divergence", Neural Computation
-    23(9), 2011.
+    23(9), 2011. Extrapolation with a safeguard: Ang and Gillis, "Accelerating nonnegative matrix
+    factorization algorithms using extrapolation", Neural Computation 31(2), 2019; Hien, Leplat and
+    Gillis, "Block majorization minimization with extrapolation and application to β-NMF", 2024.
     """
     data = _data(V, "V")
     _check_whole("n_components", n_components, 1)
     _check_whole("max_iter", max_iter, 0)
-    _check_whole("evaluate_every", evaluate_every, 1)
     if not 0 <= tol <= 1:
         raise ParameterError(f"tol must be a number from 0 to 1, not {tol!r}")
+    if method not in METHODS:
+        raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if not np.isfinite(beta):
+        raise ParameterError(f"beta must be a finite number, not {beta!r}")
     data, scale = _in_range(data, beta)
     given = (_given(templates, data, "templates"), _given(activations, data, "activations"))
     W, H = _start(data, n_components, init, seed, given, scale)
-    free_W = _free(fixed_templates, given[0], n_components, "fixed_templates")
-    free_H = _free(fixed_activations, given[1], n_components, "fixed_activations")
-    loop = _Loop(
-        data.T,
-        W,
-        H,
-        float(beta),
-        free_W,
-        free_H,
-        max_iter,
-        tol,
-        evaluate_every,
-        callback,
+    problem = _Problem(
+        V=data,
+        beta=float(beta),
+        free_W=_free(fixed_templates, given[0], n_components, "fixed_templates"),
+        free_H=_free(fixed_activations, given[1], n_components, "fixed_activations"),
+        max_iter=max_iter,
+        tol=tol,
+        accelerated=method == "accelerated",
+        callback=callback,
+        n_threads=thread_count(n_threads),
     )
-    with Workers.start(thread_count(n_threads)) as workers:
-        reason = loop.run(workers)
-    if free_W.all() and free_H.all():
-        sums = W.sum(axis=1)
-        W /= np.where(sums > 0, sums, 1)[:, None]
-        H *= np.where(sums > 0, sums, 1)
+    run = problem.solve(W, H, thinning=given[1] is None)
+    if problem.free_W.all() and problem.free_H.all():
+        _normalise(run.W, run.H)
     return NMF(
-        templates=W.T,
-        activations=(H * H.dtype.type(scale)).T,
-        divergence=np.array(loop.values) * scale**beta,
-        evaluated=np.array(loop.evaluated),
-        n_iter=loop.n_iter,
-        converged=reason == "tolerance",
-        reason=reason,
+        templates=run.W.T,
+        activations=(run.H * run.H.dtype.type(scale)).T,
+        divergence=np.array(run.values) * scale**beta,
+        evaluated=np.array(run.evaluated, np.int64),
+        n_iter=run.n_iter,
+        converged=run.reason in ("tolerance", "precision"),
+        reason=run.reason,
+        kkt_residual=run.residual,
         beta=float(beta),
     )
 
@@ -202,14 +222,15 @@ def activate(
     templates: ArrayLike,
     *,
     beta: float = 1.0,
-    n_iter: int = 60,
+    n_iter: int = 40,
     activations: ArrayLike | None = None,
     n_threads: int | None = None,
 ) -> Matrix:
     """Find the activations of known templates: ``H`` in V ≈ WH with W fixed.
 
     The problem is convex for 1 ≤ β ≤ 2 and every frame is independent of every other. The number of
-    iterations is fixed, so that a frame's result does not depend on the frames it comes with.
+    iterations is fixed, so that a frame's result does not depend on the frames it comes with. For
+    β = 1 they are accelerated, with momentum that restarts in a frame where it goes uphill.
 
     Parameters
     ----------
@@ -219,7 +240,7 @@ def activate(
         W, finite and ≥ 0. Not modified.
     beta : float, default 1
         Of the divergence.
-    n_iter : int, default 60
+    n_iter : int, default 40
         Iterations, 1 or more.
     activations : array, shape (n_components, n_frames), optional
         Where to start; what is 0 stays 0. Default: the same for all components, at the level of
@@ -236,6 +257,11 @@ def activate(
     ------
     ParameterError
         As in `fit`.
+
+    References
+    ----------
+    O'Donoghue and Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
+    Computational Mathematics 15, 2015.
     """
     data = _data(V, "V")
     _check_whole("n_iter", n_iter, 1)
@@ -243,108 +269,192 @@ def activate(
     start = _given(activations, data, "activations")
     if W is None:
         raise ParameterError("templates are needed")
-    if start is not None and start.shape[0] != W.shape[1]:
+    n_components = W.shape[1]
+    if start is not None and start.shape[0] != n_components:
         raise ParameterError(
-            f"activations have {start.shape[0]} components, templates {W.shape[1]}"
+            f"activations have {start.shape[0]} components, templates {n_components}"
         )
-    frames, scales = _level_frames(data.T, beta)
-    if start is None:
-        level = frames.sum(axis=1, keepdims=True) / max(float(W.sum()), np.finfo(W.dtype).tiny)
-        H = np.repeat(level, W.shape[1], axis=1).astype(frames.dtype)
-    else:
-        H = np.ascontiguousarray(start.T / scales)
-    transposed = np.ascontiguousarray(W.T)
-    with Workers.start(thread_count(n_threads)) as workers:
-        for _ in range(n_iter):
-            sweep(
-                frames,
-                transposed,
-                H,
-                float(beta),
-                workers,
-                templates=False,
-                floor=_RELATIVE_FLOOR,
-            )
-    result: Matrix = (H * scales).T
-    return result
+    rows, sums = _level_templates(W)
+    H = np.empty((n_components, data.shape[1]), data.dtype)
+    free = np.ones(n_components, bool)
+    for first in range(0, data.shape[1], _ACTIVATE_FRAMES):
+        block = slice(first, first + _ACTIVATE_FRAMES)
+        frames, scales = _level_frames(data[:, block], beta)
+        if start is None:
+            level = frames.sum(axis=0) / max(float(rows.sum()), np.finfo(rows.dtype).tiny)
+            found = np.repeat(level[:, None], n_components, axis=1).astype(data.dtype)
+        else:
+            found = np.ascontiguousarray((start[:, block] * sums / scales).T)
+        with make_updater(frames, float(beta), thread_count(n_threads), free, free) as updater:
+            updater.activate(rows, found, n_iter)
+        H[:, block] = found.T * (scales / sums)
+    return H
 
 
 @dataclass
-class _Loop:
-    """The iterations of `fit`, in the layout of the updates: V and H frame by frame."""
+class _Run:
+    """Where the iterations are."""
 
-    V: Matrix
     W: Matrix
     H: Matrix
-    beta: float
-    free_W: NDArray[np.bool_]
-    free_H: NDArray[np.bool_]
-    max_iter: int
-    tol: float
-    evaluate_every: int
-    callback: Callable[[State], bool | None] | None
     n_iter: int = 0
+    reason: StopReason = "max_iter"
+    residual: float = float("nan")
+    values: list[float] = field(default_factory=list)
+    evaluated: list[int] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.values: list[float] = []
-        self.evaluated: list[int] = []
-        self._floor = _RELATIVE_FLOOR * float(self.V.max(initial=0)) or _RELATIVE_FLOOR
-
-    def run(self, workers: Workers) -> StopReason:
-        reason = self._iterate(workers)
-        if not self.evaluated or self.evaluated[-1] != self.n_iter:
-            last = sweep(
-                self.V,
-                self.W,
-                self.H,
-                self.beta,
-                workers,
-                free_activations=False,
-                templates=False,
-                divergence=True,
-                floor=self._floor,
-            )
-            self._record(last.divergence)
-        return reason
-
-    def _iterate(self, workers: Workers) -> StopReason:
-        if not (self.free_W.any() or self.free_H.any()):
-            return "fixed"
-        while self.n_iter < self.max_iter:
-            evaluate = self.n_iter % self.evaluate_every == 0
-            sums = sweep(
-                self.V,
-                self.W,
-                self.H,
-                self.beta,
-                workers,
-                free_activations=self.free_H,
-                templates=bool(self.free_W.any()),
-                divergence=evaluate,
-                floor=self._floor,
-            )
-            if sums.numerator is not None and sums.denominator is not None:
-                updated = multiply(self.W, sums.numerator, sums.denominator, self.beta)
-                np.copyto(self.W, updated, where=self.free_W[:, None])
-            if evaluate and self._reached(sums.divergence):
-                self.n_iter += 1
-                return "tolerance"
-            self.n_iter += 1
-            if self.callback and self.callback(State(self.n_iter, self.max_iter, self.values[-1])):
-                return "cancelled"
-        return "max_iter"
-
-    def _record(self, divergence: float) -> None:
-        self.values.append(divergence)
+    def record(self, divergence: float) -> None:
+        """Note the divergence; what rounding adds to it is not a rise."""
+        self.values.append(min([divergence, *self.values[-1:]]))
         self.evaluated.append(self.n_iter)
 
-    def _reached(self, divergence: float) -> bool:
-        """Record the divergence before this iteration; tell whether the tolerance is reached."""
-        self._record(divergence)
-        if len(self.values) < 2:
+    def gained_less_than(self, share: float) -> bool:
+        """Tell whether the last ten iterations gained less than a share of the divergence."""
+        if len(self.values) <= _WINDOW:
             return False
-        gain = self.values[-2] - self.values[-1]
-        return gain < self.tol * self.values[0] * self.evaluate_every
+        before, now = self.values[-1 - _WINDOW], self.values[-1]
+        return before - now < share * now
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What `fit` was asked for, V with its peak near 1."""
+
+    V: Matrix
+    beta: float
+    free_W: Mask
+    free_H: Mask
+    max_iter: int
+    tol: float
+    accelerated: bool
+    callback: Callback | None
+    n_threads: int
+
+    def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> _Run:
+        run = _Run(W, H)
+        moving = self.free_W.any() or self.free_H.any()
+        if thinning and self._worth_thinning():
+            self._start_thinned(run)
+        if run.reason != "cancelled":
+            run.reason = self._iterate(run, self.V, self.max_iter) if moving else "fixed"
+        self._certify(run)
+        return run
+
+    def _worth_thinning(self) -> bool:
+        step = _THINNED_LEVELS[0][0]
+        return bool(
+            self.accelerated
+            and self.free_W.all()
+            and self.free_H.all()
+            and self.max_iter >= _THINNED_MIN_ITER
+            and self.V.shape[1] // step >= max(_THINNED_MIN_FRAMES, 4 * len(self.free_W))
+        )
+
+    def _start_thinned(self, run: _Run) -> None:
+        """Learn the templates on every eighth, then every fourth frame, which are nearly alike.
+
+        Taken back if the divergence of all frames should be higher than it was.
+        """
+        start = run.W.copy(), run.H.copy()
+        before = self._divergence(run)
+        run.record(before)
+        step_before, H = 1, run.H
+        for step, share in _THINNED_LEVELS:
+            frames = self.V[:, ::step]
+            H = (
+                np.ascontiguousarray(H[::step])
+                if step_before == 1
+                else _between(H, step_before // step, frames.shape[1])
+            )
+            level = _Run(run.W, H, run.n_iter)
+            level.reason = self._iterate(level, frames, run.n_iter + round(share * self.max_iter))
+            run.n_iter, run.W, H, step_before = level.n_iter, level.W, level.H, step
+            if level.reason == "cancelled":
+                run.reason = "cancelled"
+                break
+        run.H = _between(H, step_before, self.V.shape[1])
+        if self._divergence(run) > before:
+            run.W, run.H = start
+
+    def _divergence(self, run: _Run) -> float:
+        none = np.zeros_like(self.free_W)
+        with make_updater(self.V, self.beta, self.n_threads, none, none) as updater:
+            return updater.iterate(run.W, run.H, templates=False, divergence=True)
+
+    def _iterate(self, run: _Run, V: Matrix, stop: int) -> StopReason:
+        """Update from extrapolated points; one that raised the divergence is taken back.
+
+        The divergence of the point that an update starts from is known when the update is done.
+        """
+        templates = bool(self.free_W.any())
+        age = 0
+        previous = (run.W.copy(), run.H.copy()) if self.accelerated else None
+        with make_updater(V, self.beta, self.n_threads, self.free_W, self.free_H) as updater:
+            while run.n_iter < stop:
+                if previous:
+                    _extrapolate(run, previous, age)
+                value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
+                if previous and run.values and value > run.values[-1]:
+                    np.copyto(run.W, previous[0])
+                    np.copyto(run.H, previous[1])
+                    if age == 0:  # a plain update only rises by rounding
+                        return "precision"
+                    age = 0
+                    continue
+                run.record(value)
+                run.n_iter += 1
+                age += 1
+                if self.tol and run.gained_less_than(self.tol):
+                    return "tolerance"
+                if self.callback and self.callback(
+                    State(run.n_iter, self.max_iter, value * self.V.shape[1] / V.shape[1])
+                ):
+                    return "cancelled"
+        return "max_iter"
+
+    def _certify(self, run: _Run) -> None:
+        """Evaluate the result, and see how far one more plain update would carry it."""
+        W, H = run.W.copy(), run.H.copy()
+        templates = bool(self.free_W.any())
+        with make_updater(self.V, self.beta, self.n_threads, self.free_W, self.free_H) as updater:
+            value = updater.iterate(W, H, templates=templates, divergence=True)
+        run.record(value)
+        change_H = _relative_change(run.H, H, run.W.sum(axis=1, dtype=np.float64))
+        change_W = _relative_change(run.W.T, W.T, H.sum(axis=0, dtype=np.float64))
+        run.residual = max(change_H, change_W)
+
+
+def _extrapolate(run: _Run, previous: tuple[Matrix, Matrix], age: int) -> None:
+    from audionmf.nmf.kernels import extrapolate
+
+    momentum = age / (age + 3)
+    extrapolate(run.W, previous[0], momentum)
+    extrapolate(run.H, previous[1], momentum)
+
+
+def _relative_change(before: Matrix, after: Matrix, weights: NDArray[np.float64]) -> float:
+    """Return Σ |after - before| w / Σ before w, one weight a column."""
+    total = float(before.sum(axis=0, dtype=np.float64) @ weights)
+    change = float(np.abs(after - before).sum(axis=0, dtype=np.float64) @ weights)
+    return change / total if total > 0 else 0.0
+
+
+def _between(H: Matrix, step: int, n_frames: int) -> Matrix:
+    """Interpolate activations (n_thinned, n_components), known at every `step`-th frame."""
+    place = np.arange(n_frames) / step
+    left = np.minimum(place.astype(int), len(H) - 1)
+    right = np.minimum(left + 1, len(H) - 1)
+    share = (place - left).astype(H.dtype)[:, None]
+    between: Matrix = H[left] * (1 - share) + H[right] * share
+    return between
+
+
+def _normalise(W: Matrix, H: Matrix) -> None:
+    """Make templates sum to 1, in place; silent ones stay."""
+    sums = W.sum(axis=1)
+    sums[sums == 0] = 1
+    W /= sums[:, None]
+    H *= sums
 
 
 def _start(
@@ -449,22 +559,29 @@ def _in_range(data: Matrix, beta: float) -> tuple[Matrix, float]:
         scale = 2.0 ** np.floor(np.log2(peak))
         data = data / data.dtype.type(scale)
     if beta <= 0:
-        floor = _RELATIVE_FLOOR * float(data.max()) or _RELATIVE_FLOOR
+        floor = _FLOOR * float(data.max()) or _FLOOR
         data = np.maximum(data, data.dtype.type(floor))
     return data, float(scale)
 
 
-def _level_frames(frames: Matrix, beta: float) -> tuple[Matrix, Matrix]:
-    """Return frames with peaks from 1 to 2, and the power of two taken out of each.
+def _level_frames(V: Matrix, beta: float) -> tuple[Matrix, Matrix]:
+    """Return frames with peaks from 1 to 2, bins as neighbours, and the powers of two taken out.
 
     It makes the result independent of scale, frame by frame, and keeps it from denormal numbers.
     """
-    peaks = frames.max(axis=1, keepdims=True).astype(np.float64)
+    peaks = V.max(axis=0).astype(np.float64)
     scales = np.where(peaks > 0, 2.0 ** np.floor(np.log2(np.where(peaks > 0, peaks, 1))), 1.0)
-    levelled = (frames / scales).astype(frames.dtype)
+    levelled = np.asfortranarray(V / scales, V.dtype)
     if beta <= 0:
-        levelled = np.maximum(levelled, levelled.dtype.type(_RELATIVE_FLOOR))
-    return levelled, scales.astype(frames.dtype)
+        np.maximum(levelled, levelled.dtype.type(_FLOOR), out=levelled)
+    return levelled, scales.astype(V.dtype)
+
+
+def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:
+    """Return templates (n_components, n_bins) that sum to 1, and their sums (n_components, 1)."""
+    sums = W.sum(axis=0, dtype=np.float64)
+    sums[sums == 0] = 1
+    return np.ascontiguousarray((W / sums).T, W.dtype), sums.astype(W.dtype)[:, None]
 
 
 def _check_whole(name: str, value: int, low: int) -> None:

@@ -1,16 +1,13 @@
-"""The hot loops: one pass over V updates the activations and gathers what the templates need.
+"""The multiplicative updates: the plain one to read, and the fast ones that do the same.
 
-Everything here is laid out frame by frame: ``V`` as ``(n_frames, n_bins)``, activations as
-``(n_frames, n_components)``, templates as ``(n_components, n_bins)``, all C-contiguous but `V`, which
-may have any layout. A pass works on blocks of frames that stay in the cache and needs, beyond its
-arguments, only buffers of one block for each thread.
-
-The update is the multiplicative one, with the exponent that keeps it a descent for every β:
+The update of the activations, and that of the templates with the roles exchanged, is::
 
     H ← H · [(Wᵀ (V · (WH)^(β-2))) / (Wᵀ (WH)^(β-1))]^γ(β)
 
-and the same for W with the roles exchanged. Blocks are fixed and their sums are added in their
-order, so the result does not depend on the number of threads.
+`plain_update` is that line. `make_updater` gives the fast form of an iteration for one V: machine
+code for the Kullback–Leibler divergence (`kernels`), NumPy in blocks of frames for the others. Both
+go over V once, need beyond V, W and H a fixed buffer for each thread, and add the sums of blocks in
+the order of the blocks, so that the number of threads does not matter.
 
 References
 ----------
@@ -21,23 +18,22 @@ algorithms for nonnegative matrix factorization with β-divergence", MLSP 2010.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kl_div
 
 from audionmf.nmf.divergence import beta_divergence
 
-__all__ = ["Sums", "Workers", "exponent", "multiply", "sweep"]
+__all__ = ["BlockUpdater", "Updater", "exponent", "make_updater", "plain_update"]
 
 Matrix = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 
-BLOCK_FRAMES = 256
+_BLOCK_FRAMES = 256
+_FLOOR = 1e-20
 
 
 def exponent(beta: float) -> float:
@@ -47,156 +43,166 @@ def exponent(beta: float) -> float:
     return 1 / (beta - 1) if beta > 2 else 1.0
 
 
-@dataclass
-class Sums:
-    """What one pass over V gives.
+def plain_update(V: Matrix, W: Matrix, H: Matrix, beta: float) -> Matrix:
+    """Return the activations after one multiplicative update: the reference for all fast forms.
 
     Parameters
     ----------
-    numerator, denominator : ndarray, shape (n_components, n_bins), or None
-        The two sides of the template update, if they were asked for.
-    divergence : float
-        The divergence of the model before the pass, if it was asked for; else NaN.
-    """
-
-    numerator: Matrix | None = None
-    denominator: Matrix | None = None
-    divergence: float = float("nan")
-
-
-class Workers:
-    """Threads that work on blocks; results come in the order of the blocks."""
-
-    def __init__(self, pool: ThreadPoolExecutor | None) -> None:
-        self._pool = pool
-
-    @classmethod
-    @contextmanager
-    def start(cls, n_threads: int) -> Iterator[Workers]:
-        """Start `n_threads`, each with BLAS held to one thread of its own."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1, user_api="blas"):
-            if n_threads == 1:
-                yield cls(None)
-                return
-            with ThreadPoolExecutor(n_threads) as pool:
-                yield cls(pool)
-
-    def map(self, function: Callable[[slice], Sums], blocks: list[slice]) -> Iterator[Sums]:
-        """Apply `function` to each block."""
-        return map(function, blocks) if self._pool is None else self._pool.map(function, blocks)
-
-
-def sweep(
-    V: Matrix,
-    W: Matrix,
-    H: Matrix,
-    beta: float,
-    workers: Workers,
-    *,
-    free_activations: NDArray[np.bool_] | bool = True,
-    templates: bool = True,
-    divergence: bool = False,
-    floor: float,
-) -> Sums:
-    """Update the activations in place, then gather both sides of the template update.
-
-    Parameters
-    ----------
-    V : ndarray, shape (n_frames, n_bins)
-        Data, ≥ 0, any layout.
-    W : ndarray, shape (n_components, n_bins)
-        Templates; not changed.
-    H : ndarray, shape (n_frames, n_components)
-        Activations, updated in place.
+    V : ndarray, shape (n_bins, n_frames)
+        Data; the model must be positive where it is.
+    W : ndarray, shape (n_bins, n_components)
+        Templates.
+    H : ndarray, shape (n_components, n_frames)
+        Activations.
     beta : float
-        Of the divergence.
-    workers : Workers
-        The threads.
-    free_activations : bool or mask of shape (n_components,), default True
-        Components whose activations are updated.
-    templates : bool, default True
-        Gather the sums for the templates, at the new activations.
-    divergence : bool, default False
-        Also compute the divergence at the old activations.
-    floor : float
-        The least value the model takes in a division.
+        Of the divergence. Templates are updated by ``plain_update(V.T, H.T, W.T, beta).T``.
 
     Returns
     -------
-    Sums
-        The sums over all frames.
+    ndarray, shape (n_components, n_frames)
+        The new activations.
     """
-    blocks = [slice(i, min(i + BLOCK_FRAMES, len(V))) for i in range(0, len(V), BLOCK_FRAMES)]
-
-    def work(block: slice) -> Sums:
-        data, activations = np.ascontiguousarray(V[block]), H[block]
-        sums = Sums()
-        model = np.maximum(activations @ W, V.dtype.type(floor))
-        if divergence:
-            sums.divergence = _divergence(data, model, beta)
-        if np.any(free_activations):
-            over, under = _sides(data, model, beta, lambda x: x @ W.T, lambda: W.sum(axis=1))
-            updated = multiply(activations, over, under, beta)
-            activations[...] = np.where(free_activations, updated, activations)
-            if templates:
-                model = np.maximum(activations @ W, V.dtype.type(floor))
-        if templates:
-            sums.numerator, sums.denominator = _sides(
-                data,
-                model,
-                beta,
-                lambda x: activations.T @ x,
-                lambda: activations.sum(axis=0)[:, None],
-            )
-        return sums
-
-    total = Sums(divergence=0.0 if divergence else float("nan"))
-    for part in workers.map(work, blocks):
-        total.divergence += part.divergence
-        if part.numerator is not None and part.denominator is not None:
-            if total.numerator is None or total.denominator is None:
-                total.numerator, total.denominator = part.numerator, part.denominator
-            else:
-                total.numerator += part.numerator
-                total.denominator += part.denominator
-    return total
-
-
-def multiply(factor: Matrix, over: Matrix, under: Matrix, beta: float) -> Matrix:
-    """Return the multiplicative update ``factor · (over / under)^γ(β)``.
-
-    A component that takes no part (``under`` is 0) becomes 0, and so does what has decayed so far
-    that only denormal numbers, which are slow, could hold it.
-    """
-    tiny = np.finfo(factor.dtype).tiny
-    ratio = over / np.maximum(under, tiny)
-    gamma = exponent(beta)
-    if gamma != 1:
-        ratio **= gamma
-    updated = factor * ratio
-    updated[updated < tiny] = 0
+    model = W @ H
+    over, under = W.T @ (V * model ** (beta - 2)), W.T @ model ** (beta - 1)
+    updated: Matrix = H * (over / under) ** exponent(beta)
     return updated
 
 
-def _sides(
-    data: Matrix,
-    model: Matrix,
-    beta: float,
-    project: Callable[[Matrix], Matrix],
-    total: Callable[[], Matrix],
-) -> tuple[Matrix, Matrix]:
-    """Return numerator and denominator of an update; `project` multiplies by the other factor."""
-    if beta == 1:
-        return project(data / model), total()
-    if beta == 2:
-        return project(data), project(model)
-    power = model ** (beta - 2)
-    return project(data * power), project(power * model)
+class Updater(Protocol):
+    """One iteration on one V, in place: W (n_components, n_bins), H (n_frames, n_components)."""
+
+    def __enter__(self) -> Updater:
+        """Start."""
+
+    def __exit__(self, *_: object) -> None:
+        """End the threads."""
+
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Update H and then, unless told not to, W; return the divergence before, if asked for."""
+
+    def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
+        """Update H alone `n_iter` times, every frame independently of the others."""
 
 
-def _divergence(data: Matrix, model: Matrix, beta: float) -> float:
-    if beta == 1:
-        return float(kl_div(data, model).sum(dtype=np.float64))
-    return beta_divergence(data, model, beta)
+def make_updater(
+    V: Matrix, beta: float, n_threads: int, free_templates: Mask, free_activations: Mask
+) -> Updater:
+    """Return the fast iteration for a V and a β.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames), float32 or float64
+        Data, ≥ 0, with a peak not far from 1; any strides. Not modified.
+    beta : float
+        Of the divergence.
+    n_threads : int
+        Threads, 1 or more.
+    free_templates, free_activations : ndarray of bool, shape (n_components,)
+        The components that are updated.
+
+    Returns
+    -------
+    Updater
+        A context manager.
+    """
+    if beta != 1:
+        return BlockUpdater(V, beta, n_threads, free_templates, free_activations)
+    # numba takes a third of a second to load: not before it is needed.
+    from audionmf.nmf.kernels import KLKernel
+
+    return KLKernel(V, len(free_templates), n_threads, free_templates, free_activations)
+
+
+class BlockUpdater:
+    """Iterations for any β with NumPy, in blocks of frames; parameters as in `make_updater`."""
+
+    def __init__(
+        self,
+        V: Matrix,
+        beta: float,
+        n_threads: int,
+        free_templates: Mask,
+        free_activations: Mask,
+    ) -> None:
+        from threadpoolctl import threadpool_limits
+
+        self._V, self._beta = V.T, beta
+        self._free_templates, self._free_activations = free_templates, free_activations
+        starts = range(0, V.shape[1], _BLOCK_FRAMES)
+        self._blocks = [slice(i, i + _BLOCK_FRAMES) for i in starts]
+        self._limits = threadpool_limits(1, user_api="blas")
+        self._pool = ThreadPoolExecutor(n_threads)
+
+    def __enter__(self) -> BlockUpdater:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        self._limits.restore_original_limits()
+
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Do one iteration in place, as `Updater` says."""
+        parts = list(
+            self._pool.map(
+                lambda block: self._update_block(block, W, H, templates, divergence), self._blocks
+            )
+        )
+        if templates:
+            over, under = parts[0][1], parts[0][2]
+            for _, more_over, more_under in parts[1:]:
+                over += more_over
+                under += more_under
+            updated = self._multiply(W, over, under)
+            np.copyto(W, updated, where=self._free_templates[:, None])
+        return float(sum(value for value, _, _ in parts)) if divergence else float("nan")
+
+    def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
+        """Update H alone `n_iter` times."""
+        for _ in range(n_iter):
+            self.iterate(W, H, templates=False)
+
+    def _update_block(
+        self, block: slice, W: Matrix, H: Matrix, templates: bool, divergence: bool
+    ) -> tuple[float, Any, Any]:
+        data, activations = np.ascontiguousarray(self._V[block]), H[block]
+        model = self._model(activations, W)
+        value = beta_divergence(data, model, self._beta) if divergence else float("nan")
+        if self._free_activations.any():
+            updated = self._multiply(activations, *self._sides(data, model, lambda x: x @ W.T))
+            np.copyto(activations, updated, where=self._free_activations)
+        if not templates:
+            return value, None, None
+        model = self._model(activations, W)
+        return value, *self._sides(data, model, lambda x: activations.T @ x)
+
+    def _model(self, activations: Matrix, W: Matrix) -> Matrix:
+        model: Matrix = activations @ W
+        return np.maximum(model, model.dtype.type(_FLOOR), out=model)
+
+    def _sides(
+        self, data: Matrix, model: Matrix, project: Callable[[Matrix], Matrix]
+    ) -> tuple[Matrix, Matrix]:
+        """Return numerator and denominator; `project` multiplies by the other factor."""
+        if self._beta == 2:
+            return project(data), project(model)
+        power = model ** (self._beta - 1)
+        return project(data * (power / model)), project(power)
+
+    def _multiply(self, factor: Matrix, over: Matrix, under: Matrix) -> Matrix:
+        """Return ``factor · (over / under)^γ``.
+
+        A component that takes no part (``under`` is 0) becomes 0, and so does what has decayed so
+        far that only denormal numbers, which are slow, could hold it.
+        """
+        tiny = np.finfo(factor.dtype).tiny
+        ratio = over / np.maximum(under, tiny)
+        gamma = exponent(self._beta)
+        if gamma != 1:
+            ratio **= gamma
+        updated: Matrix = factor * ratio
+        updated[updated < tiny] = 0
+        return updated

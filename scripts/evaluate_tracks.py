@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Separate tracks whose true stems are known, and print SI-SDR in dB per track.
+
+Each folder in FOLDER that holds mixture.*, stems/NAME.* and examples/NAME.* is a track. Every track
+is separated with the same settings. The oracle applies ratio masks made from the true stems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import audionmf
+from audionmf.evaluate import si_sdr
+from audionmf.masks import ratio_masks
+from audionmf.stft import STFT
+
+Stems = dict[str, NDArray[np.float32]]
+
+
+def main() -> None:
+    """Print a row for each track, the mean, and the seconds that the separation took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--blind", action="store_true", help="number of sources only; best match")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args()
+    changed = {name: json.loads(value) for name, value in (o.split("=") for o in options.option)}
+    rows = []
+    for track in sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir()):
+        rows.append(evaluate(track, options.blind, changed))
+        print(line(rows[-1]), flush=True)
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in COLUMNS}
+    print(line({"track": "mean", "stems": {}, **mean}))
+    if options.json:
+        options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
+
+
+COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
+
+
+def evaluate(track: Path, blind: bool, changed: dict[str, Any]) -> dict[str, Any]:
+    """Separate one track and score it."""
+    mixture = audionmf.read(next(track.glob("mixture.*")))
+    stems = {p.stem: audionmf.read(p).samples for p in sorted((track / "stems").iterdir())}
+    examples = {p.stem: str(p) for p in sorted((track / "examples").iterdir())}
+    way = {"n_sources": len(stems)} if blind else {"examples": examples}
+    start = time.perf_counter()
+    found = audionmf.separate(mixture, **way, **changed).sources
+    seconds = time.perf_counter() - start
+    scores = best_match(stems, found) if blind else {n: si_sdr(stems[n], found[n]) for n in stems}
+    oracle = oracle_stems(mixture, stems)
+    return {
+        "track": track.name,
+        "stems": scores,
+        "si_sdr": float(np.mean(list(scores.values()))),
+        "oracle": float(np.mean([si_sdr(stems[n], oracle[n]) for n in stems])),
+        "mixture": float(np.mean([si_sdr(stem, mixture.samples) for stem in stems.values()])),
+        "seconds": seconds,
+    }
+
+
+def best_match(stems: Stems, found: Stems) -> dict[str, float]:
+    """Score unnamed stems under the assignment with the best mean."""
+    table = [[si_sdr(truth, guess) for guess in found.values()] for truth in stems.values()]
+    best = max(
+        itertools.permutations(range(len(found))),
+        key=lambda order: sum(row[i] for row, i in zip(table, order, strict=True)),
+    )
+    return {name: row[i] for name, row, i in zip(stems, table, best, strict=True)}
+
+
+def oracle_stems(mixture: audionmf.Audio, stems: Stems) -> Stems:
+    """Apply ratio masks made from the true stems, channels pooled."""
+    stft = STFT(4096, 1024)
+    X = stft.forward(mixture.samples)
+    models = np.stack([np.abs(stft.forward(stem)).mean(axis=0) for stem in stems.values()])
+    masks = ratio_masks(models)
+    return {
+        name: stft.inverse(X * mask, mixture.n_samples)
+        for name, mask in zip(stems, masks, strict=True)
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row of the table."""
+    stems = "  ".join(f"{name} {score:.1f}" for name, score in row["stems"].items())
+    return (
+        f"{row['track']:28s} {row['si_sdr']:6.2f}  oracle {row['oracle']:6.2f}  "
+        f"mixture {row['mixture']:6.2f}  {row['seconds']:6.1f} s  {stems}"
+    )
+
+
+if __name__ == "__main__":
+    main()
