@@ -1,0 +1,477 @@
+#!/usr/bin/env python3
+"""Measure audionmf beside scikit-learn, torchnmf and the usual script, in one run.
+
+    benchmark.py [RECORDING] [--json FILE] [--plot FILE] [--quick] [--only PART ...]
+
+Everything is timed in turns on the same matrix from the same start, and what counts are the ratios:
+absolute times move from machine to machine. The matrix is the magnitude spectrogram (n_fft 2048, hop
+512) of 60 s of RECORDING, mono, or a synthetic one. Peers get V in C order, their best layout.
+scikit-learn comes with the package; torchnmf is measured where it is installed (pip install torch
+torchnmf).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import audionmf
+from audionmf import nmf
+from audionmf.nmf.updates import make_updater
+from audionmf.stft import STFT
+
+Matrix = NDArray[np.float32]
+Result = dict[str, Any]
+
+PEER_ITERATIONS = 200
+SIZES = (16, 32)
+USUAL_SCRIPT = """
+import sys, librosa, numpy as np, soundfile as sf
+y, rate = sf.read(sys.argv[1], dtype="float32", always_2d=True)
+X = librosa.stft(y.T, n_fft=2048, hop_length=512)
+V = np.abs(X).mean(axis=0)
+W, H = librosa.decompose.decompose(V, n_components=16, solver="mu", beta_loss="kullback-leibler")
+models = np.stack([W[:, i::4] @ H[i::4] for i in range(4)])
+for i in range(4):
+    mask = librosa.util.softmask(models[i], models.sum(axis=0) - models[i], power=1)
+    stem = librosa.istft(X * mask, hop_length=512, length=len(y))
+    sf.write(f"{sys.argv[2]}/{i}.wav", stem.T, rate, subtype="PCM_16")
+model = np.maximum(W @ H, 1e-20)
+divergence = np.sum(V * np.log(np.maximum(V, 1e-20) / model) - V + model, dtype=np.float64)
+np.save(f"{sys.argv[2]}/divergence.npy", divergence)
+"""
+
+
+def main() -> None:
+    """Run the parts, print their tables, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording", nargs="?", help="default: a synthetic one")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--plot", type=Path, help="draw the growth with frames and components here")
+    parser.add_argument("--quick", action="store_true", help="10 s instead of 60, for a try")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    seconds = 10 if options.quick else 60
+    samples, rate = load(options.recording, seconds)
+    V = spectrogram(samples.mean(axis=0, keepdims=True))
+    results: Result = {"machine": machine(), "shape": list(V.shape)}
+    print(f"{results['machine']}\nV: {V.shape[0]} bins x {V.shape[1]} frames, float32\n")
+    for part in options.only:
+        results[part] = PARTS[part](V, samples, rate)
+        print(flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    if options.plot and "growth" in results:
+        draw_growth(results["growth"], options.plot)
+
+
+def machine() -> str:
+    """Return the machine in a line."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
+        model = names[0].split(":")[1].strip() if names else model
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, NumPy {np.__version__}"
+
+
+def load(path: str | None, seconds: int) -> tuple[Matrix, int]:
+    """Return samples (n_channels, n_samples) and rate of a recording, or of synthetic music."""
+    if path:
+        audio = audionmf.read(path)
+        return audio.samples[:, : seconds * audio.sample_rate], audio.sample_rate
+    rng, rate = np.random.default_rng(0), 44100
+    samples = np.zeros((2, seconds * rate), np.float32)
+    for start in range(0, seconds * rate - rate, rate // 4):
+        pitch = 110 * 2 ** (rng.integers(0, 36) / 12)
+        t = np.arange(rate) / rate
+        note = sum(np.sin(2 * np.pi * pitch * h * t) / h for h in range(1, 12))
+        note = 0.1 * note * np.exp(-4 * t) + 0.01 * rng.standard_normal(rate) * np.exp(-20 * t)
+        samples[:, start : start + rate] += np.float32(rng.random((2, 1))) * note
+    return samples, rate
+
+
+def spectrogram(samples: Matrix) -> Matrix:
+    """Return V as the STFT of the package hands it out, bins as neighbours."""
+    return np.abs(STFT(2048, 512).forward(samples)[0])
+
+
+def start(V: Matrix, K: int, seed: int = 0) -> tuple[Matrix, Matrix]:
+    """Return one random start, for everyone."""
+    return nmf.initialize(V, K, seed=seed)
+
+
+def interleaved(runs: dict[str, Callable[[], float]], repeats: int = 5) -> dict[str, float]:
+    """Run all in turns, after one round that does not count; return the median of each."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for round_number in range(repeats + 1):
+        for name, run in runs.items():
+            value = run()
+            if round_number:
+                times[name].append(value)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Return the seconds that a call takes."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def peer_fits(V: Matrix, K: int) -> dict[str, Callable[[int], tuple[float, float]]]:
+    """Return the peers as functions from iterations to (seconds, divergence after them)."""
+    from sklearn.decomposition import non_negative_factorization
+
+    W0, H0 = start(V, K)
+    data = np.ascontiguousarray(V)
+
+    def sklearn(n_iter: int) -> tuple[float, float]:
+        W, H = W0.copy(), H0.copy()
+        begin = time.perf_counter()
+        W, H, _ = non_negative_factorization(
+            data, W=W, H=H, n_components=K, init="custom", solver="mu",
+            beta_loss="kullback-leibler", max_iter=n_iter, tol=0,
+        )  # fmt: skip
+        return time.perf_counter() - begin, nmf.beta_divergence(V, W @ H)
+
+    fits = {"scikit-learn": sklearn}
+    try:
+        import torch
+        import torchnmf.nmf
+    except ImportError:
+        print("(torchnmf is not installed: it is left out)")
+        return fits
+
+    def torch_fit(n_iter: int) -> tuple[float, float]:
+        # torchnmf has V ~ H W^T with V (samples, features).
+        model = torchnmf.nmf.NMF(W=torch.from_numpy(H0.T.copy()), H=torch.from_numpy(W0.copy()))
+        target = torch.from_numpy(data)
+        begin = time.perf_counter()
+        model.fit(target, beta=1, max_iter=n_iter, tol=0)
+        seconds = time.perf_counter() - begin
+        product = (model.H @ model.W.T).detach().numpy()
+        return seconds, nmf.beta_divergence(V, product)
+
+    return {**fits, "torchnmf": torch_fit}
+
+
+def iteration(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """One iteration of W and H: against the peers, the floor, one thread and C order."""
+    result: Result = {}
+    for K in SIZES:
+        W0, H0 = start(V, K)
+        peers = peer_fits(V, K)
+        runs = {
+            "audionmf": partial(one_iteration, V, W0, H0),
+            "audionmf, one thread": partial(one_iteration, V, W0, H0, 1),
+            "audionmf, V in C order": partial(one_iteration, np.ascontiguousarray(V), W0, H0),
+            "audionmf, tiny start": partial(one_iteration, V, W0 * np.float32(1e-12), H0),
+            "audionmf, silence inside": partial(one_iteration, silenced(V), W0, H0),
+            **{name: partial(difference, fit) for name, fit in peers.items()},
+        }
+        times = interleaved(runs)
+        peak = sgemm_peak()
+        floor = 8 * V.size * K / peak + division_seconds(V)
+        result[K] = {"seconds": times, "sgemm_gflops": peak / 1e9, "floor_seconds": floor}
+        print(f"one iteration, K = {K}")
+        for name, seconds in times.items():
+            print(f"  {name:26s} {1e3 * seconds:8.2f} ms   x {seconds / times['audionmf']:.2f}")
+        ratio = times["audionmf, one thread"] / times["audionmf"]
+        share, speed = floor / times["audionmf"], peak / 1e9
+        print(f"  share of the floor         {share:8.0%}   (sgemm {speed:.0f} GFLOP/s)")
+        print(f"  two threads against one    {ratio:8.2f}")
+        plain = nmf.fit(V, K, templates=W0, activations=H0, method="plain", max_iter=50, tol=0)
+        reference = same_order_divergence(V, W0, H0, 50)
+        mine = float(plain.divergence[-1])
+        result[K]["after 50"] = {"audionmf": mine, "scikit-learn": reference}
+        difference_share = abs(mine - reference) / reference
+        print(f"  divergence after 50        {mine:.6g}, scikit-learn {reference:.6g}, "
+              f"relative difference {difference_share:.1e}")  # fmt: skip
+    return result
+
+
+def one_iteration(V: Matrix, W0: Matrix, H0: Matrix, threads: int = 0, n: int = 10) -> float:
+    """Return the seconds of one of our iterations, of H and then W."""
+    free = np.ones(W0.shape[1], bool)
+    W, H = np.ascontiguousarray(W0.T), np.ascontiguousarray(H0.T)
+    with make_updater(V, 1.0, threads or len(os.sched_getaffinity(0)), free, free) as updater:
+        updater.iterate(W, H)
+        return timed(lambda: [updater.iterate(W, H) for _ in range(n)]) / n
+
+
+def difference(fit: Callable[[int], tuple[float, float]], n: int = 10) -> float:
+    """Return the seconds of one iteration of a peer, without what it does around its loop."""
+    return max(1e-9, (fit(2 * n)[0] - fit(n)[0]) / n)
+
+
+def same_order_divergence(V: Matrix, W0: Matrix, H0: Matrix, n_iter: int) -> float:
+    """Return scikit-learn's divergence when it updates H before W, as we do: on the transpose."""
+    from sklearn.decomposition import non_negative_factorization
+
+    H, W, _ = non_negative_factorization(
+        np.ascontiguousarray(V.T), W=H0.T.copy(), H=W0.T.copy(), n_components=W0.shape[1],
+        init="custom", solver="mu", beta_loss="kullback-leibler", max_iter=n_iter, tol=0,
+    )  # fmt: skip
+    return nmf.beta_divergence(V, W.T @ H.T)
+
+
+def silenced(V: Matrix) -> Matrix:
+    """Return V with digital silence in its middle third."""
+    quiet = V.copy(order="K")
+    quiet[:, V.shape[1] // 3 : 2 * V.shape[1] // 3] = 0
+    return quiet
+
+
+def sgemm_peak() -> float:
+    """Return the flops a second of NumPy's matrix product, as it is installed."""
+    rng = np.random.default_rng(0)
+    A, B = (rng.random((1536, 1536), np.float32) for _ in range(2))
+    return 2 * 1536**3 / min(timed(lambda: A @ B) for _ in range(8))
+
+
+def division_seconds(V: Matrix) -> float:
+    """Return the time of the two divisions of an iteration, in cache, on all cores."""
+    block = np.ascontiguousarray(V.T[:64])
+    out = np.empty_like(block)
+    one = min(timed(lambda: np.divide(block, block + 1, out=out)) for _ in range(50))
+    return 2 * one * V.size / block.size / len(os.sched_getaffinity(0))
+
+
+def convergence(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Time to the divergence that scikit-learn has after 200 iterations from the same start."""
+    result: Result = {}
+    for K in SIZES:
+        W0, _ = start(V, K)
+        peers = peer_fits(V, K)
+        reached = {name: fit(PEER_ITERATIONS) for name, fit in peers.items()}
+        target = reached["scikit-learn"][1]
+        max_iter = next(
+            n for n in range(60, 1000, 10) if accelerated(V, W0, n, target)[1] <= target
+        )
+        runs: dict[str, Callable[[], float]] = {
+            "audionmf": lambda W0=W0, n=max_iter, target=target: accelerated(V, W0, n, target)[0],
+            **{name: (lambda fit=fit: fit(PEER_ITERATIONS)[0]) for name, fit in peers.items()},
+        }
+        times = interleaved(runs, 3)
+        mine = accelerated(V, W0, max_iter, target)[1]
+        divergences = {"audionmf": mine, **{name: r[1] for name, r in reached.items()}}
+        result[K] = {"seconds": times, "target": target, "audionmf_max_iter": max_iter,
+                     "divergence": divergences}  # fmt: skip
+        print(f"time to scikit-learn's divergence after {PEER_ITERATIONS} iterations, "
+              f"K = {K}: {target:.5g}")  # fmt: skip
+        for name, seconds in times.items():
+            print(f"  {name:26s} {seconds:8.3f} s    x {seconds / times['audionmf']:.1f}   "
+                  f"divergence {result[K]['divergence'][name]:.5g}")  # fmt: skip
+    return result
+
+
+def accelerated(V: Matrix, W0: Matrix, max_iter: int, target: float) -> tuple[float, float]:
+    """Return seconds and divergence of a fit that is cancelled once the target is passed."""
+    begin = time.perf_counter()
+    model = nmf.fit(
+        V, W0.shape[1], templates=W0, max_iter=max_iter, tol=0,
+        callback=lambda s: s.iteration > 0.9 * s.max_iter and s.divergence <= target,
+    )  # fmt: skip
+    return time.perf_counter() - begin, float(model.divergence[-1])
+
+
+def activations(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Activations with fixed templates, to the divergence of scikit-learn's transform."""
+    from sklearn.decomposition import NMF
+
+    result: Result = {}
+    for K in SIZES:
+        W = nmf.fit(V, K).templates
+        data = np.ascontiguousarray(V.T)
+        model = NMF(K, solver="mu", beta_loss="kullback-leibler", max_iter=PEER_ITERATIONS, tol=0)
+        model.n_components_, model.components_ = K, np.ascontiguousarray(W.T)
+        model.n_features_in_ = V.shape[0]
+        target = nmf.beta_divergence(V, W @ model.transform(data).T)
+        n_iter = next(
+            n for n in range(5, 400, 5)
+            if nmf.beta_divergence(V, W @ nmf.activate(V, W, n_iter=n)) <= target
+        )  # fmt: skip
+        times = interleaved(
+            {
+                "audionmf": lambda W=W, n=n_iter: timed(lambda: nmf.activate(V, W, n_iter=n)),
+                "scikit-learn": lambda m=model, d=data: timed(lambda: m.transform(d)),
+            },
+            3,
+        )
+        result[K] = {"seconds": times, "target": target, "audionmf_iterations": n_iter}
+        print(f"activations, K = {K}, to {target:.6g} ({n_iter} accelerated iterations)")
+        for name, seconds in times.items():
+            print(f"  {name:26s} {seconds:8.3f} s    x {seconds / times['audionmf']:.1f}")
+    return result
+
+
+def growth(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Time of an iteration over the number of frames and of components."""
+
+    def per_iteration(data: Matrix, K: int) -> float:
+        W0, H0 = start(data, K)
+        W, H = np.ascontiguousarray(W0.T), np.ascontiguousarray(H0.T)
+        free = np.ones(K, bool)
+        with make_updater(data, 1.0, len(os.sched_getaffinity(0)), free, free) as updater:
+            updater.iterate(W, H)
+            return min(timed(lambda: updater.iterate(W, H)) for _ in range(9))
+
+    long = np.asfortranarray(np.tile(V, (1, 2)))
+    lengths = [long.shape[1] * n // 8 for n in (1, 2, 4, 8)]
+    frames = {n: per_iteration(long[:, :n], 16) for n in lengths}
+    components = {K: per_iteration(V, K) for K in (8, 16, 32, 64, 128)}
+    print("growth with frames, K = 16: microseconds a frame")
+    print("  " + "   ".join(f"{n}: {1e6 * t / n:.3f}" for n, t in frames.items()))
+    print(f"growth with components, {V.shape[1]} frames: microseconds a component")
+    print("  " + "   ".join(f"{K}: {1e6 * t / K:.1f}" for K, t in components.items()))
+    return {"frames": frames, "components": components}
+
+
+def memory(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Measure what an updater holds beyond V, W and H, for one length and for four times that."""
+    import tracemalloc
+
+    held = {}
+    free = np.ones(16, bool)
+    for n in (V.shape[1] // 4, V.shape[1]):
+        tracemalloc.start()
+        with make_updater(V[:, :n], 1.0, 2, free, free) as updater:
+            W, H = (x.T.copy() for x in start(V[:, :n], 16))
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            updater.iterate(W, H)
+            peak = tracemalloc.get_traced_memory()[1] - before
+            held[n] = {
+                "buffers_mb": before / 1e6 - (W.nbytes + H.nbytes) / 1e6,
+                "peak_mb": peak / 1e6,
+            }
+        tracemalloc.stop()
+    print("memory beyond V, W, H")
+    for n, figures in held.items():
+        size = V.shape[0] * n * 4 / 1e6
+        print(f"  {n:6d} frames (V: {size:.1f} MB): buffers {figures['buffers_mb']:.2f} MB, "
+              f"and {figures['peak_mb']:.2f} MB more while iterating")  # fmt: skip
+    return {str(n): figures for n, figures in held.items()}
+
+
+def whole(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Whole processes: separation into 4 sources beside the usual script."""
+    import soundfile
+
+    result: Result = {}
+    repeats = 10
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "usual.py"
+        script.write_text(USUAL_SCRIPT)
+        for copies in (1, repeats):
+            path, stereo = f"{folder}/{copies}.wav", np.broadcast_to(samples, (2, samples.shape[1]))
+            soundfile.write(path, np.tile(stereo.T, (copies, 1)), rate, subtype="PCM_16")
+            ours = [sys.executable, "-m", "audionmf", "separate", path, "--n-sources", "4",
+                    "--n-components", "16", "--n-fft", "2048", "--hop-length", "512",
+                    "-o", folder, "--json"]  # fmt: skip
+            usual = [sys.executable, str(script), path, folder]
+            process(ours)
+            rows = [(process(ours), process(usual)) for _ in range(3 if copies == 1 else 1)]
+            mine, theirs = (
+                min((row[i] for row in rows), key=lambda r: r["seconds"]) for i in (0, 1)
+            )
+            divergence = {
+                "audionmf": separation_divergence(path),
+                "usual script": float(np.load(f"{folder}/divergence.npy")),
+            }
+            seconds = samples.shape[1] // rate * copies
+            result[seconds] = {"audionmf": mine, "usual script": theirs, "divergence": divergence}
+            print(f"whole process, {seconds} s stereo into 4 sources")
+            for name, figures in (("audionmf", mine), ("usual script", theirs)):
+                print(f"  {name:14s} {figures['seconds']:7.2f} s   {figures['memory_mib']:6.0f} MiB   "
+                      f"divergence {divergence[name]:.5g}")  # fmt: skip
+            print(f"  x {theirs['seconds'] / mine['seconds']:.1f} in time, "
+                  f"x {theirs['memory_mib'] / mine['memory_mib']:.1f} in memory")  # fmt: skip
+    return result
+
+
+def separation_divergence(path: str) -> float:
+    """Return the divergence of what `audionmf separate` renders from, over all frames."""
+    options = {"n_components": 16, "n_fft": 2048, "hop_length": 512}
+    found = audionmf.analyse(path, n_sources=4, **options)
+    W, total = found.templates.templates, 0.0
+    for X in found.templates.stft.forward_blocks(audionmf.AudioFile(Path(path)).blocks(), 2048):
+        V = np.abs(X).mean(axis=0)
+        H = nmf.activate(V, W, n_iter=found.settings.activation_iter)
+        total += nmf.beta_divergence(V, W @ H)
+    return total
+
+
+def process(command: list[str]) -> Result:
+    """Run a command; return seconds, peak memory and what it printed."""
+    code = (
+        "import resource, subprocess, sys, json, time; begin = time.perf_counter();"
+        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True);"
+        "print(json.dumps({'seconds': time.perf_counter() - begin, 'code': done.returncode,"
+        "'memory_mib': resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,"
+        "'output': done.stdout, 'errors': done.stderr}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
+    )
+    result: Result = json.loads(done.stdout)
+    if result["code"]:
+        sys.exit(f"{command}: {result['errors']}")
+    return result
+
+
+def imports(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """Time of ``import audionmf`` in a new process, beyond that of Python."""
+
+    def launch(code: str) -> float:
+        return timed(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+    times = interleaved({"import": lambda: launch("import audionmf"), "python": lambda: launch("")})
+    beyond = times["import"] - times["python"]
+    print(f"import audionmf: {beyond:.3f} s (Python alone {times['python']:.3f} s)")
+    return times
+
+
+def draw_growth(figures: Result, path: Path) -> None:
+    """Draw time over frames and over components, with straight lines through the last point."""
+    from audionmf import plot
+
+    picture = plot.figure(9, 3.6)
+    for i, (name, label) in enumerate((("frames", "frames"), ("components", "components (K)"))):
+        axes = picture.add_subplot(1, 2, i + 1)
+        x = np.array([int(n) for n in figures[name]])
+        y = 1e3 * np.array(list(figures[name].values()))
+        axes.plot(x, y, "o-", label="one iteration")
+        axes.plot(x, y[-1] * x / x[-1], "--", color="gray", label="proportional")
+        axes.set(xlabel=label, ylabel="time (ms)", xlim=(0, None), ylim=(0, None))
+        axes.legend()
+    plot.save(picture, path)
+
+
+PARTS: dict[str, Callable[[Matrix, Matrix, int], Result]] = {
+    "iteration": iteration,
+    "convergence": convergence,
+    "activations": activations,
+    "growth": growth,
+    "memory": memory,
+    "imports": imports,
+    "whole": whole,
+}
+
+
+if __name__ == "__main__":
+    main()
