@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
+    from audionmf.analysis import analyse, learn
     from audionmf.audio import Audio, AudioFile, read, write
     from audionmf.decomposition import Decomposition
     from audionmf.errors import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         TemplateError,
         TemplateMismatchError,
     )
-    from audionmf.separation import Separation, analyse, learn, render, separate
+    from audionmf.separation import Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.stft import STFT
     from audionmf.templates import Templates
@@ -53,8 +54,8 @@ _HOME = {
     "TemplateError": "errors",
     "TemplateMismatchError": "errors",
     "Templates": "templates",
-    "analyse": "separation",
-    "learn": "separation",
+    "analyse": "analysis",
+    "learn": "analysis",
     "read": "audio",
     "render": "separation",
     "separate": "separation",

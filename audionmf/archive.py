@@ -61,15 +61,18 @@ class Kind:
     version : int
         The version that is written; only it is read.
     arrays : mapping of str to int
-        Names of the arrays and their number of dimensions. All are float and ≥ 0.
+        Names of the arrays and their number of dimensions. All are float.
     optional : frozenset of str
         Arrays that may be missing.
+    signed : frozenset of str
+        Arrays that may hold negative values.
     """
 
     name: str
     version: int
     arrays: Mapping[str, int]
     optional: frozenset[str] = frozenset()
+    signed: frozenset[str] = frozenset()
 
 
 def write_archive(
@@ -176,7 +179,7 @@ def _read(
     if len(set(found)) != len(found) or not required <= set(found) <= expected:
         raise TemplateError(f"{name} does not hold exactly the members of an {kind.name} file")
     arrays = {
-        member: _read_array(archive, member, n_dims, name)
+        member: _read_array(archive, member, n_dims, name, signed=member in kind.signed)
         for member, n_dims in kind.arrays.items()
         if f"{member}.npy" in found
     }
@@ -203,7 +206,7 @@ def _read_metadata(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 
 
 def _read_array(
-    archive: zipfile.ZipFile, member: str, n_dims: int, name: str
+    archive: zipfile.ZipFile, member: str, n_dims: int, name: str, *, signed: bool
 ) -> NDArray[np.floating[Any]]:
     info = archive.getinfo(f"{member}.npy")
     try:
@@ -218,7 +221,7 @@ def _read_array(
         raise
     except ValueError as error:
         raise TemplateError(f"{name}: {member} is damaged") from error
-    if not np.isfinite(array).all() or (array < 0).any():
+    if not np.isfinite(array).all() or (not signed and (array < 0).any()):
         raise TemplateError(f"{name}: {member} has values that are negative or not finite")
     return array
 

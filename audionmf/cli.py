@@ -133,17 +133,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    options = _parser().parse_args(arguments)
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _warnings_shown(strict=options.strict):
+        try:
+            options = _parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # a help text
+    except BrokenPipeError as error:
+        return _reader_gone(error)
+    try:
+        with _termination_raised(), _warnings_shown(strict=options.strict):
             code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError as error:
-        # The interpreter would flush standard output once more when it ends, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_code(error)
+        return _reader_gone(error)
     except _TerminatedError:
         return _TERMINATED
     except KeyboardInterrupt:
@@ -154,8 +156,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _reader_gone(error: BrokenPipeError) -> int:
+    # The interpreter would flush standard output once more when it ends, and fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_code(error)
+
+
 def _terminate(*_: object) -> NoReturn:
     raise _TerminatedError
+
+
+@contextlib.contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Make SIGTERM an exception, so that what is half done is cleared away."""
+    try:
+        before = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(error: Exception, *, debug: bool) -> int:
@@ -279,8 +301,8 @@ def _separate(options: argparse.Namespace) -> int:
 
 
 def _learn(options: argparse.Namespace) -> int:
+    from audionmf.analysis import learn
     from audionmf.files import make_room, refuse_overwriting
-    from audionmf.separation import learn
 
     out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
     if out.suffix.lower() != ".npz":
@@ -308,8 +330,11 @@ def _learn(options: argparse.Namespace) -> int:
 
 
 def _decompose(options: argparse.Namespace) -> int:
-    from audionmf.exports import decompose_file
+    from audionmf.exports import decompose_file, plan_decomposition
+    from audionmf.files import refuse_overwriting
 
+    planned = [plan_decomposition(path, options.out).values() for path in options.input]
+    refuse_overwriting([output for outputs in planned for output in outputs], options.input)
     _announce(options)
     bar = _Bar()
 
@@ -575,16 +600,21 @@ def _add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool)
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("analysis")
-    types = {"beta": float, "tol": float, "mask_exponent": float, "window": str}
     for field in dataclasses.fields(Settings):
-        text = field.metadata["help"]
+        name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
+        if isinstance(field.default, bool):
+            group.add_argument(
+                name, action=argparse.BooleanOptionalAction, default=field.default, help=text
+            )
+            continue
+        kind = int if field.default is None else type(field.default)
         if field.default is not None:
             text += " (default: %(default)s)"
         group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=types.get(field.name, int),
+            name,
+            type=kind,
             default=field.default,
-            metavar="NAME" if field.name == "window" else "X",
+            metavar="NAME" if kind is str else "X",
             help=text,
         )
 

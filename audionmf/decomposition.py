@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf import nmf
 from audionmf.archive import Kind, read_archive, write_archive
 from audionmf.audio import AudioFile
+from audionmf.bands import Bands
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.files import StrPath
 from audionmf.grouping import Grouping, by_hand
@@ -33,7 +35,11 @@ from audionmf.templates import (
 __all__ = ["MODEL_KIND", "Decomposition", "Mixture"]
 
 MODEL_KIND = Kind(
-    "audionmf model", 1, {"templates": 2, "activations": 2}, optional=frozenset({"activations"})
+    "audionmf model",
+    1,
+    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5},
+    optional=frozenset({"activations", "penalties", "covariances"}),
+    signed=frozenset({"covariances"}),
 )
 
 _HASH_BLOCK = 1 << 20
@@ -86,6 +92,12 @@ class Decomposition:
         Why the factorisation stopped; empty if there was none.
     activations : ndarray, shape (n_components, n_frames), float32, optional
         H for every frame of the mixture, where it is known.
+    penalties : ndarray, shape (n_components,), float32, optional
+        L1 weight on the activations of each component.
+    banded : bool, default False
+        Activations are found on the sums over `Bands`, not on the single bins.
+    covariances : ndarray, shape (n_sources, n_bins, 2, 2), complex64, optional
+        Where each source stands in the stereo image.
 
     Raises
     ------
@@ -100,8 +112,19 @@ class Decomposition:
     divergence: NDArray[np.float64]
     reason: str
     activations: NDArray[np.float32] | None = None
+    penalties: NDArray[np.float32] | None = None
+    banded: bool = False
+    covariances: NDArray[np.complex64] | None = None
 
     def __post_init__(self) -> None:
+        if self.covariances is not None:
+            wanted = (len(self.grouping), self.templates.stft.n_bins, 2, 2)
+            if self.covariances.shape != wanted or self.mixture.n_channels != 2:
+                raise TemplateError(
+                    f"spatial covariances of shape {self.covariances.shape} do not fit"
+                )
+        if self.penalties is not None and self.penalties.shape != (self.n_components,):
+            raise TemplateError(f"penalties of shape {self.penalties.shape} do not fit")
         if self.activations is None:
             return
         shape = (self.templates.n_components, self.templates.stft.n_frames(self.mixture.n_samples))
@@ -116,6 +139,36 @@ class Decomposition:
         """Number of components."""
         return self.templates.n_components
 
+    def activate(self, V: NDArray[np.float32], n_threads: int) -> NDArray[np.float32]:
+        """Find the activations of some frames of the mixture, each frame on its own.
+
+        Parameters
+        ----------
+        V : ndarray, shape (n_bins, n_frames), float32
+            Magnitudes, channels pooled.
+        n_threads : int
+            Threads.
+
+        Returns
+        -------
+        ndarray, shape (n_components, n_frames), float32
+            H.
+        """
+        W = self.templates.templates
+        if self.banded:
+            bands = Bands.of(self.templates.stft, self.templates.sample_rate)
+            V, W = bands.pool(V), bands.pool(W)
+        return nmf.activate(
+            V, W, beta=self.settings.beta, n_iter=self.settings.activation_iter,
+            penalties=self.penalties, n_threads=n_threads,
+        )  # fmt: skip
+
+    def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each source, (n_sources, n_bins, n_frames), bins as neighbours."""
+        W = self.templates.templates
+        groups = [list(group) for group in self.grouping.values()]
+        return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
+
     def regroup(self, groups: dict[str, tuple[int, ...]]) -> Decomposition:
         """Return the same with other groups; what is in no group becomes the source ``rest``.
 
@@ -124,7 +177,8 @@ class Decomposition:
         ParameterError
             If a component does not exist or is in two groups.
         """
-        return dataclasses.replace(self, grouping=by_hand(groups, self.n_components))
+        regrouped = by_hand(groups, self.n_components)
+        return dataclasses.replace(self, grouping=regrouped, covariances=None)
 
     def check_mixture(self, file: AudioFile) -> None:
         """Make sure that `file` is the recording that the activations belong to.
@@ -151,6 +205,10 @@ class Decomposition:
         arrays: dict[str, NDArray[Any]] = {"templates": self.templates.templates}
         if self.activations is not None:
             arrays["activations"] = self.activations
+        if self.penalties is not None:
+            arrays["penalties"] = self.penalties
+        if self.covariances is not None:
+            arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
         metadata = {
             "labels": list(self.templates.labels),
             "sample_rate": self.templates.sample_rate,
@@ -160,6 +218,7 @@ class Decomposition:
             "mixture": dataclasses.asdict(self.mixture),
             "divergence": self.divergence.tolist(),
             "reason": self.reason,
+            "banded": self.banded,
         }
         return write_archive(path, MODEL_KIND, arrays, metadata)
 
@@ -175,7 +234,8 @@ class Decomposition:
             If it is not a model file, or damaged, or of another version.
         """
         arrays, metadata = read_archive(path, MODEL_KIND)
-        activations = arrays.get("activations")
+        activations, penalties = arrays.get("activations"), arrays.get("penalties")
+        covariances = arrays.get("covariances")
         try:
             templates = Templates(
                 arrays["templates"],
@@ -191,6 +251,9 @@ class Decomposition:
                 divergence=_divergence(metadata),
                 reason=str(metadata["reason"]),
                 activations=None if activations is None else _as_float32(activations),
+                penalties=None if penalties is None else _as_float32(penalties),
+                banded=bool(metadata["banded"]),
+                covariances=None if covariances is None else _complex(covariances),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -198,6 +261,13 @@ class Decomposition:
             raise TemplateError(
                 f"{str(path)!r} lacks a part of a model, or has it wrong"
             ) from error
+
+
+def _complex(parts: NDArray[Any]) -> NDArray[np.complex64]:
+    if len(parts) != 2:
+        raise TemplateError("spatial covariances need a real and an imaginary part")
+    covariances: NDArray[np.complex64] = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    return covariances
 
 
 def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import plot
+from audionmf.analysis import analyse, source_names
 from audionmf.audio import AudioFile
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
@@ -23,14 +24,8 @@ from audionmf.files import (
     safe_name,
     write_bytes,
 )
-from audionmf.separation import (
-    Progress,
-    analyse,
-    default_paths,
-    magnitudes,
-    render_to_files,
-    source_names,
-)
+from audionmf.frontend import Progress, magnitudes
+from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.templates import Templates
@@ -38,6 +33,7 @@ from audionmf.templates import Templates
 __all__ = ["DecomposedFiles", "decompose_file", "regroup_file", "separate_file"]
 
 MODEL_NAME = "model.npz"
+_MAX_SOURCES = 4096
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,10 @@ def plan_stems(
     Raises
     ------
     ParameterError
-        If the pattern or the extension is wrong.
+        If the pattern, the extension or the number of sources is wrong.
     """
+    if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
+        raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
     names = source_names(n_sources, templates, examples, free)
     return default_paths(AudioFile(Path(path)), names, folder, pattern, extension)
 
@@ -160,6 +158,13 @@ def separate_file(
     return render_to_files(source, decomposition, paths, progress=progress), decomposition
 
 
+def plan_decomposition(path: StrPath, folder: StrPath) -> dict[str, Path]:
+    """Return where `decompose_file` would put what is no audio, by its file name."""
+    home = Path(folder).absolute() / safe_name(Path(path).stem)
+    names = (MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png")
+    return {name: home / name for name in names}
+
+
 def decompose_file(
     path: StrPath,
     folder: StrPath = "decomposed",
@@ -195,11 +200,8 @@ def decompose_file(
         cannot be written.
     """
     source = AudioFile(Path(path))
-    home = Path(folder).absolute() / safe_name(source.path.stem)
-    named = {
-        name: home / name
-        for name in (MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png")
-    }
+    named = plan_decomposition(path, folder)
+    home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
     found = analyse(source, components=True, settings=settings, progress=progress)
     paths = default_paths(source, found.grouping, folder, extension=extension)

@@ -54,8 +54,8 @@ class Settings:
     window : str, default "hann"
         Name of a window of `scipy.signal.get_window`.
     n_components : int, optional
-        Components to factorise into. ``None`` (default): 40 for a source learnt from an example,
-        16 for a blind analysis (more where more sources are asked for).
+        Templates of each example (``None``, the default: 100 frames or 40 NMF components), or
+        components of a blind analysis (16, more where more than four sources are asked for).
     beta : float, default 1.0
         The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     max_iter : int, default 200
@@ -65,9 +65,19 @@ class Settings:
         0 to 1; 0 runs all iterations.
     activation_iter : int, default 40
         Iterations for activations with the templates fixed, 1 or more.
-    mask_exponent : float, default 1.0
-        Power of the models in the ratio masks, 0.1 to 10. 1 shares the magnitude out in
-        proportion; more makes the masks harder.
+    mask_exponent : float, default 2.0
+        Power of the models in the masks, 0.1 to 10. 2 is the Wiener filter; 1 shares the magnitude
+        out in proportion; more makes the masks harder.
+    dictionary : {"frames", "nmf"}, default "frames"
+        Where templates of an example come from: evenly spaced frames of it, or its factorisation.
+    pitch_shifts : int, default 1
+        With templates: copies of them up to so many semitones lower and higher, for notes that an
+        example lacks, 0 to 6.
+    adapt_iter : int, default 50
+        With templates: iterations in which an equaliser for each source is fitted to the mixture;
+        0 takes templates as they are, without copies at other pitches.
+    spatial : bool, default True
+        With templates, in stereo: tell sources apart by their place too.
     max_frames : int, default 16384
         Templates are learnt from at most this many frames, spread evenly; 16 or more.
     seed : int, default 0
@@ -128,10 +138,34 @@ class Settings:
         "a whole number, 1 or more",
     )
     mask_exponent: float = _option(
-        1.0,
+        2.0,
         "power of the models in the masks; more makes the masks harder",
         _real(0.1, 10),
         "a number from 0.1 to 10",
+    )
+    dictionary: str = _option(
+        "frames",
+        "where templates of an example come from: its frames, or its factorisation (nmf)",
+        lambda x: x in ("frames", "nmf"),
+        "'frames' or 'nmf'",
+    )
+    pitch_shifts: int = _option(
+        1,
+        "with templates: copies of them up to so many semitones away",
+        _whole(0, 6),
+        "a whole number from 0 to 6",
+    )
+    adapt_iter: int = _option(
+        50,
+        "with templates: iterations that fit an equaliser for each source; 0 for none",
+        _whole(0),
+        "a whole number, 0 or more",
+    )
+    spatial: bool = _option(
+        True,
+        "with templates, in stereo: tell sources apart by their place too",
+        lambda x: isinstance(x, bool),
+        "True or False",
     )
     max_frames: int = _option(
         16384,

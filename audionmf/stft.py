@@ -68,9 +68,10 @@ class STFT:
             raise ParameterError(
                 f"hop_length must be from 1 to n_fft ({self.n_fft}), not {self.hop_length}"
             )
-        covered = self._overlap_sum(3 * (self.n_fft // self.hop_length + 1))
-        middle = covered[self.n_fft : self.n_fft + self.hop_length]
-        if not middle.min() > _MIN_RECONSTRUCTION * middle.max():
+        squares = np.zeros(-(-self.n_fft // self.hop_length) * self.hop_length)
+        squares[: self.n_fft] = self._window() ** 2
+        covered = squares.reshape(-1, self.hop_length).sum(axis=0)
+        if not covered.min() > _MIN_RECONSTRUCTION * covered.max():
             raise ParameterError(
                 f"a {self.window} window of {self.n_fft} samples with a hop of {self.hop_length} "
                 "cannot be inverted: some samples fall where every window is near zero; "

@@ -53,7 +53,11 @@ def beta_divergence(V: ArrayLike, model: ArrayLike, beta: float = 1.0) -> float:
     if data.shape != estimate.shape:
         raise ParameterError(f"V has shape {data.shape}, its model {estimate.shape}")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return max(0.0, float(_elements(data, estimate, beta).sum()))
+        elements = _elements(data, estimate, beta)
+    if beta <= 1:
+        elements = np.where((estimate == 0) & (data > 0), np.inf, elements)
+    total = float(np.where(data == estimate, 0.0, elements).sum())
+    return 0.0 if total < 0 else total
 
 
 def _elements(v: NDArray[np.float64], m: NDArray[np.float64], beta: float) -> Any:

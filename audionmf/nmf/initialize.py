@@ -32,7 +32,7 @@ def initialize(
     n_components : int
         Number of components.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
-        "random": absolute normal numbers, scaled so that the model has the mean of `V`.
+        "random": absolute normal numbers; the activations have the level of `V`.
         "nndsvd": non-negative double singular value decomposition; its zeros stay zero under
         multiplicative updates. "nndsvda": the same with zeros raised to a hundredth of the mean.
     seed : int or numpy.random.Generator, default 0
@@ -68,9 +68,9 @@ def initialize(
 
 
 def _random(V: Matrix, n_components: int, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
-    scale = np.sqrt(V.mean(dtype=np.float64) / n_components)
-    W = scale * np.abs(rng.standard_normal((V.shape[0], n_components)))
-    H = scale * np.abs(rng.standard_normal((n_components, V.shape[1])))
+    level = V.mean(dtype=np.float64) / n_components
+    W = np.abs(rng.standard_normal((V.shape[0], n_components)))
+    H = level * np.abs(rng.standard_normal((n_components, V.shape[1])))
     return W.astype(V.dtype), H.astype(V.dtype)
 
 

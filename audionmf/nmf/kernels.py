@@ -500,8 +500,8 @@ def _update_chunk(
 
 
 @_compiled()
-def _pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any) -> None:
-    """Lay out the templates (K, F) for the two products, and take their sums."""
+def _pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) -> None:
+    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties."""
     K, F = W.shape
     Kp = inverse_sums.size
     width = _VECTORS * (64 * _BITS // 512 // W.itemsize)
@@ -515,21 +515,26 @@ def _pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any) -> None:
                 panel[i] = row[p * width + i]
                 Wt[(p * width + i) * Kp + k] = row[p * width + i]
                 total += row[p * width + i]
-        inverse_sums[k] = 1 / total if total > TINY else 0
+        inverse_sums[k] = 1 / (total + penalties[k]) if total > TINY else 0
+
+
+@_compiled()
+def _add_chunks(N: Any, row_sums: Any) -> None:
+    """Add the sums of all chunks to those of the first, in their order."""
+    for c in range(1, N.shape[0]):
+        for k in range(row_sums.shape[1]):
+            row_sums[0, k] += row_sums[c, k]
+        for i in range(N.shape[1]):
+            N[0, i] += N[c, i]
 
 
 @_compiled()
 def _multiply_templates(W: Any, N: Any, row_sums: Any, free: Any) -> None:
-    """Set W ← W · N / Σ_t H, the sums of the chunks added in their order."""
+    """Set W ← W · N / Σ_t H with the added sums."""
     K, F = W.shape
     Kp = row_sums.shape[1]
     width = _VECTORS * (64 * _BITS // 512 // W.itemsize)
     tiny, zero = W.dtype.type(TINY), W.dtype.type(0)
-    for c in range(1, N.shape[0]):
-        for k in range(K):
-            row_sums[0, k] += row_sums[c, k]
-        for i in range(N.shape[1]):
-            N[0, i] += N[c, i]
     for k in range(K):
         if not free[k]:
             continue
@@ -586,6 +591,8 @@ class KLKernel:
         Threads to work with; each has a fixed buffer.
     free_templates, free_activations : ndarray of bool, shape (n_components,)
         The components that are updated.
+    penalties : ndarray, shape (n_components,), optional
+        Weight of an L1 norm on the activations of each component, ≥ 0.
     """
 
     def __init__(
@@ -595,6 +602,7 @@ class KLKernel:
         n_threads: int,
         free_templates: NDArray[np.bool_],
         free_activations: NDArray[np.bool_],
+        penalties: Matrix | None = None,
     ) -> None:
         (self._n_bins, n_frames), self._n_components = V.shape, n_components
         dtype, lanes = V.dtype, _BITS // 8 // V.dtype.itemsize
@@ -613,6 +621,9 @@ class KLKernel:
         self._free_templates = np.asarray(free_templates, bool)
         self._free_activations = np.ones(padded_K, bool)
         self._free_activations[:n_components] = free_activations
+        self._penalties = np.zeros(padded_K)
+        if penalties is not None:
+            self._penalties[:n_components] = penalties
         self._scratch = [
             (
                 _aligned(TILE * _PANELS * width, dtype),
@@ -655,8 +666,31 @@ class KLKernel:
         """
         value = self._pass(W, H, 1, False, templates, divergence)
         if templates:
+            _add_chunks(self._N, self._row_sums)
             _multiply_templates(W, self._N, self._row_sums, self._free_templates)
         return value
+
+    def sums(
+        self, W: Matrix, H: Matrix, *, gather: bool = True
+    ) -> tuple[Matrix | None, NDArray[np.float64] | None]:
+        """Update the activations in place, and return what an update of the templates would need.
+
+        Returns
+        -------
+        over : ndarray, shape (n_components, n_bins), or None without `gather`
+            (V / WH) Hᵀ at the new activations.
+        sums : ndarray, shape (n_components,), or None without `gather`
+            Σ_t H.
+        """
+        self._pass(W, H, 1, False, gather, False)
+        if not gather:
+            return None, None
+        _add_chunks(self._N, self._row_sums)
+        K, F = W.shape
+        width = _VECTORS * _BITS // 8 // W.itemsize
+        panels = self._N[0].reshape(-1, self._row_sums.shape[1], width)
+        over = panels.transpose(1, 0, 2).reshape(self._row_sums.shape[1], -1)[:K, :F]
+        return over, self._row_sums[0, :K]
 
     def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
         """Do `n_iter` accelerated iterations of the activations in place, each frame on its own."""
@@ -665,7 +699,7 @@ class KLKernel:
     def _pass(
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
     ) -> float:
-        _pack_templates(W, self._Wp, self._Wt, self._inverse_sums)
+        _pack_templates(W, self._Wp, self._Wt, self._inverse_sums, self._penalties)
         values = [0.0] * len(self._chunks)
         todo = iter(range(len(self._chunks)))  # shared: each thread takes the next chunk
 

@@ -185,8 +185,7 @@ def fit(
         raise ParameterError(f"tol must be a number from 0 to 1, not {tol!r}")
     if method not in METHODS:
         raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    if not np.isfinite(beta):
-        raise ParameterError(f"beta must be a finite number, not {beta!r}")
+    _check_beta(beta)
     data, scale = _in_range(data, beta)
     given = (_given(templates, data, "templates"), _given(activations, data, "activations"))
     W, H = _start(data, n_components, init, seed, given, scale)
@@ -198,6 +197,7 @@ def fit(
         max_iter=max_iter,
         tol=tol,
         accelerated=method == "accelerated",
+        unit=scale**beta,
         callback=callback,
         n_threads=thread_count(n_threads),
     )
@@ -224,6 +224,7 @@ def activate(
     beta: float = 1.0,
     n_iter: int = 40,
     activations: ArrayLike | None = None,
+    penalties: ArrayLike | None = None,
     n_threads: int | None = None,
 ) -> Matrix:
     """Find the activations of known templates: ``H`` in V ≈ WH with W fixed.
@@ -245,6 +246,9 @@ def activate(
     activations : array, shape (n_components, n_frames), optional
         Where to start; what is 0 stays 0. Default: the same for all components, at the level of
         the frame.
+    penalties : array, shape (n_components,), optional
+        Weight of an L1 norm on the activations of each component, ≥ 0, that is added to the
+        divergence; for β = 1. To be compared with the sum of the template.
     n_threads : int, optional
         Threads; default: one for each core that this process may use.
 
@@ -265,6 +269,7 @@ def activate(
     """
     data = _data(V, "V")
     _check_whole("n_iter", n_iter, 1)
+    _check_beta(beta)
     W = _given(templates, data, "templates")
     start = _given(activations, data, "activations")
     if W is None:
@@ -275,17 +280,23 @@ def activate(
             f"activations have {start.shape[0]} components, templates {n_components}"
         )
     rows, sums = _level_templates(W)
+    weights = _penalties(penalties, n_components, beta)
+    if weights is not None:
+        weights = weights / sums[:, 0]
     H = np.empty((n_components, data.shape[1]), data.dtype)
     free = np.ones(n_components, bool)
     for first in range(0, data.shape[1], _ACTIVATE_FRAMES):
         block = slice(first, first + _ACTIVATE_FRAMES)
         frames, scales = _level_frames(data[:, block], beta)
         if start is None:
-            level = frames.sum(axis=0) / max(float(rows.sum()), np.finfo(rows.dtype).tiny)
+            total = float(rows.sum())
+            level = frames.sum(axis=0) / (total if total > 0 else np.inf)
             found = np.repeat(level[:, None], n_components, axis=1).astype(data.dtype)
         else:
             found = np.ascontiguousarray((start[:, block] * sums / scales).T)
-        with make_updater(frames, float(beta), thread_count(n_threads), free, free) as updater:
+        with make_updater(
+            frames, float(beta), thread_count(n_threads), free, free, weights
+        ) as updater:
             updater.activate(rows, found, n_iter)
         H[:, block] = found.T * (scales / sums)
     return H
@@ -327,6 +338,7 @@ class _Problem:
     max_iter: int
     tol: float
     accelerated: bool
+    unit: float
     callback: Callback | None
     n_threads: int
 
@@ -407,10 +419,13 @@ class _Problem:
                 if self.tol and run.gained_less_than(self.tol):
                     return "tolerance"
                 if self.callback and self.callback(
-                    State(run.n_iter, self.max_iter, value * self.V.shape[1] / V.shape[1])
+                    self._state(run, value * self.V.shape[1] / V.shape[1])
                 ):
                     return "cancelled"
         return "max_iter"
+
+    def _state(self, run: _Run, divergence: float) -> State:
+        return State(run.n_iter, self.max_iter, divergence * self.unit)
 
     def _certify(self, run: _Run) -> None:
         """Evaluate the result, and see how far one more plain update would carry it."""
@@ -525,6 +540,17 @@ def _given(start: ArrayLike | None, data: Matrix, name: str) -> Matrix | None:
     return array
 
 
+def _penalties(penalties: ArrayLike | None, n_components: int, beta: float) -> Matrix | None:
+    if penalties is None:
+        return None
+    weights = np.asarray(penalties, np.float64)
+    if beta != 1:
+        raise ParameterError("penalties go with beta 1 only")
+    if weights.shape != (n_components,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ParameterError(f"penalties must be {n_components} finite numbers, 0 or more")
+    return weights
+
+
 def _free(
     fixed: bool | ArrayLike, given: Matrix | None, n_components: int, name: str
 ) -> NDArray[np.bool_]:
@@ -551,11 +577,13 @@ def _free(
 def _in_range(data: Matrix, beta: float) -> tuple[Matrix, float]:
     """Return data whose peak is far from the limits of its type, and the factor that was taken out.
 
-    A power of two, so that nothing is rounded; the data itself where it is in range already.
+    A power of two, so that nothing is rounded. For β = 1 and 2, where a level passes through the
+    updates without rounding, data that is in range already is not copied.
     """
     peak = float(data.max())
     scale = 1.0
-    if peak > 0 and not 2.0**-20 <= peak <= 2.0**20:
+    low, high = (2.0**-20, 2.0**20) if beta in (1, 2) else (1.0, 2.0)
+    if peak > 0 and not low <= peak < high:
         scale = 2.0 ** np.floor(np.log2(peak))
         data = data / data.dtype.type(scale)
     if beta <= 0:
@@ -582,6 +610,11 @@ def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:
     sums = W.sum(axis=0, dtype=np.float64)
     sums[sums == 0] = 1
     return np.ascontiguousarray((W / sums).T, W.dtype), sums.astype(W.dtype)[:, None]
+
+
+def _check_beta(beta: float) -> None:
+    if not np.isfinite(beta):
+        raise ParameterError(f"beta must be a finite number, not {beta!r}")
 
 
 def _check_whole(name: str, value: int, low: int) -> None:

@@ -87,7 +87,12 @@ class Updater(Protocol):
 
 
 def make_updater(
-    V: Matrix, beta: float, n_threads: int, free_templates: Mask, free_activations: Mask
+    V: Matrix,
+    beta: float,
+    n_threads: int,
+    free_templates: Mask,
+    free_activations: Mask,
+    penalties: Matrix | None = None,
 ) -> Updater:
     """Return the fast iteration for a V and a β.
 
@@ -101,6 +106,8 @@ def make_updater(
         Threads, 1 or more.
     free_templates, free_activations : ndarray of bool, shape (n_components,)
         The components that are updated.
+    penalties : ndarray, shape (n_components,), optional
+        L1 weights on the activations, for β = 1.
 
     Returns
     -------
@@ -112,7 +119,7 @@ def make_updater(
     # numba takes a third of a second to load: not before it is needed.
     from audionmf.nmf.kernels import KLKernel
 
-    return KLKernel(V, len(free_templates), n_threads, free_templates, free_activations)
+    return KLKernel(V, len(free_templates), n_threads, free_templates, free_activations, penalties)
 
 
 class BlockUpdater:
@@ -129,6 +136,8 @@ class BlockUpdater:
         from threadpoolctl import threadpool_limits
 
         self._V, self._beta = V.T, beta
+        # Below β = 1 powers of a model near its floor are beyond single precision.
+        self._dtype = np.dtype(np.float64) if beta < 1 else V.dtype
         self._free_templates, self._free_activations = free_templates, free_activations
         starts = range(0, V.shape[1], _BLOCK_FRAMES)
         self._blocks = [slice(i, i + _BLOCK_FRAMES) for i in starts]
@@ -146,9 +155,11 @@ class BlockUpdater:
         self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
     ) -> float:
         """Do one iteration in place, as `Updater` says."""
+        exact = W.astype(self._dtype, copy=False)
         parts = list(
             self._pool.map(
-                lambda block: self._update_block(block, W, H, templates, divergence), self._blocks
+                lambda block: self._update_block(block, exact, H, templates, divergence),
+                self._blocks,
             )
         )
         if templates:
@@ -168,7 +179,7 @@ class BlockUpdater:
     def _update_block(
         self, block: slice, W: Matrix, H: Matrix, templates: bool, divergence: bool
     ) -> tuple[float, Any, Any]:
-        data, activations = np.ascontiguousarray(self._V[block]), H[block]
+        data, activations = np.ascontiguousarray(self._V[block], self._dtype), H[block]
         model = self._model(activations, W)
         value = beta_divergence(data, model, self._beta) if divergence else float("nan")
         if self._free_activations.any():

@@ -1,0 +1,501 @@
+"""Analyse: `learn` templates from a recording of one source, `analyse` a mixture.
+
+`analyse` finds what rendering needs: templates that fit this mixture, their grouping into sources,
+and for stereo the place of each source in the image.
+
+*With templates or examples*, the templates of each source are taken as they are, with copies at
+neighbouring pitches for notes that the example lacks; the mixture then teaches one smooth equaliser
+a source, which makes up for another instrument, room or microphone. *Blind*, the templates are
+learnt from the mixture itself and grouped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
+from audionmf.bands import Bands
+from audionmf.decomposition import Decomposition, Mixture
+from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.files import StrPath
+from audionmf.frontend import (
+    BLOCK_FRAMES,
+    Frames,
+    Progress,
+    describe_source,
+    gather,
+    pooled_magnitude,
+)
+from audionmf.grouping import Grouping, by_label, by_timbre, source_name
+from audionmf.masks import ratio_masks
+from audionmf.nmf.equalise import fit_equalised
+from audionmf.nmf.solver import thread_count
+from audionmf.settings import Settings
+from audionmf.spatial import estimate_covariances
+from audionmf.stft import STFT, Transform
+from audionmf.templates import Templates
+
+__all__ = ["OTHER", "analyse", "learn", "source_names"]
+
+Examples = Mapping[str, AudioLike | Sequence[AudioLike]]
+Banks = Templates | StrPath | Sequence[Templates | StrPath]
+
+OTHER = "other"
+"""Name of the source of the free components."""
+
+_EXAMPLE_FRAMES = 100
+_EXAMPLE_COMPONENTS = 40
+_BLIND_COMPONENTS = 16
+_COMPONENTS_PER_SOURCE = 4
+_GATE_DB = 40.0
+_ADAPT_FRAMES = 2048
+_SHIFT_PENALTY = 0.05
+_SMOOTHING_OCTAVES = 0.07
+
+
+def learn(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None = None,
+    n_components: int | None = None,
+    *,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Templates:
+    """Learn spectral templates of a source from recordings of it alone.
+
+    Parameters
+    ----------
+    source : Audio, path or array, or a list of them
+        One recording or several; they are analysed together.
+    name : str, optional
+        Label of the source; default: the name of the first file.
+    n_components : int, optional
+        Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
+        many as there are frames if those are fewer.
+    sample_rate : int, optional
+        In Hz, the rate that the templates are for; recordings of another rate are converted.
+        Needed for an array, whose rate it is. Default: the rate of the first recording.
+    settings : Settings, optional
+        Options of the analysis; ``dictionary`` says how templates are found.
+    progress : callable, optional
+        Told the stage and the share done.
+    **options
+        Fields of `Settings`, changed from `settings`.
+
+    Returns
+    -------
+    Templates
+        The bank, each template summing to 1.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer frames than the components that were asked for, or options do not fit.
+    InvalidAudioError
+        If the recordings are silent.
+    FileNotFoundError, AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    config = Settings.from_options(settings, **options)
+    if n_components is not None:
+        config = dataclasses.replace(config, n_components=n_components)
+    recordings = _recordings(source, sample_rate)
+    label = name or (recordings[0].path.stem if recordings[0].path else "")
+    if not label:
+        raise ParameterError("templates learnt from an array need a name")
+    stft = _stft(config, recordings[0].sample_rate)
+    report = progress or _silent
+    share = max(16, config.max_frames // len(recordings))
+    read = partial(report, f"read {label}")
+    V = np.concatenate([_gather(r, stft, share, config, read).V for r in recordings], axis=1)
+    if not V.any():
+        raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
+    wanted = config.n_components
+    if wanted is not None and wanted > V.shape[1]:
+        raise ParameterError(
+            f"{wanted} components cannot be learnt from the {V.shape[1]} frames of {label!r}; "
+            "ask for fewer, give a longer recording, or take a smaller hop"
+        )
+    if config.dictionary == "frames":
+        W = _even_frames(V, min(wanted or _EXAMPLE_FRAMES, V.shape[1]), exact=wanted is not None)
+    else:
+        count = wanted or min(_EXAMPLE_COMPONENTS, V.shape[1])
+        W = _fit(V, count, config, partial(report, f"learn {label}")).templates
+    return Templates(W, (label,) * W.shape[1], stft, recordings[0].sample_rate)
+
+
+def analyse(
+    mixture: AudioLike,
+    *,
+    n_sources: int | None = None,
+    templates: Banks = (),
+    examples: Examples | None = None,
+    free: int = 0,
+    components: bool = False,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Decomposition:
+    """Find the templates of a recording and how they group into sources.
+
+    Parameters
+    ----------
+    mixture : Audio, AudioFile, path or array
+        The recording; a file is read block by block.
+    n_sources, templates, examples, free, sample_rate, settings, progress, **options
+        As in `audionmf.separate`.
+    components : bool, default False
+        Blind, with every component a source of its own, and activations for every frame.
+
+    Returns
+    -------
+    Decomposition
+        What `audionmf.render` needs.
+
+    Raises
+    ------
+    ParameterError
+        If there is not exactly one way to know the sources, or options do not fit.
+    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
+        If audio cannot be read or worked on.
+    TemplateError, TemplateMismatchError
+        If templates cannot be read, or are for another sample rate or STFT.
+    """
+    config = Settings.from_options(settings, **options)
+    source = open_source(mixture, sample_rate)
+    report = progress or _silent
+    named = isinstance(templates, Templates) or bool(templates or examples)
+    ways = [n_sources is not None, named, components]
+    if sum(ways) != 1:
+        raise ParameterError(
+            "give one of: the number of sources, templates, or examples"
+            if not sum(ways)
+            else "the number of sources is for a blind separation: leave it out with templates or "
+            "examples, which bring their own"
+        )
+    if free < 0 or (free and not named):
+        raise ParameterError("free components are a number, 0 or more, that goes with templates")
+    if named:
+        bank = _bank(templates, examples or {}, source, config, report)
+        return _analyse_with(bank, free, source, config, report)
+    return _analyse_blind(n_sources, source, config, report)
+
+
+def source_names(
+    n_sources: int | None,
+    templates: Sequence[Templates] = (),
+    examples: Iterable[str] = (),
+    free: int = 0,
+) -> list[str]:
+    """Return the names that the sources of a separation will have, before it is made."""
+    if n_sources is not None:
+        return [source_name(i) for i in range(n_sources)]
+    names = [name for bank in templates for name in bank.names]
+    return list(dict.fromkeys([*names, *examples, *([OTHER] if free else [])]))
+
+
+def component_name(component: int) -> str:
+    """Return the name of a component that is its own source: ``component00`` and so on."""
+    return f"component{component:02d}"
+
+
+def with_rate(examples: Examples | None, rate: int | None) -> dict[str, Any]:
+    """Wrap arrays among the examples, which have the rate of the mixture."""
+    return {
+        name: _recordings(example, rate) if rate else example
+        for name, example in (examples or {}).items()
+    }
+
+
+def _analyse_blind(
+    n_sources: int | None, source: Source, config: Settings, report: Progress
+) -> Decomposition:
+    stft = _stft(config, source.sample_rate)
+    frames = _gather(source, stft, config.max_frames, config, partial(report, "read"))
+    wanted, sources = config.n_components, n_sources or 1
+    if wanted is not None and wanted > frames.V.shape[1]:
+        raise ParameterError(
+            f"{wanted} components are more than the {frames.V.shape[1]} frames of "
+            f"{describe_source(source)}; ask for fewer, or take a smaller hop"
+        )
+    default = min(max(_BLIND_COMPONENTS, _COMPONENTS_PER_SOURCE * sources), frames.V.shape[1])
+    count = wanted or max(sources, default)
+    model = _fit(frames.V, count, config, partial(report, "factorise"))
+    labels = tuple(component_name(k) for k in range(count))
+    templates = Templates(model.templates, labels, stft, source.sample_rate)
+    grouping = by_label(templates) if n_sources is None else by_timbre(templates, n_sources)
+    found = _decomposition(source, frames, templates, grouping, config, model)
+    if n_sources is not None:
+        return found
+    activations = _all_activations(source, found, partial(report, "activate"))
+    return dataclasses.replace(found, activations=activations)
+
+
+def _analyse_with(
+    bank: Templates, free: int, source: Source, config: Settings, report: Progress
+) -> Decomposition:
+    if free and OTHER in bank.names:
+        raise ParameterError(f"free components become {OTHER!r}, a name that the templates have")
+    adapting = config.adapt_iter > 0
+    if adapting and config.beta != 1:
+        raise ParameterError(
+            "templates are fitted to the mixture under beta 1 only; "
+            "set adapt_iter to 0 to use them as they are"
+        )
+    spatial = adapting and config.spatial and source.n_channels == 2 and len(bank.names) + free > 1
+    limit = min(config.max_frames, _ADAPT_FRAMES) if adapting else config.max_frames
+    read = partial(report, "read")
+    frames = _gather(source, bank.stft, limit, config, read, keep_transform=spatial)
+    model = None
+    if free:
+        model, bank = _with_free(frames.V, bank, free, config, partial(report, "factorise"))
+    if not adapting or not frames.V.any():
+        return _decomposition(source, frames, bank, by_label(bank), config, model)
+    found = _decomposition(source, frames, bank, by_label(bank), config, model)
+    return _adapted(found, frames, partial(report, "adapt"))
+
+
+def _with_free(
+    V: NDArray[np.float32],
+    bank: Templates,
+    free: int,
+    config: Settings,
+    report: Callable[[float], None],
+) -> tuple[nmf.NMF, Templates]:
+    """Learn further templates from the mixture, those of the bank fixed."""
+    model = _fit(
+        V, bank.n_components + free, config, report, templates=bank.templates, fixed_templates=True
+    )
+    learnt = model.templates[:, bank.n_components :]
+    joined = np.concatenate([bank.templates, learnt], axis=1)
+    labels = (*bank.labels, *(OTHER,) * free)
+    return model, dataclasses.replace(bank, templates=joined, labels=labels)
+
+
+def _adapted(
+    found: Decomposition, frames: Frames, report: Callable[[float], None]
+) -> Decomposition:
+    """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
+    config = found.settings
+    bank, penalties = _with_shifts(found.templates, config.pitch_shifts)
+    bands = Bands.of(bank.stft, bank.sample_rate)
+    pooled = bands.pool(bank.templates)
+    sums = pooled.sum(axis=0)
+    sums[sums == 0] = 1
+    V = bands.pool(frames.V)
+    peak = 2.0 ** np.floor(np.log2(V.max()))
+    names = bank.names
+    fitted = fit_equalised(
+        V / np.float32(peak),
+        pooled / sums,
+        [names.index(label) for label in bank.labels],
+        bands.smoother(_SMOOTHING_OCTAVES),
+        penalties=penalties,
+        n_adapt=config.adapt_iter,
+        n_threads=thread_count(config.n_threads),
+        progress=report,
+    )
+    frequencies = bank.stft.frequencies(bank.sample_rate)
+    gains = np.stack([bands.spread(g, frequencies) for g in fitted.gains])
+    labels = tuple(bank.labels[k] for k in fitted.kept)
+    membership = [names.index(label) for label in labels]
+    W = (bank.templates / sums)[:, fitted.kept] * gains[membership].T
+    templates = dataclasses.replace(bank, templates=W, labels=labels)
+    H = fitted.activations * np.float32(peak)
+    grouping = {name: by_label(templates).get(name, ()) for name in names}
+    adapted = dataclasses.replace(
+        found, templates=templates, grouping=grouping, penalties=penalties[fitted.kept],
+        banded=True, activations=H if frames.step == 1 else None,
+    )  # fmt: skip
+    if frames.X is None:
+        return adapted
+    return dataclasses.replace(adapted, covariances=_covariances(adapted, frames.X, H))
+
+
+def _covariances(
+    found: Decomposition, X: Transform, H: NDArray[np.float32]
+) -> NDArray[np.complex64]:
+    level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
+
+    def blocks() -> Iterator[tuple[Transform, NDArray[np.float32]]]:
+        for first in range(0, X.shape[-1], BLOCK_FRAMES):
+            block = slice(first, first + BLOCK_FRAMES)
+            masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
+            yield X[..., block] * level, masks
+
+    return estimate_covariances(blocks, len(found.grouping), found.templates.stft.n_bins)
+
+
+def _with_shifts(bank: Templates, most: int) -> tuple[Templates, NDArray[np.float32]]:
+    """Return the bank with copies of its templates up to `most` semitones away, and penalties.
+
+    What was learnt from the mixture itself has all its notes and gets no copies.
+    """
+    keep = np.array([label != OTHER for label in bank.labels])
+    copies = [s for n in range(1, most + 1) for s in (-n, n)]
+    W = [bank.templates, *(_shifted(bank.templates[:, keep], s) for s in copies)]
+    labels = [label for label in bank.labels if label != OTHER]
+    penalties = np.full(bank.n_components + len(labels) * len(copies), _SHIFT_PENALTY, np.float32)
+    penalties[: bank.n_components] = 0
+    joined = dataclasses.replace(
+        bank, templates=np.concatenate(W, axis=1), labels=(*bank.labels, *labels * len(copies))
+    )
+    return joined, penalties
+
+
+def _shifted(W: NDArray[np.float32], semitones: int) -> NDArray[np.float32]:
+    """Return spectra with their frequency axis stretched to another pitch."""
+    n_bins = len(W)
+    place = np.arange(n_bins) / 2 ** (semitones / 12)
+    below = np.minimum(place.astype(int), n_bins - 2)
+    share = np.minimum(place - below, 1)[:, None].astype(np.float32)
+    stretched = W[below] * (1 - share) + W[below + 1] * share
+    stretched[place >= n_bins - 1] = 0
+    shifted: NDArray[np.float32] = stretched.astype(np.float32)
+    return shifted
+
+
+def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[np.float32]:
+    """Return frames as templates: evenly spaced among those within 40 dB of the loudest.
+
+    If more are asked for (`exact`) than those, the loudest ones.
+    """
+    levels = V.sum(axis=0)
+    heard = np.flatnonzero(levels > levels.max() * 10 ** (-_GATE_DB / 20))
+    if len(heard) < count and exact:
+        heard = np.sort(np.argsort(-levels, kind="stable")[:count])
+    chosen = heard
+    if len(heard) > count:
+        chosen = heard[np.linspace(0, len(heard) - 1, count).round().astype(int)]
+    W = V[:, chosen]
+    sums = W.sum(axis=0)
+    W /= np.where(sums > 0, sums, 1)
+    return W
+
+
+def _gather(
+    source: Source,
+    stft: STFT,
+    max_frames: int,
+    config: Settings,
+    report: Callable[[float], None],
+    *,
+    keep_transform: bool = False,
+) -> Frames:
+    return gather(
+        source, stft, max_frames, keep_transform=keep_transform,
+        n_threads=thread_count(config.n_threads), progress=report,
+    )  # fmt: skip
+
+
+def _fit(
+    V: NDArray[np.float32],
+    count: int,
+    config: Settings,
+    report: Callable[[float], None],
+    **start: Any,
+) -> nmf.NMF:
+    def callback(state: nmf.State) -> None:
+        report(state.iteration / state.max_iter)
+
+    model = nmf.fit(
+        V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
+        n_threads=config.n_threads, callback=callback, **start,
+    )  # fmt: skip
+    report(1.0)
+    return model
+
+
+def _all_activations(
+    source: Source, found: Decomposition, report: Callable[[float], None]
+) -> NDArray[np.float32]:
+    parts, n_done = [], 0
+    n_frames = found.templates.stft.n_frames(found.mixture.n_samples)
+    for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
+        parts.append(found.activate(pooled_magnitude(X), thread_count(found.settings.n_threads)))
+        n_done += X.shape[-1]
+        report(n_done / n_frames)
+    return np.concatenate(parts, axis=1)
+
+
+def _decomposition(
+    source: Source,
+    frames: Frames,
+    templates: Templates,
+    grouping: Grouping,
+    config: Settings,
+    model: nmf.NMF | None = None,
+) -> Decomposition:
+    mixture = (
+        Mixture("", "", source.n_channels, frames.n_samples)
+        if source.path is None
+        else Mixture.from_path(source.path, source.n_channels, frames.n_samples)
+    )
+    return Decomposition(
+        templates=templates,
+        grouping=grouping,
+        settings=config,
+        mixture=mixture,
+        divergence=np.empty(0) if model is None else model.divergence,
+        reason="" if model is None else model.reason,
+    )
+
+
+def _bank(
+    templates: Banks, examples: Examples, source: Source, config: Settings, report: Progress
+) -> Templates:
+    """Join template banks with banks learnt from examples, all of them fit for `source`."""
+    given = [templates] if isinstance(templates, Templates | str | os.PathLike) else templates
+    banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in given]
+    asked = config.n_fft or config.hop_length or config.window != Settings.window
+    stft = _stft(config, source.sample_rate) if asked or not banks else banks[0].stft
+    for bank in banks:
+        bank.require(source.sample_rate, stft, describe_source(source))
+    exact = dataclasses.replace(
+        config, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
+    )
+    for name, example in examples.items():
+        recordings = [_at_rate(r, source.sample_rate) for r in _recordings(example, None)]
+        banks.append(learn(recordings, name, settings=exact, progress=report))
+    return Templates.merge(banks)
+
+
+def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:
+    """Return recordings, all at the rate asked for, or else that of the first."""
+    items: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
+    opened = []
+    for item in items:
+        array = not isinstance(item, Audio | AudioFile | str | os.PathLike)
+        opened.append(open_source(item, rate if array else None))
+    if not opened:
+        raise ParameterError("there is no recording to learn from")
+    return [_at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
+
+
+def _at_rate(source: Source, rate: int) -> Source:
+    if source.sample_rate == rate:
+        return source
+    import librosa
+
+    audio = as_audio(source)
+    samples = librosa.resample(audio.samples, orig_sr=audio.sample_rate, target_sr=rate)
+    return Audio(samples, rate, audio.path, audio.subtype)
+
+
+def _stft(config: Settings, sample_rate: int) -> STFT:
+    return STFT(config.n_fft_at(sample_rate), config.hop_length_at(sample_rate), config.window)
+
+
+def _silent(stage: str, done: float) -> None:
+    """Report progress to nobody."""

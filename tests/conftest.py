@@ -1,0 +1,93 @@
+"""Shared sounds and helpers: short, synthetic, the same on every run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from audionmf.settings import Settings
+
+RATE = 8000
+TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--activation-iter", "5", "--n-threads", "1")
+TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1)
+
+
+def tone(hertz: float, n_samples: int = 4000, level: float = 0.25) -> NDArray[np.float64]:
+    """Return a note with two overtones that starts at once and dies away."""
+    seconds = np.arange(n_samples) / RATE
+    partials = sum(np.sin(2 * np.pi * hertz * k * seconds) / k for k in (1, 2, 3))
+    return level * partials * np.exp(-3 * seconds)
+
+
+def two_notes(n_channels: int = 1, n_samples: int = 4000) -> NDArray[np.float64]:
+    """Return two overlapping notes, shape (n_channels, n_samples), the channels at own levels."""
+    mixed = tone(330, n_samples)
+    half = n_samples // 2
+    mixed[half:] += tone(880, n_samples - half)
+    return np.stack([mixed * (1 - 0.1 * c / n_channels) for c in range(n_channels)])
+
+
+def sound(path: Path, samples: NDArray[Any], subtype: str = "PCM_16", **options: Any) -> Path:
+    """Write samples of shape (n_channels, n_samples) as the tests' own input; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rate = options.pop("rate", RATE)
+    options.setdefault("format", {".flac": "FLAC", ".aiff": "AIFF"}.get(path.suffix, "WAV"))
+    soundfile.write(bytes(path), np.atleast_2d(samples).T, rate, subtype, **options)
+    return path
+
+
+def steps(path: Path) -> NDArray[np.float64]:
+    """Return the samples of a file as exact float64, shape (n_channels, n_samples)."""
+    return soundfile.read(bytes(path), dtype="float64", always_2d=True)[0].T
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return every file below a folder, hidden and temporary ones as well."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
+
+
+def child(*code_or_arguments: str, flags: tuple[str, ...] = (), **options: Any) -> Any:
+    """Run this Python with arguments and return what it printed and its exit code."""
+    return subprocess.run(
+        [sys.executable, *flags, *code_or_arguments],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def mixture(tmp_path: Path) -> Path:
+    """Two notes in 16-bit mono."""
+    return sound(tmp_path / "in" / "mix.wav", two_notes())
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings that are quick, not good."""
+    return TINY
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Run the command line in this process: exit code, standard output, standard error."""
+    from audionmf.cli import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

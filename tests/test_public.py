@@ -1,0 +1,102 @@
+"""The public face: its names are locked, and importing it loads nothing heavy."""
+
+import importlib.metadata
+import re
+
+import pytest
+from conftest import child
+
+import audionmf
+
+PUBLIC = [
+    "STFT",
+    "Audio",
+    "AudioFile",
+    "AudioNMFError",
+    "AudioNMFWarning",
+    "AudioReadError",
+    "AudioWarning",
+    "Decomposition",
+    "InvalidAudioError",
+    "LimitError",
+    "LockedError",
+    "MissingExtraError",
+    "OutputError",
+    "ParameterError",
+    "Separation",
+    "Settings",
+    "TemplateError",
+    "TemplateMismatchError",
+    "Templates",
+    "analyse",
+    "evaluate",
+    "learn",
+    "nmf",
+    "plot",
+    "read",
+    "render",
+    "separate",
+    "write",
+]
+HEAVY = (
+    "librosa",
+    "matplotlib",
+    "numba",
+    "scipy",
+    "soundfile",
+    "numpy",
+    "sklearn",
+    "threadpoolctl",
+)
+
+
+def test_the_public_names_are_locked():
+    assert sorted(audionmf.__all__) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there(name):
+    assert getattr(audionmf, name) is not None
+    assert name in dir(audionmf)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="separete"):
+        audionmf.separete  # noqa: B018
+
+
+def test_a_public_name_is_the_same_object_as_in_its_module():
+    from audionmf.audio import read
+    from audionmf.errors import OutputError
+
+    assert audionmf.read is read
+    assert audionmf.OutputError is OutputError
+
+
+@pytest.mark.parametrize("module", ["audionmf", "audionmf.cli", "audionmf.settings"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    result = child("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.decode().split() == []
+
+
+def test_separation_loads_neither_librosa_nor_matplotlib_nor_scipy_signal():
+    heavy = ("librosa", "matplotlib", "scipy.signal", "sklearn")
+    code = f"import sys, audionmf.separation; print(*[m for m in {heavy!r} if m in sys.modules])"
+    result = child("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.decode().split() == []
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert audionmf.__version__ == importlib.metadata.version("audionmf")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", audionmf.__version__)
+
+
+def test_every_name_in_a_modules_all_is_there():
+    import importlib
+
+    for name in ("archive", "audio", "decomposition", "errors", "exports", "files", "info"):
+        module = importlib.import_module(f"audionmf.{name}")
+        assert all(hasattr(module, public) for public in module.__all__)
