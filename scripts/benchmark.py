@@ -119,6 +119,7 @@ def interleaved(runs: dict[str, Callable[[], float]], repeats: int = 5) -> dict[
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(repeats + 1):
         for name, run in runs.items():
+            time.sleep(0.3)  # until the threads of the one before have stopped spinning
             value = run()
             if round_number:
                 times[name].append(value)
@@ -146,7 +147,7 @@ def peer_fits(V: Matrix, K: int) -> dict[str, Callable[[int], tuple[float, float
             data, W=W, H=H, n_components=K, init="custom", solver="mu",
             beta_loss="kullback-leibler", max_iter=n_iter, tol=0,
         )  # fmt: skip
-        return time.perf_counter() - begin, nmf.beta_divergence(V, W @ H)
+        return time.perf_counter() - begin, divergence(V, W @ H)
 
     fits = {"scikit-learn": sklearn}
     try:
@@ -164,7 +165,7 @@ def peer_fits(V: Matrix, K: int) -> dict[str, Callable[[int], tuple[float, float
         model.fit(target, beta=1, max_iter=n_iter, tol=0)
         seconds = time.perf_counter() - begin
         product = (model.H @ model.W.T).detach().numpy()
-        return seconds, nmf.beta_divergence(V, product)
+        return seconds, divergence(V, product)
 
     return {**fits, "torchnmf": torch_fit}
 
@@ -181,7 +182,7 @@ def iteration(V: Matrix, samples: Matrix, rate: int) -> Result:
             "audionmf, V in C order": partial(one_iteration, np.ascontiguousarray(V), W0, H0),
             "audionmf, tiny start": partial(one_iteration, V, W0 * np.float32(1e-12), H0),
             "audionmf, silence inside": partial(one_iteration, silenced(V), W0, H0),
-            **{name: partial(difference, fit) for name, fit in peers.items()},
+            **{name: partial(peer_iteration, fit) for name, fit in peers.items()},
         }
         times = interleaved(runs)
         peak = sgemm_peak()
@@ -204,18 +205,22 @@ def iteration(V: Matrix, samples: Matrix, rate: int) -> Result:
     return result
 
 
-def one_iteration(V: Matrix, W0: Matrix, H0: Matrix, threads: int = 0, n: int = 10) -> float:
-    """Return the seconds of one of our iterations, of H and then W."""
+def divergence(V: Matrix, model: Matrix) -> float:
+    """Return the divergence of a peer's model, whose zeros its own floor hides from it."""
+    return nmf.beta_divergence(V, np.maximum(model, 1e-12))
+
+
+def one_iteration(V: Matrix, W0: Matrix, H0: Matrix, threads: int = 0) -> float:
+    """Return the seconds of one of our iterations, of H and then W: the mean of 50."""
     free = np.ones(W0.shape[1], bool)
     W, H = np.ascontiguousarray(W0.T), np.ascontiguousarray(H0.T)
     with make_updater(V, 1.0, threads or len(os.sched_getaffinity(0)), free, free) as updater:
-        updater.iterate(W, H)
-        return timed(lambda: [updater.iterate(W, H) for _ in range(n)]) / n
+        return timed(lambda: [updater.iterate(W, H) for _ in range(50)]) / 50
 
 
-def difference(fit: Callable[[int], tuple[float, float]], n: int = 10) -> float:
-    """Return the seconds of one iteration of a peer, without what it does around its loop."""
-    return max(1e-9, (fit(2 * n)[0] - fit(n)[0]) / n)
+def peer_iteration(fit: Callable[[int], tuple[float, float]]) -> float:
+    """Return the seconds of one iteration of a peer: the mean of 50, what is around them taken out."""
+    return (fit(51)[0] - fit(1)[0]) / 50
 
 
 def same_order_divergence(V: Matrix, W0: Matrix, H0: Matrix, n_iter: int) -> float:
@@ -300,10 +305,10 @@ def activations(V: Matrix, samples: Matrix, rate: int) -> Result:
         model = NMF(K, solver="mu", beta_loss="kullback-leibler", max_iter=PEER_ITERATIONS, tol=0)
         model.n_components_, model.components_ = K, np.ascontiguousarray(W.T)
         model.n_features_in_ = V.shape[0]
-        target = nmf.beta_divergence(V, W @ model.transform(data).T)
+        target = divergence(V, W @ model.transform(data).T)
         n_iter = next(
             n for n in range(5, 400, 5)
-            if nmf.beta_divergence(V, W @ nmf.activate(V, W, n_iter=n)) <= target
+            if divergence(V, W @ nmf.activate(V, W, n_iter=n)) <= target
         )  # fmt: skip
         times = interleaved(
             {

@@ -26,7 +26,6 @@ high-performance matrix multiplication", ACM Transactions on Mathematical Softwa
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -266,6 +265,17 @@ def _transpose(
 
 
 @intrinsic
+def _claim(typingctx: Any, counter: Any) -> Any:
+    """Return ``counter[0]`` and add one to it, at once for all threads."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
+
+    return types.int64(counter), codegen
+
+
+@intrinsic
 def _log(typingctx: Any, x: Any) -> Any:
     """Return log(x) for x > 0 and normal, something finite for 0; LLVM turns it into vectors.
 
@@ -403,7 +413,7 @@ def _multiply_frames(
             previous[t, k] = x
 
 
-@_compiled(nogil=True)
+@_compiled()
 def _update_chunk(
     V: Any,
     fs: int,
@@ -497,6 +507,45 @@ def _update_chunk(
                             N, (p * Kp + k) * width, width,
                         )  # fmt: skip
     return divergence
+
+
+@_compiled(nogil=True)
+def _update_chunks(
+    counter: Any,
+    edges: Any,
+    values: Any,
+    V: Any,
+    fs: int,
+    ts: int,
+    H: Any,
+    Wp: Any,
+    Wt: Any,
+    inverse_sums: Any,
+    free: Any,
+    N: Any,
+    row_sums: Any,
+    R: Any,
+    packed: Any,
+    Ht: Any,
+    G: Any,
+    previous: Any,
+    age: Any,
+    F: int,
+    K: int,
+    n_inner: int,
+    momentum: bool,
+    gather: bool,
+    want_divergence: bool,
+) -> None:
+    """Update one chunk after the other, each the next that no thread has taken yet."""
+    c: int = _claim(counter)
+    while c < values.size:
+        values[c] = _update_chunk(
+            V, fs, ts, H, Wp, Wt, inverse_sums, free, N[c], row_sums[c], R, packed, Ht, G,
+            previous, age, F, K, edges[c], edges[c + 1], n_inner, momentum, gather,
+            want_divergence,
+        )  # fmt: skip
+        c = _claim(counter)
 
 
 @_compiled()
@@ -612,7 +661,7 @@ class KLKernel:
         n_tiles = -(-n_frames // TILE)
         n_chunks = min(n_tiles, _MAX_CHUNKS)
         edges = [n_tiles * i // n_chunks * TILE for i in range(n_chunks + 1)]
-        self._chunks = [(a, min(n_frames, b)) for a, b in itertools.pairwise(edges)]
+        self._edges = np.minimum(np.array(edges, np.int64), n_frames)
         self._V, self._strides = _flat(V)
         self._Wp, self._Wt = (_aligned(padded_F * padded_K, dtype) for _ in range(2))
         self._inverse_sums = _aligned(padded_K, dtype)
@@ -700,23 +749,20 @@ class KLKernel:
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
     ) -> float:
         _pack_templates(W, self._Wp, self._Wt, self._inverse_sums, self._penalties)
-        values = [0.0] * len(self._chunks)
-        todo = iter(range(len(self._chunks)))  # shared: each thread takes the next chunk
+        values, counter = np.zeros(len(self._edges) - 1), np.zeros(1, np.int64)
 
         def work(scratch: tuple[Any, ...]) -> None:
-            for c in todo:
-                values[c] = _update_chunk(
-                    self._V, *self._strides, H, self._Wp, self._Wt, self._inverse_sums,
-                    self._free_activations, self._N[c], self._row_sums[c], *scratch,
-                    self._n_bins, self._n_components, *self._chunks[c], n_inner, momentum, gather,
-                    divergence,
-                )  # fmt: skip
+            _update_chunks(
+                counter, self._edges, values, self._V, *self._strides, H, self._Wp, self._Wt,
+                self._inverse_sums, self._free_activations, self._N, self._row_sums, *scratch,
+                self._n_bins, self._n_components, n_inner, momentum, gather, divergence,
+            )  # fmt: skip
 
         others = [self._pool.submit(work, s) for s in self._scratch[1:]] if self._pool else []
         work(self._scratch[0])
         for future in others:
             future.result()
-        return float(sum(values)) if divergence else float("nan")
+        return float(sum(values.tolist())) if divergence else float("nan")
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Matrix:

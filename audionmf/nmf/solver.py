@@ -31,9 +31,9 @@ METHODS = ("accelerated", "plain")
 _FLOOR = 1e-12
 _WINDOW = 10
 _ACTIVATE_FRAMES = 2048
-_THINNED_LEVELS = ((8, 0.55), (4, 0.30))
+_THINNED_LEVELS = ((8, 256, 0.45), (4, 512, 0.45))
 _THINNED_MIN_ITER = 40
-_THINNED_MIN_FRAMES = 500
+_THINNED_MIN_FRAMES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +138,9 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V has many frames (4000 or more) and the start of the activations is not given,
-        templates are first learnt on every eighth and fourth frame.
+        rises. Where V is large (more than 512 rows, 4000 frames or more) and the start of the
+        activations is not given, templates are first learnt on every eighth, then every fourth
+        frame, with rows that hold little pooled.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -353,38 +354,43 @@ class _Problem:
         return run
 
     def _worth_thinning(self) -> bool:
-        step = _THINNED_LEVELS[0][0]
+        step, n_rows, _ = _THINNED_LEVELS[-1]
         return bool(
             self.accelerated
             and self.free_W.all()
             and self.free_H.all()
             and self.max_iter >= _THINNED_MIN_ITER
-            and self.V.shape[1] // step >= max(_THINNED_MIN_FRAMES, 4 * len(self.free_W))
+            and self.V.shape[0] > n_rows
+            and self.V.shape[1] // step >= max(_THINNED_MIN_FRAMES, 8 * len(self.free_W))
         )
 
     def _start_thinned(self, run: _Run) -> None:
-        """Learn the templates on every eighth, then every fourth frame, which are nearly alike.
+        """Learn from fewer frames and rows first: neighbouring frames are nearly alike.
 
-        Taken back if the divergence of all frames should be higher than it was.
+        Rows are pooled too, the more the less they hold; a sum of rows is as good a Poisson
+        variable as a row. Taken back if the divergence of all of V should be higher than it was.
         """
-        start = run.W.copy(), run.H.copy()
-        before = self._divergence(run)
+        start, before = (run.W, run.H), self._divergence(run)
         run.record(before)
-        step_before, H = 1, run.H
-        for step, share in _THINNED_LEVELS:
+        W, H, step_before = run.W, run.H, 1
+        for step, n_rows, share in _THINNED_LEVELS:
             frames = self.V[:, ::step]
+            edges = _row_groups(frames, n_rows)
             H = (
                 np.ascontiguousarray(H[::step])
                 if step_before == 1
                 else _between(H, step_before // step, frames.shape[1])
             )
-            level = _Run(run.W, H, run.n_iter)
-            level.reason = self._iterate(level, frames, run.n_iter + round(share * self.max_iter))
-            run.n_iter, run.W, H, step_before = level.n_iter, level.W, level.H, step
+            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter)
+            stop = run.n_iter + round(share * self.max_iter)
+            pooled = np.add.reduceat(frames.T, edges, axis=1).T
+            level.reason = self._iterate(level, pooled, stop)
+            W = _spread_rows(level.W, edges, frames.sum(axis=1))
+            run.n_iter, H, step_before = level.n_iter, level.H, step
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-        run.H = _between(H, step_before, self.V.shape[1])
+        run.W, run.H = W, _between(H, step_before, self.V.shape[1])
         if self._divergence(run) > before:
             run.W, run.H = start
 
@@ -462,6 +468,23 @@ def _between(H: Matrix, step: int, n_frames: int) -> Matrix:
     share = (place - left).astype(H.dtype)[:, None]
     between: Matrix = H[left] * (1 - share) + H[right] * share
     return between
+
+
+def _row_groups(V: Matrix, n_groups: int) -> NDArray[np.int64]:
+    """Return the first row of each group: groups of neighbours with alike sums of square roots."""
+    weights = np.sqrt(V.sum(axis=1, dtype=np.float64))
+    total = np.cumsum(weights)
+    group = np.minimum((total * (n_groups / max(total[-1], _FLOOR))).astype(int), n_groups - 1)
+    return np.flatnonzero(np.diff(group, prepend=-1))
+
+
+def _spread_rows(W: Matrix, edges: NDArray[np.int64], sums: Matrix) -> Matrix:
+    """Share pooled templates (n_components, n_groups) out to the rows, as V does on the whole."""
+    sizes = np.diff(edges, append=len(sums))
+    group_sums = np.repeat(np.add.reduceat(sums, edges), sizes)
+    shares = np.divide(sums, group_sums, out=np.zeros_like(sums), where=group_sums > 0)
+    spread: Matrix = np.repeat(W, sizes, axis=1) * shares
+    return spread
 
 
 def _normalise(W: Matrix, H: Matrix) -> None:
@@ -597,12 +620,13 @@ def _level_frames(V: Matrix, beta: float) -> tuple[Matrix, Matrix]:
 
     It makes the result independent of scale, frame by frame, and keeps it from denormal numbers.
     """
-    peaks = V.max(axis=0).astype(np.float64)
-    scales = np.where(peaks > 0, 2.0 ** np.floor(np.log2(np.where(peaks > 0, peaks, 1))), 1.0)
-    levelled = np.asfortranarray(V / scales, V.dtype)
+    peaks = V.max(axis=0)
+    scales = np.ldexp(V.dtype.type(1), np.frexp(np.where(peaks > 0, peaks, 1))[1] - 1)
+    levelled: Matrix = np.empty(V.shape[::-1], V.dtype).T
+    np.divide(V, scales, out=levelled)
     if beta <= 0:
         np.maximum(levelled, levelled.dtype.type(_FLOOR), out=levelled)
-    return levelled, scales.astype(V.dtype)
+    return levelled, scales
 
 
 def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:
