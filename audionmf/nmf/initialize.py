@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
@@ -91,6 +90,8 @@ def _nndsvd(V: Matrix, rank: int) -> tuple[Matrix, Matrix]:
 
 def _truncated_svd(V: Matrix, rank: int) -> tuple[Matrix, Matrix, Matrix]:
     """Return the largest singular triplets, from the Gram matrix of the shorter side."""
+    import scipy.linalg
+
     if V.shape[0] > V.shape[1]:
         left, singular, right = _truncated_svd(V.T, rank)
         return right.T, singular, left.T
