@@ -541,11 +541,18 @@ def _check_writable(path: Path, extension: str, subtype: str) -> None:
         raise ParameterError(f"{str(path)!r}: {extension} files cannot hold {subtype!r} samples")
 
 
-def _quantise(samples: Samples, bits: int) -> NDArray[np.int32]:
-    """Round to `bits` of PCM, left-aligned in int32, the form libsndfile takes without rescaling."""
+def _quantise(samples: Samples, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Round to `bits` of PCM, left-aligned, in a type that libsndfile takes without rescaling.
+
+    A power of two scales float32 without rounding; only 32 bits need float64 for their limits.
+    """
     limit = math.ldexp(1.0, bits - 1)
-    steps = np.rint(samples.astype(np.float64) * limit)
-    return np.clip(steps, -limit, limit - 1).astype(np.int32) << np.int32(32 - bits)
+    steps = np.multiply(samples, limit, dtype=np.float64 if bits == 32 else np.float32)
+    np.rint(steps, out=steps)
+    np.clip(steps, -limit, limit - 1, out=steps)
+    if bits == 16:
+        return steps.astype(np.int16)
+    return steps.astype(np.int32) << np.int32(32 - bits)
 
 
 def _clear_peak_time(path: Path) -> None:

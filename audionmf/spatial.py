@@ -48,22 +48,22 @@ def wiener_filter(X: Transform, powers: Powers, covariances: Transform) -> Trans
         They sum to X: what a small diagonal term, which keeps the inverse stable, takes away is
         shared out by power.
     """
-    R = covariances[..., None]
+    R, floor = covariances[..., None], np.float32(_FLOOR)
     total = powers.sum(axis=0)
-    diagonal = np.maximum(np.float32(_FLOOR) * total, np.finfo(np.float32).tiny)
-    left = np.einsum("jft,jf->ft", powers, covariances[:, :, 0, 0].real) + diagonal
-    right = np.einsum("jft,jf->ft", powers, covariances[:, :, 1, 1].real) + diagonal
-    cross = np.einsum("jft,jf->ft", powers, covariances[:, :, 0, 1])
-    # Divided by the diagonal first: products of powers would leave the range of the type.
+    # As shares of their sum no powers, nor their products, can leave the range of the type.
+    shares = powers / np.where(total > 0, total, np.float32(1))
+    left = np.einsum("jft,jf->ft", shares, covariances[:, :, 0, 0].real) + floor
+    right = np.einsum("jft,jf->ft", shares, covariances[:, :, 1, 1].real) + floor
+    cross = np.einsum("jft,jf->ft", shares, covariances[:, :, 0, 1])
     cross_left, cross_right = cross / left, cross.conj() / right
-    determinant = np.maximum(1 - (cross_left * cross_right).real, np.float32(_FLOOR**2))
+    determinant = np.maximum(1 - (cross_left * cross_right).real, floor**2)
     z0 = (X[0] / left - cross_left * (X[1] / right)) / determinant
     z1 = (X[1] / right - cross_right * (X[0] / left)) / determinant
     parts = np.empty((len(powers), *X.shape), np.complex64)
-    for j, v in enumerate(powers):
+    for j, v in enumerate(shares):
         parts[j, 0] = v * (R[j, :, 0, 0] * z0 + R[j, :, 0, 1] * z1)
         parts[j, 1] = v * (R[j, :, 1, 0] * z0 + R[j, :, 1, 1] * z1)
-    shares = np.where(total > 0, powers / np.maximum(total, diagonal), np.float32(1 / len(powers)))
+    shares[:, total == 0] = 1 / len(powers)
     parts += shares[:, None] * (X - parts.sum(axis=0))
     return parts
 

@@ -366,10 +366,11 @@ def test_the_quantisation_step_of_a_format(subtype):
 def test_quantising_takes_the_nearest_step_and_clips_beyond(bits, values):
     samples = np.array(values, np.float32)
     step = 2.0 ** (1 - bits)
-    given_back = audio._quantise(samples, bits) / 2.0**31
+    full_scale = 2.0 ** (15 if bits == 16 else 31)
+    given_back = audio._quantise(samples, bits) / full_scale
     clipped = np.clip(samples.astype(np.float64), -1, 1 - step)
     assert np.abs(given_back - clipped).max() <= step / 2
-    again = audio._quantise(given_back.astype(np.float32), bits) / 2.0**31
+    again = audio._quantise(given_back.astype(np.float32), bits) / full_scale
     assert bits == 32 or np.array_equal(again, given_back)
 
 

@@ -32,7 +32,7 @@ __all__ = ["Equalised", "fit_equalised"]
 
 Matrix = NDArray[np.floating[Any]]
 
-_PRIOR = 0.1
+_PRIOR = 0.3
 _KEEP = 0.97
 
 

@@ -12,7 +12,9 @@ from audionmf.nmf import NMF, State, beta_divergence, fit
 
 METHODS = ["accelerated", "plain"]
 BETAS = [2, 1.5, 1, 0.5, 0, -0.5, 3]
-KINDS = ["random", "sparse", "silent", "constant", "loud bin", "mixed levels", "extreme levels"]
+KINDS = [
+    "random", "sparse", "silent", "constant", "music", "loud bin", "mixed levels", "extreme levels",
+]  # fmt: skip
 
 
 def positive(*shape, seed=0, dtype=np.float64):
@@ -20,7 +22,7 @@ def positive(*shape, seed=0, dtype=np.float64):
 
 
 def matrix(kind, shape, seed=0, dtype=np.float64):
-    """Make data of one kind; all but "random", "constant" and "loud bin" have zeros."""
+    """Make data of one kind; "sparse", "silent" and those of several levels have zeros."""
     rng = np.random.default_rng(seed)
     V = rng.random(shape) + 0.01
     if kind == "sparse":
@@ -30,6 +32,8 @@ def matrix(kind, shape, seed=0, dtype=np.float64):
         V[-1] = 0
     elif kind == "constant":
         V[...] = 0.3
+    elif kind == "music":
+        V = music(shape, rng)
     elif kind == "loud bin":
         V[0] *= 1e4
     elif kind in ("mixed levels", "extreme levels"):
@@ -37,6 +41,18 @@ def matrix(kind, shape, seed=0, dtype=np.float64):
         V[:, 1:] *= 10.0 ** rng.integers(lowest, 0, (1, shape[1] - 1))
         V[rng.random(shape) < 0.1] = 0
     return V.astype(dtype)
+
+
+def music(shape, rng):
+    """Make notes with overtones that decay, over a soft noise: the range is 80 dB."""
+    bins, frames = np.arange(shape[0]), np.arange(shape[1])
+    V = 1e-4 * rng.random(shape)
+    for _ in range(4):
+        partials = bins % rng.integers(2, 9) == 0
+        late = frames - rng.integers(0, shape[1])
+        decay = np.where(late >= 0, np.exp(-0.2 * np.maximum(late, 0)), 0)
+        V += np.outer(partials * np.exp(-0.2 * bins), decay)
+    return V
 
 
 def scikit_learn(V, W, H, beta, max_iter):
@@ -114,6 +130,18 @@ def descent(V, n_components, **options):
     return model, np.array([*values, beta_divergence(data, result, model.beta)])
 
 
+def start(V, n_components, init, seed):
+    """Return the options of a start: one of `fit`, or factors of its own, at another level."""
+    if not init.startswith("given"):
+        return {"init": init, "seed": seed}
+    W = 1e3 * positive(V.shape[0], n_components, seed=seed + 1) ** 3
+    H = positive(n_components, V.shape[1], seed=seed + 2) ** 3
+    if init == "given with zeros":
+        W[1:, 1:][W[1:, 1:] < 100] = 0
+        H[1:, 1:][H[1:, 1:] < 0.1] = 0
+    return {"templates": W, "activations": H}
+
+
 def rounding(V, beta):
     """Return what rounding alone may add to the divergence of `V` where the model fits exactly."""
     floor = 1e-12 * V.max(initial=0) or 1e-12
@@ -127,7 +155,7 @@ def rounding(V, beta):
     n_components=st.integers(1, 6),
     beta=st.sampled_from(BETAS),
     dtype=st.sampled_from([np.float32, np.float64]),
-    init=st.sampled_from(["random", "nndsvda"]),
+    init=st.sampled_from(["random", "nndsvda", "given", "given with zeros"]),
     method=st.sampled_from(METHODS),
     seed=st.integers(0, 1000),
 )
@@ -137,7 +165,7 @@ def test_the_divergence_never_rises(kind, shape, n_components, beta, dtype, init
     assume(kind != "extreme levels" or beta >= 1)
     V = matrix(kind, shape, seed, dtype)
     model, values = descent(
-        V, n_components, beta=beta, max_iter=60, init=init, method=method, seed=seed
+        V, n_components, beta=beta, max_iter=500, method=method, **start(V, n_components, init, seed)
     )
     assert np.isfinite(model.templates).all()
     assert np.isfinite(model.activations).all()
