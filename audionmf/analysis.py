@@ -53,8 +53,8 @@ OTHER = "other"
 
 _EXAMPLE_FRAMES = 100
 _EXAMPLE_COMPONENTS = 40
-_BLIND_COMPONENTS = 16
-_COMPONENTS_PER_SOURCE = 4
+_GROUPED_COMPONENTS = 40
+_SINGLE_COMPONENTS = 16
 _GATE_DB = 40.0
 _ADAPT_FRAMES = 2048
 _SHIFT_PENALTY = 0.05
@@ -223,14 +223,14 @@ def _analyse_blind(
 ) -> Decomposition:
     stft = _stft(config, source.sample_rate)
     frames = _gather(source, stft, config.max_frames, config, partial(report, "read"))
-    wanted, sources = config.n_components, n_sources or 1
+    wanted = config.n_components
     if wanted is not None and wanted > frames.V.shape[1]:
         raise ParameterError(
             f"{wanted} components are more than the {frames.V.shape[1]} frames of "
             f"{describe_source(source)}; ask for fewer, or take a smaller hop"
         )
-    default = min(max(_BLIND_COMPONENTS, _COMPONENTS_PER_SOURCE * sources), frames.V.shape[1])
-    count = wanted or max(sources, default)
+    default = _SINGLE_COMPONENTS if n_sources is None else _GROUPED_COMPONENTS
+    count = wanted or max(n_sources or 1, min(default, frames.V.shape[1]))
     model = _fit(frames.V, count, config, partial(report, "factorise"))
     labels = tuple(component_name(k) for k in range(count))
     templates = Templates(model.templates, labels, stft, source.sample_rate)

@@ -524,7 +524,7 @@ def _add_separate(commands: Any) -> None:
         help="with templates: K further components, learnt from the mixture, become 'other'",
     )
     _add_output(parser, "separated", pattern=True)
-    _add_settings(parser)
+    _add_settings(parser, "separate")
 
 
 def _add_learn(commands: Any) -> None:
@@ -536,7 +536,7 @@ def _add_learn(commands: Any) -> None:
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
     )
     parser.add_argument("--name", help="name of the source (default: INPUT's name)")
-    _add_settings(parser)
+    _add_settings(parser, "learn")
 
 
 def _add_decompose(commands: Any) -> None:
@@ -550,7 +550,7 @@ def _add_decompose(commands: Any) -> None:
     )
     parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to factorise")
     _add_output(parser, "decomposed", pattern=False)
-    _add_settings(parser)
+    _add_settings(parser, "decompose")
 
 
 def _add_regroup(commands: Any) -> None:
@@ -598,9 +598,11 @@ def _add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool)
     )
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     group = parser.add_argument_group("analysis")
     for field in dataclasses.fields(Settings):
+        if command not in field.metadata["commands"]:
+            continue
         name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
         if isinstance(field.default, bool):
             group.add_argument(
@@ -610,13 +612,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         kind = int if field.default is None else type(field.default)
         if field.default is not None:
             text += " (default: %(default)s)"
-        group.add_argument(
-            name,
-            type=kind,
-            default=field.default,
-            metavar="NAME" if kind is str else "X",
-            help=text,
-        )
+        metavar = {int: "N", float: "X", str: "NAME"}[kind]
+        group.add_argument(name, type=kind, default=field.default, metavar=metavar, help=text)
 
 
 def _named_file(text: str) -> tuple[str, str]:

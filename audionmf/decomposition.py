@@ -274,8 +274,8 @@ def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
     groups = {str(name): tuple(map(int, group)) for name, group in metadata["grouping"]}
     if sorted(k for group in groups.values() for k in group) != list(range(n_components)):
         raise TemplateError("the groups do not hold every component once")
-    if len(groups) != len(metadata["grouping"]) or not all(groups) or not all(groups.values()):
-        raise TemplateError("a group has no name, no component, or the name of another")
+    if len(groups) != len(metadata["grouping"]) or not all(groups):  # a silent source has none
+        raise TemplateError("a group has no name, or the name of another")
     return groups
 
 

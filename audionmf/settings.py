@@ -20,10 +20,20 @@ _REFERENCE_WINDOW_SECONDS = 4096 / 44100
 _MAX_FFT = 1 << 20
 
 
+_SEPARATE, _DECOMPOSE, _LEARN = "separate", "decompose", "learn"
+_ALL = (_SEPARATE, _DECOMPOSE, _LEARN)
+
+
 def _option(
-    default: Any, text: str, check: Callable[[Any], bool] | None = None, rule: str = ""
+    default: Any,
+    text: str,
+    check: Callable[[Any], bool],
+    rule: str,
+    commands: tuple[str, ...] = _ALL,
 ) -> Any:
-    return field(default=default, metadata={"help": text, "check": check, "rule": rule})
+    """Return a field; `commands` names the commands that it means something to."""
+    metadata = {"help": text, "check": check, "rule": rule, "commands": commands}
+    return field(default=default, metadata=metadata)
 
 
 def _whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
@@ -55,14 +65,14 @@ class Settings:
         Name of a window of `scipy.signal.get_window`.
     n_components : int, optional
         Templates of each example (``None``, the default: 100 frames or 40 NMF components), or
-        components of a blind analysis (16, more where more than four sources are asked for).
+        components of a blind analysis (40 to be grouped, 16 to be looked at).
     beta : float, default 1.0
         The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     max_iter : int, default 200
         Most iterations of the factorisation that learns templates, 1 or more.
     tol : float, default 1e-4
-        Stop when an iteration lowers the divergence by less than this share of its first value,
-        0 to 1; 0 runs all iterations.
+        Stop when ten iterations together lower the divergence by less than this share of it, 0 to
+        1; 0 runs all iterations.
     activation_iter : int, default 40
         Iterations for activations with the templates fixed, 1 or more.
     mask_exponent : float, default 2.0
@@ -112,7 +122,8 @@ class Settings:
     )
     n_components: int | None = _option(
         None,
-        "components; default: 40 for each example, 16 or more for a blind analysis",
+        "templates of each example (default: 100 frames, or 40 if factorised), or components of a "
+        "blind analysis (default: 40 to be grouped, 16 to be looked at)",
         _none_or(_whole(1, 4096)),
         "a whole number from 1 to 4096",
     )
@@ -127,7 +138,7 @@ class Settings:
     )
     tol: float = _option(
         1e-4,
-        "stop when an iteration gains less than this share of the first divergence",
+        "stop when ten iterations lower the divergence by less than this share of it",
         _real(0, 1),
         "a number from 0 to 1",
     )
@@ -136,36 +147,42 @@ class Settings:
         "iterations for activations when the templates are fixed",
         _whole(1),
         "a whole number, 1 or more",
+        (_SEPARATE, _DECOMPOSE),
     )
     mask_exponent: float = _option(
         2.0,
         "power of the models in the masks; more makes the masks harder",
         _real(0.1, 10),
         "a number from 0.1 to 10",
+        (_SEPARATE, _DECOMPOSE),
     )
     dictionary: str = _option(
         "frames",
         "where templates of an example come from: its frames, or its factorisation (nmf)",
         lambda x: x in ("frames", "nmf"),
         "'frames' or 'nmf'",
+        (_SEPARATE, _LEARN),
     )
     pitch_shifts: int = _option(
         1,
         "with templates: copies of them up to so many semitones away",
         _whole(0, 6),
         "a whole number from 0 to 6",
+        (_SEPARATE,),
     )
     adapt_iter: int = _option(
         50,
         "with templates: iterations that fit an equaliser for each source; 0 for none",
         _whole(0),
         "a whole number, 0 or more",
+        (_SEPARATE,),
     )
     spatial: bool = _option(
         True,
         "with templates, in stereo: tell sources apart by their place too",
         lambda x: isinstance(x, bool),
         "True or False",
+        (_SEPARATE,),
     )
     max_frames: int = _option(
         16384,

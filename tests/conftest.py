@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from audionmf.settings import Settings
 
 RATE = 8000
-TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--activation-iter", "5", "--n-threads", "1")
+TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--n-threads", "1")
 TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1)
 
 

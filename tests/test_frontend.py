@@ -68,7 +68,9 @@ def test_every_so_many_frames_one_is_kept(n_samples, max_frames, size, block_fra
         assert found.X is None
 
 
-@pytest.mark.parametrize(("max_frames", "step"), [(1001, 1), (1000, 2), (501, 2), (500, 4), (1, 1024)])
+@pytest.mark.parametrize(
+    ("max_frames", "step"), [(1001, 1), (1000, 2), (501, 2), (500, 4), (1, 1024)]
+)
 def test_the_step_is_the_least_power_of_two_that_will_do(max_frames, step):
     samples = noise(1, 4000)
     assert SMALL.n_frames(4000) == 1001
@@ -154,7 +156,9 @@ def test_silence_is_said_aloud():
 
 def test_less_than_a_window_is_said_aloud(tmp_path):
     path = sound(tmp_path / "short.wav", two_notes(1, 15))
-    with pytest.warns(AudioWarning, match=r"short\.wav' has 15 samples, less than one window of 16"):
+    with pytest.warns(
+        AudioWarning, match=r"short\.wav' has 15 samples, less than one window of 16"
+    ):
         assert gather(AudioFile(path), SMALL).V.shape == (9, 5)
 
 

@@ -233,9 +233,7 @@ def test_the_blocks_do_not_matter(size):
     v = sparse_powers(2, 5, 300)
     X = panned(GAINS, v).sum(axis=0)
     whole = estimate_covariances(blocks_of(X, v, 1000), 2, 5)
-    np.testing.assert_allclose(
-        estimate_covariances(blocks_of(X, v, size), 2, 5), whole, atol=1e-4
-    )
+    np.testing.assert_allclose(estimate_covariances(blocks_of(X, v, size), 2, 5), whole, atol=1e-4)
 
 
 def test_a_source_that_never_sounds_stands_nowhere():
@@ -250,7 +248,9 @@ def test_a_source_that_never_sounds_stands_nowhere():
 
 
 def test_a_silent_mixture_puts_every_source_nowhere():
-    found = estimate_covariances(blocks_of(np.zeros((2, 8, 30), np.complex64), powers(2, 8, 30)), 2, 8)
+    found = estimate_covariances(
+        blocks_of(np.zeros((2, 8, 30), np.complex64), powers(2, 8, 30)), 2, 8
+    )
     np.testing.assert_array_equal(found, np.broadcast_to(np.eye(2), (2, 8, 2, 2)))
 
 

