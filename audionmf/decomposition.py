@@ -43,6 +43,7 @@ MODEL_KIND = Kind(
 )
 
 _HASH_BLOCK = 1 << 20
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Decomposition:
     Raises
     ------
     TemplateError
-        If the activations do not fit.
+        If activations, penalties or covariances do not fit.
     """
 
     templates: Templates
@@ -123,6 +124,7 @@ class Decomposition:
                 raise TemplateError(
                     f"spatial covariances of shape {self.covariances.shape} do not fit"
                 )
+            _check_covariances(self.covariances)
         if self.penalties is not None and self.penalties.shape != (self.n_components,):
             raise TemplateError(f"penalties of shape {self.penalties.shape} do not fit")
         if self.activations is None:
@@ -252,7 +254,7 @@ class Decomposition:
                 reason=str(metadata["reason"]),
                 activations=None if activations is None else _as_float32(activations),
                 penalties=None if penalties is None else _as_float32(penalties),
-                banded=bool(metadata["banded"]),
+                banded=_flag(metadata, "banded"),
                 covariances=None if covariances is None else _complex(covariances),
             )
         except (TemplateError, ParameterError) as error:
@@ -266,8 +268,29 @@ class Decomposition:
 def _complex(parts: NDArray[Any]) -> NDArray[np.complex64]:
     if len(parts) != 2:
         raise TemplateError("spatial covariances need a real and an imaginary part")
-    covariances: NDArray[np.complex64] = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
+        covariances: NDArray[np.complex64] = (parts[0] + 1j * parts[1]).astype(np.complex64)
     return covariances
+
+
+def _check_covariances(R: NDArray[np.complex64]) -> None:
+    """Make sure that (..., 2, 2) matrices are Hermitian, positive semidefinite, of trace 2."""
+    with np.errstate(all="ignore"):
+        left, right, cross = R[..., 0, 0], R[..., 1, 1], R[..., 0, 1]
+        wrong = [
+            R - R.conj().swapaxes(-1, -2),
+            left + right - 2,
+            np.maximum(0, np.abs(cross) ** 2 - (left * right).real),
+        ]
+    if not all((np.abs(error) < _TOLERANCE).all() for error in wrong):
+        raise TemplateError("spatial covariances are not positive semidefinite with trace 2")
+
+
+def _flag(metadata: dict[str, Any], name: str) -> bool:
+    value = metadata[name]
+    if not isinstance(value, bool):
+        raise TemplateError(f"{name!r} must be true or false, not {value!r}")
+    return value
 
 
 def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
@@ -286,11 +309,11 @@ def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:
     return values
 
 
-def _as_float32(activations: NDArray[Any]) -> NDArray[np.float32]:
+def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        converted = activations.astype(np.float32)
+        converted = array.astype(np.float32)
     if not np.isfinite(converted).all():
-        raise TemplateError("the activations have values that are not finite in float32")
+        raise TemplateError("activations or penalties have values that are not finite in float32")
     return converted
 
 
