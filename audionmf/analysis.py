@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
 from audionmf.bands import Bands
-from audionmf.decomposition import Decomposition, Mixture
+from audionmf.decomposition import Absent, Decomposition, Mixture, absent_frames
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.files import StrPath
 from audionmf.frontend import (
@@ -34,16 +35,18 @@ from audionmf.frontend import (
     gather,
     pooled_magnitude,
 )
-from audionmf.grouping import Grouping, by_label, by_timbre, source_name
-from audionmf.masks import ratio_masks
+from audionmf.grouping import Grouping, by_label, by_timbre, one_and_rest, source_name
+from audionmf.labels import Labels, Ranges
+from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
-from audionmf.spatial import estimate_covariances
-from audionmf.stft import STFT, Transform
+from audionmf.stft import STFT
+from audionmf.struck import analyse_struck
 from audionmf.templates import Templates
+from audionmf.timbre import ring_lengths
 
-__all__ = ["OTHER", "analyse", "learn", "source_names"]
+__all__ = ["OTHER", "ComponentChoice", "analyse", "choose_components", "learn", "source_names"]
 
 Examples = Mapping[str, AudioLike | Sequence[AudioLike]]
 Banks = Templates | StrPath | Sequence[Templates | StrPath]
@@ -51,11 +54,14 @@ Banks = Templates | StrPath | Sequence[Templates | StrPath]
 OTHER = "other"
 """Name of the source of the free components."""
 
-_EXAMPLE_FRAMES = 100
 _EXAMPLE_COMPONENTS = 40
 _GROUPED_COMPONENTS = 40
 _SINGLE_COMPONENTS = 16
 _GATE_DB = 40.0
+_CHOICE_FRAMES = 4096
+_CHOICE_BLOCK_SECONDS = 0.5
+_ALIKE = 0.8
+_TINY = np.finfo(np.float32).tiny
 _ADAPT_FRAMES = 2048
 _SHIFT_PENALTY = 0.05
 _SMOOTHING_OCTAVES = 0.05
@@ -64,11 +70,12 @@ _SMOOTHING_OCTAVES = 0.05
 def learn(
     source: AudioLike | Sequence[AudioLike],
     name: str | None = None,
-    n_components: int | None = None,
+    n_components: int | Literal["auto"] | None = None,
     *,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    chosen: Callable[[ComponentChoice], None] | None = None,
     **options: Any,
 ) -> Templates:
     """Learn spectral templates of a source from recordings of it alone.
@@ -79,9 +86,9 @@ def learn(
         One recording or several; they are analysed together.
     name : str, optional
         Label of the source; default: the name of the first file.
-    n_components : int, optional
+    n_components : int or "auto", optional
         Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
-        many as there are frames if those are fewer.
+        many as there are frames if those are fewer. "auto" takes what `choose_components` picks.
     sample_rate : int, optional
         In Hz, the rate that the templates are for; recordings of another rate are converted.
         Needed for an array, whose rate it is. Default: the rate of the first recording.
@@ -89,13 +96,15 @@ def learn(
         Options of the analysis; ``dictionary`` says how templates are found.
     progress : callable, optional
         Told the stage and the share done.
+    chosen : callable, optional
+        Told the `ComponentChoice` of "auto".
     **options
         Fields of `Settings`, changed from `settings`.
 
     Returns
     -------
     Templates
-        The bank, each template summing to 1.
+        The bank, each template summing to 1, with how long each rings at a time.
 
     Raises
     ------
@@ -107,31 +116,145 @@ def learn(
         If audio cannot be read or worked on.
     """
     config = Settings.from_options(settings, **options)
+    report = progress or _silent
+    material = _material(source, name, sample_rate, config, report)
+    if n_components == "auto":
+        choice = _choose(material, config, report)
+        if chosen:
+            chosen(choice)
+        n_components = choice.picked
     if n_components is not None:
         config = dataclasses.replace(config, n_components=n_components)
-    recordings = _recordings(source, sample_rate)
-    label = name or (recordings[0].path.stem if recordings[0].path else "")
-    if not label:
-        raise ParameterError("templates learnt from an array need a name")
-    stft = _stft(config, recordings[0].sample_rate)
-    report = progress or _silent
-    share = max(16, config.max_frames // len(recordings))
-    read = partial(report, f"read {label}")
-    V = np.concatenate([_gather(r, stft, share, config, read).V for r in recordings], axis=1)
-    if not V.any():
-        raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
-    wanted = config.n_components
+    wanted, V, label = config.n_components, material.V, material.label
     if wanted is not None and wanted > V.shape[1]:
         raise ParameterError(
             f"{wanted} components cannot be learnt from the {V.shape[1]} frames of {label!r}; "
             "ask for fewer, give a longer recording, or take a smaller hop"
         )
     if config.dictionary == "frames":
-        W = _even_frames(V, min(wanted or _EXAMPLE_FRAMES, V.shape[1]), exact=wanted is not None)
+        W = _even_frames(
+            V, min(wanted or config.example_frames, V.shape[1]), exact=wanted is not None
+        )
+        lengths = _alike_lengths(V, W, material.bands)
     else:
         count = wanted or min(_EXAMPLE_COMPONENTS, V.shape[1])
-        W = _fit(V, count, config, partial(report, f"learn {label}")).templates
-    return Templates(W, (label,) * W.shape[1], stft, recordings[0].sample_rate)
+        model = _fit(V, count, config, partial(report, f"learn {label}"))
+        W, lengths = model.templates, ring_lengths(model.activations)
+    durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
+    labels = (label,) * W.shape[1]
+    return Templates(W, labels, material.stft, material.sample_rate, durations)
+
+
+def choose_components(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None = None,
+    *,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ComponentChoice:
+    """Find out how many components the sound of a source needs.
+
+    Templates are learnt from three of four blocks of half a second, for 4, 8, 16, … components.
+    The score of each number is how well they explain the fourth blocks: half of the frequency bands
+    give the activations, the other half is compared (bi-cross-validation). The smallest number
+    within 2 % of the best is picked.
+
+    Parameters
+    ----------
+    source, name, sample_rate, settings, progress, **options
+        As in `learn`; ``dictionary`` says whether templates are frames or NMF components.
+
+    Returns
+    -------
+    ComponentChoice
+        The numbers, the score of each, the pick and its reason.
+
+    Raises
+    ------
+    ParameterError
+        If fewer than 16 frames can be heard, or options do not fit.
+    InvalidAudioError
+        If the recordings are silent.
+    FileNotFoundError, AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    config = Settings.from_options(settings, **options)
+    report = progress or _silent
+    return _choose(_material(source, name, sample_rate, config, report), config, report)
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What templates are learnt from: frames of recordings of one source."""
+
+    V: NDArray[np.float32]
+    label: str
+    stft: STFT
+    sample_rate: int
+    frame_seconds: float
+
+    @property
+    def bands(self) -> Bands:
+        return Bands.of(self.stft, self.sample_rate)
+
+
+def _material(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None,
+    sample_rate: int | None,
+    config: Settings,
+    report: Progress,
+) -> _Material:
+    recordings = _recordings(source, sample_rate)
+    label = name or (recordings[0].path.stem if recordings[0].path else "")
+    if not label:
+        raise ParameterError("templates learnt from an array need a name")
+    rate = recordings[0].sample_rate
+    stft = _stft(config, rate)
+    share = max(16, config.max_frames // len(recordings))
+    read = partial(report, f"read {label}")
+    found = [_gather(r, stft, share, config, read) for r in recordings]
+    V = np.concatenate([frames.V for frames in found], axis=1)
+    if not V.any():
+        raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
+    hops = sum(frames.step * frames.V.shape[1] for frames in found) / V.shape[1]
+    return _Material(V, label, stft, rate, hops * stft.hop_length / rate)
+
+
+def _choose(material: _Material, config: Settings, report: Progress) -> ComponentChoice:
+    V = material.bands.pool(material.V[:, _heard(material.V)])
+    step = -(-V.shape[1] // _CHOICE_FRAMES)
+    V = V[:, ::step] / np.float32(2.0 ** np.floor(np.log2(V.max())))
+
+    def fit(frames: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if config.dictionary == "frames":
+            return _even_frames(frames, count, exact=True)
+        return _fit(frames, count, config, lambda _: None).templates
+
+    return choose(
+        V, fit, round(_CHOICE_BLOCK_SECONDS / (step * material.frame_seconds)),
+        n_threads=config.n_threads, progress=partial(report, f"choose {material.label}"),
+    )  # fmt: skip
+
+
+def _alike_lengths(
+    V: NDArray[np.float32], W: NDArray[np.float32], bands: Bands
+) -> NDArray[np.float64]:
+    """Return for how many frames the sound of each template rings at a time.
+
+    A frame has the sound of a template where the cosine between them is 0.8 or more.
+    """
+    peak = np.float32(2.0 ** np.floor(np.log2(V.max())))
+    V, W = bands.pool(V) / peak, bands.pool(W)
+    levels, norms = np.linalg.norm(V, axis=0), np.linalg.norm(W, axis=0)
+    lengths = []
+    for first in range(0, W.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        cosines = W[:, block].T @ V / np.maximum(norms[block, None] * levels, _TINY)
+        lengths.append(ring_lengths(np.where(cosines >= _ALIKE, levels, 0)))
+    return np.concatenate(lengths)
 
 
 def analyse(
@@ -141,6 +264,10 @@ def analyse(
     templates: Banks = (),
     examples: Examples | None = None,
     free: int = 0,
+    residual: str = "",
+    solo: Ranges | None = None,
+    absent: Ranges | None = None,
+    convert: bool = False,
     components: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
@@ -153,7 +280,8 @@ def analyse(
     ----------
     mixture : Audio, AudioFile, path or array
         The recording; a file is read block by block.
-    n_sources, templates, examples, free, sample_rate, settings, progress, **options
+    n_sources, templates, examples, free, residual, solo, absent, convert, sample_rate, settings, \
+    progress, **options
         As in `audionmf.separate`.
     components : bool, default False
         Blind, with every component a source of its own, and activations for every frame.
@@ -175,21 +303,69 @@ def analyse(
     config = Settings.from_options(settings, **options)
     source = open_source(mixture, sample_rate)
     report = progress or _silent
-    named = isinstance(templates, Templates) or bool(templates or examples)
+    labels = Labels.of(solo, absent)
+    named = isinstance(templates, Templates) or bool(templates or examples or labels.solo)
     ways = [n_sources is not None, named, components]
     if sum(ways) != 1:
         raise ParameterError(
-            "give one of: the number of sources, templates, or examples"
+            "give one of: the number of sources, templates, examples, or where each plays alone"
             if not sum(ways)
-            else "the number of sources is for a blind separation: leave it out with templates or "
-            "examples, which bring their own"
+            else "the number of sources is for a blind separation: leave it out with templates, "
+            "examples or ranges, which bring their own"
         )
     if free < 0 or (free and not named):
         raise ParameterError("free components are a number, 0 or more, that goes with templates")
+    if labels.absent and not named:
+        raise ParameterError(
+            "ranges where a source does not play go with templates, examples or solo ranges"
+        )
+    if residual and not named:
+        raise ParameterError(
+            "a residual is what templates leave: it goes with templates or examples"
+        )
     if named:
-        bank = _bank(templates, examples or {}, source, config, report)
-        return _analyse_with(bank, free, source, config, report)
+        struck = _as_struck(templates, examples or {}, labels, free, source, config, report)
+        if struck is not None:
+            if residual in struck.grouping:
+                raise ParameterError(f"the residual {residual!r} needs a name that no source has")
+            return dataclasses.replace(struck, residual=residual)
+        banks = _banks(templates, source, config, convert=convert)
+        bank = _bank(banks, examples or {}, labels, source, config, report)
+        if residual in bank.names or (free and residual == OTHER):
+            raise ParameterError(f"the residual {residual!r} needs a name that no source has")
+        names = [*bank.names, *([OTHER] if free else []), *([residual] if residual else [])]
+        silence = labels.silence(names, source, bank.stft, describe_source(source))
+        found = _analyse_with(bank, free, silence, source, config, report)
+        return dataclasses.replace(found, residual=residual)
     return _analyse_blind(n_sources, source, config, report)
+
+
+def _as_struck(
+    templates: Banks,
+    examples: Examples,
+    labels: Labels,
+    free: int,
+    source: Source,
+    config: Settings,
+    report: Progress,
+) -> Decomposition | None:
+    """Analyse by patterns where there are examples alone, all of them struck sounds."""
+    alone = bool(examples) and not (
+        isinstance(templates, Templates) or templates or labels.solo or labels.absent or free
+    )
+    if config.model == "frames" or not alone or config.beta != 1:
+        if config.model == "patterns":
+            raise ParameterError(
+                "patterns go with examples alone, under beta 1: without templates, free components "
+                "and ranges"
+            )
+        return None
+    recordings = {
+        name: [_at_rate(r, source.sample_rate) for r in _recordings(example, None)]
+        for name, example in examples.items()
+    }
+    always = config.model == "patterns"
+    return analyse_struck(recordings, source, config, report, always=always)
 
 
 def source_names(
@@ -197,12 +373,23 @@ def source_names(
     templates: Sequence[Templates] = (),
     examples: Iterable[str] = (),
     free: int = 0,
+    residual: str = "",
+    only: str | None = None,
 ) -> list[str]:
-    """Return the names that the sources of a separation will have, before it is made."""
+    """Return the names that the stems of a separation will have, before it is made.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source `only`.
+    """
     if n_sources is not None:
-        return [source_name(i) for i in range(n_sources)]
-    names = [name for bank in templates for name in bank.names]
-    return list(dict.fromkeys([*names, *examples, *([OTHER] if free else [])]))
+        names = [source_name(i) for i in range(n_sources)]
+    else:
+        further = [*([OTHER] if free else []), *([residual] if residual else [])]
+        labels = [name for bank in templates for name in bank.names]
+        names = list(dict.fromkeys([*labels, *examples, *further]))
+    return names if only is None else one_and_rest(names, only)
 
 
 def component_name(component: int) -> str:
@@ -243,7 +430,12 @@ def _analyse_blind(
 
 
 def _analyse_with(
-    bank: Templates, free: int, source: Source, config: Settings, report: Progress
+    bank: Templates,
+    free: int,
+    silence: Absent,
+    source: Source,
+    config: Settings,
+    report: Progress,
 ) -> Decomposition:
     if free and OTHER in bank.names:
         raise ParameterError(f"free components become {OTHER!r}, a name that the templates have")
@@ -259,27 +451,39 @@ def _analyse_with(
     frames = _gather(source, bank.stft, limit, config, read, keep_transform=spatial)
     model = None
     if free:
-        model, bank = _with_free(frames.V, bank, free, config, partial(report, "factorise"))
-    if not adapting or not frames.V.any():
-        return _decomposition(source, frames, bank, by_label(bank), config, model)
+        model, bank = _with_free(frames, bank, free, silence, config, partial(report, "factorise"))
     found = _decomposition(source, frames, bank, by_label(bank), config, model)
+    n_frames = bank.stft.n_frames(frames.n_samples)  # fewer than a header promised, maybe
+    within = {
+        name: tuple((first, min(stop, n_frames)) for first, stop in runs if first < n_frames)
+        for name, runs in silence.items()
+    }
+    found = dataclasses.replace(found, absent=within)
+    if not adapting or not frames.V.any():
+        return found
     return _adapted(found, frames, partial(report, "adapt"))
 
 
 def _with_free(
-    V: NDArray[np.float32],
+    frames: Frames,
     bank: Templates,
     free: int,
+    silence: Absent,
     config: Settings,
     report: Callable[[float], None],
 ) -> tuple[nmf.NMF, Templates]:
     """Learn further templates from the mixture, those of the bank fixed."""
+    labels = (*bank.labels, *(OTHER,) * free)
+    start: dict[str, Any] = {}
+    if silence:
+        level = frames.V.sum(axis=0) / len(labels)
+        start["activations"] = level * ~absent_frames(silence, labels, _places(frames))
     model = _fit(
-        V, bank.n_components + free, config, report, templates=bank.templates, fixed_templates=True
-    )
+        frames.V, len(labels), config, report, templates=bank.templates, fixed_templates=True,
+        **start,
+    )  # fmt: skip
     learnt = model.templates[:, bank.n_components :]
     joined = np.concatenate([bank.templates, learnt], axis=1)
-    labels = (*bank.labels, *(OTHER,) * free)
     return model, dataclasses.replace(bank, templates=joined, labels=labels)
 
 
@@ -302,6 +506,7 @@ def _adapted(
         [names.index(label) for label in bank.labels],
         bands.smoother(_SMOOTHING_OCTAVES),
         penalties=penalties,
+        absent=absent_frames(found.absent, bank.labels, _places(frames)) if found.absent else None,
         n_adapt=config.adapt_iter,
         n_threads=thread_count(config.n_threads),
         progress=report,
@@ -320,21 +525,7 @@ def _adapted(
     )  # fmt: skip
     if frames.X is None:
         return adapted
-    return dataclasses.replace(adapted, covariances=_covariances(adapted, frames.X, H))
-
-
-def _covariances(
-    found: Decomposition, X: Transform, H: NDArray[np.float32]
-) -> NDArray[np.complex64]:
-    level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
-
-    def blocks() -> Iterator[tuple[Transform, NDArray[np.float32]]]:
-        for first in range(0, X.shape[-1], BLOCK_FRAMES):
-            block = slice(first, first + BLOCK_FRAMES)
-            masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
-            yield X[..., block] * level, masks
-
-    return estimate_covariances(blocks, len(found.grouping), found.templates.stft.n_bins)
+    return adapted.with_covariances(frames.X, H)
 
 
 def _with_shifts(bank: Templates, most: int) -> tuple[Templates, NDArray[np.float32]]:
@@ -372,7 +563,7 @@ def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[
     If more are asked for (`exact`) than those, the loudest ones.
     """
     levels = V.sum(axis=0)
-    heard = np.flatnonzero(levels > levels.max() * 10 ** (-_GATE_DB / 20))
+    heard = _heard(V)
     if len(heard) < count and exact:
         heard = np.sort(np.argsort(-levels, kind="stable")[:count])
     chosen = heard
@@ -382,6 +573,12 @@ def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[
     sums = W.sum(axis=0)
     W /= np.where(sums > 0, sums, 1)
     return W
+
+
+def _heard(V: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return which frames are within 40 dB of the loudest."""
+    levels = V.sum(axis=0)
+    return np.flatnonzero(levels > levels.max() * 10 ** (-_GATE_DB / 20))
 
 
 def _gather(
@@ -437,38 +634,61 @@ def _decomposition(
     config: Settings,
     model: nmf.NMF | None = None,
 ) -> Decomposition:
-    mixture = (
-        Mixture("", "", source.n_channels, frames.n_samples)
-        if source.path is None
-        else Mixture.from_path(source.path, source.n_channels, frames.n_samples)
-    )
     return Decomposition(
         templates=templates,
         grouping=grouping,
         settings=config,
-        mixture=mixture,
+        mixture=Mixture.of(source, frames.n_samples),
         divergence=np.empty(0) if model is None else model.divergence,
         reason="" if model is None else model.reason,
     )
 
 
-def _bank(
-    templates: Banks, examples: Examples, source: Source, config: Settings, report: Progress
-) -> Templates:
-    """Join template banks with banks learnt from examples, all of them fit for `source`."""
+def _banks(templates: Banks, source: Source, config: Settings, *, convert: bool) -> list[Templates]:
+    """Return banks for the sample rate of `source` and one STFT; others are refused or converted.
+
+    The STFT is the one asked for, else that of the first bank of the right rate, else that of the
+    first bank brought to the right rate.
+    """
     given = [templates] if isinstance(templates, Templates | str | os.PathLike) else templates
     banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in given]
+    if not banks:
+        return []
+    rate = source.sample_rate
     asked = config.n_fft or config.hop_length or config.window != Settings.window
-    stft = _stft(config, source.sample_rate) if asked or not banks else banks[0].stft
-    for bank in banks:
-        bank.require(source.sample_rate, stft, describe_source(source))
+    if not convert:
+        stft = _stft(config, rate) if asked else banks[0].stft
+        for bank in banks:
+            bank.require(rate, stft, describe_source(source), convertible=True)
+        return banks
+    first = next((bank for bank in banks if bank.sample_rate == rate), banks[0])
+    stft = _stft(config, rate) if asked else first.convert(rate).stft
+    return [bank.convert(rate, stft) for bank in banks]
+
+
+def _bank(
+    banks: list[Templates],
+    examples: Examples,
+    labels: Labels,
+    source: Source,
+    config: Settings,
+    report: Progress,
+) -> Templates:
+    """Join banks with those learnt from examples and from `source`, all of them fit for it.
+
+    How long templates ring is left out: what is fitted to the mixture has other templates.
+    """
+    stft = banks[0].stft if banks else _stft(config, source.sample_rate)
     exact = dataclasses.replace(
         config, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
     )
-    for name, example in examples.items():
-        recordings = [_at_rate(r, source.sample_rate) for r in _recordings(example, None)]
-        banks.append(learn(recordings, name, settings=exact, progress=report))
-    return Templates.merge(banks)
+    pieces = labels.pieces(source, stft.n_fft, describe_source(source))
+    learnt = []
+    for name in dict.fromkeys([*examples, *pieces]):
+        found = _recordings(examples[name], None) if name in examples else []
+        recordings = [*(_at_rate(r, source.sample_rate) for r in found), *pieces.get(name, [])]
+        learnt.append(learn(recordings, name, settings=exact, progress=report))
+    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
 
 
 def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:
@@ -491,6 +711,11 @@ def _at_rate(source: Source, rate: int) -> Source:
     audio = as_audio(source)
     samples = librosa.resample(audio.samples, orig_sr=audio.sample_rate, target_sr=rate)
     return Audio(samples, rate, audio.path, audio.subtype)
+
+
+def _places(frames: Frames) -> range:
+    """Return where in the recording the frames that were kept are."""
+    return range(0, frames.V.shape[1] * frames.step, frames.step)
 
 
 def _stft(config: Settings, sample_rate: int) -> STFT:

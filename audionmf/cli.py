@@ -17,11 +17,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from audionmf import __version__
 from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError, exit_code
-from audionmf.settings import Settings
+from audionmf.settings import QUALITIES, Settings
+
+if TYPE_CHECKING:
+    from audionmf.nmf.choose import ComponentChoice
 
 __all__ = ["main"]
 
@@ -51,10 +54,10 @@ exit codes:
 _SEPARATE_TEXT = """\
 Take a recording apart into stems, which sum to it again.
 
-Say what the sources are in one of three ways: how many there are (--n-sources; components are
-grouped by timbre), templates learnt before (--templates), or a recording of each alone (--example,
-a few seconds are enough). Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and
-sample format of the input.
+Say what the sources are in one of four ways: how many there are (--n-sources; components are
+grouped by timbre), templates learnt before (--templates), a recording of each alone (--example, a
+few seconds are enough), or where each plays alone in the recording itself (--solo, --labels).
+Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input.
 """
 
 _SEPARATE_EXAMPLES = """\
@@ -63,6 +66,10 @@ examples:
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav
   audionmf separate mix.wav --templates violin.npz --free 8
       the violin, and everything else as 'other'
+  audionmf separate mix.wav --solo violin=0:12-0:20.5 --solo piano=31-40
+      each instrument plays alone for some seconds in the recording itself
+  audionmf separate mix.wav --labels mix.txt
+      the same from an Audacity label file: 'violin' where it is alone, '!violin' where it is not
   audionmf separate *.flac --templates band.npz -o stems --filename '{source}/{track}.{ext}'
 """
 
@@ -77,6 +84,8 @@ _LEARN_EXAMPLES = """\
 examples:
   audionmf learn violin.wav -o violin.npz
   audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
+  audionmf learn violin.wav --dictionary nmf --n-components auto
+      as many as the sound needs, with the figures that say so
 """
 
 _DECOMPOSE_TEXT = """\
@@ -107,11 +116,38 @@ examples:
   audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
 """
 
-_INFO_TEXT = "Explain an audio file, a template file or a model file in words."
+_EVALUATE_TEXT = """\
+Score stems against the true ones, in dB: how clean (SI-SDR), how free of the others (SI-SIR), how
+free of artefacts (SI-SAR), and how well their sum agrees.
+
+Give two folders of audio files, or two files, of the same sample rate, channels and length. Files
+of the same name, without the extension, are compared; where no name is on both sides, the
+assignment with the largest sum of SI-SDR is taken. Silence has a score of -inf; what has no
+counterpart is left out, also from what SI-SIR counts as the others.
+"""
+
+_EVALUATE_EXAMPLES = """\
+examples:
+  audionmf evaluate stems separated/mix
+  audionmf evaluate stems separated/mix --match best
+      the estimates have names of their own, such as source1.wav
+  audionmf evaluate violin.wav separated/mix/violin.wav
+  audionmf evaluate stems separated/mix --bss-eval --csv scores.csv
+      SDR, SIR and SAR of BSS Eval too (needs fast-bss-eval), and a table for other programs
+"""
+
+_INFO_TEXT = """\
+Explain an audio file, a template file or a model file in words.
+
+Of templates it says what each sounds like: its pitch (none for noise), how bright it is (the centre
+of its spectrum: dark below 400 Hz, warm below 1, clear below 2.5, bright below 5 kHz), how wide and
+how flat its spectrum is, and for how long it rings at a time in the recording that it is from.
+"""
 
 _INFO_EXAMPLES = """\
 examples:
   audionmf info violin.npz
+  audionmf info violin.npz --all --picture violin.png
   audionmf info decomposed/mix/model.npz --json
 """
 
@@ -265,17 +301,24 @@ def _each(options: argparse.Namespace, inputs: list[str], work: Callable[[str], 
 def _separate(options: argparse.Namespace) -> int:
     from audionmf.exports import plan_stems, separate_file
     from audionmf.files import refuse_overwriting
+    from audionmf.labels import collect
     from audionmf.templates import Templates
 
     settings = _settings(options)
     examples: dict[str, list[str]] = {}
     for name, path in options.example:
         examples.setdefault(name, []).append(path)
+    solo, absent = collect(options.solo, options.labels)
+    if (solo or absent) and len(options.input) > 1:
+        raise ParameterError("--solo and --labels are about one recording; give one input")
     banks = [Templates.load(path) for path in options.templates]
     way: dict[str, Any] = {
         "n_sources": options.n_sources,
         "examples": examples,
         "free": options.free,
+        "residual": options.residual,
+        "only": options.only,
+        "solo": solo,
         "pattern": options.filename,
         "extension": options.format,
     }
@@ -284,18 +327,32 @@ def _separate(options: argparse.Namespace) -> int:
         with contextlib.suppress(AudioNMFError, FileNotFoundError):  # told when its turn comes
             planned += plan_stems(path, options.out, templates=banks, **way).values()
     example_files = [path for paths in examples.values() for path in paths]
-    refuse_overwriting(planned, [*options.input, *options.templates, *example_files])
+    label_files = [options.labels] if options.labels is not None else []
+    inputs = [*options.input, *options.templates, *example_files, *label_files]
+    refuse_overwriting(planned, inputs)
     _announce(options)
     bar = _Bar()
 
     def work(path: str) -> None:
         try:
-            stems, found = separate_file(
-                path, options.out, templates=banks, settings=settings, progress=bar, **way
+            stems, found, trust = separate_file(
+                path,
+                options.out,
+                templates=banks,
+                absent=absent,
+                convert=options.convert,
+                settings=settings,
+                progress=bar,
+                **way,
             )
         finally:
             bar.clear()
-        _report(options, path, stems, {"divergence": found.divergence.tolist()})
+        _report(
+            options, path, stems,
+            {"divergence": found.divergence.tolist(), "trust": trust.to_dict()},
+        )  # fmt: skip
+        if not options.json:
+            print(_printable(trust.to_text()))
 
     return _each(options, options.input, work)
 
@@ -309,23 +366,33 @@ def _learn(options: argparse.Namespace) -> int:
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
     refuse_overwriting([out], options.input)
     make_room([out])
+    count: Any = "auto" if getattr(options, "n_components", None) == "auto" else None
+    if count:
+        del options.n_components
     bar = _Bar()
+    choices: list[ComponentChoice] = []
     try:
-        bank = learn(list(options.input), options.name, settings=_settings(options), progress=bar)
+        bank = learn(
+            list(options.input), options.name, count, settings=_settings(options),
+            progress=bar, chosen=choices.append,
+        )  # fmt: skip
     finally:
         bar.clear()
     bank.save(out)
     if options.json:
-        _print_json(
-            {
-                "templates": str(out.absolute()),
-                "n_components": bank.n_components,
-                "labels": list(bank.names),
-                "sample_rate": bank.sample_rate,
-            }
-        )
-    else:
-        print(_printable(f"{out.absolute()}\n  {bank.n_components} templates of {bank.names[0]!r}"))
+        found: dict[str, Any] = {
+            "templates": str(out.absolute()),
+            "n_components": bank.n_components,
+            "labels": list(bank.names),
+            "sample_rate": bank.sample_rate,
+        }
+        for choice in choices:
+            found["choice"] = dataclasses.asdict(choice)
+        _print_json(found)
+        return 0
+    print(_printable(f"{out.absolute()}\n  {bank.n_components} templates of {bank.names[0]!r}"))
+    for choice in choices:
+        print(choice.to_text())
     return 0
 
 
@@ -369,7 +436,7 @@ def _regroup(options: argparse.Namespace) -> int:
     _announce(options)
     bar = _Bar()
     try:
-        stems, regrouped = regroup_file(
+        stems, regrouped, trust = regroup_file(
             options.model,
             groups,
             options.out,
@@ -381,26 +448,50 @@ def _regroup(options: argparse.Namespace) -> int:
     finally:
         bar.clear()
     grouping = {name: list(group) for name, group in regrouped.grouping.items()}
-    _report(options, options.model, stems, {"grouping": grouping})
+    _report(options, options.model, stems, {"grouping": grouping, "trust": trust.to_dict()})
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from audionmf.files import make_room, refuse_overwriting
+    from audionmf.reports import audio_files, evaluate_folders, to_csv, to_dict, to_text
+
+    table = [Path(options.csv).absolute()] if options.csv else []
+    inputs = [*audio_files(options.references), *audio_files(options.estimates)]
+    refuse_overwriting(table, inputs)
+    make_room(table)
+    report = evaluate_folders(
+        options.references, options.estimates, options.match, options.bss_eval
+    )
+    files = [str(to_csv(report, path)) for path in table]
+    if options.json:
+        _print_json({**to_dict(report), "files": files})
+    else:
+        print(_printable("\n".join([to_text(report), *files])))
     return 0
 
 
 def _info(options: argparse.Namespace) -> int:
-    from audionmf.info import describe, to_text
+    from audionmf.info import describe, draw, to_text
+
+    if options.picture and len(options.input) > 1:
+        raise ParameterError("a picture is of one template file; give one FILE with --picture")
 
     def work(path: str) -> None:
         description = describe(path)
+        files = [str(draw(path, options.picture))] if options.picture else []
         if options.json:
-            _print_json(description)
+            _print_json({**description, **({"files": files} if files else {})})
         else:
-            print(_printable(to_text(description)))
+            print(_printable("\n".join([to_text(description, every=options.all), *files])))
 
     return _each(options, options.input, work)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    names = {field.name for field in dataclasses.fields(Settings)}
-    return Settings(**{name: value for name, value in vars(options).items() if name in names})
+    names = {"quality", *(field.name for field in dataclasses.fields(Settings))}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return Settings.from_options(**given)
 
 
 def _announce(options: argparse.Namespace) -> None:
@@ -449,8 +540,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_learn(commands)
     _add_decompose(commands)
     _add_regroup(commands)
+    _add_evaluate(commands)
     info = _command(commands, "info", "explain a file in words", _INFO_TEXT, _INFO_EXAMPLES, _info)
     info.add_argument("input", nargs="+", metavar="FILE", help="audio, template or model files")
+    info.add_argument("--all", action="store_true", help="a line for each template, however many")
+    info.add_argument("--picture", metavar="FILE.png", help="draw the templates of a template file")
     return parser
 
 
@@ -517,12 +611,38 @@ def _add_separate(commands: Any) -> None:
         help="a recording of a source alone; repeat it for more sources, or more files of one",
     )
     sources.add_argument(
+        "--solo",
+        action="append",
+        default=[],
+        metavar="NAME=START-END",
+        help="where a source plays alone in INPUT itself, in seconds, M:SS or H:MM:SS; repeat it "
+        "for more sources, or more ranges of one; its stem is exact there",
+    )
+    sources.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="a label file of Audacity: NAME where a source plays alone, !NAME where it does not "
+        "play",
+    )
+    sources.add_argument(
+        "--convert",
+        action="store_true",
+        help="convert templates of another sample rate or STFT instead of refusing them",
+    )
+    sources.add_argument(
         "--free",
         type=int,
         default=0,
         metavar="K",
         help="with templates: K further components, learnt from the mixture, become 'other'",
     )
+    sources.add_argument(
+        "--residual",
+        default="",
+        metavar="NAME",
+        help="with templates: what they do not explain becomes the stem NAME",
+    )
+    sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
     _add_output(parser, "separated", pattern=True)
     _add_settings(parser, "separate")
 
@@ -574,6 +694,34 @@ def _add_regroup(commands: Any) -> None:
     _add_output(parser, "separated", pattern=True)
 
 
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        "score stems against the true ones",
+        _EVALUATE_TEXT,
+        _EVALUATE_EXAMPLES,
+        _evaluate,
+    )
+    parser.add_argument("references", metavar="REFERENCES", help="the true stems: a folder or file")
+    parser.add_argument("estimates", metavar="ESTIMATES", help="their estimates: a folder or file")
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument(
+        "--match",
+        default="auto",
+        choices=("auto", "name", "best"),
+        help="which estimate is which: of the same name, or the best of all assignments "
+        "(default: %(default)s, by name if any name is on both sides)",
+    )
+    scoring.add_argument(
+        "--bss-eval",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="compute SDR, SIR and SAR of BSS Eval too: slower, and short stems only",
+    )
+    scoring.add_argument("--csv", metavar="FILE", help="write the scores to a CSV file too")
+
+
 def _add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -599,21 +747,47 @@ def _add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool)
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the options of `Settings`; those that are not given stay out of the result."""
     group = parser.add_argument_group("analysis")
+    if command == "separate":
+        group.add_argument(
+            "--quality",
+            choices=QUALITIES,
+            default=argparse.SUPPRESS,
+            help="effort with templates and examples; sets the options below that are not given "
+            "(default: balanced)",
+        )
     for field in dataclasses.fields(Settings):
         if command not in field.metadata["commands"]:
             continue
         name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
+        if field.default is not None:
+            shown = "on" if field.default is True else field.default
+            text += f" (default: {shown})"
         if isinstance(field.default, bool):
+            action: Any = argparse.BooleanOptionalAction
+            group.add_argument(name, action=action, default=argparse.SUPPRESS, help=text)
+            continue
+        if command == "learn" and field.name == "n_components":
             group.add_argument(
-                name, action=argparse.BooleanOptionalAction, default=field.default, help=text
+                name,
+                type=_count_or_auto,
+                default=argparse.SUPPRESS,
+                metavar="N",
+                help="templates (default: 100 frames, or 40 if factorised); 'auto' finds out how "
+                "many the sound needs",
             )
             continue
         kind = int if field.default is None else type(field.default)
-        if field.default is not None:
-            text += " (default: %(default)s)"
         metavar = {int: "N", float: "X", str: "NAME"}[kind]
-        group.add_argument(name, type=kind, default=field.default, metavar=metavar, help=text)
+        group.add_argument(name, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=text)
+
+
+def _count_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number or 'auto', not {text!r}") from None
 
 
 def _named_file(text: str) -> tuple[str, str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,16 @@ from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.archive import Kind, read_archive, write_archive
-from audionmf.audio import AudioFile
+from audionmf.audio import AudioFile, Source
 from audionmf.bands import Bands
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.files import StrPath
+from audionmf.frontend import BLOCK_FRAMES
 from audionmf.grouping import Grouping, by_hand
+from audionmf.masks import ratio_masks
+from audionmf.nmf import convolutive
 from audionmf.settings import Settings
+from audionmf.spatial import estimate_covariances
 from audionmf.templates import (
     Templates,
     labels_from_metadata,
@@ -32,13 +38,16 @@ from audionmf.templates import (
     stft_metadata,
 )
 
-__all__ = ["MODEL_KIND", "Decomposition", "Mixture"]
+__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames"]
+
+Absent = Mapping[str, Sequence[tuple[int, int]]]
+"""Runs of frames in which templates with a label do not play: the first, and one after the last."""
 
 MODEL_KIND = Kind(
     "audionmf model",
     1,
-    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5},
-    optional=frozenset({"activations", "penalties", "covariances"}),
+    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3},
+    optional=frozenset({"activations", "penalties", "covariances", "patterns"}),
     signed=frozenset({"covariances"}),
 )
 
@@ -68,9 +77,12 @@ class Mixture:
     n_samples: int
 
     @classmethod
-    def from_path(cls, path: Path, n_channels: int, n_samples: int) -> Mixture:
-        """Describe the recording that was read from a file."""
-        return cls(str(path.resolve()), _sha256(path), n_channels, n_samples)
+    def of(cls, source: Source, n_samples: int) -> Mixture:
+        """Describe a recording of which `n_samples` were read."""
+        if source.path is None:
+            return cls("", "", source.n_channels, n_samples)
+        path = source.path
+        return cls(str(path.resolve()), _sha256(path), source.n_channels, n_samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +109,21 @@ class Decomposition:
         L1 weight on the activations of each component.
     banded : bool, default False
         Activations are found on the sums over `Bands`, not on the single bins.
+    patterns : ndarray, shape (n_lags, n_bins, n_components), float32, optional
+        Components are patterns of several frames, and activations say where they start; the
+        templates are then what the patterns are on the whole.
     covariances : ndarray, shape (n_sources, n_bins, 2, 2), complex64, optional
         Where each source stands in the stereo image.
+    residual : str, default ""
+        Name of a further source that gets what no model explains; none if it is empty.
+    absent : mapping of str to sequence of (int, int), default {}
+        Frames of the mixture, from the first to before the last, in which the templates with this
+        label, or the residual of this name, are known not to play.
 
     Raises
     ------
     TemplateError
-        If activations, penalties or covariances do not fit.
+        If activations, penalties, covariances or frames do not fit.
     """
 
     templates: Templates
@@ -116,8 +136,17 @@ class Decomposition:
     penalties: NDArray[np.float32] | None = None
     banded: bool = False
     covariances: NDArray[np.complex64] | None = None
+    patterns: NDArray[np.float32] | None = None
+    residual: str = ""
+    absent: Absent = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        n_frames = self.templates.stft.n_frames(self.mixture.n_samples)
+        if not all(0 <= a < b <= n_frames for runs in self.absent.values() for a, b in runs):
+            raise TemplateError(
+                f"absent sources need runs of frames within the {n_frames} there are"
+            )
+        self._check_patterns()
         if self.covariances is not None:
             wanted = (len(self.grouping), self.templates.stft.n_bins, 2, 2)
             if self.covariances.shape != wanted or self.mixture.n_channels != 2:
@@ -136,13 +165,31 @@ class Decomposition:
                 f"that need {shape}"
             )
 
+    def _check_patterns(self) -> None:
+        if self.patterns is None:
+            return
+        wanted = (self.templates.stft.n_bins, self.n_components)
+        if self.patterns.shape[1:] != wanted or not len(self.patterns) or self.activations is None:
+            raise TemplateError(
+                f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
+            )
+
+    @property
+    def source_names(self) -> list[str]:
+        """The names of the stems, in their order."""
+        return [*self.grouping, *([self.residual] if self.residual else [])]
+
     @property
     def n_components(self) -> int:
         """Number of components."""
         return self.templates.n_components
 
-    def activate(self, V: NDArray[np.float32], n_threads: int) -> NDArray[np.float32]:
+    def activate(
+        self, V: NDArray[np.float32], n_threads: int, first: int = 0
+    ) -> NDArray[np.float32]:
         """Find the activations of some frames of the mixture, each frame on its own.
+
+        Templates that are absent from a frame take no part in it.
 
         Parameters
         ----------
@@ -150,6 +197,8 @@ class Decomposition:
             Magnitudes, channels pooled.
         n_threads : int
             Threads.
+        first : int, default 0
+            The first of the frames.
 
         Returns
         -------
@@ -160,16 +209,120 @@ class Decomposition:
         if self.banded:
             bands = Bands.of(self.templates.stft, self.templates.sample_rate)
             V, W = bands.pool(V), bands.pool(W)
-        return nmf.activate(
-            V, W, beta=self.settings.beta, n_iter=self.settings.activation_iter,
-            penalties=self.penalties, n_threads=n_threads,
+        solve = partial(
+            nmf.activate, beta=self.settings.beta, n_iter=self.settings.activation_iter,
+            n_threads=n_threads,
         )  # fmt: skip
+        if not self.absent:
+            return solve(V, W, penalties=self.penalties)
+        H = np.zeros((W.shape[1], V.shape[1]), np.float32)
+        absent = absent_frames(self.absent, self.templates.labels, range(first, first + V.shape[1]))
+        for frames, playing in _alike(absent):
+            penalties = None if self.penalties is None else self.penalties[playing]
+            H[np.ix_(playing, frames)] = solve(V[:, frames], W[:, playing], penalties=penalties)
+        return H
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the magnitude of each source, (n_sources, n_bins, n_frames), bins as neighbours."""
+        """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
         W = self.templates.templates
         groups = [list(group) for group in self.grouping.values()]
         return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
+
+    def source_models(self, first: int, V: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each source in some frames of the mixture.
+
+        Parameters
+        ----------
+        first : int
+            The first of the frames.
+        V : ndarray, shape (n_bins, n_frames), float32
+            Their magnitudes, channels pooled.
+
+        Returns
+        -------
+        ndarray, shape (n_sources, n_bins, n_frames), float32
+            Of the sources of `source_names`, bins as neighbours.
+        """
+        if self.activations is None:
+            H = self.activate(V, 1, first)
+        else:
+            H = self.activations[:, first : first + V.shape[1]]
+        models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
+        if self.residual:
+            unexplained = np.maximum(V - models.sum(axis=0), 0)
+            models = np.concatenate([models, unexplained[None]])
+        return self._without_absent(models, first) if self.absent else models
+
+    def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each group where components are patterns that started before."""
+        if self.patterns is None or self.activations is None:
+            raise ParameterError("the decomposition holds no patterns with their activations")
+        start = max(0, first - len(self.patterns) + 1)
+        before = self.activations[:, start : first + H.shape[1]]
+        groups = [list(group) for group in self.grouping.values()]
+        models = [
+            convolutive.model(self.patterns[:, :, group], before[group]).T[first - start :]
+            for group in groups
+        ]
+        return np.stack(models).swapaxes(1, 2)
+
+    def with_covariances(self, X: NDArray[np.complex64], H: NDArray[np.float32]) -> Decomposition:
+        """Learn where each source stands in the stereo image.
+
+        Parameters
+        ----------
+        X : ndarray, shape (2, n_bins, n_frames), complex64
+            Frames of the mixture, all or some.
+        H : ndarray, shape (n_components, n_frames), float32
+            Their activations.
+
+        Returns
+        -------
+        Decomposition
+            The same with covariances.
+        """
+        level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
+
+        def blocks() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+            for first in range(0, X.shape[-1], BLOCK_FRAMES):
+                part = H[:, first : first + BLOCK_FRAMES]
+                models = (
+                    self.models(part)
+                    if self.patterns is None
+                    else self._pattern_models(first, part)
+                )
+                masks = ratio_masks(models, self.settings.mask_exponent)
+                yield X[..., first : first + BLOCK_FRAMES] * level, masks
+
+        n_bins = self.templates.stft.n_bins
+        learnt = estimate_covariances(blocks, len(self.grouping), n_bins)
+        return dataclasses.replace(self, covariances=learnt)
+
+    def _without_absent(self, models: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        """Silence sources where they are absent; where that leaves nothing, the others share.
+
+        Where all are absent nothing is known, and they all share.
+        """
+        frames = range(first, first + models.shape[-1])
+        labels = {name: [name] for name in self.source_names}  # of a source without components
+        for name, group in self.grouping.items():
+            labels[name] = [self.templates.labels[k] for k in group] or labels[name]
+        silent = np.stack(
+            [absent_frames(self.absent, found, frames).all(axis=0) for found in labels.values()]
+        )
+        models = models * ~silent[:, None]
+        nothing = ~models.any(axis=0) & silent.any(axis=0)
+        models += np.finfo(np.float32).tiny * (nothing & ~silent[:, None])
+        return models
+
+    def source_covariances(self) -> NDArray[np.complex64]:
+        """Return the spatial covariances of all sources; the residual may come from anywhere."""
+        if self.covariances is None:
+            raise ParameterError("the decomposition knows no places in a stereo image")
+        if not self.residual:
+            return self.covariances
+        anywhere = np.tile(np.eye(2, dtype=np.complex64), (1, self.templates.stft.n_bins, 1, 1))
+        return np.concatenate([self.covariances, anywhere])
 
     def regroup(self, groups: dict[str, tuple[int, ...]]) -> Decomposition:
         """Return the same with other groups; what is in no group becomes the source ``rest``.
@@ -209,6 +362,8 @@ class Decomposition:
             arrays["activations"] = self.activations
         if self.penalties is not None:
             arrays["penalties"] = self.penalties
+        if self.patterns is not None:
+            arrays["patterns"] = self.patterns
         if self.covariances is not None:
             arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
         metadata = {
@@ -221,6 +376,8 @@ class Decomposition:
             "divergence": self.divergence.tolist(),
             "reason": self.reason,
             "banded": self.banded,
+            "absent": [[name, [list(run) for run in runs]] for name, runs in self.absent.items()],
+            "residual": self.residual,
         }
         return write_archive(path, MODEL_KIND, arrays, metadata)
 
@@ -255,7 +412,10 @@ class Decomposition:
                 activations=None if activations is None else _as_float32(activations),
                 penalties=None if penalties is None else _as_float32(penalties),
                 banded=_flag(metadata, "banded"),
+                absent=_absent(metadata),
                 covariances=None if covariances is None else _complex(covariances),
+                patterns=_as_float32(arrays["patterns"]) if "patterns" in arrays else None,
+                residual=_text(metadata["residual"]),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -265,11 +425,50 @@ class Decomposition:
             ) from error
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TemplateError(f"a name is not a text: {value!r}")
+    return value
+
+
+def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArray[np.bool_]:
+    """Tell in which frames templates do not play.
+
+    Parameters
+    ----------
+    absent : mapping of str to sequence of (int, int)
+        As `Decomposition` has it.
+    labels : sequence of str
+        Labels of the templates.
+    frames : range
+        The frames.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_labels, n_frames)
+        True where a template is absent.
+    """
+    index = np.asarray(frames)
+    rows = dict.fromkeys(labels, np.zeros(len(index), bool))
+    for label in rows.keys() & absent.keys():
+        rows[label] = np.any([(a <= index) & (index < b) for a, b in absent[label]], axis=0)
+    return np.stack([rows[label] for label in labels])
+
+
+def _alike(absent: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield frames in which the same templates may play, and these; no frames without any."""
+    patterns, which = np.unique(absent, axis=1, return_inverse=True)
+    for i, pattern in enumerate(patterns.T):
+        if not pattern.all():
+            yield np.flatnonzero(which == i), np.flatnonzero(~pattern)
+
+
 def _complex(parts: NDArray[Any]) -> NDArray[np.complex64]:
     if len(parts) != 2:
         raise TemplateError("spatial covariances need a real and an imaginary part")
+    covariances = np.empty(parts.shape[1:], np.complex64)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
-        covariances: NDArray[np.complex64] = (parts[0] + 1j * parts[1]).astype(np.complex64)
+        covariances.real, covariances.imag = parts
     return covariances
 
 
@@ -300,6 +499,13 @@ def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
     if len(groups) != len(metadata["grouping"]) or not all(groups):  # a silent source has none
         raise TemplateError("a group has no name, or the name of another")
     return groups
+
+
+def _absent(metadata: dict[str, Any]) -> Absent:
+    return {
+        str(name): tuple((int(first), int(stop)) for first, stop in runs)
+        for name, runs in metadata.get("absent", [])
+    }
 
 
 def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:

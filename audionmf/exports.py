@@ -25,10 +25,12 @@ from audionmf.files import (
     write_bytes,
 )
 from audionmf.frontend import Progress, magnitudes
+from audionmf.labels import Ranges
 from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.templates import Templates
+from audionmf.trust import Trust
 
 __all__ = ["DecomposedFiles", "decompose_file", "regroup_file", "separate_file"]
 
@@ -73,6 +75,9 @@ def plan_stems(
     templates: Sequence[Templates] = (),
     examples: Iterable[str] = (),
     free: int = 0,
+    residual: str = "",
+    only: str | None = None,
+    solo: Iterable[str] = (),
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
 ) -> dict[str, Path]:
@@ -85,7 +90,7 @@ def plan_stems(
     """
     if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
         raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
-    names = source_names(n_sources, templates, examples, free)
+    names = source_names(n_sources, templates, [*examples, *solo], free, residual, only)
     return default_paths(AudioFile(Path(path)), names, folder, pattern, extension)
 
 
@@ -97,11 +102,16 @@ def separate_file(
     templates: Sequence[Templates | StrPath] = (),
     examples: Mapping[str, Sequence[StrPath]] | None = None,
     free: int = 0,
+    residual: str = "",
+    only: str | None = None,
+    solo: Ranges | None = None,
+    absent: Ranges | None = None,
+    convert: bool = False,
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
     settings: Settings | None = None,
     progress: Progress | None = None,
-) -> tuple[StemFiles, Decomposition]:
+) -> tuple[StemFiles, Decomposition, Trust]:
     """Separate a file into files, block by block; outputs are checked before anything is computed.
 
     Parameters
@@ -110,7 +120,7 @@ def separate_file(
         The mixture.
     folder : path, default "separated"
         The output folder.
-    n_sources, templates, examples, free, settings, progress
+    n_sources, templates, examples, free, residual, only, solo, absent, convert, settings, progress
         As in `audionmf.separate`; examples are paths.
     pattern : str, default "{track}/{source}.{ext}"
         Names of the stems below the folder.
@@ -123,6 +133,8 @@ def separate_file(
         The stems and the common gain.
     Decomposition
         What they were rendered from.
+    Trust
+        How far to trust each stem.
 
     Raises
     ------
@@ -139,6 +151,9 @@ def separate_file(
         templates=banks,
         examples=examples,
         free=free,
+        residual=residual,
+        only=only,
+        solo=solo or (),
         pattern=pattern,
         extension=extension,
     )
@@ -152,10 +167,15 @@ def separate_file(
         templates=banks,
         examples=examples,
         free=free,
+        convert=convert,
+        residual=residual,
+        solo=solo,
+        absent=absent,
         settings=settings,
         progress=progress,
     )
-    return render_to_files(source, decomposition, paths, progress=progress), decomposition
+    stems, trust = render_to_files(source, decomposition, paths, only=only, progress=progress)
+    return stems, decomposition, trust
 
 
 def plan_decomposition(path: StrPath, folder: StrPath) -> dict[str, Path]:
@@ -206,7 +226,7 @@ def decompose_file(
     found = analyse(source, components=True, settings=settings, progress=progress)
     paths = default_paths(source, found.grouping, folder, extension=extension)
     refuse_overwriting(paths.values(), [path])
-    stems = render_to_files(source, found, paths, progress=progress)
+    stems, _ = render_to_files(source, found, paths, progress=progress)
     stft, rate = found.templates.stft, found.templates.sample_rate
     H = _known(found.activations)
     _write_csv(
@@ -245,7 +265,7 @@ def regroup_file(
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
     progress: Progress | None = None,
-) -> tuple[StemFiles, Decomposition]:
+) -> tuple[StemFiles, Decomposition, Trust]:
     """Render the components of a model file in other groups; nothing is factorised again.
 
     Parameters
@@ -265,6 +285,8 @@ def regroup_file(
         The stems and the common gain.
     Decomposition
         The model with the new grouping.
+    Trust
+        How far to trust each stem.
 
     Raises
     ------
@@ -287,7 +309,8 @@ def regroup_file(
     regrouped.check_mixture(source)
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
     _prepare(paths.values(), [model, source.path])
-    return render_to_files(source, regrouped, paths, progress=progress), regrouped
+    stems, trust = render_to_files(source, regrouped, paths, progress=progress)
+    return stems, regrouped, trust
 
 
 def _prepare(outputs: Iterable[Path], inputs: Iterable[StrPath]) -> None:

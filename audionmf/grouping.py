@@ -22,6 +22,7 @@ __all__ = [
     "by_hand",
     "by_label",
     "by_timbre",
+    "one_and_rest",
     "parse_groups",
     "source_name",
     "timbre_features",
@@ -187,6 +188,23 @@ def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
             )
         grouping[REST] = left
     return grouping
+
+
+def one_and_rest(names: Sequence[str], only: str) -> list[str]:
+    """Return the names of a source that is set against all the others, and of these.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source `only`, or it is called like the rest.
+    """
+    if only not in names:
+        raise ParameterError(
+            f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
+        )
+    if only == REST:
+        raise ParameterError(f"a source called {REST!r} cannot be set against the rest; rename it")
+    return [only, REST]
 
 
 def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Explain a file in words: audio, templates or a model."""
+"""Explain a file in words: audio, templates or a model; draw templates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from audionmf import plot
 from audionmf.archive import read_kind
 from audionmf.audio import AudioFile
 from audionmf.decomposition import MODEL_KIND, Decomposition
-from audionmf.files import StrPath, require_file
+from audionmf.errors import ParameterError
+from audionmf.files import StrPath, make_room, refuse_overwriting, require_file
 from audionmf.templates import TEMPLATES_KIND, Templates, describe_stft
+from audionmf.timbre import Timbre, note_name, timbre
 
-__all__ = ["describe", "to_text"]
+__all__ = ["describe", "draw", "to_text"]
+
+_MOST_LINES = 24
 
 
 def describe(path: StrPath) -> dict[str, Any]:
@@ -44,10 +49,70 @@ def describe(path: StrPath) -> dict[str, Any]:
     return {"kind": "audio", "path": str(path), **_audio(AudioFile(Path(path)))}
 
 
-def to_text(description: dict[str, Any]) -> str:
-    """Return a description of `describe` as lines of plain words."""
-    writer = {"audio": _audio_text, "templates": _templates_text, "model": _model_text}
+def to_text(description: dict[str, Any], *, every: bool = False) -> str:
+    """Return a description of `describe` as lines of plain words.
+
+    With `every` a line for each template, however many a bank holds; otherwise for at most 24.
+    """
+    if description["kind"] == "templates":
+        every = every or description["n_components"] <= _MOST_LINES
+        return "\n".join(_templates_text(description, every=every))
+    writer = {"audio": _audio_text, "model": _model_text}
     return "\n".join(writer[description["kind"]](description))
+
+
+def draw(path: StrPath, picture: StrPath) -> Path:
+    """Draw the templates of a file as PNG: source by source, by pitch, those without pitch last.
+
+    Parameters
+    ----------
+    path : path
+        A template file.
+    picture : path
+        The PNG file to write.
+
+    Returns
+    -------
+    pathlib.Path
+        The picture.
+
+    Raises
+    ------
+    ParameterError
+        If the picture is not to be a .png file, or the file holds no template bank.
+    FileNotFoundError, AudioReadError, TemplateError
+        If the file cannot be read.
+    MissingExtraError
+        If matplotlib is not installed.
+    OutputError
+        If the picture cannot be written or would overwrite the file.
+    """
+    out = Path(picture).absolute()
+    if out.suffix.lower() != ".png":
+        raise ParameterError(f"a picture is written to a .png file, not {str(picture)!r}")
+    if read_kind(require_file(path)) != TEMPLATES_KIND.name:
+        raise ParameterError(
+            f"{str(path)!r} is no template file; audionmf decompose draws what is in a recording"
+        )
+    refuse_overwriting([out], [path])
+    make_room([out])
+    bank = Templates.load(path)
+    sounds = _timbres(bank)
+
+    def place(k: int) -> tuple[int, bool, float]:
+        pitch, source = sounds[k].pitch, bank.names.index(bank.labels[k])
+        return source, pitch is None, pitch.hertz if pitch else sounds[k].centroid
+
+    order = sorted(range(bank.n_components), key=place)
+    pitches = [sounds[k].pitch for k in order]
+    made = plot.figure()
+    axes = plot.templates(
+        made.add_subplot(), bank.templates[:, order], bank.stft, bank.sample_rate,
+        [note_name(pitch.hertz)[0] if pitch else "–" for pitch in pitches],
+        [bank.labels[k] for k in order],
+    )  # fmt: skip
+    axes.set(xlabel="template, by its pitch (– has none)")
+    return plot.save(made, out)
 
 
 def _audio(file: AudioFile) -> dict[str, Any]:
@@ -69,21 +134,46 @@ def _audio(file: AudioFile) -> dict[str, Any]:
 
 
 def _templates(bank: Templates) -> dict[str, Any]:
-    frequencies = bank.stft.frequencies(bank.sample_rate)
-    sums = bank.templates.sum(axis=0, dtype=np.float64)
-    centroids = frequencies @ bank.templates / np.where(sums > 0, sums, 1)
-    labels = np.array(bank.labels)
+    sounds = _timbres(bank)
+    durations = bank.durations or (None,) * bank.n_components
+    sources: dict[str, dict[str, Any]] = {}
+    for name in bank.names:
+        members = [k for k, label in enumerate(bank.labels) if label == name]
+        sources[name] = {
+            "n_components": len(members),
+            "centroid_hz": sorted(sounds[k].centroid for k in members),
+            "templates": [_template(k, sounds[k], durations[k]) for k in members],
+        }
     return {
         "sample_rate": bank.sample_rate,
         "stft": describe_stft(bank.stft),
         "n_components": bank.n_components,
-        "sources": {
-            name: {
-                "n_components": int((labels == name).sum()),
-                "centroid_hz": [float(f) for f in np.sort(centroids[labels == name])],
-            }
-            for name in bank.names
-        },
+        "sources": sources,
+    }
+
+
+def _timbres(bank: Templates) -> list[Timbre]:
+    return [timbre(column, bank.sample_rate / bank.stft.n_fft) for column in bank.templates.T]
+
+
+def _template(number: int, sound: Timbre, seconds: float | None) -> dict[str, Any]:
+    pitch = None
+    if sound.pitch:
+        note, cents = note_name(sound.pitch.hertz)
+        pitch = {
+            "hz": sound.pitch.hertz,
+            "note": note,
+            "cents": cents,
+            "harmonicity": sound.pitch.harmonicity,
+        }
+    return {
+        "component": number,
+        "pitch": pitch,
+        "brightness": sound.brightness,
+        "centroid_hz": sound.centroid,
+        "bandwidth_hz": sound.bandwidth,
+        "flatness": sound.flatness,
+        "duration": seconds,
     }
 
 
@@ -125,7 +215,7 @@ def _audio_text(d: dict[str, Any]) -> list[str]:
     ]
 
 
-def _templates_text(d: dict[str, Any]) -> list[str]:
+def _templates_text(d: dict[str, Any], *, every: bool) -> list[str]:
     lines = [
         f"{d['path']!r} is a template file: {d['n_components']} spectral templates.",
         f"  made at   {d['sample_rate']} Hz, {d['stft']}",
@@ -136,7 +226,45 @@ def _templates_text(d: dict[str, Any]) -> list[str]:
             f"  {name!r}: {source['n_components']} templates, "
             f"centre of the spectrum from {low:.0f} to {high:.0f} Hz"
         )
+        lines.append(f"    {_summary(source['templates'])}")
+        if every:
+            lines += [f"    {_template_line(template)}" for template in source["templates"]]
+    if not every:
+        lines.append("A line for each template:  audionmf info FILE --all")
     return [*lines, "Use it:  audionmf separate MIXTURE --templates FILE [FILE ...]"]
+
+
+def _summary(templates: list[dict[str, Any]]) -> str:
+    """Return pitches, brightness and lengths of the templates of a source in words."""
+    pitched = sorted((t["pitch"]["hz"], t["pitch"]["note"]) for t in templates if t["pitch"])
+    low, high = (pitched[0][1], pitched[-1][1]) if pitched else ("", "")
+    if not pitched:
+        words = "no pitch"
+    else:
+        share = "all" if len(pitched) == len(templates) else f"{len(pitched)}"
+        words = f"{share} with a pitch, {low}" + (f" to {high}" if low != high else "")
+    centroids = sorted((t["centroid_hz"], t["brightness"]) for t in templates)
+    first, last = centroids[0][1], centroids[-1][1]
+    words += f"; {first}" + (f" to {last}" if first != last else "")
+    seconds = [t["duration"] for t in templates if t["duration"] is not None]
+    return words + (f"; rings {np.median(seconds):.2f} s at a time (median)" if seconds else "")
+
+
+def _template_line(t: dict[str, Any]) -> str:
+    if not t["centroid_hz"]:
+        return f"template {t['component']:3d}  silent"
+    pitch = t["pitch"]
+    tone = (
+        f"{pitch['note']:3s} {pitch['hz']:7.1f} Hz {pitch['cents']:+4.0f} cents"
+        if pitch
+        else "no pitch"
+    )
+    length = "" if t["duration"] is None else f", rings {t['duration']:.2f} s"
+    return (
+        f"template {t['component']:3d}  {tone:25s} {t['brightness']:11s} "
+        f"centre {t['centroid_hz']:5.0f} Hz, width {t['bandwidth_hz']:5.0f} Hz, "
+        f"flatness {t['flatness']:.3f}{length}"
+    )
 
 
 def _model_text(d: dict[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ _COLOURS = "magma"
 _LOWEST_HZ = 30.0
 _TICKS_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 _MAX_COLUMNS = 2000
+_MAX_NAME = 24
 
 
 def figure(width: float = 11.0, height: float = 7.0) -> Figure:
@@ -108,7 +109,12 @@ def spectrogram(axes: Axes, V: Matrix, stft: STFT, sample_rate: int) -> Axes:
 
 
 def templates(
-    axes: Axes, W: Matrix, stft: STFT, sample_rate: int, names: Sequence[str] = ()
+    axes: Axes,
+    W: Matrix,
+    stft: STFT,
+    sample_rate: int,
+    names: Sequence[str] = (),
+    groups: Sequence[str] = (),
 ) -> Axes:
     """Draw templates side by side, each in dB below its own peak.
 
@@ -124,6 +130,9 @@ def templates(
         In Hz.
     names : sequence of str, optional
         Name of each template; default: its number.
+    groups : sequence of str, optional
+        Group of each template, those of a group side by side: its name stands above them, and a
+        line between two groups.
 
     Returns
     -------
@@ -144,6 +153,7 @@ def templates(
     axes.set(xlabel="component", ylabel="frequency (Hz)", title="templates (W)")
     _component_ticks(axes.xaxis, W.shape[1], names)
     _log_frequency(axes, sample_rate)
+    _mark_groups(axes, groups)
     return axes
 
 
@@ -249,6 +259,23 @@ def _log_frequency(axes: Axes, sample_rate: int) -> None:
     ticks = [hz for hz in _TICKS_HZ if hz < top]
     axes.set_yticks(ticks, [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in ticks])
     axes.minorticks_off()
+
+
+def _mark_groups(axes: Axes, groups: Sequence[str]) -> None:
+    starts = [k for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]]
+    for start, end in zip(starts, [*starts[1:], len(groups)], strict=True):
+        if start:
+            axes.axvline(start - 0.5, color="white", linewidth=1.5)
+        axes.text(
+            (start + end - 1) / 2, 0.98, _shortened(groups[start]), color="white",
+            transform=axes.get_xaxis_transform(), ha="center", va="top", parse_math=False,
+            bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
+        )  # fmt: skip
+
+
+def _shortened(name: str) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= _MAX_NAME else f"{line[: _MAX_NAME - 1]}…"
 
 
 def _component_ticks(axis: Any, count: int, names: Sequence[str]) -> None:

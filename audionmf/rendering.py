@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,36 @@ from audionmf.audio import Audio, Samples, Source
 from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
 from audionmf.frontend import BLOCK_FRAMES, Progress, describe_source, pooled_magnitude
+from audionmf.grouping import one_and_rest
 from audionmf.masks import ratio_masks
 from audionmf.nmf.solver import thread_count
 from audionmf.spatial import wiener_filter
 from audionmf.stft import InverseStream, Transform
+from audionmf.trust import BlockTrust, TrustMeter, block_trust
 
-__all__ = ["render_blocks"]
+_Result = TypeVar("_Result")
+
+__all__ = ["render_blocks", "stem_names"]
+
+
+def stem_names(decomposition: Decomposition, only: str | None = None) -> list[str]:
+    """Return the names of the stems that are rendered: all sources, or one and the rest.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source `only`, or it is called like the rest.
+    """
+    names = decomposition.source_names
+    return names if only is None else one_and_rest(names, only)
 
 
 def render_blocks(
-    source: Source, decomposition: Decomposition, progress: Progress
+    source: Source,
+    decomposition: Decomposition,
+    progress: Progress,
+    only: str | None = None,
+    trust: TrustMeter | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the stems of a recording block by block.
 
@@ -41,16 +61,22 @@ def render_blocks(
         Templates and grouping.
     progress : callable
         Told the stage and the share done.
+    only : str, optional
+        Render this source and the rest, instead of all sources.
+    trust : TrustMeter, optional
+        Told about every block.
 
     Yields
     ------
-    ndarray, shape (n_sources, n_channels, n), float32
-        The next samples of every source; the sources sum to the recording.
+    ndarray, shape (n_stems, n_channels, n), float32
+        The next samples of the stems of `stem_names`; they sum to the recording.
 
     Raises
     ------
     TemplateMismatchError
         If the recording has another sample rate than the templates.
+    ParameterError
+        If it has another length than the recording that was analysed, or there is no source `only`.
     """
     templates, n_samples = decomposition.templates, decomposition.mixture.n_samples
     templates.require(source.sample_rate, None, describe_source(source))
@@ -59,14 +85,17 @@ def render_blocks(
             f"{describe_source(source)} has {source.n_samples} samples, the recording that was "
             f"analysed {n_samples}; analyse this one first"
         )
+    names = decomposition.source_names
+    rendered = [names.index(name) for name in stem_names(decomposition, only)[:-1]]
     waiting = _Queue()
     transforms = templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES)
     stream = InverseStream(templates.stft, n_samples)
     threads = thread_count(decomposition.settings.n_threads)
+    work = partial(_synthesise, decomposition, rendered)
     n_done = 0
-    for synthesised in _in_order(
-        partial(_synthesise, decomposition), _numbered(transforms), threads
-    ):
+    for synthesised, block in _in_order(work, _numbered(transforms), threads):
+        if trust is not None:
+            trust.add(block)
         stems = stream.push(synthesised)
         mixture = waiting.take(stems.shape[-1])
         n_done += mixture.shape[-1]
@@ -74,30 +103,25 @@ def render_blocks(
         yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
 
 
-def _synthesise(decomposition: Decomposition, numbered: tuple[int, Transform]) -> Samples:
-    """Return overlap-added frames of all sources but the last, (n_sources - 1, n_channels, n)."""
+def _synthesise(
+    decomposition: Decomposition, rendered: list[int], numbered: tuple[int, Transform]
+) -> tuple[Samples, BlockTrust]:
+    """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
     first, X = numbered
-    stft, n_frames = decomposition.templates.stft, X.shape[-1]
-    n_sources = len(decomposition.grouping)
-    length = (n_frames - 1) * stft.hop_length + stft.n_fft
-    stems = np.empty((n_sources - 1, len(X), length), np.float32)
-    if n_sources == 1:
-        return stems
-    if decomposition.activations is None:
-        H = decomposition.activate(pooled_magnitude(X), 1)
-    else:
-        H = decomposition.activations[:, first : first + n_frames]
-    models, exponent = decomposition.models(H), decomposition.settings.mask_exponent
-    masks = ratio_masks(models, exponent)
+    stft, V = decomposition.templates.stft, pooled_magnitude(X)
+    models = decomposition.source_models(first, V)
+    masks = ratio_masks(models, decomposition.settings.mask_exponent)
+    length = (X.shape[-1] - 1) * stft.hop_length + stft.n_fft
+    stems = np.empty((len(rendered), len(X), length), np.float32)
     if decomposition.covariances is None:
-        for stem, mask in zip(stems, masks, strict=False):
-            stem[...] = stft.synthesise(X * mask)
-    else:
+        for stem, j in zip(stems, rendered, strict=True):
+            stem[...] = stft.synthesise(X * masks[j])
+    elif rendered:
         # The shares are as good as powers here, and cannot leave the range of the type.
-        parts = wiener_filter(X, masks, decomposition.covariances)
-        for stem, part in zip(stems, parts, strict=False):
-            stem[...] = stft.synthesise(part)
-    return stems
+        parts = wiener_filter(X, masks, decomposition.source_covariances())
+        for stem, j in zip(stems, rendered, strict=True):
+            stem[...] = stft.synthesise(parts[j])
+    return stems, block_trust(V, models, masks)
 
 
 class _Queue:
@@ -130,13 +154,13 @@ def _numbered(transforms: Iterable[Transform]) -> Iterator[tuple[int, Transform]
 
 
 def _in_order(
-    function: Callable[[Any], Samples], items: Iterable[Any], n_threads: int
-) -> Iterator[Samples]:
+    function: Callable[[Any], _Result], items: Iterable[Any], n_threads: int
+) -> Iterator[_Result]:
     """Apply `function` in threads, a few items ahead; results come in the order of the items."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        pending: deque[Future[Samples]] = deque()
+        pending: deque[Future[_Result]] = deque()
         try:
             for item in items:
                 pending.append(pool.submit(function, item))

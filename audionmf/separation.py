@@ -14,9 +14,18 @@ from audionmf.audio import AudioLike, Samples, Source, as_audio, open_source
 from audionmf.decomposition import Decomposition
 from audionmf.files import StrPath, refuse_overwriting
 from audionmf.frontend import Progress
-from audionmf.rendering import render_blocks
+from audionmf.labels import Ranges
+from audionmf.rendering import render_blocks, stem_names
 from audionmf.settings import Settings
-from audionmf.stems import DEFAULT_PATTERN, StemFiles, StemFormat, stem_paths, write_stems
+from audionmf.stems import (
+    DEFAULT_PATTERN,
+    StemBlocks,
+    StemFiles,
+    StemFormat,
+    stem_paths,
+    write_stems,
+)
+from audionmf.trust import Trust, TrustMeter
 
 __all__ = ["Separation", "default_paths", "render", "render_to_files", "separate"]
 
@@ -35,12 +44,15 @@ class Separation:
         What they were rendered from.
     subtype : str
         Sample format of the mixture, in which `save` writes them.
+    trust : Trust
+        How far to trust each stem, told without the true stems.
     """
 
     sources: dict[str, Samples]
     sample_rate: int
     decomposition: Decomposition
     subtype: str
+    trust: Trust
 
     def save(
         self, folder: StrPath, pattern: str = "{source}.{ext}", extension: str = "wav"
@@ -84,6 +96,11 @@ def separate(
     templates: Banks = (),
     examples: Examples | None = None,
     free: int = 0,
+    residual: str = "",
+    only: str | None = None,
+    solo: Ranges | None = None,
+    absent: Ranges | None = None,
+    convert: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -91,7 +108,8 @@ def separate(
 ) -> Separation:
     """Take a recording apart into stems.
 
-    Exactly one way to know the sources is needed: their number (blind), templates, or examples.
+    One way to know the sources is needed: their number (blind), or any of templates, examples and
+    ranges where they play alone.
 
     Parameters
     ----------
@@ -107,6 +125,20 @@ def separate(
     free : int, default 0
         Further components, learnt from the mixture with the templates fixed; they become the
         source ``other``.
+    residual : str, default ""
+        Name of a further stem that gets what no template explains; none if it is empty.
+    only : str, optional
+        Give this source and the ``rest``, instead of all sources.
+    solo : mapping of str to sequence of (float, float), optional
+        Where sources play alone in the mixture itself, as starts and ends in seconds:
+        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
+        silent there. May be joined with `templates` and `examples`.
+    absent : mapping of str to sequence of (float, float), optional
+        Where sources do not play, likewise: their stems are silent there, but for half a window at
+        the borders. Not for a blind separation.
+    convert : bool, default False
+        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
+        are refused.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
     settings : Settings, optional
@@ -124,7 +156,8 @@ def separate(
     Raises
     ------
     ParameterError
-        If options do not fit.
+        If options do not fit, ranges contradict each other or are not inside the mixture, or one
+        where a source plays alone is shorter than a window.
     FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
         If audio cannot be read or worked on.
     TemplateError, TemplateMismatchError
@@ -137,17 +170,22 @@ def separate(
         templates=templates,
         examples=with_rate(examples, sample_rate),
         free=free,
+        convert=convert,
+        residual=residual,
+        solo=solo,
+        absent=absent,
         settings=settings,
         progress=progress,
         **options,
     )
-    return render(source, decomposition, progress=progress)
+    return render(source, decomposition, only=only, progress=progress)
 
 
 def render(
     mixture: AudioLike,
     decomposition: Decomposition,
     *,
+    only: str | None = None,
     sample_rate: int | None = None,
     progress: Progress | None = None,
 ) -> Separation:
@@ -159,6 +197,8 @@ def render(
         The recording.
     decomposition : Decomposition
         Templates and grouping, as `audionmf.analyse` gives them.
+    only : str, optional
+        Give this source and the ``rest``, instead of all sources.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array.
     progress : callable, optional
@@ -175,10 +215,11 @@ def render(
         If the recording has another sample rate than the templates.
     """
     source = as_audio(mixture, sample_rate)
-    blocks = list(render_blocks(source, decomposition, progress or _silent))
+    meter = _trust_meter(decomposition)
+    blocks = list(render_blocks(source, decomposition, progress or _silent, only, meter))
     stems = np.concatenate(blocks, axis=-1)
-    sources = dict(zip(decomposition.grouping, stems, strict=True))
-    return Separation(sources, source.sample_rate, decomposition, source.subtype)
+    sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
+    return Separation(sources, source.sample_rate, decomposition, source.subtype, meter.result())
 
 
 def render_to_files(
@@ -186,8 +227,9 @@ def render_to_files(
     decomposition: Decomposition,
     paths: dict[str, Path],
     *,
+    only: str | None = None,
     progress: Progress | None = None,
-) -> StemFiles:
+) -> tuple[StemFiles, Trust]:
     """Render the stems of a recording into files, block by block, all or none.
 
     Parameters
@@ -197,7 +239,9 @@ def render_to_files(
     decomposition : Decomposition
         Templates and grouping, as `audionmf.analyse` gives them.
     paths : dict of str to path
-        The file of each source, as `stem_paths` gives them.
+        The file of each stem, as `stem_paths` gives them.
+    only : str, optional
+        Write this source and the ``rest``, instead of all sources.
     progress : callable, optional
         Told the stage and the share done.
 
@@ -205,6 +249,8 @@ def render_to_files(
     -------
     StemFiles
         The files, and the common gain, which is 1 unless a stem would have clipped.
+    Trust
+        How far to trust each stem.
 
     Raises
     ------
@@ -215,10 +261,14 @@ def render_to_files(
     form = StemFormat(
         source.sample_rate, source.n_channels, source.subtype, decomposition.mixture.n_samples
     )
-    ordered = {name: paths[name] for name in decomposition.grouping}
-    return write_stems(
-        lambda: render_blocks(source, decomposition, progress or _silent), ordered, form
-    )
+    ordered = {name: paths[name] for name in stem_names(decomposition, only)}
+    meters: list[TrustMeter] = []
+
+    def blocks() -> StemBlocks:
+        meters.append(_trust_meter(decomposition))
+        return render_blocks(source, decomposition, progress or _silent, only, meters[-1])
+
+    return write_stems(blocks, ordered, form), meters[-1].result()
 
 
 def default_paths(
@@ -231,6 +281,12 @@ def default_paths(
     """Return the file of each source of a recording below `folder`; see `stem_paths`."""
     track = source.path.stem if source.path else "mixture"
     return stem_paths(folder, track, list(names), pattern, extension)
+
+
+def _trust_meter(decomposition: Decomposition) -> TrustMeter:
+    templates = decomposition.templates
+    rate = templates.sample_rate / templates.stft.hop_length
+    return TrustMeter(decomposition.source_names, rate)
 
 
 def _silent(stage: str, done: float) -> None:

@@ -14,7 +14,14 @@ from typing import Any
 
 from audionmf.errors import ParameterError
 
-__all__ = ["Settings"]
+__all__ = ["QUALITIES", "Settings"]
+
+QUALITIES: dict[str, dict[str, int]] = {
+    "fast": {"adapt_iter": 20},
+    "balanced": {},
+    "best": {"example_frames": 200, "pitch_shifts": 2},
+}
+"""What `quality` sets, for separations with templates or examples; "balanced" are the defaults."""
 
 _REFERENCE_WINDOW_SECONDS = 4096 / 44100
 _MAX_FFT = 1 << 20
@@ -75,11 +82,18 @@ class Settings:
         1; 0 runs all iterations.
     activation_iter : int, default 40
         Iterations for activations with the templates fixed, 1 or more.
-    mask_exponent : float, default 2.0
-        Power of the models in the masks, 0.1 to 10. 2 is the Wiener filter; 1 shares the magnitude
-        out in proportion; more makes the masks harder.
+    mask_exponent : float, default 1.5
+        Power of the models in the masks, 0.1 to 10. 1 shares the magnitude out in proportion, 2 is
+        the Wiener filter of independent Gaussian sources; more makes the masks harder.
+    model : {"auto", "frames", "patterns"}, default "auto"
+        With examples: "patterns" models each source by one pattern of several frames (for drums and
+        other struck sounds, in recordings up to 6 minutes), "frames" by single frames; "auto" takes
+        patterns where every example is one struck sound, repeated.
     dictionary : {"frames", "nmf"}, default "frames"
         Where templates of an example come from: evenly spaced frames of it, or its factorisation.
+    example_frames : int, default 100
+        Most frames of an example that become its templates, unless `n_components` asks for a number
+        of them, 1 to 4096.
     pitch_shifts : int, default 1
         With templates: copies of them up to so many semitones lower and higher, for notes that an
         example lacks, 0 to 6.
@@ -150,17 +164,31 @@ class Settings:
         (_SEPARATE, _DECOMPOSE),
     )
     mask_exponent: float = _option(
-        2.0,
+        1.5,
         "power of the models in the masks; more makes the masks harder",
         _real(0.1, 10),
         "a number from 0.1 to 10",
         (_SEPARATE, _DECOMPOSE),
+    )
+    model: str = _option(
+        "auto",
+        "with examples: single frames, patterns for struck sounds, or auto",
+        lambda x: x in ("auto", "frames", "patterns"),
+        "'auto', 'frames' or 'patterns'",
+        (_SEPARATE,),
     )
     dictionary: str = _option(
         "frames",
         "where templates of an example come from: its frames, or its factorisation (nmf)",
         lambda x: x in ("frames", "nmf"),
         "'frames' or 'nmf'",
+        (_SEPARATE, _LEARN),
+    )
+    example_frames: int = _option(
+        100,
+        "most frames of an example that become its templates",
+        _whole(1, 4096),
+        "a whole number from 1 to 4096",
         (_SEPARATE, _LEARN),
     )
     pitch_shifts: int = _option(
@@ -210,16 +238,28 @@ class Settings:
     def from_options(cls, base: Settings | None = None, **options: Any) -> Settings:
         """Make settings from `base` (default: the defaults) with some options changed.
 
+        Parameters
+        ----------
+        base : Settings, optional
+            Where to start.
+        **options
+            Fields, and ``quality`` ("fast", "balanced" or "best"), which sets several of them
+            unless they are given too.
+
         Raises
         ------
         ParameterError
             If an option does not exist or its value is outside its range.
         """
         known = {option.name for option in dataclasses.fields(cls)}
+        quality = options.pop("quality", "balanced")
+        if quality not in QUALITIES:
+            raise ParameterError(f"quality must be one of {', '.join(QUALITIES)}, not {quality!r}")
+        options = {**QUALITIES[quality], **options}
         for name in options:
             if name not in known:
                 raise ParameterError(
-                    f"there is no option {name!r}; the options are {', '.join(sorted(known))}"
+                    f"there is no option {name!r}; the options are quality, {', '.join(sorted(known))}"
                 )
         return dataclasses.replace(base or cls(), **options)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw the pictures of the README from the sample recordings.
 
-    make_pictures.py AUDIO_SAMPLES_FOLDER OUTPUT_FOLDER
+make_pictures.py AUDIO_SAMPLES_FOLDER OUTPUT_FOLDER
 """
 
 import sys

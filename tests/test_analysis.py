@@ -15,8 +15,8 @@ from audionmf import (
     Decomposition,
     ParameterError,
     Templates,
-    analysis,
     analyse,
+    analysis,
     learn,
     render,
 )
@@ -246,7 +246,7 @@ def test_the_equaliser_of_another_microphone_is_found(tilt, level):
     gain = np.exp(tilt * np.cos(2 * np.pi * hertz / RATE))
     taps = scipy.signal.firwin2(255, hertz, gain, fs=RATE)
     heard = level * scipy.signal.lfilter(taps, 1, noise(8 * RATE, seed=2))
-    found = analyse(heard, templates=bank, pitch_shifts=0, **OPTIONS )
+    found = analyse(heard, templates=bank, pitch_shifts=0, **OPTIONS)
     ratio = found.templates.templates[:, 0] / bank.templates[:, 0]
     gain /= bank.templates[:, 0] @ gain
     pulled = (gain + _PRIOR) / (1 + _PRIOR)

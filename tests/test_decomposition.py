@@ -165,7 +165,9 @@ def test_penalties_that_do_not_fit_are_refused(shape):
         model(penalties=np.zeros(shape, np.float32))
 
 
-@pytest.mark.parametrize("shape", [(1, 9, 2, 2), (3, 9, 2, 2), (2, 8, 2, 2), (2, 9, 4), (2, 9, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(1, 9, 2, 2), (3, 9, 2, 2), (2, 8, 2, 2), (2, 9, 4), (2, 9, 1, 1)]
+)
 def test_covariances_of_another_shape_are_refused(shape):
     with pytest.raises(TemplateError, match=r"covariances of shape .* do not fit"):
         model(covariances=np.ones(shape, np.complex64))

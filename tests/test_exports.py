@@ -62,7 +62,7 @@ def test_stems_sum_to_the_mixture_in_its_own_format(
 ):
     path = sound(tmp_path / f"mix.{suffix}", two_notes(n_channels), subtype)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    written, found = exports.separate_file(
+    written, found, _ = exports.separate_file(
         path, tmp_path / "out", n_sources=3, extension=extension, settings=TINY
     )
     mixture, step = steps(path), audio.quantisation_step(subtype)
@@ -81,7 +81,7 @@ def test_stems_sum_to_the_mixture_in_its_own_format(
 
 def test_a_lossy_mixture_gives_float_stems_that_sum_to_it(tmp_path):
     path = sound(tmp_path / "mix.ogg", two_notes(2), "VORBIS", format="OGG")
-    written, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
+    written, _, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     assert np.abs(total(written) - audio.read(path).samples).max() <= 1e-6
 
 
@@ -89,7 +89,7 @@ def test_stems_that_would_clip_are_scaled_together(tmp_path):
     rng = np.random.default_rng(0)
     loud = np.clip(rng.normal(0, 3, (1, 4000)), -1, 1)
     path = sound(tmp_path / "mix.wav", loud)
-    written, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
+    written, _, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     error = np.abs(total(written) - written.gain * steps(path))
     assert error.max() <= 2 * 2.0**-15
     assert written.gain <= 1
@@ -99,7 +99,7 @@ def test_stems_that_would_clip_are_scaled_together(tmp_path):
 @pytest.mark.filterwarnings("ignore::audionmf.AudioWarning")
 def test_a_very_short_file_keeps_its_length_and_its_sum(tmp_path, n_samples):
     path = sound(tmp_path / "mix.wav", two_notes(2, 300)[:, :n_samples])
-    written, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
+    written, _, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     assert total(written).shape == (2, n_samples)
     assert np.abs(total(written) - steps(path)).max() <= 2.0**-15
 
@@ -107,7 +107,7 @@ def test_a_very_short_file_keeps_its_length_and_its_sum(tmp_path, n_samples):
 def test_silence_gives_silent_stems_and_a_warning(tmp_path):
     path = sound(tmp_path / "mix.wav", np.zeros((2, 3000)))
     with pytest.warns(audionmf.AudioWarning, match="silent"):
-        written, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
+        written, _, _ = exports.separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     assert not total(written).any()
 
 
@@ -122,7 +122,7 @@ def test_the_same_input_gives_the_same_bytes(mixture, tmp_path):
 
 def test_templates_examples_and_free_components_name_the_sources(mixture, bank, tmp_path):
     example = sound(tmp_path / "high.wav", tone(880))
-    written, _ = exports.separate_file(
+    written, _, _ = exports.separate_file(
         mixture,
         tmp_path / "out",
         templates=[bank.save(tmp_path / "low.npz")],
@@ -279,7 +279,7 @@ def test_components_never_overwrite_the_input(tmp_path):
 
 def test_regrouping_renders_the_same_components_and_sums_up(decomposed, mixture, tmp_path):
     groups = {"a": (0, 2)}
-    written, found = exports.regroup_file(decomposed.model, groups, tmp_path / "new")
+    written, found, _ = exports.regroup_file(decomposed.model, groups, tmp_path / "new")
     assert found.grouping == {"a": (0, 2), "rest": (1,)}
     assert np.abs(total(written) - steps(mixture)).max() <= 2.0**-15
     one = steps(decomposed.stems.paths["component01"])
@@ -290,7 +290,7 @@ def test_regrouping_takes_the_recording_from_where_it_is_now(decomposed, mixture
     moved = mixture.rename(tmp_path / "moved.wav")
     with pytest.raises(FileNotFoundError):
         exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new")
-    written, _ = exports.regroup_file(
+    written, _, _ = exports.regroup_file(
         decomposed.model, {"a": (0,)}, tmp_path / "new", mixture=moved
     )
     assert set(written.paths) == {"a", "rest"}

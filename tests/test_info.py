@@ -148,3 +148,79 @@ def test_an_archive_of_others_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
     with pytest.raises(TemplateError, match="not made by audionmf"):
         describe(tmp_path / "a.npz")
+
+
+def band(n_low, n_high, durations=None):
+    """Return a bank of notes of 440 Hz and of noise."""
+    t = np.arange(8000) / RATE
+    note = sum(np.sin(2 * np.pi * 440 * k * t) / k for k in range(1, 6))
+    noise = np.random.default_rng(0).standard_normal(8000)
+    banks = [
+        audionmf.learn(x, name, n, sample_rate=RATE, n_fft=1024)
+        for name, x, n in (("note", note, n_low), ("noise", noise, n_high))
+    ]
+    return dataclasses.replace(audionmf.Templates.merge(banks), durations=durations)
+
+
+def test_each_template_has_a_line_with_pitch_brightness_and_length(tmp_path):
+    found = describe(band(2, 1, (0.5, 0.25, 1.0)).save(tmp_path / "a.npz"))
+    first, second = found["sources"]["note"]["templates"]
+    assert (first["component"], first["pitch"]["note"], first["duration"]) == (0, "A4", 0.5)
+    assert first["pitch"]["hz"] == pytest.approx(440, rel=0.005)
+    assert second["component"] == 1
+    (noise,) = found["sources"]["noise"]["templates"]
+    assert (noise["component"], noise["pitch"], noise["brightness"]) == (2, None, "clear")
+    assert noise["flatness"] > 0.6 > first["flatness"]
+    text = to_text(found)
+    for part in ("template   0  A4", "rings 0.50 s", "template   2  no pitch", "with a pitch, A4"):
+        assert part in text
+    assert "--all" not in text
+
+
+def test_a_large_bank_is_summed_up_unless_every_line_is_asked_for(tmp_path):
+    found = describe(band(20, 5).save(tmp_path / "a.npz"))
+    text = to_text(found)
+    assert "with a pitch, A4; " in text
+    assert "no pitch; clear" in text
+    assert "--all" in text
+    assert "template   0" not in text
+    assert "rings" not in text
+    every = to_text(found, every=True)
+    assert sum("    template " in line for line in every.splitlines()) == 25
+
+
+def test_templates_of_zeros_are_silent_in_words(tmp_path):
+    silent = audionmf.Templates(np.zeros((9, 1)), ("a",), audionmf.STFT(16, 4), RATE)
+    assert "template   0  silent" in to_text(describe(silent.save(tmp_path / "a.npz")))
+
+
+def test_several_files_and_every_line_at_the_shell(run, template_file, tmp_path):
+    other = band(30, 1).save(tmp_path / "b.npz")
+    code, text, _ = run("info", template_file, other)
+    assert code == 0
+    assert text.count("is a template file") == 2
+    assert "template  30" not in text
+    assert "template  30" in run("info", other, "--all")[1]
+
+
+def test_a_picture_of_the_templates(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    path, out = band(3, 2).save(tmp_path / "a.npz"), tmp_path / "new" / "a.png"
+    code, text, err = run("info", path, "--picture", out)
+    assert (code, err) == (0, "")
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert text.splitlines()[-1] == str(out)
+    code, text, _ = run("info", path, "--picture", out, "--json")
+    assert json.loads(text)["files"] == [str(out)]
+
+
+def test_a_picture_that_cannot_be_is_refused(run, tmp_path, mixture, template_file):
+    for arguments, code in (
+        ((template_file, "--picture", tmp_path / "a.jpg"), 2),
+        ((mixture, "--picture", tmp_path / "a.png"), 2),
+        ((template_file, mixture, "--picture", tmp_path / "a.png"), 2),
+        ((template_file, "--picture", template_file / "a.png"), 4),
+    ):
+        found, _, err = run("info", *arguments)
+        assert found == code
+        assert err.count("\n") == 1

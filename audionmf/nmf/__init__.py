@@ -1,7 +1,40 @@
-"""Non-negative matrix factorisation on plain arrays: V ≈ WH. It knows neither audio nor files."""
+"""Non-negative matrix factorisation on plain arrays: V ≈ WH. It knows neither audio nor files.
+
+`KLNMF` needs scikit-learn, which is loaded when the name is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
+from audionmf.nmf.minibatch import StreamState, fit_stream
 from audionmf.nmf.solver import NMF, State, activate, fit
 
-__all__ = ["NMF", "State", "activate", "beta_divergence", "fit", "initialize"]
+if TYPE_CHECKING:
+    from audionmf.nmf.estimator import KLNMF
+
+__all__ = [
+    "KLNMF",
+    "NMF",
+    "State",
+    "StreamState",
+    "activate",
+    "beta_divergence",
+    "fit",
+    "fit_stream",
+    "initialize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "KLNMF":
+        from audionmf.nmf.estimator import KLNMF
+
+        return KLNMF
+    raise AttributeError(f"module 'audionmf.nmf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -62,6 +62,7 @@ def fit_equalised(
     smoother: NDArray[np.float64],
     *,
     penalties: Matrix,
+    absent: NDArray[np.bool_] | None = None,
     n_plain: int = 10,
     n_adapt: int = 50,
     n_threads: int = 1,
@@ -81,6 +82,8 @@ def fit_equalised(
         What smooths the equalisers; its rows sum to 1.
     penalties : ndarray, shape (n_components,)
         L1 weight on the activations of each template, ≥ 0, relative to the sum of a template.
+    absent : ndarray of bool, shape (n_components, n_frames), optional
+        The frames in which a template does not play: its activation stays 0 there.
     n_plain : int, default 10
         Iterations before the equalisers start to move. After them the templates that carry less
         than the last 3 % of the activation are dropped.
@@ -101,6 +104,8 @@ def fit_equalised(
     level = V.sum(axis=0) / max(1, W.shape[1])
     rows = np.ascontiguousarray(W.T)
     H = np.repeat(level[:, None], W.shape[1], axis=1).astype(V.dtype)
+    if absent is not None:
+        H[absent.T] = 0  # multiplied, it stays so
     gains = np.ones((membership.max() + 1, W.shape[0]))
     steps = _Steps(V, smoother, n_threads, n_plain + n_adapt, progress or (lambda _: None))
     steps.run(rows, H, gains, membership, penalties, n_plain, adapt=False)

@@ -7,7 +7,6 @@ Inside, both factors lie component by component and frame by frame: W (n_compone
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
+from audionmf.nmf.checks import (
+    as_data,
+    as_start,
+    check_tolerance,
+    check_whole,
+    free_mask,
+    thread_count,
+)
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.updates import make_updater
 
@@ -179,22 +186,21 @@ def fit(
     factorization algorithms using extrapolation", Neural Computation 31(2), 2019; Hien, Leplat and
     Gillis, "Block majorization minimization with extrapolation and application to β-NMF", 2024.
     """
-    data = _data(V, "V")
-    _check_whole("n_components", n_components, 1)
-    _check_whole("max_iter", max_iter, 0)
-    if not 0 <= tol <= 1:
-        raise ParameterError(f"tol must be a number from 0 to 1, not {tol!r}")
+    data = as_data(V, "V")
+    check_whole("n_components", n_components, 1)
+    check_whole("max_iter", max_iter, 0)
+    check_tolerance(tol)
     if method not in METHODS:
         raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     _check_beta(beta)
     data, scale = _in_range(data, beta)
-    given = (_given(templates, data, "templates"), _given(activations, data, "activations"))
+    given = (as_start(templates, data, "templates"), as_start(activations, data, "activations"))
     W, H = _start(data, n_components, init, seed, given, scale)
     problem = _Problem(
         V=data,
         beta=float(beta),
-        free_W=_free(fixed_templates, given[0], n_components, "fixed_templates"),
-        free_H=_free(fixed_activations, given[1], n_components, "fixed_activations"),
+        free_W=free_mask(fixed_templates, given[0], n_components, "fixed_templates"),
+        free_H=free_mask(fixed_activations, given[1], n_components, "fixed_activations"),
         max_iter=max_iter,
         tol=tol,
         accelerated=method == "accelerated",
@@ -268,11 +274,11 @@ def activate(
     O'Donoghue and Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
     Computational Mathematics 15, 2015.
     """
-    data = _data(V, "V")
-    _check_whole("n_iter", n_iter, 1)
+    data = as_data(V, "V")
+    check_whole("n_iter", n_iter, 1)
     _check_beta(beta)
-    W = _given(templates, data, "templates")
-    start = _given(activations, data, "activations")
+    W = as_start(templates, data, "templates")
+    start = as_start(activations, data, "activations")
     if W is None:
         raise ParameterError("templates are needed")
     n_components = W.shape[1]
@@ -536,33 +542,6 @@ def _match_level(data: Matrix, W: Matrix, H: Matrix) -> None:
         H *= H.dtype.type(data.sum(dtype=np.float64) / model)
 
 
-def _data(V: ArrayLike, name: str) -> Matrix:
-    array = np.asarray(V)
-    if array.dtype.kind not in "fiub":
-        raise ParameterError(f"{name} must be real numbers, not {array.dtype}")
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ParameterError(
-            f"{name} must be a matrix that is not empty, not of shape {array.shape}"
-        )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and np.isfinite(high)):
-        raise ParameterError(f"{name} must be finite and 0 or more; it spans {low} to {high}")
-    return array
-
-
-def _given(start: ArrayLike | None, data: Matrix, name: str) -> Matrix | None:
-    if start is None:
-        return None
-    array = _data(start, name).astype(data.dtype)
-    axis = 0 if name == "templates" else 1
-    if array.shape[axis] != data.shape[axis]:
-        what = "bins" if axis == 0 else "frames"
-        raise ParameterError(f"{name} have {array.shape[axis]} {what}, V has {data.shape[axis]}")
-    return array
-
-
 def _penalties(penalties: ArrayLike | None, n_components: int, beta: float) -> Matrix | None:
     if penalties is None:
         return None
@@ -572,29 +551,6 @@ def _penalties(penalties: ArrayLike | None, n_components: int, beta: float) -> M
     if weights.shape != (n_components,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise ParameterError(f"penalties must be {n_components} finite numbers, 0 or more")
     return weights
-
-
-def _free(
-    fixed: bool | ArrayLike, given: Matrix | None, n_components: int, name: str
-) -> NDArray[np.bool_]:
-    """Return the mask of what may change, from an option that says what is kept."""
-    n_given = 0 if given is None else min(given.shape[0 if "act" in name else 1], n_components)
-    mask = np.asarray(fixed, bool)
-    free = np.ones(n_components, bool)
-    if mask.ndim == 0:
-        if mask and given is None:
-            raise ParameterError(f"{name} needs {name.removeprefix('fixed_')} to keep")
-        free[:n_given] = not mask
-        return free
-    if mask.shape not in ((n_components,), (n_given,)):
-        raise ParameterError(
-            f"{name} must be True, False or a mask over the {n_components} components, "
-            f"not of shape {mask.shape}"
-        )
-    if mask[n_given:].any():
-        raise ParameterError(f"{name} marks components whose values are not given")
-    free[: len(mask)] = ~mask
-    return free
 
 
 def _in_range(data: Matrix, beta: float) -> tuple[Matrix, float]:
@@ -639,16 +595,3 @@ def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:
 def _check_beta(beta: float) -> None:
     if not np.isfinite(beta):
         raise ParameterError(f"beta must be a finite number, not {beta!r}")
-
-
-def _check_whole(name: str, value: int, low: int) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < low:
-        raise ParameterError(f"{name} must be a whole number, {low} or more, not {value!r}")
-
-
-def thread_count(n_threads: int | None) -> int:
-    """Return `n_threads`, or for None the number of cores that this process may use."""
-    if n_threads is not None:
-        _check_whole("n_threads", n_threads, 1)
-        return n_threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

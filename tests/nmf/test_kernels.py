@@ -376,28 +376,30 @@ from audionmf.nmf.kernels import _BITS
 
 np.savez(path, np.array(_BITS), *results)
 """
-HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10"}
+HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10", kernels._BITS: "nothing"}
 
 
 def test_vectors_of_any_width_give_the_same(tmp_path):
     children = {
-        bits: subprocess.Popen(
+        hidden: subprocess.Popen(
             [sys.executable, "-c", NARROW.format(work=WORK), hidden, tmp_path / f"{bits}.npz"],
-            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / f"cache{bits}")},
+            # Machine code for another width must not stay where this machine would find it.
+            env=os.environ
+            | ({"NUMBA_CACHE_DIR": str(tmp_path / hidden)} if hidden != "nothing" else {}),
             stderr=subprocess.PIPE,
         )
         for bits, hidden in HIDDEN.items()
     }
-    here = {}
-    exec(WORK, here)
-    for bits, process in children.items():
-        _, message = process.communicate(timeout=120)
-        assert process.returncode == 0, message.decode()
+    results = []
+    for bits, hidden in HIDDEN.items():
+        _, message = children[hidden].communicate(timeout=300)
+        assert children[hidden].returncode == 0, message.decode()
         with np.load(tmp_path / f"{bits}.npz") as file:
             width, *found = (file[name] for name in file.files)
-        assert width <= bits
         assert width == min(bits, kernels._BITS)
-        for array, expected in zip(found, here["results"], strict=True):
+        results.append(found)
+    for found in results[:-1]:
+        for array, expected in zip(found, results[-1], strict=True):
             np.testing.assert_allclose(array, expected, atol=1e-6 * expected.max(), rtol=1e-6)
 
 
@@ -429,6 +431,6 @@ def test_a_cache_folder_that_cannot_be_made_is_passed_over(tmp_path):
         env=os.environ | {"NUMBA_CACHE_DIR": str(blocked / "below")},
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, float(done.stdout or "nan")) == (0, pytest.approx(12)), done.stderr

@@ -1,0 +1,134 @@
+"""Analyse a mixture of struck sounds: one pattern a source, fitted by convolutive NMF.
+
+A drum, a bell, a plucked string that is always the same: a sound with a course of its own, repeated.
+Where every example is one such sound, a pattern of several frames says more than any number of
+single frames, and it may adapt freely to the mixture, because what it may become is narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.audio import Source
+from audionmf.decomposition import Decomposition, Mixture
+from audionmf.frontend import Frames, Progress, gather
+from audionmf.grouping import by_label
+from audionmf.nmf import State, convolutive
+from audionmf.nmf.solver import thread_count
+from audionmf.patterns import is_struck, pattern_of
+from audionmf.settings import Settings
+from audionmf.stft import STFT
+from audionmf.templates import Templates
+
+__all__ = ["analyse_struck"]
+
+_PATTERN_SECONDS = 0.186
+_MAX_FRAMES = 32768
+
+
+def analyse_struck(
+    examples: Mapping[str, Sequence[Source]],
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    *,
+    always: bool = False,
+) -> Decomposition | None:
+    """Analyse a mixture by one pattern a source, if that suits the examples.
+
+    Parameters
+    ----------
+    examples : mapping of str to sequence of Audio or AudioFile
+        Each source alone, at the rate of the mixture.
+    source : Audio or AudioFile
+        The mixture.
+    settings : Settings
+        Options; the window is half of what it is elsewhere, unless ``n_fft`` asks for one.
+    progress : callable
+        Told the stage and the share done.
+    always : bool, default False
+        Do not ask whether the examples are struck sounds.
+
+    Returns
+    -------
+    Decomposition or None
+        None if some example is not one struck sound repeated, or the mixture has more than 32768
+        frames (6 minutes at 44.1 kHz): patterns need neighbouring frames, all of them in memory.
+    """
+    stft = _half_window(settings, source.sample_rate)
+    n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
+    threads = thread_count(settings.n_threads)
+    if stft.n_frames(source.n_samples) > _MAX_FRAMES:
+        return None
+    patterns = []
+    for name, recordings in examples.items():
+        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
+        V = _normalised(np.concatenate(read, axis=1))
+        if not (always or is_struck(V, n_lags)):
+            return None
+        patterns.append(pattern_of(V, n_lags))
+        progress(f"read {name}", 1.0)
+    spatial = settings.spatial and source.n_channels == 2 and len(examples) > 1
+    frames = gather(
+        source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
+        progress=lambda done: progress("read", done),
+    )  # fmt: skip
+    if not frames.V.any():
+        return None
+    found = _fitted(list(examples), patterns, frames, source, stft, settings, progress)
+    if frames.X is None or found.activations is None:
+        return found
+    return found.with_covariances(frames.X, found.activations)
+
+
+def _fitted(
+    names: list[str],
+    patterns: list[NDArray[np.float32]],
+    frames: Frames,
+    source: Source,
+    stft: STFT,
+    settings: Settings,
+    progress: Progress,
+) -> Decomposition:
+    start = np.stack(patterns, axis=-1)
+    sums = start.sum(axis=(0, 1))
+    model = convolutive.fit(
+        frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
+        max_iter=max(1, settings.adapt_iter), tol=0, n_threads=settings.n_threads,
+        callback=_reporting(lambda done: progress("adapt", done)),
+    )  # fmt: skip
+    W = model.templates.astype(np.float32)
+    templates = Templates(W.sum(axis=0), tuple(names), stft, source.sample_rate)
+    mixture = Mixture.of(source, frames.n_samples)
+    return Decomposition(
+        templates=templates,
+        grouping=by_label(templates),
+        settings=settings,
+        mixture=mixture,
+        divergence=model.divergence,
+        reason=model.reason,
+        activations=model.activations.astype(np.float32),
+        patterns=W,
+    )
+
+
+def _reporting(report: Callable[[float], None]) -> Callable[[State], None]:
+    return lambda state: report(state.iteration / state.max_iter)
+
+
+def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = V.max(initial=0)
+    return V / peak if peak > 0 else V
+
+
+def _half_window(settings: Settings, sample_rate: int) -> STFT:
+    """Return the STFT for struck sounds: their attacks ask for a shorter window."""
+    if settings.n_fft is not None:
+        n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)
+    else:
+        n_fft = max(2, settings.n_fft_at(sample_rate) // 2)
+        hop = settings.hop_length or max(1, n_fft // 4)
+    return STFT(n_fft, hop, settings.window)

@@ -1,0 +1,228 @@
+"""What a spectrum sounds like: its pitch, its brightness, how noisy it is. Arrays in, arrays out.
+
+A pitch is found by matching the peaks of a spectrum with the partials of every candidate that the
+strong peaks suggest. Two shares say how well a candidate fits, as in the two-way mismatch of Maher
+and Beauchamp: how much of the peaks its partials explain (a candidate an octave too high explains
+half of them), and how many of its partials are there (one an octave too low lacks half of them).
+
+Noise has peaks too, and one candidate always fits best. So the *harmonicity* of the winner is
+measured on the bins: the share of the magnitudes that lies at its partials, beyond what would lie
+there if they were spread evenly over each stretch as wide as the spacing of the partials. It is near
+0 for noise and near 1 for a tone; below `MIN_HARMONICITY` a spectrum has no pitch. In magnitudes, as
+the model has them, a drum whose shell rings under its noise has none; in energies it would.
+
+References
+----------
+Maher and Beauchamp, "Fundamental frequency estimation of musical signals using a two-way mismatch
+procedure", Journal of the Acoustical Society of America 95(4), 1994.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MIN_HARMONICITY", "Pitch", "Timbre", "note_name", "ring_lengths", "timbre"]
+
+Vector = NDArray[np.float64]
+
+MIN_HARMONICITY = 0.25
+"""Share of the magnitudes at the partials, beyond chance, from which a spectrum has a pitch."""
+
+_NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_A4_HZ = 440.0
+_PITCH_RANGE_HZ = (25.0, 5000.0)
+_MIN_SPACING_BINS = 3.0
+_MAX_PEAKS = 60
+_PEAK_RANGE_DB = 40.0
+_STRONG_PEAKS = 8
+_DIVISORS = 8
+_MAX_PARTIALS = 60
+_TOLERANCE = 0.02
+_TOLERANCE_BINS = 0.7
+_BRIGHTNESS = ((400.0, "dark"), (1000.0, "warm"), (2500.0, "clear"), (5000.0, "bright"))
+_BRIGHTEST = "very bright"
+_RING_SHARE = 0.1
+_SILENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Pitch:
+    """The pitch of a spectrum.
+
+    Parameters
+    ----------
+    hertz : float
+        Frequency of the fundamental, whether the spectrum holds it or only its partials.
+    harmonicity : float
+        Share of the magnitudes at the partials beyond chance, up to 1.
+    """
+
+    hertz: float
+    harmonicity: float
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """What a spectrum sounds like.
+
+    Parameters
+    ----------
+    pitch : Pitch or None
+        None if it has none, as noise.
+    centroid : float
+        Mean frequency in Hz, weighted with the magnitudes; 0 for a spectrum of zeros.
+    bandwidth : float
+        Standard deviation about the centroid in Hz, weighted in the same way.
+    flatness : float
+        Geometric over arithmetic mean of the magnitudes, 0 (a tone) to 1 (every bin the same).
+    """
+
+    pitch: Pitch | None
+    centroid: float
+    bandwidth: float
+    flatness: float
+
+    @property
+    def brightness(self) -> str:
+        """The centroid in a word: dark below 400 Hz, warm to 1, clear to 2.5, bright to 5 kHz."""
+        return next((word for limit, word in _BRIGHTNESS if self.centroid < limit), _BRIGHTEST)
+
+
+def timbre(spectrum: NDArray[np.floating[Any]], bin_hertz: float) -> Timbre:
+    """Describe a spectrum.
+
+    Parameters
+    ----------
+    spectrum : ndarray, shape (n_bins,)
+        Magnitudes, ≥ 0, from 0 Hz up.
+    bin_hertz : float
+        Distance of the bins in Hz.
+
+    Returns
+    -------
+    Timbre
+        The same for any scale of the spectrum.
+    """
+    magnitudes = np.asarray(spectrum, np.float64)
+    top = magnitudes.max(initial=0)
+    if not top > 0:
+        return Timbre(None, 0.0, 0.0, 0.0)
+    magnitudes = magnitudes / top
+    frequencies = np.arange(len(magnitudes)) * bin_hertz
+    weights = magnitudes / magnitudes.sum()
+    centroid = float(frequencies @ weights)
+    bandwidth = float(np.sqrt((frequencies - centroid) ** 2 @ weights))
+    raised = magnitudes + _SILENT
+    flatness = float(np.exp(np.log(raised).mean()) / raised.mean())
+    return Timbre(_pitch(magnitudes, bin_hertz), centroid, bandwidth, flatness)
+
+
+def note_name(hertz: float) -> tuple[str, float]:
+    """Return the nearest note (A4 is 440 Hz) and how many cents the frequency lies above it."""
+    semitones = 69 + 12 * np.log2(hertz / _A4_HZ)
+    nearest = round(semitones)
+    return f"{_NOTES[nearest % 12]}{nearest // 12 - 1}", float(100 * (semitones - nearest))
+
+
+def ring_lengths(H: NDArray[np.floating[Any]]) -> Vector:
+    """Return for how many frames each component rings at a time.
+
+    Parameters
+    ----------
+    H : ndarray, shape (n_components, n_frames)
+        Activations, ≥ 0.
+
+    Returns
+    -------
+    ndarray, shape (n_components,)
+        Mean length of the runs of frames above a tenth (-20 dB) of the row's maximum, each run
+        weighted with the sum of its activations, so that a blip counts little; 0 for a row of
+        zeros.
+    """
+    lengths = np.zeros(len(H))
+    for k, row in enumerate(np.asarray(H, np.float64)):
+        sounding = row > _RING_SHARE * row.max(initial=0)
+        changes = np.flatnonzero(np.diff(sounding, prepend=False, append=False))
+        starts, ends = changes[::2], changes[1::2]
+        if len(starts):
+            total = np.concatenate([[0.0], np.cumsum(row)])
+            weights = total[ends] - total[starts]
+            lengths[k] = (ends - starts) @ weights / weights.sum()
+    return lengths
+
+
+def _pitch(magnitudes: Vector, bin_hertz: float) -> Pitch | None:
+    places, heights = _peaks(magnitudes)
+    low, high = (hz / bin_hertz for hz in _PITCH_RANGE_HZ)
+    low = max(low, _MIN_SPACING_BINS)
+    strong = places[np.argsort(-heights, kind="stable")[:_STRONG_PEAKS]]
+    candidates = (strong[:, None] / np.arange(1, _DIVISORS + 1)).ravel()
+    candidates = candidates[(candidates >= low) & (candidates <= min(high, len(magnitudes) - 1))]
+    best, best_fit = 0.0, 0.0
+    for candidate in candidates:
+        spacing, fit = _match(candidate, places, heights, len(magnitudes))
+        if fit > best_fit * (1 + 1e-9):
+            best, best_fit = spacing, fit
+    if not low <= best <= high:
+        return None
+    harmonicity = _harmonicity(magnitudes, best)
+    return Pitch(best * bin_hertz, harmonicity) if harmonicity >= MIN_HARMONICITY else None
+
+
+def _peaks(magnitudes: Vector) -> tuple[Vector, Vector]:
+    """Return place, in bins, and height of the highest peaks, those within 40 dB of the first."""
+    inner = magnitudes[1:-1]
+    floor = 10 ** (-_PEAK_RANGE_DB / 20)
+    found = 1 + np.flatnonzero(
+        (inner > magnitudes[:-2]) & (inner >= magnitudes[2:]) & (inner >= floor)
+    )
+    found = np.sort(found[np.argsort(-magnitudes[found], kind="stable")[:_MAX_PEAKS]])
+    # A parabola through the logarithms: the main lobe of a Hann window is nearly one.
+    left, middle, right = np.log(np.maximum(magnitudes[found + np.array([[-1], [0], [1]])], 1e-9))
+    curvature = left - 2 * middle + right
+    offset = 0.5 * (left - right) / np.where(curvature < 0, curvature, -1)
+    return found + np.clip(offset, -0.5, 0.5), magnitudes[found]
+
+
+def _match(spacing: float, places: Vector, heights: Vector, n_bins: int) -> tuple[float, float]:
+    """Return the spacing that fits the matched peaks best, and how well partials and peaks match.
+
+    The spacing is refined from the lowest partials up: the nearer to it they lie, the more
+    partials can be told from their neighbours.
+    """
+    orders = np.empty(0)
+    matched = np.zeros(len(places), bool)
+    for reach in (2, 4, 8, 16, _MAX_PARTIALS):
+        nearest = np.clip(np.rint(places / spacing), 1, reach)
+        distance = np.abs(places - nearest * spacing)
+        tolerance = np.minimum(_TOLERANCE * nearest * spacing + _TOLERANCE_BINS, 0.25 * spacing)
+        matched = distance <= tolerance
+        if not matched.any():
+            return spacing, 0.0
+        orders = nearest[matched]
+        weights = heights[matched] ** 2
+        spacing = float((weights * orders) @ places[matched] / ((weights * orders) @ orders))
+    recall = heights[matched].sum() / heights.sum()
+    present = np.zeros(_MAX_PARTIALS + 1)
+    np.maximum.at(present, orders.astype(int), heights[matched])
+    reached = int(orders[heights[matched] >= 0.1 * heights[matched].max()].max())
+    precision = np.count_nonzero(present[1 : reached + 1]) / reached
+    return spacing, float(recall * np.sqrt(precision))
+
+
+def _harmonicity(magnitudes: Vector, spacing: float) -> float:
+    """Return the share of the magnitudes at the partials beyond what an even spread would give."""
+    bins = np.arange(len(magnitudes))
+    order = np.rint(bins / spacing)
+    half_width = min(1.5, spacing / 4)
+    at_partials = (order >= 1) & (np.abs(bins - order * spacing) <= half_width)
+    reach = max(1, round(spacing / 2))
+    padded = np.concatenate([np.zeros(reach + 1), magnitudes, np.zeros(reach)]).cumsum()
+    spread = (padded[2 * reach + 1 :] - padded[: -2 * reach - 1]) / (2 * reach + 1)
+    found = magnitudes[at_partials].sum() / magnitudes.sum()
+    expected = spread[at_partials].sum() / magnitudes.sum()
+    return float((found - expected) / max(1 - expected, 1e-9))

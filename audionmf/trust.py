@@ -1,0 +1,175 @@
+"""How far to trust each stem, told without the true stems.
+
+Three things show it. How much of the mixture's energy a stem has. How much it *overlaps* with the
+others: a bin that a source has to itself comes out clean, one that it shares is a guess. And how
+well the models *explain* the mixture, second by second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_OVERLAP_WORDS = (
+    (0.1, "stands apart from the others"),
+    (0.25, "shares some of its sound with others"),
+    (1.0, "shares much of its sound with others; listen closely"),
+)
+
+__all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """Figures about the stems of one separation.
+
+    Parameters
+    ----------
+    energy_share : dict of str to float
+        Share of the mixture's energy that each source's mask lets through, 0 to 1.
+    overlap : dict of str to float
+        1 - Σ m² P / Σ m P with the masks m and the mixture's power P: the share of a stem's energy
+        that it holds in common with others, 0 (alone in its bins) to 1.
+    explained : ndarray, shape (n_seconds,), float64
+        1 - D / Σ V in each second, with the divergence D of the models from the magnitudes V: 1
+        where the models explain all, 0 or less where they explain nothing. NaN where it is silent.
+    """
+
+    energy_share: dict[str, float]
+    overlap: dict[str, float]
+    explained: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain values that go into JSON; NaN becomes None."""
+        return {
+            "energy_share": self.energy_share,
+            "overlap": self.overlap,
+            "explained": [None if np.isnan(x) else float(x) for x in self.explained],
+        }
+
+    def to_text(self) -> str:
+        """Return the figures as lines of plain words."""
+        lines = []
+        for name, share in self.energy_share.items():
+            overlap = self.overlap[name]
+            words = next(word for limit, word in _OVERLAP_WORDS if overlap <= limit)
+            lines.append(f"  {name!r}: {share:.0%} of the energy, {overlap:.0%} overlap: {words}")
+        heard = self.explained[~np.isnan(self.explained)]
+        if heard.size:
+            worst = int(np.nanargmin(self.explained))
+            lines.append(
+                f"  the models explain {heard.mean():.0%} of the mixture; "
+                f"least at {worst} s ({self.explained[worst]:.0%})"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockTrust:
+    """Sums over one block of frames.
+
+    Parameters
+    ----------
+    passed, squared : ndarray, shape (n_sources,)
+        Σ m P and Σ m² P.
+    power : float
+        Σ P.
+    divergence, magnitude : ndarray, shape (n_frames,)
+        D and Σ V of each frame.
+    """
+
+    passed: NDArray[np.float64]
+    squared: NDArray[np.float64]
+    power: float
+    divergence: NDArray[np.float64]
+    magnitude: NDArray[np.float64]
+
+
+def block_trust(
+    V: NDArray[np.float32], models: NDArray[np.float32], masks: NDArray[np.float32]
+) -> BlockTrust:
+    """Sum up one block.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of the mixture.
+    models, masks : ndarray, shape (n_sources, n_bins, n_frames)
+        Models of the sources, and their masks.
+
+    Returns
+    -------
+    BlockTrust
+        The sums, in units of the block's loudest bin.
+    """
+    exponent = -np.floor(np.log2(float(V.max()))) if V.any() else 0.0
+    level = np.float32(2.0 ** np.clip(exponent, -120, 120))
+    data = V * level
+    power = data * data
+    passed = np.einsum("jft,ft->j", masks, power, dtype=np.float64)
+    squared = np.einsum("jft,jft,ft->j", masks, masks, power, dtype=np.float64)
+    model = np.maximum(models.sum(axis=0) * level, np.float32(1e-12))
+    ratio = np.maximum(data, np.float32(1e-20)) / model
+    elements = data * np.log(ratio) - data + model
+    divergence: NDArray[np.float64] = elements.sum(axis=0, dtype=np.float64)
+    back = 1 / float(level)
+    return BlockTrust(
+        passed * back**2,
+        squared * back**2,
+        float(power.sum(dtype=np.float64)) * back**2,
+        divergence * back,
+        data.sum(axis=0, dtype=np.float64) * back,
+    )
+
+
+class TrustMeter:
+    """Adds up blocks in their order.
+
+    Parameters
+    ----------
+    names : list of str
+        The sources.
+    frames_per_second : float
+        Frames in a second, to tell the seconds apart.
+    """
+
+    def __init__(self, names: list[str], frames_per_second: float) -> None:
+        self._names, self._rate = names, frames_per_second
+        self._passed = np.zeros(len(names))
+        self._squared = np.zeros(len(names))
+        self._power = 0.0
+        self._divergence: list[NDArray[np.float64]] = []
+        self._magnitude: list[NDArray[np.float64]] = []
+
+    def add(self, block: BlockTrust) -> None:
+        """Add the next block."""
+        self._passed += block.passed
+        self._squared += block.squared
+        self._power += block.power
+        self._divergence.append(block.divergence)
+        self._magnitude.append(block.magnitude)
+
+    def result(self) -> Trust:
+        """Return the figures of all blocks."""
+        share = self._passed / self._power if self._power > 0 else np.zeros(len(self._names))
+        alone = np.divide(
+            self._squared, self._passed, out=np.ones_like(self._passed), where=self._passed > 0
+        )
+        return Trust(
+            dict(zip(self._names, share.tolist(), strict=True)),
+            dict(zip(self._names, (1 - alone).tolist(), strict=True)),
+            self._explained(),
+        )
+
+    def _explained(self) -> NDArray[np.float64]:
+        if not self._divergence:
+            return np.empty(0)
+        divergence, magnitude = np.concatenate(self._divergence), np.concatenate(self._magnitude)
+        second = (np.arange(len(divergence)) / self._rate).astype(int)
+        lost, total = np.bincount(second, divergence), np.bincount(second, magnitude)
+        shares = np.divide(lost, total, out=np.full(len(total), np.nan), where=total > 0)
+        explained: NDArray[np.float64] = 1 - shares
+        return explained
