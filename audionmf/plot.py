@@ -7,6 +7,7 @@ Colours are told apart by readers with any colour vision ("magma" is even in lig
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -263,7 +264,7 @@ def _log_frequency(axes: Axes, sample_rate: int) -> None:
 
 def _mark_groups(axes: Axes, groups: Sequence[str]) -> None:
     starts = [k for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]]
-    for start, end in zip(starts, [*starts[1:], len(groups)], strict=True):
+    for start, end in itertools.pairwise([*starts, len(groups)]):
         if start:
             axes.axvline(start - 0.5, color="white", linewidth=1.5)
         axes.text(

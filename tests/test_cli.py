@@ -140,7 +140,8 @@ def test_a_common_gain_is_said_and_is_in_the_json(run, tmp_path, out, monkeypatc
     render = exports.render_to_files
 
     def louder(*arguments, **options):
-        return stems.StemFiles(render(*arguments, **options).paths, 0.5)
+        files, trust = render(*arguments, **options)
+        return stems.StemFiles(files.paths, 0.5), trust
 
     monkeypatch.setattr(exports, "render_to_files", louder)
     path = sound(tmp_path / "mix.wav", two_notes())

@@ -300,7 +300,7 @@ def test_a_template_file_is_no_model_and_a_model_no_template_file(tmp_path):
 
 def test_a_model_knows_its_recording_by_its_bytes(tmp_path):
     path = sound(tmp_path / "a.wav", two_notes())
-    known = model(mixture=Mixture.from_path(path, 1, 100))
+    known = model(mixture=Mixture.of(AudioFile(path), 100))
     assert known.mixture.path == str(path.resolve())
     known.check_mixture(AudioFile(path))
     (tmp_path / "moved").mkdir()

@@ -107,7 +107,7 @@ def test_the_residual_gets_what_no_template_explains():
     stems = audionmf.separate(tone(220) + noise, residual="noise", **options)
     assert list(stems.sources) == ["tone", "noise"]
     assert audionmf.evaluate.si_sdr(noise[None], stems.sources["noise"]) > 3
-    assert audionmf.evaluate.si_sdr(tone(220)[None], stems.sources["tone"]) > 15
+    assert audionmf.evaluate.si_sdr(tone(220)[None], stems.sources["tone"]) > 12
     np.testing.assert_allclose(sum(stems.sources.values())[0], tone(220) + noise, atol=1e-6)
 
 
