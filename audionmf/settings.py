@@ -87,7 +87,7 @@ class Settings:
         the Wiener filter of independent Gaussian sources; more makes the masks harder.
     model : {"auto", "frames", "patterns"}, default "auto"
         With examples: "patterns" models each source by one pattern of several frames (for drums and
-        other struck sounds, in recordings up to 6 minutes), "frames" by single frames; "auto" takes
+        other struck sounds, in recordings up to 3 minutes), "frames" by single frames; "auto" takes
         patterns where every example is one struck sound, repeated.
     dictionary : {"frames", "nmf"}, default "frames"
         Where templates of an example come from: evenly spaced frames of it, or its factorisation.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from audionmf.audio import Source
 from audionmf.decomposition import Decomposition, Mixture
+from audionmf.errors import InvalidAudioError
 from audionmf.frontend import Frames, Progress, gather
 from audionmf.grouping import by_label
 from audionmf.nmf import State, convolutive
@@ -26,7 +27,8 @@ from audionmf.templates import Templates
 __all__ = ["analyse_struck"]
 
 _PATTERN_SECONDS = 0.186
-_MAX_FRAMES = 32768
+_MAX_FRAMES = 16384
+_FIXED_ITERATIONS = 50
 
 
 def analyse_struck(
@@ -55,8 +57,13 @@ def analyse_struck(
     Returns
     -------
     Decomposition or None
-        None if some example is not one struck sound repeated, or the mixture has more than 32768
-        frames (6 minutes at 44.1 kHz): patterns need neighbouring frames, all of them in memory.
+        None if some example is not one struck sound repeated, or the mixture has more than 16384
+        frames (3 minutes at 44.1 kHz): patterns need neighbouring frames, all of them in memory.
+
+    Raises
+    ------
+    InvalidAudioError
+        If an example is silent.
     """
     stft = _half_window(settings, source.sample_rate)
     n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
@@ -67,6 +74,8 @@ def analyse_struck(
     for name, recordings in examples.items():
         read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
         V = _normalised(np.concatenate(read, axis=1))
+        if not V.any():
+            raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
         if not (always or is_struck(V, n_lags)):
             return None
         patterns.append(pattern_of(V, n_lags))
@@ -76,10 +85,10 @@ def analyse_struck(
         source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
         progress=lambda done: progress("read", done),
     )  # fmt: skip
-    if not frames.V.any():
+    if frames.step > 1:  # longer than its header said
         return None
     found = _fitted(list(examples), patterns, frames, source, stft, settings, progress)
-    if frames.X is None or found.activations is None:
+    if frames.X is None or found.activations is None or not frames.V.any():
         return found
     return found.with_covariances(frames.X, found.activations)
 
@@ -97,7 +106,8 @@ def _fitted(
     sums = start.sum(axis=(0, 1))
     model = convolutive.fit(
         frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
-        max_iter=max(1, settings.adapt_iter), tol=0, n_threads=settings.n_threads,
+        max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
+        fixed_templates=settings.adapt_iter == 0, n_threads=settings.n_threads,
         callback=_reporting(lambda done: progress("adapt", done)),
     )  # fmt: skip
     W = model.templates.astype(np.float32)

@@ -383,7 +383,10 @@ def whole(V: Matrix, samples: Matrix, rate: int) -> Result:
         script = Path(folder) / "usual.py"
         script.write_text(USUAL_SCRIPT)
         for copies in (1, repeats):
-            path, stereo = f"{folder}/{copies}.wav", np.broadcast_to(samples, (2, samples.shape[1]))
+            path, stereo = (
+                f"{folder}/mixture{copies}.wav",
+                np.broadcast_to(samples, (2, samples.shape[1])),
+            )
             soundfile.write(path, np.tile(stereo.T, (copies, 1)), rate, subtype="PCM_16")
             ours = [sys.executable, "-m", "audionmf", "separate", path, "--n-sources", "4",
                     "--n-components", "16", "--n-fft", "2048", "--hop-length", "512",
