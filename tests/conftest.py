@@ -55,9 +55,12 @@ def files_below(folder: Path) -> list[str]:
 
 
 def child(*code_or_arguments: str, flags: tuple[str, ...] = (), **options: Any) -> Any:
-    """Run this Python with arguments and return what it printed and its exit code."""
+    """Run this Python with arguments and return what it printed and its exit code.
+
+    It writes no byte code (-B): under a file-size limit that would be cut off, and stay so.
+    """
     return subprocess.run(
-        [sys.executable, *flags, *code_or_arguments],
+        [sys.executable, "-B", *flags, *code_or_arguments],
         capture_output=True,
         timeout=60,
         check=False,
