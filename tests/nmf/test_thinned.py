@@ -1,0 +1,142 @@
+"""The start on thinned frames and pooled rows, which only large matrices get."""
+
+import numpy as np
+import pytest
+
+from audionmf import nmf
+from audionmf.nmf import solver
+
+
+@pytest.fixture(scope="module", name="V")
+def large_matrix():
+    """Make 600 × 4200 of slowly changing activations, rows falling off as spectra do."""
+    rng = np.random.default_rng(0)
+    W = rng.gamma(0.3, size=(600, 6)) / (1 + np.arange(600) / 20)[:, None]
+    H = rng.gamma(0.5, size=(6, 210)).repeat(20, axis=1)
+    return np.asfortranarray((W @ H + 1e-4).astype(np.float32))
+
+
+def fit(V, **options):
+    return nmf.fit(V, 6, **{"max_iter": 60, "tol": 0, **options})
+
+
+def used_thinning(model):
+    """Tell by the gap between the start and the first iteration on all frames."""
+    return model.evaluated[1] > 1
+
+
+def test_a_large_matrix_starts_on_fewer_frames_and_rows(V):
+    model = fit(V)
+    assert used_thinning(model)
+    assert model.n_iter == 60
+    assert (np.diff(model.divergence) <= 0).all()
+    value = nmf.beta_divergence(V, model.templates @ model.activations)
+    assert model.divergence[-1] == pytest.approx(value, rel=1e-3)
+
+
+def test_it_comes_nearer_in_as_many_iterations(V):
+    assert fit(V).divergence[-1] < fit(V, method="plain").divergence[-1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "plain"},
+        {"max_iter": 20},
+        {"activations": np.ones((6, 4200))},
+        {"templates": np.ones((600, 2)), "fixed_templates": True},
+    ],
+)
+def test_it_is_left_out_where_it_does_not_fit(V, options):
+    assert not used_thinning(fit(V, **options))
+
+
+def test_a_small_matrix_has_none(V):
+    assert not used_thinning(fit(V[:, :900]))
+    assert not used_thinning(fit(V[:500]))
+
+
+def test_given_templates_are_where_it_starts(V):
+    rng = np.random.default_rng(5)
+    start = rng.random((600, 6))
+    first, again = (fit(V, templates=start, seed=seed) for seed in (3, 3))
+    np.testing.assert_array_equal(first.templates, again.templates)
+    other = fit(V, templates=rng.random((600, 6)), seed=3)
+    assert np.abs(first.templates - other.templates).max() > 0
+
+
+def test_threads_do_not_matter(V):
+    one, two = fit(V, n_threads=1), fit(V, n_threads=2)
+    np.testing.assert_array_equal(two.templates, one.templates)
+    np.testing.assert_array_equal(two.activations, one.activations)
+
+
+def test_the_layout_matters_by_rounding_only(V):
+    model = fit(np.ascontiguousarray(V))
+    np.testing.assert_allclose(model.templates, fit(V).templates, rtol=1e-3, atol=1e-6)
+
+
+def test_a_power_of_two_passes_through(V):
+    loud = fit(V * np.float32(8))
+    np.testing.assert_array_equal(loud.templates, fit(V).templates)
+
+
+@pytest.mark.parametrize("after", [3, 30, 58])
+def test_it_can_be_cancelled_at_any_iteration(V, after):
+    seen = []
+
+    def callback(state):
+        seen.append(state)
+        return state.iteration == after
+
+    model = fit(V, callback=callback)
+    assert model.reason == "cancelled"
+    assert model.n_iter == after == len(seen)
+    assert model.templates.shape == (600, 6)
+    assert model.activations.shape == (6, 4200)
+    assert model.divergence[-1] <= model.divergence[0]
+
+
+def test_it_is_taken_back_if_it_makes_things_worse(V, monkeypatch):
+    monkeypatch.setattr(solver, "_between", lambda H, step, n: np.full((n, 6), 1e6, V.dtype))
+    model = fit(V)
+    assert (np.diff(model.divergence) <= 0).all()
+    assert model.divergence[-1] < 0.5 * model.divergence[0]
+
+
+def test_silence_zero_rows_and_a_late_sound_do_no_harm(V):
+    odd = V.copy(order="F")
+    odd[:, 1000:3000] = 0
+    odd[50:90] = 0
+    odd[300:320, 4190:] = 5
+    model = fit(odd)
+    assert np.isfinite(model.templates).all()
+    assert np.isfinite(model.activations).all()
+    assert not model.activations[:, 1100:2900].any()
+    assert not model.templates[50:90].any()
+    silent = fit(np.zeros_like(V))
+    assert not silent.activations.any()
+
+
+def test_other_divergences_start_so_too(V):
+    model = fit(V[:, :4100], beta=2.0, max_iter=40)
+    assert used_thinning(model)
+    assert (np.diff(model.divergence) <= 0).all()
+
+
+def test_groups_of_rows_hold_alike_and_cover_all(V):
+    edges = solver._row_groups(V, 64)
+    assert edges[0] == 0
+    assert (np.diff(edges) > 0).all()
+    assert len(edges) <= 64
+    weights = np.add.reduceat(np.sqrt(V.sum(axis=1)), edges)
+    assert weights.max() < 3 * weights.mean()
+
+
+def test_pooled_templates_spread_out_keep_their_sums(V):
+    rng = np.random.default_rng(0)
+    edges = solver._row_groups(V, 64)
+    pooled = rng.random((6, len(edges))).astype(np.float32)
+    spread = solver._spread_rows(pooled, edges, V.sum(axis=1))
+    assert spread.shape == (6, 600)
+    np.testing.assert_allclose(np.add.reduceat(spread, edges, axis=1), pooled, rtol=1e-5)
