@@ -1,10 +1,10 @@
-"""What the commands write: stems, and the folder of a decomposition. Checked before computing."""
+"""What decompose and regroup write. Outputs are checked before anything is computed."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import plot
-from audionmf.analysis import analyse, source_names
+from audionmf.analysis import analyse
 from audionmf.audio import AudioFile
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
@@ -25,17 +25,14 @@ from audionmf.files import (
     write_bytes,
 )
 from audionmf.frontend import Progress, magnitudes
-from audionmf.labels import Ranges
 from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
-from audionmf.templates import Templates
 from audionmf.trust import Trust
 
-__all__ = ["DecomposedFiles", "decompose_file", "regroup_file", "separate_file"]
+__all__ = ["DecomposedFiles", "decompose_file", "plan_decomposition", "regroup_file"]
 
 MODEL_NAME = "model.npz"
-_MAX_SOURCES = 4096
 
 
 @dataclass(frozen=True)
@@ -65,117 +62,6 @@ class DecomposedFiles:
     picture: Path | None
     stems: StemFiles
     decomposition: Decomposition
-
-
-def plan_stems(
-    path: StrPath,
-    folder: StrPath,
-    *,
-    n_sources: int | None = None,
-    templates: Sequence[Templates] = (),
-    examples: Iterable[str] = (),
-    free: int = 0,
-    residual: str = "",
-    only: str | None = None,
-    solo: Iterable[str] = (),
-    pattern: str = DEFAULT_PATTERN,
-    extension: str = "wav",
-) -> dict[str, Path]:
-    """Return where `separate_file` would put each stem, by the name of its source.
-
-    Raises
-    ------
-    ParameterError
-        If the pattern, the extension or the number of sources is wrong.
-    """
-    if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
-        raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
-    names = source_names(n_sources, templates, [*examples, *solo], free, residual, only)
-    return default_paths(AudioFile(Path(path)), names, folder, pattern, extension)
-
-
-def separate_file(
-    path: StrPath,
-    folder: StrPath = "separated",
-    *,
-    n_sources: int | None = None,
-    templates: Sequence[Templates | StrPath] = (),
-    examples: Mapping[str, Sequence[StrPath]] | None = None,
-    free: int = 0,
-    residual: str = "",
-    only: str | None = None,
-    solo: Ranges | None = None,
-    absent: Ranges | None = None,
-    convert: bool = False,
-    pattern: str = DEFAULT_PATTERN,
-    extension: str = "wav",
-    settings: Settings | None = None,
-    progress: Progress | None = None,
-) -> tuple[StemFiles, Decomposition, Trust]:
-    """Separate a file into files, block by block; outputs are checked before anything is computed.
-
-    Parameters
-    ----------
-    path : path
-        The mixture.
-    folder : path, default "separated"
-        The output folder.
-    n_sources, templates, examples, free, residual, only, solo, absent, convert, settings, progress
-        As in `audionmf.separate`; examples are paths.
-    pattern : str, default "{track}/{source}.{ext}"
-        Names of the stems below the folder.
-    extension : {"wav", "flac", "aiff"}, default "wav"
-        Their container.
-
-    Returns
-    -------
-    StemFiles
-        The stems and the common gain.
-    Decomposition
-        What they were rendered from.
-    Trust
-        How far to trust each stem.
-
-    Raises
-    ------
-    AudioNMFError
-        As `audionmf.separate` does, and `OutputError` where a stem would overwrite an input or
-        cannot be written.
-    """
-    banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in templates]
-    examples = examples or {}
-    paths = plan_stems(
-        path,
-        folder,
-        n_sources=n_sources,
-        templates=banks,
-        examples=examples,
-        free=free,
-        residual=residual,
-        only=only,
-        solo=solo or (),
-        pattern=pattern,
-        extension=extension,
-    )
-    files = [bank for bank in templates if not isinstance(bank, Templates)]
-    inputs = [path, *files, *(item for items in examples.values() for item in items)]
-    _prepare(paths.values(), inputs)
-    source = AudioFile(Path(path))
-    decomposition = analyse(
-        source,
-        n_sources=n_sources,
-        templates=banks,
-        examples=examples,
-        free=free,
-        convert=convert,
-        residual=residual,
-        solo=solo,
-        absent=absent,
-        settings=settings,
-        progress=progress,
-    )
-    stems, trust = render_to_files(source, decomposition, paths, only=only, progress=progress)
-    return stems, decomposition, trust
 
 
 def plan_decomposition(path: StrPath, folder: StrPath) -> dict[str, Path]:
@@ -275,7 +161,7 @@ def regroup_file(
     groups : dict of str to tuple of int
         Components of each source; what is in no group becomes ``rest``.
     folder, pattern, extension, progress
-        As in `separate_file`.
+        As in `SeparationJob`.
     mixture : path, optional
         Where the recording is now; default: where it was.
 

@@ -135,15 +135,15 @@ def test_info_in_words_and_as_json(run, mixture, template_file, model_file):
 
 
 def test_a_common_gain_is_said_and_is_in_the_json(run, tmp_path, out, monkeypatch):
-    from audionmf import exports, stems
+    from audionmf import jobs, stems
 
-    render = exports.render_to_files
+    render = jobs.render_to_files
 
     def louder(*arguments, **options):
         files, trust = render(*arguments, **options)
         return stems.StemFiles(files.paths, 0.5), trust
 
-    monkeypatch.setattr(exports, "render_to_files", louder)
+    monkeypatch.setattr(jobs, "render_to_files", louder)
     path = sound(tmp_path / "mix.wav", two_notes())
     code, text, err = separate(run, path, "--n-sources", 2, "-o", out, "--json")
     assert code == 0
@@ -541,7 +541,7 @@ def test_names_that_are_not_utf_8_work_in_the_c_locale(tmp_path, out):
 
 FULL_DISK = """
 import resource, signal, sys
-import audionmf.exports
+import audionmf.jobs
 from audionmf.cli import main
 command = sys.argv[3:]
 if main([a.replace("OUT", sys.argv[2]) for a in command]):  # compiled code is kept from here on
@@ -568,10 +568,11 @@ def test_a_full_disk_is_code_4_and_leaves_nothing(tmp_path, mixture, out, flags,
 
 LONG_RUN = """
 import sys
-from audionmf import cli, exports, separation
+from audionmf import cli, jobs
+from audionmf.cli import common
 def tell(*_):
     print("computing", flush=True)
-cli._Bar.__call__ = lambda self, stage, done: tell() if stage == sys.argv[1] else None
+common.Bar.__call__ = lambda self, stage, done: tell() if stage == sys.argv[1] else None
 sys.exit(cli.main(sys.argv[2:]))
 """
 

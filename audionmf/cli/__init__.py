@@ -1,0 +1,136 @@
+"""The command line: parse, make `Settings`, one call, print. It has no logic of its own.
+
+Results go to standard output, everything else to standard error. Nothing heavy is imported before
+the arguments are understood, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from audionmf import __version__
+from audionmf.cli import decompose, evaluate, info, learn, regroup, separate
+from audionmf.cli.common import Parser, fail, say
+from audionmf.errors import AudioNMFWarning, exit_code
+
+__all__ = ["main"]
+
+_TERMINATED = 143
+_INTERRUPTED = 130
+
+_MAIN_EXAMPLES = """\
+examples:
+  audionmf separate mix.wav --n-sources 3
+      three sources, found without being told what they are
+  audionmf separate mix.wav --example violin=violin.wav --example piano=piano.wav
+      you have seconds of each instrument alone
+  audionmf learn violin.wav -o violin.npz
+  audionmf separate mix.wav --templates violin.npz piano.npz
+      the same, with templates that you keep
+  audionmf decompose mix.wav --n-components 16
+  audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
+      look at the components, then group them by hand
+
+exit codes:
+  0 done      1 some of several inputs failed, or an unexpected error
+  2 a wrong option      3 input that cannot be read or worked on
+  4 output that cannot be written      5 a template or model file refused
+  6 over a limit      130 interrupted
+"""
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; default: those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    try:
+        try:
+            options = _parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # a help text
+    except BrokenPipeError as error:
+        return _reader_gone(error)
+    try:
+        with _termination_raised(), _warnings_shown(strict=options.strict):
+            code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        return _reader_gone(error)
+    except _TerminatedError:
+        return _TERMINATED
+    except KeyboardInterrupt:
+        say("interrupted; no file is left half-written")
+        return _INTERRUPTED
+    except Exception as error:
+        return fail(error, debug=options.debug)
+    return code
+
+
+def _reader_gone(error: BrokenPipeError) -> int:
+    # The interpreter would flush standard output once more when it ends, and fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_code(error)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _TerminatedError
+
+
+@contextlib.contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Make SIGTERM an exception, so that what is half done is cleared away."""
+    try:
+        before = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _warnings_shown(*, strict: bool) -> Iterator[None]:
+    """Print the package's warnings as one line each; with `strict` they are errors."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "always", AudioNMFWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="audionmf",
+        description="Take a recording apart: source separation and spectral templates with NMF.",
+        epilog=_MAIN_EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for module in (separate, learn, decompose, regroup, evaluate, info):
+        module.add(commands)
+    return parser

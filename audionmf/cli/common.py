@@ -1,0 +1,251 @@
+"""What the commands share: how they print, report, and take options."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from audionmf.errors import AudioNMFError, AudioNMFWarning, exit_code
+from audionmf.settings import QUALITIES, Settings
+
+__all__ = [
+    "Bar",
+    "Parser",
+    "add_output",
+    "add_settings",
+    "announce",
+    "command",
+    "each",
+    "fail",
+    "print_json",
+    "printable",
+    "report",
+    "say",
+    "settings_of",
+]
+
+
+def say(text: str) -> None:
+    """Print a line for people on standard error."""
+    print(f"audionmf: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return text that any terminal encoding can show; names need not be valid in any."""
+    encoding = sys.stdout.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class Bar:
+    """A progress line on standard error, at a terminal only."""
+
+    _WIDTH = 28
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._last = ""
+
+    def __call__(self, stage: str, done: float) -> None:
+        """Draw the share of a stage that is done."""
+        if not self._shown:
+            return
+        filled = round(done * self._WIDTH)
+        line = f"\r{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
+        if line != self._last:
+            sys.stderr.write(printable(line))
+            sys.stderr.flush()
+            self._last = line
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._last:
+            sys.stderr.write("\r" + " " * len(self._last) + "\r")
+            self._last = ""
+
+
+def fail(error: Exception, *, debug: bool) -> int:
+    """Print an error as one line, and return its exit code."""
+    if debug:
+        traceback.print_exception(error)
+    say(f"error: {_message(error, debug=debug)}")
+    return exit_code(error)
+
+
+def _message(error: Exception, *, debug: bool) -> str:
+    if isinstance(error, AudioNMFError | AudioNMFWarning):
+        text = str(error)
+    elif isinstance(error, FileNotFoundError):
+        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+    else:
+        hint = "" if debug else "; run again with --debug and report it"
+        text = f"unexpected {type(error).__name__}: {error}{hint}"
+    return " ".join(text.splitlines())
+
+
+def each(options: argparse.Namespace, inputs: list[str], work: Callable[[str], None]) -> int:
+    """Do the work for each input; with several, one that fails does not stop the rest."""
+    failed = 0
+    for path in inputs:
+        try:
+            work(path)
+        except (AudioNMFError, AudioNMFWarning, FileNotFoundError) as error:
+            if len(inputs) == 1:
+                raise
+            fail(error, debug=options.debug)
+            failed += 1
+    if failed:
+        say(f"{failed} of {len(inputs)} inputs failed")
+    return 1 if failed else 0
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings that were given on the command line."""
+    names = {"quality", *(field.name for field in dataclasses.fields(Settings))}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return Settings.from_options(**given)
+
+
+def announce(options: argparse.Namespace) -> None:
+    """Print the absolute output folder, before anything is computed."""
+    if not options.json:
+        print(printable(str(Path(options.out).absolute())), flush=True)
+
+
+def report(
+    options: argparse.Namespace,
+    path: str,
+    stems: Any,
+    details: dict[str, Any],
+    others: Sequence[Path] = (),
+) -> None:
+    """Print what was written for one input."""
+    if stems.gain != 1:
+        say(f"all stems of {path!r} were scaled by {stems.gain:.6f}, or one would have clipped")
+    if options.json:
+        files = {name: str(file) for name, file in stems.paths.items()}
+        print_json(
+            {
+                "input": path,
+                "stems": files,
+                "gain": stems.gain,
+                "files": [str(other) for other in others],
+                **details,
+            }
+        )
+        return
+    for file in [*stems.paths.values(), *others]:
+        print(printable(f"  {os.path.relpath(file, options.out)}"))
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print a result for programs, as one line."""
+    print(json.dumps(value))
+
+
+class Parser(argparse.ArgumentParser):
+    """Keeps line breaks in texts, and takes no abbreviated options: they break when options come."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and the way to the help."""
+        line = " ".join(f"{self.prog}: error: {message}; see {self.prog} --help".splitlines())
+        self.exit(2, printable(line) + "\n")
+
+
+def command(
+    commands: Any,
+    name: str,
+    summary: str,
+    text: str,
+    examples: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """Add a command with the options that all have."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=text, epilog=examples
+    )
+    parser.set_defaults(run=run)
+    general = parser.add_argument_group("general")
+    general.add_argument("--json", action="store_true", help="print results as JSON, a line each")
+    general.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    general.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) -> None:
+    """Add the options that say where files go."""
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--out",
+        default=default,
+        metavar="FOLDER",
+        help="the output folder (default: %(default)s)",
+    )
+    if pattern:
+        output.add_argument(
+            "--filename",
+            default="{track}/{source}.{ext}",
+            metavar="PATTERN",
+            help="names below the folder (default: %(default)s)",
+        )
+    output.add_argument(
+        "--format",
+        default="wav",
+        choices=("wav", "flac", "aiff"),
+        help="kind of the audio files (default: %(default)s)",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the options of `Settings`; those that are not given stay out of the result."""
+    group = parser.add_argument_group("analysis")
+    if command == "separate":
+        group.add_argument(
+            "--quality",
+            choices=QUALITIES,
+            default=argparse.SUPPRESS,
+            help="effort with templates and examples; sets the options below that are not given "
+            "(default: balanced)",
+        )
+    for field in dataclasses.fields(Settings):
+        if command not in field.metadata["commands"]:
+            continue
+        name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
+        if field.default is not None:
+            shown = "on" if field.default is True else field.default
+            text += f" (default: {shown})"
+        if isinstance(field.default, bool):
+            action: Any = argparse.BooleanOptionalAction
+            group.add_argument(name, action=action, default=argparse.SUPPRESS, help=text)
+            continue
+        if command == "learn" and field.name == "n_components":
+            group.add_argument(
+                name,
+                type=_count_or_auto,
+                default=argparse.SUPPRESS,
+                metavar="N",
+                help="templates (default: 100 frames, or 40 if factorised); 'auto' finds out how "
+                "many the sound needs",
+            )
+            continue
+        kind = int if field.default is None else type(field.default)
+        metavar = {int: "N", float: "X", str: "NAME"}[kind]
+        group.add_argument(name, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=text)
+
+
+def _count_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number or 'auto', not {text!r}") from None

@@ -1,0 +1,81 @@
+"""Decompose: a recording becomes components."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from audionmf.cli.common import (
+    Bar,
+    add_output,
+    add_settings,
+    announce,
+    command,
+    each,
+    report,
+    settings_of,
+)
+
+__all__ = ["add"]
+
+_TEXT = """\
+Factorise a recording into components and write all that was found, in OUT/TRACK/:
+
+  model.npz                        the model, for: audionmf regroup
+  component00.wav, ...             each component as audio; they sum to the recording
+  templates.csv, activations.csv   the factors W and H
+  decomposition.png                a picture of them (needs matplotlib)
+"""
+
+_EXAMPLES = """\
+examples:
+  audionmf decompose mix.wav
+  audionmf decompose mix.wav --n-components 24 -o parts
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from audionmf.exports import decompose_file, plan_decomposition
+    from audionmf.files import refuse_overwriting
+
+    planned = [plan_decomposition(path, options.out).values() for path in options.input]
+    refuse_overwriting([output for outputs in planned for output in outputs], options.input)
+    announce(options)
+    bar = Bar()
+
+    def work(path: str) -> None:
+        try:
+            files = decompose_file(
+                path,
+                options.out,
+                extension=options.format,
+                settings=settings_of(options),
+                progress=bar,
+            )
+        finally:
+            bar.clear()
+        others = [files.model, files.templates, files.activations, files.picture]
+        report(
+            options,
+            path,
+            files.stems,
+            {"divergence": files.decomposition.divergence.tolist()},
+            [other for other in others if other],
+        )
+
+    return each(options, options.input, work)
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands,
+        "decompose",
+        "find the components of a recording",
+        _TEXT,
+        _EXAMPLES,
+        _run,
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to factorise")
+    add_output(parser, "decomposed", pattern=False)
+    add_settings(parser, "decompose")

@@ -1,0 +1,53 @@
+"""Info: a file in words."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from audionmf.cli.common import command, each, print_json, printable
+from audionmf.errors import ParameterError
+
+__all__ = ["add"]
+
+_TEXT = """\
+Explain an audio file, a template file or a model file in words.
+
+Of templates it says what each sounds like: its pitch (none for noise), how bright it is (the centre
+of its spectrum: dark below 400 Hz, warm below 1, clear below 2.5, bright below 5 kHz), how wide and
+how flat its spectrum is, and for how long it rings at a time in the recording that it is from.
+"""
+
+_EXAMPLES = """\
+examples:
+  audionmf info violin.npz
+  audionmf info violin.npz --all --picture violin.png
+  audionmf info decomposed/mix/model.npz --json
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from audionmf.info import describe, draw, to_text
+
+    if options.picture and len(options.input) > 1:
+        raise ParameterError("a picture is of one template file; give one FILE with --picture")
+
+    def work(path: str) -> None:
+        description = describe(path)
+        files = [str(draw(path, options.picture))] if options.picture else []
+        if options.json:
+            print_json({**description, **({"files": files} if files else {})})
+        else:
+            print(printable("\n".join([to_text(description, every=options.all), *files])))
+
+    return each(options, options.input, work)
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(commands, "info", "explain a file in words", _TEXT, _EXAMPLES, _run)
+    parser.add_argument("input", nargs="+", metavar="FILE", help="audio, template or model files")
+    parser.add_argument("--all", action="store_true", help="a line for each template, however many")
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw the templates of a template file"
+    )

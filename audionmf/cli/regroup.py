@@ -1,0 +1,69 @@
+"""Regroup: components become stems, grouped by hand."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from audionmf.cli.common import Bar, add_output, announce, command, report
+
+__all__ = ["add"]
+
+_TEXT = """\
+Render the components of a model in groups of your own. Nothing is factorised again.
+
+Components that are in no group become the source 'rest'. The recording has to be where it was
+when the model was made, or be named with --mixture; another recording is refused.
+"""
+
+_EXAMPLES = """\
+examples:
+  audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
+  audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from audionmf.exports import regroup_file
+    from audionmf.grouping import parse_groups
+
+    groups = parse_groups(options.group)
+    announce(options)
+    bar = Bar()
+    try:
+        stems, regrouped, trust = regroup_file(
+            options.model,
+            groups,
+            options.out,
+            mixture=options.mixture,
+            pattern=options.filename,
+            extension=options.format,
+            progress=bar,
+        )
+    finally:
+        bar.clear()
+    grouping = {name: list(group) for name, group in regrouped.grouping.items()}
+    report(options, options.model, stems, {"grouping": grouping, "trust": trust.to_dict()})
+    return 0
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands,
+        "regroup",
+        "render components in groups of your own",
+        _TEXT,
+        _EXAMPLES,
+        _run,
+    )
+    parser.add_argument("model", metavar="MODEL.npz", help="a model file of audionmf decompose")
+    parser.add_argument(
+        "--group",
+        action="append",
+        required=True,
+        metavar="NAME=0,3,7",
+        help="components of one source; ranges such as 4-9 work too; repeat it",
+    )
+    parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
+    add_output(parser, "separated", pattern=True)

@@ -1,0 +1,198 @@
+"""A separation of one file as plain data, and how it is run.
+
+A `SeparationJob` says all that the stems depend on, as values that go into JSON: the command line
+makes one for each input, a batch hands them to its workers, and a manifest keeps them, so that the
+same stems can be made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audionmf.analysis import analyse, source_names
+from audionmf.audio import AudioFile
+from audionmf.decomposition import Decomposition
+from audionmf.errors import ParameterError
+from audionmf.files import make_room, refuse_overwriting
+from audionmf.frontend import Progress
+from audionmf.labels import Ranges
+from audionmf.separation import default_paths, render_to_files
+from audionmf.settings import Settings
+from audionmf.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.templates import Templates
+from audionmf.trust import Trust
+
+__all__ = ["SeparatedFiles", "SeparationJob", "run_job"]
+
+_MAX_SOURCES = 4096
+
+
+@dataclass(frozen=True)
+class SeparationJob:
+    """What to separate, how, and into which files. Paths may be given as any kind of path.
+
+    Parameters
+    ----------
+    input : str
+        The mixture's file.
+    folder : str, default "separated"
+        The output folder.
+    n_sources, free, residual, only, solo, absent, convert
+        As in `audionmf.separate`.
+    templates : sequence of str
+        Template files.
+    examples : mapping of str to sequence of str
+        Files of each source alone.
+    pattern : str, default "{track}/{source}.{ext}"
+        Names of the stems below the folder.
+    extension : {"wav", "flac", "aiff"}, default "wav"
+        Their container.
+    settings : Settings
+        Options of the analysis.
+    """
+
+    input: str
+    folder: str = "separated"
+    n_sources: int | None = None
+    templates: Sequence[str] = ()
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    free: int = 0
+    residual: str = ""
+    only: str | None = None
+    solo: Ranges = field(default_factory=dict)
+    absent: Ranges = field(default_factory=dict)
+    convert: bool = False
+    pattern: str = DEFAULT_PATTERN
+    extension: str = "wav"
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        examples = {name: _texts(files) for name, files in self.examples.items()}
+        for name, value in {
+            "input": os.fsdecode(self.input),
+            "folder": os.fsdecode(self.folder),
+            "templates": _texts(self.templates),
+            "examples": examples,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def planned(self, banks: Sequence[Templates] | None = None) -> dict[str, Path]:
+        """Return where each stem will be put, by the name of its source.
+
+        Parameters
+        ----------
+        banks : sequence of Templates, optional
+            The templates, where they are loaded already.
+
+        Raises
+        ------
+        ParameterError
+            If the pattern, the extension or the number of sources is wrong.
+        TemplateError
+            If templates cannot be read.
+        """
+        n_sources = self.n_sources
+        if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
+            raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
+        loaded = self.banks() if banks is None else banks
+        named = [*self.examples, *self.solo]
+        names = source_names(n_sources, loaded, named, self.free, self.residual, self.only)
+        source = AudioFile(Path(self.input))
+        return default_paths(source, names, self.folder, self.pattern, self.extension)
+
+    def banks(self) -> list[Templates]:
+        """Load the templates."""
+        return [Templates.load(path) for path in self.templates]
+
+    def inputs(self) -> list[str]:
+        """Return every file that is read."""
+        examples = [path for files in self.examples.values() for path in files]
+        return [self.input, *self.templates, *examples]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that go into JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SeparationJob:
+        """Make a job of what `to_dict` gave.
+
+        Raises
+        ------
+        ParameterError
+            If there is a field that a job does not have, or one has a value that it cannot have.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise ParameterError(f"a separation job has no field {unknown[0]!r}")
+        try:
+            settings = Settings.from_options(**values.get("settings", {}))
+            return cls(**{**values, "settings": settings})
+        except TypeError as error:
+            raise ParameterError(f"a separation job has a wrong value: {error}") from error
+
+
+@dataclass(frozen=True)
+class SeparatedFiles:
+    """What `run_job` wrote.
+
+    Parameters
+    ----------
+    stems : StemFiles
+        The stems and the common gain.
+    decomposition : Decomposition
+        What they were rendered from.
+    trust : Trust
+        How far to trust each stem.
+    """
+
+    stems: StemFiles
+    decomposition: Decomposition
+    trust: Trust
+
+
+def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFiles:
+    """Separate a file into files, block by block; outputs are checked before anything is computed.
+
+    Parameters
+    ----------
+    job : SeparationJob
+        What to do.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Raises
+    ------
+    AudioNMFError
+        As `audionmf.separate` does, and `OutputError` where a stem would overwrite an input or
+        cannot be written.
+    """
+    banks = job.banks()
+    paths = job.planned(banks)
+    refuse_overwriting(paths.values(), job.inputs())
+    make_room(paths.values())
+    source = AudioFile(Path(job.input))
+    decomposition = analyse(
+        source,
+        n_sources=job.n_sources,
+        templates=banks,
+        examples=job.examples,
+        free=job.free,
+        convert=job.convert,
+        residual=job.residual,
+        solo=job.solo,
+        absent=job.absent,
+        settings=job.settings,
+        progress=progress,
+    )
+    stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
+    return SeparatedFiles(stems, decomposition, trust)
+
+
+def _texts(paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.fsdecode(path) for path in paths)
