@@ -20,15 +20,18 @@ if TYPE_CHECKING:
         AudioNMFWarning,
         AudioReadError,
         AudioWarning,
+        ClusterError,
         InvalidAudioError,
         LimitError,
         LockedError,
         MissingExtraError,
         OutputError,
         ParameterError,
+        ScoreError,
         TemplateError,
         TemplateMismatchError,
     )
+    from audionmf.live import LiveSeparator, stream
     from audionmf.separation import Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.stft import STFT
@@ -41,14 +44,17 @@ _HOME = {
     "AudioNMFWarning": "errors",
     "AudioReadError": "errors",
     "AudioWarning": "errors",
+    "ClusterError": "errors",
     "Decomposition": "decomposition",
     "InvalidAudioError": "errors",
     "LimitError": "errors",
+    "LiveSeparator": "live",
     "LockedError": "errors",
     "MissingExtraError": "errors",
     "OutputError": "errors",
     "ParameterError": "errors",
     "STFT": "stft",
+    "ScoreError": "errors",
     "Separation": "separation",
     "Settings": "settings",
     "TemplateError": "errors",
@@ -59,6 +65,7 @@ _HOME = {
     "read": "audio",
     "render": "separation",
     "separate": "separation",
+    "stream": "live",
     "write": "audio",
 }
 _MODULES = ("evaluate", "nmf", "plot")
@@ -71,13 +78,16 @@ __all__ = [
     "AudioNMFWarning",
     "AudioReadError",
     "AudioWarning",
+    "ClusterError",
     "Decomposition",
     "InvalidAudioError",
     "LimitError",
+    "LiveSeparator",
     "LockedError",
     "MissingExtraError",
     "OutputError",
     "ParameterError",
+    "ScoreError",
     "Separation",
     "Settings",
     "TemplateError",
@@ -91,6 +101,7 @@ __all__ = [
     "read",
     "render",
     "separate",
+    "stream",
     "write",
 ]
 

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
 from audionmf.bands import Bands
+from audionmf.blind import analyse_blind, best_start, check_component_count, component_name
+from audionmf.clusters import MOST_SOURCES
 from audionmf.decomposition import Absent, Decomposition, Mixture, absent_frames
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.files import StrPath
@@ -35,18 +37,28 @@ from audionmf.frontend import (
     gather,
     pooled_magnitude,
 )
-from audionmf.grouping import Grouping, by_label, by_timbre, one_and_rest, source_name
+from audionmf.grouping import Grouping, by_label, one_and_rest, source_name
+from audionmf.informed import analyse_score
 from audionmf.labels import Labels, Ranges
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
+from audionmf.score import Score, SplitBy, read_score
 from audionmf.settings import Settings
 from audionmf.stft import STFT
 from audionmf.struck import analyse_struck
 from audionmf.templates import Templates
 from audionmf.timbre import ring_lengths
 
-__all__ = ["OTHER", "ComponentChoice", "analyse", "choose_components", "learn", "source_names"]
+__all__ = [
+    "OTHER",
+    "ComponentChoice",
+    "analyse",
+    "choose_components",
+    "learn",
+    "source_names",
+    "with_activations",
+]
 
 Examples = Mapping[str, AudioLike | Sequence[AudioLike]]
 Banks = Templates | StrPath | Sequence[Templates | StrPath]
@@ -55,7 +67,6 @@ OTHER = "other"
 """Name of the source of the free components."""
 
 _EXAMPLE_COMPONENTS = 40
-_GROUPED_COMPONENTS = 40
 _SINGLE_COMPONENTS = 16
 _GATE_DB = 40.0
 _CHOICE_FRAMES = 4096
@@ -268,10 +279,14 @@ def analyse(
     solo: Ranges | None = None,
     absent: Ranges | None = None,
     convert: bool = False,
+    midi: StrPath | None = None,
+    midi_split: SplitBy = "track",
+    split_at: str | int | None = None,
     components: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    watch: nmf.Callback | None = None,
     **options: Any,
 ) -> Decomposition:
     """Find the templates of a recording and how they group into sources.
@@ -280,11 +295,14 @@ def analyse(
     ----------
     mixture : Audio, AudioFile, path or array
         The recording; a file is read block by block.
-    n_sources, templates, examples, free, residual, solo, absent, convert, sample_rate, settings, \
-    progress, **options
+    n_sources, templates, examples, free, residual, solo, absent, convert, midi, midi_split, \
+    split_at, sample_rate, settings, progress, **options
         As in `audionmf.separate`.
     components : bool, default False
         Blind, with every component a source of its own, and activations for every frame.
+    watch : callable, optional
+        Blind: called with the `nmf.State`, which has the divergence, after each iteration;
+        returning True ends the factorisation there.
 
     Returns
     -------
@@ -299,19 +317,32 @@ def analyse(
         If audio cannot be read or worked on.
     TemplateError, TemplateMismatchError
         If templates cannot be read, or are for another sample rate or STFT.
+    ScoreError
+        If the score cannot be read, holds no notes, or none within the recording.
     """
     config = Settings.from_options(settings, **options)
     source = open_source(mixture, sample_rate)
     report = progress or _silent
     labels = Labels.of(solo, absent)
     named = isinstance(templates, Templates) or bool(templates or examples or labels.solo)
-    ways = [n_sources is not None, named, components]
-    if sum(ways) != 1:
+    if midi is None:
+        if split_at is not None or midi_split != "track":
+            raise ParameterError("how a score is split goes with a score: give midi too")
+    elif not (named or n_sources is not None or components or free or labels.absent):
+        score = read_score(midi, split=midi_split, split_at=split_at)
+        if residual in score.names:
+            raise ParameterError(f"the residual {residual!r} needs a name that no source has")
+        found = analyse_score(score, source, config, report)
+        return dataclasses.replace(found, residual=residual)
+    else:
         raise ParameterError(
-            "give one of: the number of sources, templates, examples, or where each plays alone"
-            if not sum(ways)
-            else "the number of sources is for a blind separation: leave it out with templates, "
-            "examples or ranges, which bring their own"
+            "a score says what the sources are: leave out their number, templates, examples, "
+            "ranges and free components"
+        )
+    if sum([n_sources is not None, named, components]) > 1:
+        raise ParameterError(
+            "the number of sources is for a blind separation: leave it out with templates, examples "
+            "or ranges, which bring their own"
         )
     if free < 0 or (free and not named):
         raise ParameterError("free components are a number, 0 or more, that goes with templates")
@@ -337,7 +368,9 @@ def analyse(
         silence = labels.silence(names, source, bank.stft, describe_source(source))
         found = _analyse_with(bank, free, silence, source, config, report)
         return dataclasses.replace(found, residual=residual)
-    return _analyse_blind(n_sources, source, config, report)
+    if components:
+        return _analyse_components(source, config, report, watch)
+    return analyse_blind(n_sources, source, config, report, watch)
 
 
 def _as_struck(
@@ -350,6 +383,11 @@ def _as_struck(
     report: Progress,
 ) -> Decomposition | None:
     """Analyse by patterns where there are examples alone, all of them struck sounds."""
+    if config.model in ("harmonic", "free"):
+        raise ParameterError(
+            f"the model {config.model!r} is for blind separation; with templates and examples there "
+            "are 'auto', 'frames' and 'patterns'"
+        )
     alone = bool(examples) and not (
         isinstance(templates, Templates) or templates or labels.solo or labels.absent or free
     )
@@ -361,7 +399,7 @@ def _as_struck(
             )
         return None
     recordings = {
-        name: [_at_rate(r, source.sample_rate) for r in _recordings(example, None)]
+        name: [at_rate(r, source.sample_rate) for r in _recordings(example, None)]
         for name, example in examples.items()
     }
     always = config.model == "patterns"
@@ -375,26 +413,26 @@ def source_names(
     free: int = 0,
     residual: str = "",
     only: str | None = None,
+    score: Score | None = None,
 ) -> list[str]:
     """Return the names that the stems of a separation will have, before it is made.
+
+    Where the number of sources is chosen by the analysis, the names of the most there may be.
 
     Raises
     ------
     ParameterError
         If there is no source `only`.
     """
-    if n_sources is not None:
-        names = [source_name(i) for i in range(n_sources)]
+    if score is not None:
+        names = [*score.names, *([residual] if residual else [])]
+    elif n_sources is not None or not (templates or examples):
+        names = [source_name(i) for i in range(n_sources or MOST_SOURCES)]
     else:
         further = [*([OTHER] if free else []), *([residual] if residual else [])]
         labels = [name for bank in templates for name in bank.names]
         names = list(dict.fromkeys([*labels, *examples, *further]))
     return names if only is None else one_and_rest(names, only)
-
-
-def component_name(component: int) -> str:
-    """Return the name of a component that is its own source: ``component00`` and so on."""
-    return f"component{component:02d}"
 
 
 def with_rate(examples: Examples | None, rate: int | None) -> dict[str, Any]:
@@ -405,28 +443,26 @@ def with_rate(examples: Examples | None, rate: int | None) -> dict[str, Any]:
     }
 
 
-def _analyse_blind(
-    n_sources: int | None, source: Source, config: Settings, report: Progress
+def _analyse_components(
+    source: Source, config: Settings, report: Progress, watch: nmf.Callback | None
 ) -> Decomposition:
+    """Find components and leave each on its own."""
     stft = _stft(config, source.sample_rate)
     frames = _gather(source, stft, config.max_frames, config, partial(report, "read"))
     wanted = config.n_components
-    if wanted is not None and wanted > frames.V.shape[1]:
-        raise ParameterError(
-            f"{wanted} components are more than the {frames.V.shape[1]} frames of "
-            f"{describe_source(source)}; ask for fewer, or take a smaller hop"
-        )
-    default = _SINGLE_COMPONENTS if n_sources is None else _GROUPED_COMPONENTS
-    count = wanted or max(n_sources or 1, min(default, frames.V.shape[1]))
-    model = _fit(frames.V, count, config, partial(report, "factorise"))
+    check_component_count(wanted, frames, source)
+    count = wanted or min(_SINGLE_COMPONENTS, frames.V.shape[1])
+    model, remarks = best_start(
+        config.restarts,
+        lambda r: _fit(
+            frames.V, count, dataclasses.replace(config, seed=config.seed + r),
+            partial(report, "factorise"), watch,
+        ),
+    )  # fmt: skip
     labels = tuple(component_name(k) for k in range(count))
     templates = Templates(model.templates, labels, stft, source.sample_rate)
-    grouping = by_label(templates) if n_sources is None else by_timbre(templates, n_sources)
-    found = _decomposition(source, frames, templates, grouping, config, model)
-    if n_sources is not None:
-        return found
-    activations = _all_activations(source, found, partial(report, "activate"))
-    return dataclasses.replace(found, activations=activations)
+    found = _decomposition(source, frames, templates, by_label(templates), config, model)
+    return with_activations(source, dataclasses.replace(found, remarks=remarks), report)
 
 
 def _analyse_with(
@@ -601,10 +637,12 @@ def _fit(
     count: int,
     config: Settings,
     report: Callable[[float], None],
+    watch: nmf.Callback | None = None,
     **start: Any,
 ) -> nmf.NMF:
-    def callback(state: nmf.State) -> None:
+    def callback(state: nmf.State) -> bool | None:
         report(state.iteration / state.max_iter)
+        return watch(state) if watch else None
 
     model = nmf.fit(
         V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
@@ -614,16 +652,30 @@ def _fit(
     return model
 
 
-def _all_activations(
-    source: Source, found: Decomposition, report: Callable[[float], None]
-) -> NDArray[np.float32]:
-    parts, n_done = [], 0
-    n_frames = found.templates.stft.n_frames(found.mixture.n_samples)
+def with_activations(
+    source: Source, found: Decomposition, progress: Progress | None = None
+) -> Decomposition:
+    """Return a decomposition with its activations for every frame of the recording.
+
+    Parameters
+    ----------
+    source : Audio or AudioFile
+        The recording that was analysed.
+    found : Decomposition
+        With activations already, it is returned as it is.
+    progress : callable, optional
+        Told the stage and the share done.
+    """
+    if found.activations is not None:
+        return found
+    report, n_threads = progress or _silent, thread_count(found.settings.n_threads)
+    parts: list[NDArray[np.float32]] = []
+    n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
     for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
-        parts.append(found.activate(pooled_magnitude(X), thread_count(found.settings.n_threads)))
+        parts.append(found.activate(pooled_magnitude(X), n_threads, n_done))
         n_done += X.shape[-1]
-        report(n_done / n_frames)
-    return np.concatenate(parts, axis=1)
+        report("activate", n_done / n_frames)
+    return dataclasses.replace(found, activations=np.concatenate(parts, axis=1))
 
 
 def _decomposition(
@@ -686,7 +738,7 @@ def _bank(
     learnt = []
     for name in dict.fromkeys([*examples, *pieces]):
         found = _recordings(examples[name], None) if name in examples else []
-        recordings = [*(_at_rate(r, source.sample_rate) for r in found), *pieces.get(name, [])]
+        recordings = [*(at_rate(r, source.sample_rate) for r in found), *pieces.get(name, [])]
         learnt.append(learn(recordings, name, settings=exact, progress=report))
     return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
 
@@ -700,10 +752,11 @@ def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> li
         opened.append(open_source(item, rate if array else None))
     if not opened:
         raise ParameterError("there is no recording to learn from")
-    return [_at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
+    return [at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
 
 
-def _at_rate(source: Source, rate: int) -> Source:
+def at_rate(source: Source, rate: int) -> Source:
+    """Return a recording at a sample rate in Hz; one of another rate is read and resampled."""
     if source.sample_rate == rate:
         return source
     import librosa

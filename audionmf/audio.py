@@ -11,6 +11,7 @@ content is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import sys
@@ -23,15 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from audionmf.chunks import check_layout, read_claims
 from audionmf.errors import (
     AudioReadError,
     AudioWarning,
     InvalidAudioError,
-    LimitError,
     OutputError,
     ParameterError,
 )
-from audionmf.files import StrPath, atomic_path, flush, require_file, space_error
+from audionmf.files import StrPath, Together, atomic_path, flush, require_file, space_error
 
 __all__ = [
     "OUTPUT_FORMATS",
@@ -52,10 +53,11 @@ Samples = NDArray[np.float32]
 OUTPUT_FORMATS = {"wav": "WAV", "flac": "FLAC", "aiff": "AIFF"}
 """File extensions that stems can be written with: lossless ones, so that stems can sum up."""
 
-_MAX_CHANNELS = 64
-_MIN_RATE, _MAX_RATE = 1_000, 768_000
 _BLOCK = 1 << 18
 _RF64_ABOVE = (1 << 32) - (1 << 20)
+_UNKNOWN_LENGTH = 1 << 62
+_GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
+"""By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
 
@@ -98,7 +100,7 @@ class Audio:
             )
         with np.errstate(over="ignore"):
             samples = np.atleast_2d(samples).astype(np.float32, copy=False)
-        _check_layout(name, self.sample_rate, samples.shape[0])
+        check_layout(name, self.sample_rate, samples.shape[0])
         _check_not_empty(name, samples.shape[1])
         _Finite(name).check(samples)
         object.__setattr__(self, "samples", samples)
@@ -143,6 +145,11 @@ class AudioFile:
         If its header gives an absurd sample rate or no samples.
     LimitError
         If it has more than 64 channels.
+
+    Warns
+    -----
+    AudioWarning
+        If its header claims more than the file holds, or something else that cannot be.
     """
 
     path: Path
@@ -155,19 +162,22 @@ class AudioFile:
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
+        claims = read_claims(path)
         with _open(path) as file:
+            check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
                 "sample_rate": file.samplerate,
                 "n_channels": file.channels,
-                "n_samples": file.frames,
+                "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else _count(file, path),
                 "subtype": file.subtype,
                 "container": file.format,
             }
         for name, value in header.items():
             object.__setattr__(self, name, value)
-        _check_layout(_name(path), self.sample_rate, self.n_channels)
         _check_not_empty(_name(path), self.n_samples)
+        if claims is not None and claims.remark:
+            warnings.warn(AudioWarning(f"{_name(path)} {claims.remark}"), stacklevel=3)
 
     @property
     def duration(self) -> float:
@@ -179,8 +189,15 @@ class AudioFile:
 
         Raises
         ------
+        AudioReadError
+            If the content is damaged.
         InvalidAudioError
             If samples are not finite: says how many and where the first is; or if there are none.
+
+        Warns
+        -----
+        AudioWarning
+            If there are fewer than the header says.
         """
         finite, n_read = _Finite(_name(self.path)), 0
         with _open(self.path) as file:
@@ -189,6 +206,14 @@ class AudioFile:
                 n_read += len(block)
                 yield np.ascontiguousarray(block.T)
         _check_not_empty(_name(self.path), n_read)
+        self._warn_if_short(n_read)
+
+    def _warn_if_short(self, n_read: int) -> None:
+        missing = (self.n_samples - n_read) / self.sample_rate
+        slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if self.container == "MP3" else 0
+        if missing > slack:
+            text = f"ends before its header says: {missing:.2f} s are missing at its end"
+            warnings.warn(AudioWarning(f"{_name(self.path)} {text}"), stacklevel=3)
 
 
 Source = Audio | AudioFile
@@ -297,6 +322,8 @@ class AudioWriter:
         what is outside -1 … 1 is clipped, so scale before.
     n_samples : int, optional
         The length to come, if known: more than 4 GiB become RF64 instead of WAV.
+    together : Together, optional
+        Put the file in place together with others, when this is left.
 
     Raises
     ------
@@ -305,9 +332,15 @@ class AudioWriter:
     """
 
     def __init__(
-        self, path: StrPath, sample_rate: int, n_channels: int, subtype: str, n_samples: int = 0
+        self,
+        path: StrPath,
+        sample_rate: int,
+        n_channels: int,
+        subtype: str,
+        n_samples: int = 0,
+        together: Together | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._together = Path(path), together
         extension = self.path.suffix.lower().lstrip(".")
         _check_writable(self.path, extension, subtype)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
@@ -324,7 +357,7 @@ class AudioWriter:
         import soundfile
 
         with contextlib.ExitStack() as stack:
-            self._temporary = stack.enter_context(atomic_path(self.path))
+            self._temporary = stack.enter_context(atomic_path(self.path, self._together))
             try:
                 self._file = soundfile.SoundFile(
                     os.fsencode(self._temporary),
@@ -479,17 +512,6 @@ def _whole_rate(sample_rate: Any) -> int:
     return int(sample_rate)
 
 
-def _check_layout(name: str, sample_rate: int, n_channels: int) -> None:
-    if not _MIN_RATE <= sample_rate <= _MAX_RATE:
-        raise InvalidAudioError(
-            f"{name} has a sample rate of {sample_rate} Hz, outside {_MIN_RATE} to {_MAX_RATE} Hz"
-        )
-    if n_channels > _MAX_CHANNELS:
-        raise LimitError(f"{name} has {n_channels} channels; {_MAX_CHANNELS} is the most")
-    if n_channels == 0:
-        raise InvalidAudioError(f"{name} has no channels")
-
-
 def _check_not_empty(name: str, n_samples: int) -> None:
     if n_samples == 0:
         raise InvalidAudioError(
@@ -509,14 +531,41 @@ def _open(path: Path) -> Iterator[Any]:
             if os.name == "posix":
                 source = os.open(path, os.O_RDONLY)
                 stack.callback(os.close, source)
-            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
+            file = stack.enter_context(_sequential_file()(source, closefd=False))
         except soundfile.LibsndfileError as error:
-            raise AudioReadError(0, f"{unknown}: {error.error_string}") from error
+            reason = error.error_string
+            if reason.startswith("File does not exist"):  # said of what no decoder can make out
+                reason = "its content is of no known kind"
+            raise AudioReadError(0, f"{unknown}: {reason}") from error
         except OSError as error:
             raise AudioReadError(error.errno, f"{unknown}: {error.strerror}") from error
         except (TypeError, ValueError, UnboundLocalError) as error:
             raise AudioReadError(0, f"{unknown}: its content is of no known kind") from error
         yield file
+
+
+@functools.cache
+def _sequential_file() -> Any:
+    """Return `soundfile.SoundFile` without its seek after each read.
+
+    That seek goes to the end of what was read by the header's account. It fails where the header
+    lies or gives no length, though all samples can be read in their order.
+    """
+    import soundfile
+
+    class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+        def seekable(self) -> bool:
+            return False
+
+    return SequentialFile
+
+
+def _count(file: Any, path: Path) -> int:
+    """Return the length of a file whose header gives none, such as a FLAC stream's."""
+    n_samples = 0
+    while n_block := len(_read_block(file, _BLOCK, path)):
+        n_samples += n_block
+    return n_samples
 
 
 def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:

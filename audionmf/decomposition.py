@@ -22,12 +22,13 @@ from audionmf import nmf
 from audionmf.archive import Kind, read_archive, write_archive
 from audionmf.audio import AudioFile, Source
 from audionmf.bands import Bands
-from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
+from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateMismatchError
 from audionmf.files import StrPath
 from audionmf.frontend import BLOCK_FRAMES
 from audionmf.grouping import Grouping, by_hand
 from audionmf.masks import ratio_masks
 from audionmf.nmf import convolutive
+from audionmf.score import Score
 from audionmf.settings import Settings
 from audionmf.spatial import estimate_covariances
 from audionmf.templates import (
@@ -119,6 +120,12 @@ class Decomposition:
     absent : mapping of str to sequence of (int, int), default {}
         Frames of the mixture, from the first to before the last, in which the templates with this
         label, or the residual of this name, are known not to play.
+    score : Score, optional
+        What was known to be played, by the clock of the recording.
+    remarks : tuple of str, default ()
+        What the analysis decided by itself, a line each.
+    keys : sequence of int, default ()
+        With a score: the MIDI key of each component, -1 where it has none.
 
     Raises
     ------
@@ -139,6 +146,9 @@ class Decomposition:
     patterns: NDArray[np.float32] | None = None
     residual: str = ""
     absent: Absent = field(default_factory=dict)
+    score: Score | None = None
+    remarks: tuple[str, ...] = ()
+    keys: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         n_frames = self.templates.stft.n_frames(self.mixture.n_samples)
@@ -147,6 +157,8 @@ class Decomposition:
                 f"absent sources need runs of frames within the {n_frames} there are"
             )
         self._check_patterns()
+        if len(self.keys) not in (0, self.n_components):
+            raise TemplateError(f"{len(self.keys)} keys do not fit {self.n_components} components")
         if self.covariances is not None:
             wanted = (len(self.grouping), self.templates.stft.n_bins, 2, 2)
             if self.covariances.shape != wanted or self.mixture.n_channels != 2:
@@ -173,6 +185,12 @@ class Decomposition:
             raise TemplateError(
                 f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
             )
+
+    def _repr_html_(self) -> str:
+        """Show players and a picture in a notebook."""
+        from audionmf.display import decomposition_html
+
+        return decomposition_html(self)
 
     @property
     def source_names(self) -> list[str]:
@@ -341,9 +359,10 @@ class Decomposition:
         Raises
         ------
         TemplateMismatchError
-            If its bytes are others.
+            If its bytes or channels are others.
         """
-        if self.mixture.sha256 != _sha256(file.path):
+        same_layout = self.mixture.n_channels == file.n_channels
+        if not same_layout or self.mixture.sha256 != _sha256(file.path):
             raise TemplateMismatchError(
                 f"{str(file.path)!r} is not the recording that the model was made from, or was "
                 "changed since; decompose it again"
@@ -378,6 +397,9 @@ class Decomposition:
             "banded": self.banded,
             "absent": [[name, [list(run) for run in runs]] for name, runs in self.absent.items()],
             "residual": self.residual,
+            "score": None if self.score is None else self.score.to_dict(),
+            "remarks": list(self.remarks),
+            "keys": list(self.keys),
         }
         return write_archive(path, MODEL_KIND, arrays, metadata)
 
@@ -416,13 +438,20 @@ class Decomposition:
                 covariances=None if covariances is None else _complex(covariances),
                 patterns=_as_float32(arrays["patterns"]) if "patterns" in arrays else None,
                 residual=_text(metadata["residual"]),
+                score=_score(metadata.get("score")),
+                remarks=tuple(_text(line) for line in metadata.get("remarks", [])),
+                keys=tuple(int(key) for key in metadata.get("keys", [])),
             )
-        except (TemplateError, ParameterError) as error:
+        except (TemplateError, ParameterError, ScoreError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise TemplateError(
                 f"{str(path)!r} lacks a part of a model, or has it wrong"
             ) from error
+
+
+def _score(value: Any) -> Score | None:
+    return None if value is None else Score.from_dict(value)
 
 
 def _text(value: object) -> str:

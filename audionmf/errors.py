@@ -6,11 +6,13 @@
     ├── ParameterError (ValueError)              2   a bad option or argument
     ├── AudioReadError (OSError)                 3   a file that cannot be read as audio
     ├── InvalidAudioError (ValueError)           3   audio that is empty, not finite, …
+    ├── ScoreError (ValueError)                  3   a MIDI file that cannot be used as a score
     ├── OutputError (OSError, with its errno)    4   an output that cannot be written
     ├── TemplateError (ValueError)               5   a template or model file refused
     │   └── TemplateMismatchError                5   made at another sample rate or STFT
     ├── LimitError                               6   over a limit of channels, length or memory
     ├── LockedError                              7   the output folder is in use
+    ├── ClusterError                             1   a cluster that cannot be reached or used
     └── MissingExtraError (ImportError)          1   an optional package is not installed
 
     AudioNMFWarning (UserWarning)                1   only with ``--strict``
@@ -24,12 +26,14 @@ __all__ = [
     "AudioNMFWarning",
     "AudioReadError",
     "AudioWarning",
+    "ClusterError",
     "InvalidAudioError",
     "LimitError",
     "LockedError",
     "MissingExtraError",
     "OutputError",
     "ParameterError",
+    "ScoreError",
     "TemplateError",
     "TemplateMismatchError",
     "exit_code",
@@ -68,6 +72,12 @@ class InvalidAudioError(AudioNMFError, ValueError):
     exit_code = 3
 
 
+class ScoreError(AudioNMFError, ValueError):
+    """A MIDI file cannot be read, or holds nothing that the recording could play."""
+
+    exit_code = 3
+
+
 class OutputError(AudioNMFError, OSError):
     """An output cannot be written, or would overwrite an input.
 
@@ -97,6 +107,10 @@ class LockedError(AudioNMFError):
     """The output folder is in use by another run."""
 
     exit_code = 7
+
+
+class ClusterError(AudioNMFError):
+    """A cluster cannot be reached, has no workers left, or has not the same software."""
 
 
 class MissingExtraError(AudioNMFError, ImportError):

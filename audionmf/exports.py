@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
 from audionmf.files import (
     StrPath,
+    atomic_path,
     make_room,
     refuse_overwriting,
     safe_name,
-    write_bytes,
 )
-from audionmf.frontend import Progress, magnitudes
+from audionmf.frontend import Progress
+from audionmf.notes import EXPORTS, NOTES_NAME, check_exports, transcribe, write_notes
 from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
@@ -33,6 +33,7 @@ from audionmf.trust import Trust
 __all__ = ["DecomposedFiles", "decompose_file", "plan_decomposition", "regroup_file"]
 
 MODEL_NAME = "model.npz"
+_CSV_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class DecomposedFiles:
         One file a component.
     decomposition : Decomposition
         The model itself.
+    notes : sequence of pathlib.Path
+        The files with notes, where they were asked for.
     """
 
     folder: Path
@@ -62,13 +65,19 @@ class DecomposedFiles:
     picture: Path | None
     stems: StemFiles
     decomposition: Decomposition
+    notes: Sequence[Path] = ()
 
 
-def plan_decomposition(path: StrPath, folder: StrPath) -> dict[str, Path]:
+def plan_decomposition(
+    path: StrPath, folder: StrPath, export: Sequence[str] = ()
+) -> dict[str, Path]:
     """Return where `decompose_file` would put what is no audio, by its file name."""
     home = Path(folder).absolute() / safe_name(Path(path).stem)
     names = (MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png")
-    return {name: home / name for name in names}
+    kinds = dict.fromkeys(export)
+    check_exports(list(kinds))
+    notes = [NOTES_NAME + EXPORTS[kind] for kind in kinds]
+    return {name: home / name for name in (*names, *notes)}
 
 
 def decompose_file(
@@ -76,6 +85,7 @@ def decompose_file(
     folder: StrPath = "decomposed",
     *,
     extension: str = "wav",
+    export: Sequence[str] = (),
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> DecomposedFiles:
@@ -89,6 +99,8 @@ def decompose_file(
         The output folder; a folder named after the recording is made in it.
     extension : {"wav", "flac", "aiff"}, default "wav"
         Container of the components.
+    export : sequence of {"midi", "labels", "csv"}
+        Write the notes that components play too; see `audionmf.notes`.
     settings : Settings, optional
         Options; ``n_components`` says how many components.
     progress : callable, optional
@@ -106,7 +118,7 @@ def decompose_file(
         cannot be written.
     """
     source = AudioFile(Path(path))
-    named = plan_decomposition(path, folder)
+    named = plan_decomposition(path, folder, export)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
     found = analyse(source, components=True, settings=settings, progress=progress)
@@ -129,6 +141,10 @@ def decompose_file(
         H.T,
         found.templates.labels,
     )
+    written: list[Path] = []
+    if export:
+        notes = {kind: named[NOTES_NAME + EXPORTS[kind]] for kind in export}
+        written = write_notes(transcribe(found), notes, found.source_names)
     picture = _draw(source, found, named["decomposition.png"])
     found.save(named[MODEL_NAME])
     return DecomposedFiles(
@@ -139,6 +155,7 @@ def decompose_file(
         picture,
         stems,
         found,
+        written,
     )
 
 
@@ -214,13 +231,18 @@ def _known(activations: NDArray[np.float32] | None) -> NDArray[np.float32]:
 
 def _draw(source: AudioFile, found: Decomposition, path: Path) -> Path | None:
     templates = found.templates
+    stft, rate = templates.stft, templates.sample_rate
     try:
+        plot.figure()  # before anything is computed for it
+        seen = plot.overview(source, stft)
         picture = plot.decomposition(
-            magnitudes(source, templates.stft),
+            seen.V,
             templates.templates,
             _known(found.activations),
-            templates.stft,
-            templates.sample_rate,
+            stft,
+            rate,
+            order=plot.pitch_order(templates.templates, stft, rate),
+            frame_seconds=seen.frame_seconds,
         )
     except MissingExtraError as error:
         warnings.warn(AudioNMFWarning(f"no picture was drawn: {error}"), stacklevel=3)
@@ -235,13 +257,11 @@ def _write_csv(
     columns: NDArray[Any],
     names: Sequence[str],
 ) -> Path:
-    text = io.StringIO()
-    np.savetxt(
-        text,
-        np.column_stack([axis, columns]),
-        fmt="%.6g",
-        delimiter=",",
-        header=",".join([axis_name, *names]),
-        comments="",
-    )
-    return write_bytes(path, text.getvalue().encode())
+    """Write a table some rows at a time: hours of activations are long as text."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join([axis_name, *names]) + "\n")
+        for first in range(0, len(axis), _CSV_ROWS):
+            rows = slice(first, first + _CSV_ROWS)
+            table = np.column_stack([axis[rows], columns[rows]])
+            np.savetxt(file, table, fmt="%.6g", delimiter=",")
+    return path

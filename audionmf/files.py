@@ -1,25 +1,37 @@
 """Whole files or none: outputs appear under their name only when they are complete and verified.
 
 An output is written under a temporary name in its own folder, checked, flushed to the disk and then
-renamed. Whatever goes wrong before that leaves the folder as it was.
+renamed. Whatever goes wrong before that leaves the folder as it was. Files that belong together are
+renamed together; if one cannot be, the others go back to what they were.
+
+A process that is killed leaves its temporary files. Each is locked by the process that writes it, so
+that a later run can tell what nobody writes any more, and clear it away.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from audionmf.errors import AudioNMFError, AudioReadError, OutputError
 
 __all__ = [
     "StrPath",
+    "Together",
     "atomic_path",
+    "clear_temporaries",
+    "file_hash",
     "flush",
+    "hold",
     "make_folder",
     "make_room",
     "refuse_overwriting",
@@ -32,7 +44,10 @@ __all__ = [
 StrPath = str | os.PathLike[str]
 
 _TEMPORARY_PREFIX = ".audionmf-"
+_TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
+_POSIX = os.name == "posix"
 _MAX_NAME_BYTES = 120
+_HASH_BLOCK = 1 << 20
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -76,7 +91,7 @@ def make_folder(folder: StrPath) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / _temporary_name("probe")
         probe.touch(exist_ok=False)
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise _output_error(folder, error) from error
     return folder
@@ -125,32 +140,256 @@ def refuse_overwriting(outputs: Iterable[StrPath], inputs: Iterable[StrPath]) ->
 
 
 @contextlib.contextmanager
-def atomic_path(path: StrPath) -> Iterator[Path]:
+def atomic_path(path: StrPath, together: Together | None = None) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; rename it on success, remove it otherwise.
+
+    Parameters
+    ----------
+    path : path
+        The name in the end.
+    together : Together, optional
+        Rename it when this is left, with the other files of it.
 
     Yields
     ------
     pathlib.Path
-        The temporary name, with the suffix of `path`. Nothing is there yet.
+        The temporary name, with the suffix of `path`: an empty file to be opened and filled.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written to, or the file cannot be put in place.
+        If the folder cannot be written to, nothing was written, or the file cannot be put in place.
     """
     path = Path(path)
-    temporary = path.parent / _temporary_name(path.suffix)
-    try:
-        yield temporary
-        flush(temporary)
-        temporary.replace(path)
-    except AudioNMFError:
-        raise
-    except OSError as error:
-        raise _output_error(path, error) from error
-    finally:
+    with contextlib.ExitStack() as stack:
+        try:
+            temporary = _Temporary(path)
+            stack.callback(temporary.discard)
+            yield temporary.path
+            temporary.finish()
+            if together is None:
+                temporary.path.replace(path)
+            else:
+                together.add(temporary)
+                stack.pop_all()
+        except AudioNMFError:
+            raise
+        except OSError as error:
+            raise _output_error(path, error) from error
+
+
+class Together:
+    """Files that belong together are put in place when this is left: all of them, or none.
+
+    Use as a context manager around those of `atomic_path`. Leaving it with an exception leaves all
+    folders as they were. Only a process that is killed between two renames leaves some in place.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be put in place; then those that were there before are there again.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Temporary] = []
+
+    def __enter__(self) -> Together:
+        return self
+
+    def add(self, temporary: _Temporary) -> None:
+        """Take a finished temporary file in."""
+        self._waiting.append(temporary)
+
+    def __exit__(self, *details: Any) -> None:
+        replaced: list[_Replaced] = []
+        try:
+            if details[0] is None:
+                for temporary in self._waiting:
+                    replaced.append(_Replaced(temporary.target))
+                    replaced[-1].put(temporary)
+        except BaseException as error:
+            for file in reversed(replaced):
+                file.restore()
+            if isinstance(error, OSError) and not isinstance(error, AudioNMFError):
+                raise _output_error(replaced[-1].path, error) from error
+            raise
+        finally:
+            for file in replaced:
+                file.forget()
+            for temporary in self._waiting:
+                temporary.discard()
+
+
+class _Replaced:
+    """What was at a path before, kept beside it until all files are in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept = path.parent / _temporary_name(path.suffix)
+        self._existed = os.path.lexists(path)
+        self._descriptor: int | None = None
+
+    def put(self, temporary: _Temporary) -> None:
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; rename it")
+        if self._existed:
+            try:
+                os.link(self.path, self._kept, follow_symlinks=False)
+            except OSError:  # a file system without hard links
+                self.path.replace(self._kept)
+            self._descriptor = _held_or_none(self._kept)
+        temporary.path.replace(self.path)
+
+    def restore(self) -> None:
+        if self._kept.is_symlink() or self._kept.exists():
+            self._kept.replace(self.path)
+        elif not self._existed:
+            self.path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        with contextlib.suppress(OSError):
+            self._kept.unlink()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+class _Temporary:
+    """A temporary file beside its target, locked for as long as it is being written."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._descriptor: int | None = None
+        while not self._made():
+            self._close()
+
+    def _made(self) -> bool:
+        """Make the file; False if another run took it for a stale one before it was locked."""
+        self.path = self.target.parent / _temporary_name(self.target.suffix)
+        self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if not _POSIX:  # an open file cannot be removed there, which protects it as well
+            self._close()
+            return True
+        with contextlib.suppress(OSError):  # where there are no locks, nothing is cleared either
+            hold(self._descriptor)
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+            os.utime(self.path, ns=(0, 0))  # whatever is written later changes this
+            return True
+        return False
+
+    def finish(self) -> None:
+        """Have the file on the disk; it must have been written."""
+        if self.path.stat().st_mtime_ns == 0:
+            raise OSError(errno.ENOENT, "nothing was written")
+        flush(self.path)
+
+    def discard(self) -> None:
+        """Remove what was not put in place."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def hold(descriptor: int) -> bool:
+    """Lock an open file for this process; the lock goes with the process, however it ends.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of a file open for writing. Children that inherit it hold the lock too.
+
+    Returns
+    -------
+    bool
+        False if someone else holds it.
+
+    Raises
+    ------
+    OSError
+        If the file system knows no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def clear_temporaries(folders: Iterable[StrPath]) -> list[Path]:
+    """Remove the temporary files that killed processes of this package left in some folders.
+
+    Those that a living process is writing stay, and so does what has another name.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Folders; those that are not there are passed over. Folders in them are not searched.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was removed.
+    """
+    removed = []
+    for folder in dict.fromkeys(Path(folder) for folder in folders):
+        with contextlib.suppress(OSError):
+            found = [p for p in folder.iterdir() if _TEMPORARY.fullmatch(p.name)]
+            removed += [path for path in found if _remove_unheld(path)]
+    return removed
+
+
+def _remove_unheld(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        if not _POSIX:
+            path.unlink()
+            return True
+        descriptor = _held_or_none(path)
+        if descriptor is None:
+            return False
+        try:
+            path.unlink()
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _held_or_none(path: Path) -> int | None:
+    """Open and lock a file; None if it is held by someone else or cannot be locked."""
+    if not _POSIX or path.is_symlink():
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        if hold(descriptor):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def file_hash(path: StrPath) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_bytes(path: StrPath, content: bytes) -> Path:

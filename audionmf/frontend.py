@@ -25,7 +25,7 @@ __all__ = [
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done, 0 to 1."""
 
-BLOCK_FRAMES = 256
+BLOCK_FRAMES = 128
 
 _MAX_FRAMES = 16384
 
@@ -104,7 +104,8 @@ def gather(
     step, n_seen, n_kept = 1, 0, 0
     for X in stft.forward_blocks(counter.blocks(), BLOCK_FRAMES, n_threads):
         chosen = X[..., -n_seen % step :: step]
-        kept.append(chosen if keep_transform else pooled_magnitude(chosen)[None])
+        # A copy where frames are left out: a view would hold all of them.
+        kept.append(_copied(chosen) if keep_transform else pooled_magnitude(chosen)[None])
         n_seen += X.shape[-1]
         n_kept += kept[-1].shape[-1]
         progress(min(1.0, counter.n_samples / source.n_samples))
@@ -158,12 +159,19 @@ class _Counter:
 
 
 def _every_second(blocks: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Keep every second frame; each block is let go as soon as it is copied."""
     thinned, n_before = [], 0
-    for block in blocks:
-        # Copied frame by frame, so that bins stay neighbours and the whole block can be freed.
-        thinned.append(np.swapaxes(np.swapaxes(block, 1, 2)[:, n_before % 2 :: 2].copy(), 1, 2))
+    blocks.reverse()
+    while blocks:
+        block = blocks.pop()
+        thinned.append(_copied(block[..., n_before % 2 :: 2]))
         n_before += block.shape[-1]
     return thinned
+
+
+def _copied(block: NDArray[Any]) -> NDArray[Any]:
+    """Copy frame by frame, so that bins stay neighbours and what was left out can be freed."""
+    return np.swapaxes(np.swapaxes(block, 1, 2).copy(), 1, 2)
 
 
 def _join(blocks: list[NDArray[Any]], n_frames: int) -> NDArray[Any]:

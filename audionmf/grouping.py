@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from audionmf.clusters import join_clusters
 from audionmf.errors import ParameterError
 from audionmf.stft import STFT
 from audionmf.templates import Templates
@@ -22,6 +23,8 @@ __all__ = [
     "by_hand",
     "by_label",
     "by_timbre",
+    "hz_to_mel",
+    "mel_to_hz",
     "one_and_rest",
     "parse_groups",
     "source_name",
@@ -81,11 +84,11 @@ def by_timbre(templates: Templates, n_sources: int) -> Grouping:
             f"{n_sources} sources cannot be made of {templates.n_components} components; "
             "ask for fewer sources or more components"
         )
-    clusters = _cluster(timbre_features(templates), n_sources)
-    members: dict[int, list[int]] = {}
-    for component, cluster in enumerate(clusters):
-        members.setdefault(int(cluster), []).append(component)
-    return {source_name(i): tuple(group) for i, group in enumerate(members.values())}
+    features = timbre_features(templates)
+    spread = features.std(axis=0)
+    standardised = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    groups = join_clusters(standardised, np.ones(len(features))).cut(n_sources)
+    return {source_name(i): group for i, group in enumerate(groups)}
 
 
 def source_name(source: int) -> str:
@@ -124,8 +127,8 @@ def timbre_features(templates: Templates) -> NDArray[np.float64]:
 
 def _mel_filters(stft: STFT, sample_rate: int, n_bands: int) -> NDArray[np.float64]:
     """Return triangular filters (n_bands, n_bins), evenly spaced in mel, each of the same area."""
-    top = _hz_to_mel(np.array(sample_rate / 2))
-    edges = _mel_to_hz(np.linspace(0, top, n_bands + 2))
+    top = hz_to_mel(np.array(sample_rate / 2))
+    edges = mel_to_hz(np.linspace(0, top, n_bands + 2))
     frequencies = stft.frequencies(sample_rate)
     rising = (frequencies - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - frequencies) / np.diff(edges)[1:, None]
@@ -134,13 +137,14 @@ def _mel_filters(stft: STFT, sample_rate: int, n_bands: int) -> NDArray[np.float
     return filters
 
 
-def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear below 1 kHz, where 3 mel are 200 Hz; logarithmic above, 27 mel for a factor of 6.4."""
+def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return mel: linear below 1 kHz, 3 for 200 Hz; logarithmic above, 27 for a factor of 6.4."""
     linear = hz * 3 / 200
     return np.where(hz < 1000, linear, 15 + 27 * np.log(np.maximum(hz, 1) / 1000) / np.log(6.4))
 
 
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Hz; the inverse of `hz_to_mel`."""
     return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
 
 
@@ -233,23 +237,3 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
 def _parse_range(text: str) -> range:
     first, dash, last = text.strip().partition("-")
     return range(int(first), int(last if dash else first) + 1)
-
-
-def _cluster(features: NDArray[np.float64], n_clusters: int) -> NDArray[np.int64]:
-    """Join the two clusters whose union adds least to the variance within, until few are left."""
-    spread = features.std(axis=0)
-    centres = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    sizes = np.ones(len(centres))
-    labels = np.arange(len(centres))
-    alive = list(range(len(centres)))
-    while len(alive) > n_clusters:
-        place, size = centres[alive], sizes[alive]
-        distances = ((place[:, None] - place) ** 2).sum(axis=2)
-        costs = distances * np.outer(size, size) / np.add.outer(size, size)
-        costs[np.tril_indices(len(alive))] = np.inf
-        first, second = divmod(int(np.argmin(costs)), len(alive))
-        a, b = alive[first], alive.pop(second)
-        centres[a] = (sizes[a] * centres[a] + sizes[b] * centres[b]) / (sizes[a] + sizes[b])
-        sizes[a] += sizes[b]
-        labels[labels == b] = a
-    return labels

@@ -98,12 +98,7 @@ def draw(path: StrPath, picture: StrPath) -> Path:
     make_room([out])
     bank = Templates.load(path)
     sounds = _timbres(bank)
-
-    def place(k: int) -> tuple[int, bool, float]:
-        pitch, source = sounds[k].pitch, bank.names.index(bank.labels[k])
-        return source, pitch is None, pitch.hertz if pitch else sounds[k].centroid
-
-    order = sorted(range(bank.n_components), key=place)
+    order = plot.pitch_order(bank.templates, bank.stft, bank.sample_rate, bank.labels)
     pitches = [sounds[k].pitch for k in order]
     made = plot.figure()
     axes = plot.templates(

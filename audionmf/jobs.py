@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis import analyse, source_names
+from audionmf.analysis import analyse, source_names, with_activations
 from audionmf.audio import AudioFile
 from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
 from audionmf.files import make_room, refuse_overwriting
 from audionmf.frontend import Progress
 from audionmf.labels import Ranges
+from audionmf.notes import export_paths, transcribe, write_notes
+from audionmf.report import report_path
+from audionmf.score import SplitBy, read_score
 from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
@@ -42,7 +45,7 @@ class SeparationJob:
         The mixture's file.
     folder : str, default "separated"
         The output folder.
-    n_sources, free, residual, only, solo, absent, convert
+    n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at
         As in `audionmf.separate`.
     templates : sequence of str
         Template files.
@@ -54,6 +57,10 @@ class SeparationJob:
         Their container.
     settings : Settings
         Options of the analysis.
+    report : bool, default False
+        Write a page beside the stems to hear and see them; see `audionmf.report`.
+    export : sequence of {"midi", "labels", "csv"}
+        Write the notes that the sources play beside the stems; see `audionmf.notes`.
     """
 
     input: str
@@ -67,9 +74,14 @@ class SeparationJob:
     solo: Ranges = field(default_factory=dict)
     absent: Ranges = field(default_factory=dict)
     convert: bool = False
+    midi: str | None = None
+    midi_split: SplitBy = "track"
+    split_at: str | int | None = None
     pattern: str = DEFAULT_PATTERN
     extension: str = "wav"
     settings: Settings = field(default_factory=Settings)
+    report: bool = False
+    export: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         examples = {name: _texts(files) for name, files in self.examples.items()}
@@ -78,6 +90,8 @@ class SeparationJob:
             "folder": os.fsdecode(self.folder),
             "templates": _texts(self.templates),
             "examples": examples,
+            "midi": None if self.midi is None else os.fsdecode(self.midi),
+            "export": tuple(self.export),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -95,15 +109,47 @@ class SeparationJob:
             If the pattern, the extension or the number of sources is wrong.
         TemplateError
             If templates cannot be read.
+        ScoreError
+            If the score cannot be read.
         """
         n_sources = self.n_sources
         if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
         loaded = self.banks() if banks is None else banks
         named = [*self.examples, *self.solo]
-        names = source_names(n_sources, loaded, named, self.free, self.residual, self.only)
+        score = None
+        if self.midi is not None:
+            score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
+        names = source_names(n_sources, loaded, named, self.free, self.residual, self.only, score)
         source = AudioFile(Path(self.input))
         return default_paths(source, names, self.folder, self.pattern, self.extension)
+
+    def planned_report(self) -> Path | None:
+        """Return where the report goes; None if none is asked for.
+
+        Raises
+        ------
+        ParameterError
+            If the pattern or the extension is wrong.
+        """
+        if not self.report:
+            return None
+        return report_path(self.folder, Path(self.input).stem, self.pattern, self.extension)
+
+    def planned_exports(self) -> dict[str, Path]:
+        """Return where notes go, by their kind; nothing if none are asked for.
+
+        Raises
+        ------
+        ParameterError
+            If a kind, the pattern or the extension is wrong.
+        MissingExtraError
+            If pretty_midi is needed and not installed.
+        """
+        if not self.export:
+            return {}
+        track = Path(self.input).stem
+        return export_paths(self.folder, track, self.export, self.pattern, self.extension)
 
     def banks(self) -> list[Templates]:
         """Load the templates."""
@@ -112,7 +158,18 @@ class SeparationJob:
     def inputs(self) -> list[str]:
         """Return every file that is read."""
         examples = [path for files in self.examples.values() for path in files]
-        return [self.input, *self.templates, *examples]
+        scores = [] if self.midi is None else [self.midi]
+        return [self.input, *self.templates, *examples, *scores]
+
+    def absolute(self) -> SeparationJob:
+        """Return the same with absolute paths of every file that is read."""
+        return dataclasses.replace(
+            self,
+            input=_absolute(self.input),
+            templates=[_absolute(path) for path in self.templates],
+            examples={name: [_absolute(p) for p in files] for name, files in self.examples.items()},
+            midi=None if self.midi is None else _absolute(self.midi),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""
@@ -149,11 +206,14 @@ class SeparatedFiles:
         What they were rendered from.
     trust : Trust
         How far to trust each stem.
+    exports : dict of str to pathlib.Path
+        The files with notes, by their kind.
     """
 
     stems: StemFiles
     decomposition: Decomposition
     trust: Trust
+    exports: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFiles:
@@ -174,8 +234,10 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     """
     banks = job.banks()
     paths = job.planned(banks)
-    refuse_overwriting(paths.values(), job.inputs())
-    make_room(paths.values())
+    exports = job.planned_exports()
+    outputs = [*paths.values(), *exports.values()]
+    refuse_overwriting(outputs, job.inputs())
+    make_room(outputs)
     source = AudioFile(Path(job.input))
     decomposition = analyse(
         source,
@@ -184,6 +246,9 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         examples=job.examples,
         free=job.free,
         convert=job.convert,
+        midi=job.midi,
+        midi_split=job.midi_split,
+        split_at=job.split_at,
         residual=job.residual,
         solo=job.solo,
         absent=job.absent,
@@ -191,7 +256,14 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         progress=progress,
     )
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
-    return SeparatedFiles(stems, decomposition, trust)
+    if exports:
+        heard = with_activations(source, decomposition, progress)
+        write_notes(transcribe(heard), exports, decomposition.source_names)
+    return SeparatedFiles(stems, decomposition, trust, exports)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def _texts(paths: Sequence[str]) -> tuple[str, ...]:

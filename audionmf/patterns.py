@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from audionmf.clusters import GroupingChoice, Tree, join_clusters
 from audionmf.nmf.checks import as_data, check_whole
 
-__all__ = ["is_struck", "onset_patches", "pattern_of"]
+__all__ = ["blind_patterns", "count_strokes", "is_struck", "onset_patches", "pattern_of"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -30,6 +31,15 @@ _LEAST_RISE = 0.25
 """Least flux of an onset, as a share of the largest."""
 _FRAMES_APART = 6
 """Frames before and after an onset in which there is no other: about 70 ms in a drum's STFT."""
+
+_MIXED_ONSETS, _MIXED_RISE, _MIXED_APART = 400, 0.08, 4
+"""The same for a mixture of struck sounds, where a soft one may follow a loud one at once."""
+
+_ATTACK_BANDS, _ATTACK_FRAMES = 24, 4
+_LEAST_ATTACK = 1e-3
+_OCTAVE_OFFSET_HZ = 100.0
+_FROM_OTHERS = 0.05
+_LEAST_PATTERN = 1e-7
 
 _LEAST_LIKENESS = 0.7
 _SOUNDING = 0.1
@@ -138,14 +148,112 @@ def is_struck(V: ArrayLike, n_lags: int) -> bool:
     return bool(likeness > _LEAST_LIKENESS and sounding < _MOST_SOUNDING)
 
 
-def _onsets(V: Matrix) -> NDArray[np.int64]:
+def blind_patterns(
+    V: ArrayLike, n_lags: int, n_sources: int, frequencies: NDArray[np.float64]
+) -> list[Matrix]:
+    """Return patterns of struck sounds in a mixture of them, to start from: several guesses.
+
+    Which guess is best shows in where the factorisation ends that starts from it. In the first two
+    the mean patch is cut along frequency, into parts that rise by as much in magnitude, or in power,
+    for each octave: a low drum, a middle one, a cymbal. In the third, patches are clustered by the
+    spectrum of their attack: sounds that are struck one at a time.
+
+    Parameters
+    ----------
+    V : array, shape (n_bins, n_frames)
+        Magnitudes of the mixture, finite and ≥ 0. Not modified.
+    n_lags : int
+        Frames of a pattern, 1 or more.
+    n_sources : int
+        Patterns, 1 or more.
+    frequencies : ndarray, shape (n_bins,)
+        Of the bins, in Hz.
+
+    Returns
+    -------
+    list of ndarray, shape (n_lags, n_bins, n_sources)
+        Each pattern sums to 1. None for silence.
+    """
+    data = as_data(V, "V")
+    onsets = _onsets(data, _MIXED_ONSETS, _MIXED_RISE, _MIXED_APART)
+    if not len(onsets):
+        return []
+    patches = np.pad(data, ((0, 0), (0, n_lags))).T[onsets[:, None] + np.arange(n_lags)]
+    rises = np.maximum(np.diff(data, axis=1, prepend=data.dtype.type(0)), 0)[:, onsets]
+    mean, rise = patches.mean(axis=0), np.sqrt(rises.mean(axis=1))
+    starts = [_cut_by_bands(mean, rise**power, n_sources, frequencies) for power in (1, 2)]
+    if len(onsets) >= n_sources:
+        groups = _attack_tree(patches).cut(n_sources)
+        clustered = [np.median(_levelled(patches[list(group)]), axis=0) for group in groups]
+        starts.append(np.stack(clustered, axis=-1))
+    return [_filled(start) for start in starts]
+
+
+def count_strokes(V: ArrayLike, n_lags: int, most: int) -> GroupingChoice:
+    """Choose how many struck sounds there are in a mixture of them, from what the attacks are like.
+
+    Parameters
+    ----------
+    V : array, shape (n_bins, n_frames)
+        Magnitudes of the mixture, finite and ≥ 0. Not modified.
+    n_lags : int
+        Frames of a patch, 1 or more.
+    most : int
+        Most sounds, 2 or more.
+    """
+    data = as_data(V, "V")
+    onsets = _onsets(data, _MIXED_ONSETS, _MIXED_RISE, _MIXED_APART)
+    patches = np.pad(data, ((0, 0), (0, n_lags))).T[onsets[:, None] + np.arange(n_lags)]
+    return _attack_tree(patches).choose(most)
+
+
+def _attack_tree(patches: Matrix) -> Tree:
+    """Cluster patches (n, n_lags, n_bins) by the shape of the spectrum that they start with."""
+    edges = np.unique(np.geomspace(1, patches.shape[2], _ATTACK_BANDS + 1).astype(int)[:-1] - 1)
+    attack = patches[:, :_ATTACK_FRAMES].sum(axis=1, dtype=np.float64)
+    levels = np.add.reduceat(attack, edges, axis=1)
+    shares = levels / np.maximum(levels.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return join_clusters(np.log(shares + _LEAST_ATTACK), np.ones(len(patches)))
+
+
+def _cut_by_bands(
+    mean: Matrix, rise: Matrix, n_sources: int, frequencies: NDArray[np.float64]
+) -> Matrix:
+    """Cut a patch (n_lags, n_bins) along frequency where its rises for each octave add up evenly."""
+    weights = rise / (frequencies + _OCTAVE_OFFSET_HZ)
+    total = np.cumsum(weights) - weights / 2
+    part = np.minimum((total * (n_sources / weights.sum())).astype(int), n_sources - 1)
+    masks = _FROM_OTHERS + (part == np.arange(n_sources)[:, None])
+    cut: Matrix = np.stack([mean * mask for mask in masks], axis=-1)
+    return cut
+
+
+def _levelled(patches: Matrix) -> Matrix:
+    sums = patches.sum(axis=(1, 2), keepdims=True)
+    levelled: Matrix = patches / np.where(sums > 0, sums, 1)
+    return levelled
+
+
+def _filled(patterns: Matrix) -> Matrix:
+    """Scale patterns to sum to 1, and leave no zeros: they would stay."""
+    filled = patterns + _LEAST_PATTERN * max(float(patterns.max()), np.finfo(np.float32).tiny)
+    scaled: Matrix = filled / filled.sum(axis=(0, 1))
+    return scaled
+
+
+def _onsets(
+    V: Matrix,
+    most: int = _MOST_ONSETS,
+    least: float = _LEAST_RISE,
+    apart: int = _FRAMES_APART,
+) -> NDArray[np.int64]:
     """Return the frames of the largest flux, in order, each a few frames from the next."""
     rises = np.maximum(np.diff(V, axis=1, prepend=V.dtype.type(0)), 0)
     flux = rises.sum(axis=0, dtype=np.float64)
-    least = _LEAST_RISE * flux.max()
+    floor = least * flux.max()
     onsets: list[int] = []
-    while len(onsets) < _MOST_ONSETS and flux.max() > least:
+    while len(onsets) < most and flux.max() > floor:
         onset = int(flux.argmax())
         onsets.append(onset)
-        flux[max(0, onset - _FRAMES_APART) : onset + _FRAMES_APART + 1] = 0
+        flux[max(0, onset - apart) : onset + apart + 1] = 0
     return np.array(sorted(onsets), np.int64)

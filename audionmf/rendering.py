@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from audionmf.audio import Audio, Samples, Source
 from audionmf.decomposition import Decomposition
-from audionmf.errors import ParameterError
+from audionmf.errors import ParameterError, TemplateMismatchError
 from audionmf.frontend import BLOCK_FRAMES, Progress, describe_source, pooled_magnitude
 from audionmf.grouping import one_and_rest
 from audionmf.masks import ratio_masks
 from audionmf.nmf.solver import thread_count
 from audionmf.spatial import wiener_filter
-from audionmf.stft import InverseStream, Transform
+from audionmf.stft import STFT, InverseStream, Transform
 from audionmf.trust import BlockTrust, TrustMeter, block_trust
 
 _Result = TypeVar("_Result")
 
-__all__ = ["render_blocks", "stem_names"]
+__all__ = ["render_blocks", "render_span", "stem_names"]
 
 
 def stem_names(decomposition: Decomposition, only: str | None = None) -> list[str]:
@@ -74,9 +74,10 @@ def render_blocks(
     Raises
     ------
     TemplateMismatchError
-        If the recording has another sample rate than the templates.
+        If the recording has another sample rate than the templates, or, as a file, another length
+        than the recording that was analysed.
     ParameterError
-        If it has another length than the recording that was analysed, or there is no source `only`.
+        If it has another length in memory, or there is no source `only`.
     """
     templates, n_samples = decomposition.templates, decomposition.mixture.n_samples
     templates.require(source.sample_rate, None, describe_source(source))
@@ -101,6 +102,60 @@ def render_blocks(
         n_done += mixture.shape[-1]
         progress("render", n_done / n_samples)
         yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+    if waiting.n_seen != n_samples:
+        raise TemplateMismatchError(
+            f"{describe_source(source)} has {waiting.n_seen} samples, the recording that was "
+            f"analysed {n_samples}; analyse this one first"
+        )
+
+
+def render_span(
+    source: Audio, decomposition: Decomposition, start: int, stop: int
+) -> NDArray[np.float32]:
+    """Render some samples alone: those that `render_blocks` would give there, but for rounding.
+
+    Parameters
+    ----------
+    source : Audio
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping.
+    start, stop : int
+        The first sample, and the one after the last.
+
+    Returns
+    -------
+    ndarray, shape (n_stems, n_channels, stop - start), float32
+        The stems of all sources; they sum to the recording.
+
+    Raises
+    ------
+    ParameterError
+        If the samples are not all inside the recording.
+    """
+    stft, n_samples = decomposition.templates.stft, source.n_samples
+    if not 0 <= start < stop <= n_samples:
+        raise ParameterError(f"samples {start} to {stop} are not inside the {n_samples} there are")
+    margin = -(-stft.n_fft // (2 * stft.hop_length))
+    first = max(0, start // stft.hop_length - margin)
+    last = min(stft.n_frames(n_samples), -(-stop // stft.hop_length) + margin + 1)
+    X = _frames_between(source, stft, first, last, margin)
+    rendered = list(range(len(decomposition.source_names) - 1))
+    synthesised, _ = _synthesise(decomposition, rendered, (first, X))
+    origin = first * stft.hop_length
+    n_reached = min(n_samples - origin, (last - first - 1) * stft.hop_length)
+    stems = InverseStream(stft, n_reached).push(synthesised)[..., start - origin : stop - origin]
+    rest = source.samples[:, start:stop] - stems.sum(axis=0)
+    return np.concatenate([stems, rest[None]])
+
+
+def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: int) -> Transform:
+    """Return the frames from `first` to before `last`; those at the ends of a piece are cut off."""
+    begin, end = (first - margin) * stft.hop_length, (last + margin) * stft.hop_length
+    piece = source.samples[:, max(0, begin) : max(0, end)]
+    before, after = max(0, -begin), max(0, end - source.n_samples)
+    padded = np.pad(piece, ((0, 0), (before, after)))
+    return stft.forward(padded)[..., margin : margin + last - first]
 
 
 def _synthesise(
@@ -129,10 +184,12 @@ class _Queue:
 
     def __init__(self) -> None:
         self._blocks: deque[Samples] = deque()
+        self.n_seen = 0
 
     def through(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         for block in blocks:
             self._blocks.append(block)
+            self.n_seen += block.shape[1]
             yield block
 
     def take(self, n: int) -> Samples:

@@ -16,6 +16,7 @@ from audionmf.files import StrPath, refuse_overwriting
 from audionmf.frontend import Progress
 from audionmf.labels import Ranges
 from audionmf.rendering import render_blocks, stem_names
+from audionmf.score import SplitBy
 from audionmf.settings import Settings
 from audionmf.stems import (
     DEFAULT_PATTERN,
@@ -53,6 +54,12 @@ class Separation:
     decomposition: Decomposition
     subtype: str
     trust: Trust
+
+    def _repr_html_(self) -> str:
+        """Show players and a picture in a notebook."""
+        from audionmf.display import separation_html
+
+        return separation_html(self)
 
     def save(
         self, folder: StrPath, pattern: str = "{source}.{ext}", extension: str = "wav"
@@ -101,6 +108,9 @@ def separate(
     solo: Ranges | None = None,
     absent: Ranges | None = None,
     convert: bool = False,
+    midi: StrPath | None = None,
+    midi_split: SplitBy = "track",
+    split_at: str | int | None = None,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -109,7 +119,7 @@ def separate(
     """Take a recording apart into stems.
 
     One way to know the sources is needed: their number (blind), or any of templates, examples and
-    ranges where they play alone.
+    ranges where they play alone, or a score.
 
     Parameters
     ----------
@@ -139,6 +149,14 @@ def separate(
     convert : bool, default False
         Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
         are refused.
+    midi : path, optional
+        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
+        the recording first, if it does not fit as it is. Goes with `residual` and `only`, and with
+        no other way to know the sources.
+    midi_split : {"track", "channel"}, default "track"
+        Whether tracks or channels become sources.
+    split_at : str or int, optional
+        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
     sample_rate : int, optional
         In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
     settings : Settings, optional
@@ -162,6 +180,8 @@ def separate(
         If audio cannot be read or worked on.
     TemplateError, TemplateMismatchError
         If templates cannot be read, or are for another sample rate or STFT.
+    ScoreError
+        If the score cannot be read, holds no notes, or none within the recording.
     """
     source = as_audio(mixture, sample_rate)
     decomposition = analyse(
@@ -171,6 +191,9 @@ def separate(
         examples=with_rate(examples, sample_rate),
         free=free,
         convert=convert,
+        midi=midi,
+        midi_split=midi_split,
+        split_at=split_at,
         residual=residual,
         solo=solo,
         absent=absent,

@@ -27,7 +27,7 @@ _REFERENCE_WINDOW_SECONDS = 4096 / 44100
 _MAX_FFT = 1 << 20
 
 
-_SEPARATE, _DECOMPOSE, _LEARN = "separate", "decompose", "learn"
+_SEPARATE, _DECOMPOSE, _LEARN, _STREAM = "separate", "decompose", "learn", "stream"
 _ALL = (_SEPARATE, _DECOMPOSE, _LEARN)
 
 
@@ -85,10 +85,13 @@ class Settings:
     mask_exponent : float, default 1.5
         Power of the models in the masks, 0.1 to 10. 1 shares the magnitude out in proportion, 2 is
         the Wiener filter of independent Gaussian sources; more makes the masks harder.
-    model : {"auto", "frames", "patterns"}, default "auto"
+    model : {"auto", "frames", "patterns", "harmonic", "free"}, default "auto"
         With examples: "patterns" models each source by one pattern of several frames (for drums and
         other struck sounds, in recordings up to 3 minutes), "frames" by single frames; "auto" takes
-        patterns where every example is one struck sound, repeated.
+        patterns where every example is one struck sound, repeated. Blind: "harmonic" has one
+        component for each pitch and eight for what has none, "free" components without a form,
+        "patterns" one pattern a source; "auto" takes patterns where hardly anything holds a pitch,
+        free components where ``n_components`` or another ``beta`` is asked for, else harmonic ones.
     dictionary : {"frames", "nmf"}, default "frames"
         Where templates of an example come from: evenly spaced frames of it, or its factorisation.
     example_frames : int, default 100
@@ -101,7 +104,13 @@ class Settings:
         With templates: iterations in which an equaliser for each source is fitted to the mixture;
         0 takes templates as they are, without copies at other pitches.
     spatial : bool, default True
-        With templates, in stereo: tell sources apart by their place too.
+        In stereo: tell sources apart by their place too.
+    cues : str, default "place,timbre,pitch,course"
+        Blind: what components are grouped by, names separated by commas: ``place`` in the stereo
+        image, ``timbre`` and brightness, ``pitch``, ``course`` of the activation in time.
+    restarts : int, default 1
+        Blind: factorise from so many starts and keep the one that ends at the lowest divergence, 1
+        to 100. The first start is the same each time, further ones vary with the seed.
     max_frames : int, default 16384
         Templates are learnt from at most this many frames, spread evenly; 16 or more.
     seed : int, default 0
@@ -161,20 +170,21 @@ class Settings:
         "iterations for activations when the templates are fixed",
         _whole(1),
         "a whole number, 1 or more",
-        (_SEPARATE, _DECOMPOSE),
+        (_SEPARATE, _DECOMPOSE, _STREAM),
     )
     mask_exponent: float = _option(
         1.5,
         "power of the models in the masks; more makes the masks harder",
         _real(0.1, 10),
         "a number from 0.1 to 10",
-        (_SEPARATE, _DECOMPOSE),
+        (_SEPARATE, _DECOMPOSE, _STREAM),
     )
     model: str = _option(
         "auto",
-        "with examples: single frames, patterns for struck sounds, or auto",
-        lambda x: x in ("auto", "frames", "patterns"),
-        "'auto', 'frames' or 'patterns'",
+        "with examples: frames, patterns (struck sounds) or auto; blind: harmonic (notes and noises), "
+        "patterns, free or auto",
+        lambda x: x in ("auto", "frames", "patterns", "harmonic", "free"),
+        "'auto', 'frames', 'patterns', 'harmonic' or 'free'",
         (_SEPARATE,),
     )
     dictionary: str = _option(
@@ -207,10 +217,24 @@ class Settings:
     )
     spatial: bool = _option(
         True,
-        "with templates, in stereo: tell sources apart by their place too",
+        "in stereo: tell sources apart by their place too",
         lambda x: isinstance(x, bool),
         "True or False",
         (_SEPARATE,),
+    )
+    cues: str = _option(
+        "place,timbre,pitch,course",
+        "blind: what components are grouped by, of place, timbre, pitch and course (in time)",
+        lambda x: isinstance(x, str) and bool(x),
+        "names of cues, separated by commas",
+        (_SEPARATE,),
+    )
+    restarts: int = _option(
+        1,
+        "blind: factorise from so many starts, keep the best by divergence",
+        _whole(1, 100),
+        "a whole number from 1 to 100",
+        (_SEPARATE, _DECOMPOSE),
     )
     max_frames: int = _option(
         16384,

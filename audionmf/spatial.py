@@ -64,7 +64,9 @@ def wiener_filter(X: Transform, powers: Powers, covariances: Transform) -> Trans
         parts[j, 0] = v * (R[j, :, 0, 0] * z0 + R[j, :, 0, 1] * z1)
         parts[j, 1] = v * (R[j, :, 1, 0] * z0 + R[j, :, 1, 1] * z1)
     shares[:, total == 0] = 1 / len(powers)
-    parts += shares[:, None] * (X - parts.sum(axis=0))
+    missing = X - parts.sum(axis=0)
+    for part, share in zip(parts, shares, strict=True):
+        part += share * missing
     return parts
 
 
@@ -95,7 +97,8 @@ def estimate_covariances(
         sums = np.zeros((n_sources, n_bins, 2, 2), np.complex128)
         for X, powers in blocks():
             parts = wiener_filter(X, powers, covariances)
-            sums += np.einsum("jaft,jbft->jfab", parts, parts.conj())
+            for total, part in zip(sums, parts, strict=True):
+                total += np.einsum("aft,bft->fab", part, part.conj())
         covariances = np.stack([_normalised(c) for c in sums])
     return covariances
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from audionmf.audio import OUTPUT_FORMATS, AudioWriter, output_subtype, quantisation_step
 from audionmf.errors import ParameterError
-from audionmf.files import StrPath, make_room, safe_name
+from audionmf.files import StrPath, Together, make_room, safe_name
 
 __all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
 
@@ -171,10 +171,16 @@ def _write(
     """
     load = 0.0
     with contextlib.suppress(_WouldClipError), contextlib.ExitStack() as stack:
+        together = stack.enter_context(Together())
         writers = [
             stack.enter_context(
                 AudioWriter(
-                    path, form.sample_rate, form.n_channels, _subtype(path, form), form.n_samples
+                    path,
+                    form.sample_rate,
+                    form.n_channels,
+                    _subtype(path, form),
+                    form.n_samples,
+                    together,
                 )
             )
             for path in paths

@@ -7,28 +7,33 @@ single frames, and it may adapt freely to the mixture, because what it may becom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.audio import Source
+from audionmf.clusters import MOST_SOURCES
 from audionmf.decomposition import Decomposition, Mixture
-from audionmf.errors import InvalidAudioError
+from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.frontend import Frames, Progress, gather
-from audionmf.grouping import by_label
+from audionmf.grouping import by_label, source_name
+from audionmf.harmonic import tonal_share
 from audionmf.nmf import State, convolutive
-from audionmf.nmf.solver import thread_count
-from audionmf.patterns import is_struck, pattern_of
+from audionmf.nmf.solver import Callback, thread_count
+from audionmf.patterns import blind_patterns, count_strokes, is_struck, pattern_of
 from audionmf.settings import Settings
 from audionmf.stft import STFT
 from audionmf.templates import Templates
 
-__all__ = ["analyse_struck"]
+__all__ = ["analyse_struck", "analyse_struck_blind"]
 
 _PATTERN_SECONDS = 0.186
 _MAX_FRAMES = 16384
 _FIXED_ITERATIONS = 50
+_TRIED_ITERATIONS = 15
+_MOST_TONAL = 0.35
 
 
 def analyse_struck(
@@ -87,28 +92,114 @@ def analyse_struck(
     )  # fmt: skip
     if frames.step > 1:  # longer than its header said
         return None
-    found = _fitted(list(examples), patterns, frames, source, stft, settings, progress)
+    start = np.stack(patterns, axis=-1)
+    found = _fitted(list(examples), start, None, frames, source, stft, settings, progress)
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
     return found.with_covariances(frames.X, found.activations)
 
 
+def analyse_struck_blind(
+    n_sources: int | None,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    watch: Callback | None = None,
+    *,
+    always: bool = False,
+) -> Decomposition | None:
+    """Analyse a mixture by patterns that are guessed from its strokes, if it is made of strokes.
+
+    A few iterations from each guess of `blind_patterns` show which ends lowest; from that one the
+    fit goes on.
+
+    Parameters
+    ----------
+    n_sources : int, optional
+        Number of sources; None: it is chosen by how many kinds of strokes there are.
+    source, settings, progress, always
+        As in `analyse_struck`; with `always` the mixture may hold tones.
+    watch : callable, optional
+        Called with the `nmf.State` after each iteration; returning True ends the fit.
+
+    Returns
+    -------
+    Decomposition or None
+        None if more than 35 % of the mixture holds a pitch, if it is silent, or longer than 16384
+        frames.
+
+    Raises
+    ------
+    ParameterError
+        If it is too long and `always` was asked for.
+    """
+    stft = _half_window(settings, source.sample_rate)
+    if stft.n_frames(source.n_samples) > _MAX_FRAMES:
+        if always:
+            raise ParameterError(
+                f"the model 'patterns' is for recordings of up to {_MAX_FRAMES} frames, "
+                "3 minutes by default; take a larger hop or another model"
+            )
+        return None
+    frames = gather(
+        source, stft, _MAX_FRAMES, keep_transform=settings.spatial and source.n_channels == 2,
+        n_threads=thread_count(settings.n_threads),
+        progress=lambda done: progress("read", done),
+    )  # fmt: skip
+    rate, bin_hertz = source.sample_rate / stft.hop_length, source.sample_rate / stft.n_fft
+    V = _normalised(frames.V)
+    if not V.any() or frames.step > 1:
+        return None
+    if not always and tonal_share(V, rate, bin_hertz) > _MOST_TONAL:
+        return None
+    n_lags = max(1, round(_PATTERN_SECONDS * rate))
+    choice = None if n_sources else count_strokes(V, n_lags, MOST_SOURCES)
+    count = n_sources or (choice.n_sources if choice else 1)
+    starts = blind_patterns(V, n_lags, count, stft.frequencies(source.sample_rate))
+    tried = [_tried(V, start, settings) for start in starts]
+    best = min(tried, key=lambda model: float(model.divergence[-1]))
+    names = [source_name(i) for i in range(count)]
+    found = _fitted(
+        names, best.templates, best.activations * (frames.V.max() / V.max()), frames, source, stft,
+        settings, progress, watch,
+    )  # fmt: skip
+    remarks = (choice.to_text(),) if choice else ()
+    found = dataclasses.replace(found, remarks=remarks)
+    if frames.X is None or count == 1 or found.activations is None:
+        return found
+    return found.with_covariances(frames.X, found.activations)
+
+
+def _tried(
+    V: NDArray[np.float32], start: NDArray[np.float32], settings: Settings
+) -> convolutive.ConvolutiveNMF:
+    return convolutive.fit(
+        V, start.shape[2], len(start), templates=start, max_iter=_TRIED_ITERATIONS, tol=0,
+        n_threads=settings.n_threads,
+    )  # fmt: skip
+
+
 def _fitted(
     names: list[str],
-    patterns: list[NDArray[np.float32]],
+    start: NDArray[np.float32],
+    activations: NDArray[np.float32] | None,
     frames: Frames,
     source: Source,
     stft: STFT,
     settings: Settings,
     progress: Progress,
+    watch: Callback | None = None,
 ) -> Decomposition:
-    start = np.stack(patterns, axis=-1)
+    def callback(state: State) -> bool | None:
+        progress("adapt", state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
     sums = start.sum(axis=(0, 1))
     model = convolutive.fit(
         frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
-        max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
+        activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
         fixed_templates=settings.adapt_iter == 0, n_threads=settings.n_threads,
-        callback=_reporting(lambda done: progress("adapt", done)),
+        callback=callback,
     )  # fmt: skip
     W = model.templates.astype(np.float32)
     templates = Templates(W.sum(axis=0), tuple(names), stft, source.sample_rate)
@@ -123,10 +214,6 @@ def _fitted(
         activations=model.activations.astype(np.float32),
         patterns=W,
     )
-
-
-def _reporting(report: Callable[[float], None]) -> Callable[[State], None]:
-    return lambda state: report(state.iteration / state.max_iter)
 
 
 def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -25,7 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_HARMONICITY", "Pitch", "Timbre", "note_name", "ring_lengths", "timbre"]
+__all__ = [
+    "MIN_HARMONICITY",
+    "Pitch",
+    "Timbre",
+    "note_name",
+    "ring_lengths",
+    "ring_peaks",
+    "ring_sums",
+    "timbre",
+]
 
 Vector = NDArray[np.float64]
 
@@ -143,16 +152,43 @@ def ring_lengths(H: NDArray[np.floating[Any]]) -> Vector:
         weighted with the sum of its activations, so that a blip counts little; 0 for a row of
         zeros.
     """
-    lengths = np.zeros(len(H))
+    lengths, weights = ring_sums(H, ring_peaks(H))
+    mean: Vector = lengths / np.where(weights > 0, weights, 1)
+    return mean
+
+
+def ring_peaks(H: NDArray[np.floating[Any]]) -> Vector:
+    """Return the maximum of each row of activations, shape (n_components,)."""
+    peaks: Vector = np.asarray(H, np.float64).max(axis=1, initial=0)
+    return peaks
+
+
+def ring_sums(H: NDArray[np.floating[Any]], peaks: Vector) -> tuple[Vector, Vector]:
+    """Return what `ring_lengths` is the quotient of; those of several recordings may be added.
+
+    Parameters
+    ----------
+    H : ndarray, shape (n_components, n_frames)
+        Activations, ≥ 0.
+    peaks : ndarray, shape (n_components,)
+        Maxima over all recordings.
+
+    Returns
+    -------
+    lengths : ndarray, shape (n_components,)
+        Sum over the runs of length times weight.
+    weights : ndarray, shape (n_components,)
+        Sum of the weights.
+    """
+    lengths, weights = np.zeros(len(H)), np.zeros(len(H))
     for k, row in enumerate(np.asarray(H, np.float64)):
-        sounding = row > _RING_SHARE * row.max(initial=0)
+        sounding = row > _RING_SHARE * peaks[k]
         changes = np.flatnonzero(np.diff(sounding, prepend=False, append=False))
         starts, ends = changes[::2], changes[1::2]
-        if len(starts):
-            total = np.concatenate([[0.0], np.cumsum(row)])
-            weights = total[ends] - total[starts]
-            lengths[k] = (ends - starts) @ weights / weights.sum()
-    return lengths
+        total = np.concatenate([[0.0], np.cumsum(row)])
+        of_runs = total[ends] - total[starts]
+        lengths[k], weights[k] = (ends - starts) @ of_runs, of_runs.sum()
+    return lengths, weights
 
 
 def _pitch(magnitudes: Vector, bin_hertz: float) -> Pitch | None:

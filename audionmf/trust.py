@@ -19,7 +19,12 @@ _OVERLAP_WORDS = (
     (1.0, "shares much of its sound with others; listen closely"),
 )
 
-__all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust"]
+__all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
+
+
+def overlap_words(overlap: float) -> str:
+    """Say in words what an overlap of 0 to 1 means."""
+    return next(words for limit, words in _OVERLAP_WORDS if overlap <= limit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +60,7 @@ class Trust:
         lines = []
         for name, share in self.energy_share.items():
             overlap = self.overlap[name]
-            words = next(word for limit, word in _OVERLAP_WORDS if overlap <= limit)
+            words = overlap_words(overlap)
             lines.append(f"  {name!r}: {share:.0%} of the energy, {overlap:.0%} overlap: {words}")
         heard = self.explained[~np.isnan(self.explained)]
         if heard.size:
@@ -141,16 +146,23 @@ class TrustMeter:
         self._passed = np.zeros(len(names))
         self._squared = np.zeros(len(names))
         self._power = 0.0
-        self._divergence: list[NDArray[np.float64]] = []
-        self._magnitude: list[NDArray[np.float64]] = []
+        self._n_frames = 0
+        self._divergence = np.empty(0)  # a value for each second, not for each frame
+        self._magnitude = np.empty(0)
 
     def add(self, block: BlockTrust) -> None:
         """Add the next block."""
         self._passed += block.passed
         self._squared += block.squared
         self._power += block.power
-        self._divergence.append(block.divergence)
-        self._magnitude.append(block.magnitude)
+        frames = self._n_frames + np.arange(len(block.divergence))
+        second = (frames / self._rate).astype(int)
+        more = max(0, second.max(initial=-1) + 1 - len(self._divergence))
+        self._divergence = np.append(self._divergence, np.zeros(more))
+        self._magnitude = np.append(self._magnitude, np.zeros(more))
+        np.add.at(self._divergence, second, block.divergence)
+        np.add.at(self._magnitude, second, block.magnitude)
+        self._n_frames += len(frames)
 
     def result(self) -> Trust:
         """Return the figures of all blocks."""
@@ -165,11 +177,7 @@ class TrustMeter:
         )
 
     def _explained(self) -> NDArray[np.float64]:
-        if not self._divergence:
-            return np.empty(0)
-        divergence, magnitude = np.concatenate(self._divergence), np.concatenate(self._magnitude)
-        second = (np.arange(len(divergence)) / self._rate).astype(int)
-        lost, total = np.bincount(second, divergence), np.bincount(second, magnitude)
+        lost, total = self._divergence, self._magnitude
         shares = np.divide(lost, total, out=np.full(len(total), np.nan), where=total > 0)
         explained: NDArray[np.float64] = 1 - shares
         return explained

@@ -1,4 +1,6 @@
-# Sourced by demo and test: makes .venv and installs the package with the extras named.
+# Sourced by demo, test and .ci/run.
+
+# Makes .venv and installs the package with the extras named.
 prepare_environment() {
     local python=${PYTHON:-python3}
     if ! "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
@@ -7,4 +9,23 @@ prepare_environment() {
     fi
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$1"
+}
+
+# Brings Chromium for the browser tests where Debian's packages can be installed; they are skipped
+# with a reason where it cannot be had, so nothing here fails.
+prepare_browser() {
+    local name root=()
+    for name in chromium chromium-browser google-chrome-stable google-chrome; do
+        if command -v "$name" > /dev/null; then return; fi
+    done
+    if ! command -v apt-get > /dev/null; then return; fi
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! sudo -n true 2> /dev/null; then return; fi
+        root=(sudo -n)
+    fi
+    if ! { ${root[@]+"${root[@]}"} apt-get -qq update &&
+        ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive \
+            apt-get -qq install -y chromium; } > /dev/null 2>&1 < /dev/null; then
+        echo "$0: Chromium cannot be installed; the browser tests are skipped" >&2
+    fi
 }

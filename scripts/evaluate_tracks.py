@@ -51,7 +51,7 @@ def evaluate(track: Path, blind: bool, changed: dict[str, Any]) -> dict[str, Any
     """Separate one track and score it."""
     mixture = audionmf.read(next(track.glob("mixture.*")))
     stems = {p.stem: audionmf.read(p).samples for p in sorted((track / "stems").iterdir())}
-    examples = {p.stem: str(p) for p in sorted((track / "examples").iterdir())}
+    examples = {p.stem: str(p) for p in sorted((track / "examples").glob("*.*"))}
     way = {"n_sources": len(stems)} if blind else {"examples": examples}
     start = time.perf_counter()
     found = audionmf.separate(mixture, **way, **changed).sources

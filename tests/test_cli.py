@@ -60,7 +60,7 @@ def test_separate_prints_the_folder_first_and_then_the_stems(run, mixture, out):
     assert [line.split()[0] for line in lines[3:]] == ["'source1':", "'source2':", "the"]
     stems = [steps(out / "mix" / f"source{i}.wav") for i in (1, 2)]
     assert np.abs(sum(stems) - steps(mixture)).max() <= 2.0**-15
-    assert files_below(out) == ["mix/source1.wav", "mix/source2.wav"]
+    assert files_below(out) == ["mix/manifest.json", "mix/source1.wav", "mix/source2.wav"]
 
 
 def test_separate_as_json_is_one_object_a_line(run, mixture, out, tmp_path):
@@ -83,7 +83,7 @@ def test_separate_with_templates_an_example_and_free_components(
         run, mixture, "-o", out, *arguments, "--filename", "{source}.{ext}", "--format", "flac"
     )
     assert (code, err) == (0, "")
-    assert files_below(out) == ["high.flac", "low.flac", "other.flac"]
+    assert files_below(out) == ["high.flac", "low.flac", "mix.manifest.json", "other.flac"]
 
 
 def test_learn_writes_a_template_file(run, mixture, tmp_path):
@@ -156,7 +156,7 @@ def test_odd_names_work(run, tmp_path, out, name):
     path = sound(tmp_path / "in" / name, two_notes())
     code, _, err = separate(run, path, "--n-sources", 2, "-o", out)
     assert (code, err) == (0, "")
-    assert len(files_below(out)) == 2
+    assert len(files_below(out)) == 3
     assert run("info", path)[0] == 0
 
 
@@ -419,7 +419,7 @@ def test_a_silent_file_is_a_warning_and_with_strict_a_failure(run, tmp_path, out
     code, _, err = separate(run, path, "--n-sources", 2, "-o", out)
     assert code == 0
     assert_one_line(err, "warning: ", "silent")
-    assert len(files_below(out)) == 2
+    assert len(files_below(out)) == 3
 
 
 # --- several inputs
@@ -431,7 +431,8 @@ def test_two_inputs_that_give_one_output_are_code_4(run, tmp_path, out, command)
     way = ("--n-sources", 2) if command == "separate" else ()
     code, _, err = run(command, *paths, "-o", out, *way, *TINY_OPTIONS)
     assert code == 4
-    assert_one_line(err, "two outputs would be the same file")
+    words = {"separate": "would both be written", "decompose": "two outputs would be the same file"}
+    assert_one_line(err, words[command])
     assert files_below(out) == []
 
 
@@ -451,10 +452,10 @@ def test_one_bad_input_of_two_is_code_1_and_the_other_is_done(
     assert code == 1
     failure, summary = err.splitlines()
     assert repr(str(bad)) in failure
-    assert summary == "audionmf: 1 of 2 inputs failed"
+    assert summary.startswith("audionmf: 1 of 2 inputs failed")
     assert "mix" in text
     assert command == "info" or files_below(out)
-    assert {name.partition("/")[0] for name in files_below(out)} <= {"mix"}
+    assert {name.partition("/")[0] for name in files_below(out)} <= {"mix", ".audionmf"}
 
 
 # --- help
@@ -516,7 +517,7 @@ def test_python_m_works_and_an_error_is_one_line_there_too(tmp_path, mixture, ou
     arguments = ("separate", str(mixture), "--n-sources", "2", "-o", str(out), *TINY_OPTIONS)
     result = child("-m", "audionmf", *arguments)
     assert (result.returncode, result.stderr) == (0, b"")
-    assert files_below(out) == ["mix/source1.wav", "mix/source2.wav"]
+    assert files_below(out) == ["mix/manifest.json", "mix/source1.wav", "mix/source2.wav"]
     result = child("-m", "audionmf", "info", str(tmp_path / "gone.wav"))
     assert result.returncode == 3
     assert_one_line(result.stderr.decode(), "gone.wav")
@@ -536,7 +537,7 @@ def test_names_that_are_not_utf_8_work_in_the_c_locale(tmp_path, out):
     arguments = ("separate", os.fsencode(path), "--n-sources", "2", "-o", str(out), *TINY_OPTIONS)
     result = child("-m", "audionmf", *arguments, env=environment)
     assert (result.returncode, result.stderr) == (0, b"")
-    assert len(files_below(out)) == 2
+    assert len(files_below(out)) == 3
 
 
 FULL_DISK = """
@@ -569,10 +570,11 @@ def test_a_full_disk_is_code_4_and_leaves_nothing(tmp_path, mixture, out, flags,
 LONG_RUN = """
 import sys
 from audionmf import cli, jobs
-from audionmf.cli import common
-def tell(*_):
-    print("computing", flush=True)
-common.Bar.__call__ = lambda self, stage, done: tell() if stage == sys.argv[1] else None
+from audionmf.cli import telling
+def tell(self, state):
+    if state.current.endswith(f": {sys.argv[1]}"):
+        print("computing", flush=True)
+telling.Teller.progress = tell
 sys.exit(cli.main(sys.argv[2:]))
 """
 

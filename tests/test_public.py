@@ -16,9 +16,11 @@ PUBLIC = [
     "AudioNMFWarning",
     "AudioReadError",
     "AudioWarning",
+    "ClusterError",
     "Decomposition",
     "InvalidAudioError",
     "LimitError",
+    "LiveSeparator",
     "LockedError",
     "MissingExtraError",
     "OutputError",
@@ -36,6 +38,7 @@ PUBLIC = [
     "read",
     "render",
     "separate",
+    "stream",
     "write",
 ]
 HEAVY = (

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from audionmf import __version__
-from audionmf.cli import decompose, evaluate, info, learn, regroup, separate
-from audionmf.cli.common import Parser, fail, say
+from audionmf.cli import decompose, evaluate, info, learn, regroup, rerun, separate, stream, studio
+from audionmf.cli.common import Parser, fail, say, standard_input
 from audionmf.errors import AudioNMFWarning, exit_code
 
 __all__ = ["main"]
@@ -42,7 +42,8 @@ exit codes:
   0 done      1 some of several inputs failed, or an unexpected error
   2 a wrong option      3 input that cannot be read or worked on
   4 output that cannot be written      5 a template or model file refused
-  6 over a limit      130 interrupted
+  6 over a limit      7 the output folder is in use by another run
+  130 interrupted     143 terminated
 """
 
 
@@ -71,7 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError as error:
         return _reader_gone(error)
     try:
-        with _termination_raised(), _warnings_shown(strict=options.strict):
+        with (
+            _termination_raised(),
+            _warnings_shown(strict=options.strict),
+            standard_input(options),
+        ):
             code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError as error:
@@ -112,10 +117,13 @@ def _termination_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _warnings_shown(*, strict: bool) -> Iterator[None]:
-    """Print the package's warnings as one line each; with `strict` they are errors."""
+    """Print the package's warnings as one line each, once; with `strict` they are errors."""
+    shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        say(f"warning: {message}")
+        if str(message) not in shown:
+            say(f"warning: {message}")
+            shown.add(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", AudioNMFWarning)
@@ -131,6 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (separate, learn, decompose, regroup, evaluate, info):
+    for module in (separate, learn, decompose, regroup, rerun, stream, studio, evaluate, info):
         module.add(commands)
     return parser

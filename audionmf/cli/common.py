@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from audionmf.errors import AudioNMFError, AudioNMFWarning, exit_code
+from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError, exit_code
 from audionmf.settings import QUALITIES, Settings
 
 __all__ = [
     "Bar",
     "Parser",
+    "add_export",
+    "add_inputs",
     "add_output",
     "add_settings",
     "announce",
@@ -29,6 +32,7 @@ __all__ = [
     "report",
     "say",
     "settings_of",
+    "standard_input",
 ]
 
 
@@ -156,6 +160,10 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print a text; argparse would pass over that its reader is gone."""
+        (file or sys.stderr).write(message)
+
     def error(self, message: str) -> NoReturn:
         """Print one line and the way to the help."""
         line = " ".join(f"{self.prog}: error: {message}; see {self.prog} --help".splitlines())
@@ -182,8 +190,30 @@ def command(
     return parser
 
 
-def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) -> None:
-    """Add the options that say where files go."""
+def add_inputs(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the files that a command reads; one of them may come through a pipe."""
+    text += "; - is standard input, called 'stdin'"
+    parser.add_argument("input", nargs="+", metavar="INPUT", help=text)
+    parser.set_defaults(spools=True)
+
+
+@contextlib.contextmanager
+def standard_input(options: argparse.Namespace) -> Iterator[None]:
+    """Put a temporary file in the place of ``-`` among the inputs."""
+    if not getattr(options, "spools", False) or "-" not in options.input:
+        yield
+        return
+    from audionmf.spool import spooled
+
+    if options.input.count("-") > 1:
+        raise ParameterError("standard input can be read once; give - once")
+    with spooled(sys.stdin.buffer) as path:
+        options.input = [str(path) if name == "-" else name for name in options.input]
+        yield
+
+
+def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) -> Any:
+    """Add the options that say where files go; return their group."""
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",
@@ -205,6 +235,23 @@ def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) 
         choices=("wav", "flac", "aiff"),
         help="kind of the audio files (default: %(default)s)",
     )
+    return output
+
+
+def add_export(output: Any) -> None:
+    """Add the option that writes notes."""
+    output.add_argument(
+        "--export",
+        type=_kinds,
+        default=(),
+        metavar="KIND,...",
+        help="write the notes that are played too: midi (a MIDI file, a track for each source), "
+        "labels (for Audacity), csv",
+    )
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(kind.strip() for kind in text.split(","))
 
 
 def add_settings(parser: argparse.ArgumentParser, command: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from audionmf.cli.common import (
     Bar,
+    add_export,
+    add_inputs,
     add_output,
     add_settings,
     announce,
@@ -31,6 +33,8 @@ _EXAMPLES = """\
 examples:
   audionmf decompose mix.wav
   audionmf decompose mix.wav --n-components 24 -o parts
+  audionmf decompose melody.wav --export midi,labels,csv
+      and the notes that each component plays, for a DAW or an editor
 """
 
 
@@ -38,7 +42,9 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.exports import decompose_file, plan_decomposition
     from audionmf.files import refuse_overwriting
 
-    planned = [plan_decomposition(path, options.out).values() for path in options.input]
+    planned = [
+        plan_decomposition(path, options.out, options.export).values() for path in options.input
+    ]
     refuse_overwriting([output for outputs in planned for output in outputs], options.input)
     announce(options)
     bar = Bar()
@@ -49,12 +55,13 @@ def _run(options: argparse.Namespace) -> int:
                 path,
                 options.out,
                 extension=options.format,
+                export=options.export,
                 settings=settings_of(options),
                 progress=bar,
             )
         finally:
             bar.clear()
-        others = [files.model, files.templates, files.activations, files.picture]
+        others = [files.model, files.templates, files.activations, files.picture, *files.notes]
         report(
             options,
             path,
@@ -76,6 +83,6 @@ def add(commands: Any) -> None:
         _EXAMPLES,
         _run,
     )
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to factorise")
-    add_output(parser, "decomposed", pattern=False)
+    add_inputs(parser, "recordings to factorise")
+    add_export(add_output(parser, "decomposed", pattern=False))
     add_settings(parser, "decompose")

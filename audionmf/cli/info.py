@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from audionmf.cli.common import command, each, print_json, printable
+from audionmf.cli.common import add_inputs, command, each, print_json, printable
 from audionmf.errors import ParameterError
 
 __all__ = ["add"]
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(commands, "info", "explain a file in words", _TEXT, _EXAMPLES, _run)
-    parser.add_argument("input", nargs="+", metavar="FILE", help="audio, template or model files")
+    add_inputs(parser, "audio, template or model files")
     parser.add_argument("--all", action="store_true", help="a line for each template, however many")
     parser.add_argument(
         "--picture", metavar="FILE.png", help="draw the templates of a template file"

@@ -7,11 +7,22 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audionmf.cli.common import Bar, add_settings, command, print_json, printable, settings_of
+from audionmf.cli.common import (
+    Bar,
+    add_inputs,
+    add_settings,
+    command,
+    print_json,
+    printable,
+    settings_of,
+)
+from audionmf.cli.scheduling import add_scheduler, tls_of
 from audionmf.errors import ParameterError
 
 if TYPE_CHECKING:
+    from audionmf.cluster import TLS
     from audionmf.nmf.choose import ComponentChoice
+    from audionmf.templates import Templates
 
 __all__ = ["add"]
 
@@ -28,7 +39,14 @@ examples:
   audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
   audionmf learn violin.wav --dictionary nmf --n-components auto
       as many as the sound needs, with the figures that say so
+  audionmf learn corpus/*.flac -o violin.npz --scheduler tls://cluster:8786
+      from every frame of hours of recordings, on the machines of a cluster
 """
+
+_NOT_ON_A_CLUSTER = {
+    "max_frames": "every frame counts",
+    "example_frames": "templates are factorised",
+}
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -38,6 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
     if out.suffix.lower() != ".npz":
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
+    tls = tls_of(options)
     refuse_overwriting([out], options.input)
     make_room([out])
     count: Any = "auto" if getattr(options, "n_components", None) == "auto" else None
@@ -46,10 +65,13 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar()
     choices: list[ComponentChoice] = []
     try:
-        bank = learn(
-            list(options.input), options.name, count, settings=settings_of(options),
-            progress=bar, chosen=choices.append,
-        )  # fmt: skip
+        if options.scheduler is not None:
+            bank = _learn_on_cluster(options, count, tls, bar)
+        else:
+            bank = learn(
+                list(options.input), options.name, count, settings=settings_of(options),
+                progress=bar, chosen=choices.append,
+            )  # fmt: skip
     finally:
         bar.clear()
     bank.save(out)
@@ -70,12 +92,33 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _learn_on_cluster(
+    options: argparse.Namespace, count: str | None, tls: TLS | None, bar: Bar
+) -> Templates:
+    from audionmf import cluster
+
+    if count == "auto":
+        raise ParameterError("on a cluster --n-components is a number")
+    if getattr(options, "dictionary", "nmf") != "nmf":
+        raise ParameterError("on a cluster templates are factorised: --dictionary nmf, or leave it")
+    for name, reason in _NOT_ON_A_CLUSTER.items():
+        if hasattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ParameterError(f"{option} means nothing on a cluster, where {reason}")
+    settings = settings_of(options)
+    with cluster.connect(options.scheduler, tls=tls) as client:
+        return cluster.learn(
+            list(options.input), options.name, client=client, settings=settings, progress=bar
+        )
+
+
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(commands, "learn", "learn the templates of a source", _TEXT, _EXAMPLES, _run)
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings of the source alone")
+    add_inputs(parser, "recordings of the source alone")
     parser.add_argument(
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
     )
     parser.add_argument("--name", help="name of the source (default: INPUT's name)")
     add_settings(parser, "learn")
+    add_scheduler(parser, "learn NMF templates from every frame of all recordings")

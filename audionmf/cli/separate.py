@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audionmf.cli.common import (
-    Bar,
+    add_export,
+    add_inputs,
     add_output,
     add_settings,
     announce,
     command,
-    each,
+    fail,
+    print_json,
     printable,
-    report,
+    say,
     settings_of,
 )
-from audionmf.errors import AudioNMFError, ParameterError
+from audionmf.cli.scheduling import add_scheduler, workplace
+from audionmf.cli.telling import Teller
+from audionmf.errors import ParameterError, exit_code
 
 if TYPE_CHECKING:
+    from audionmf.batch import PlannedTrack
     from audionmf.jobs import SeparationJob
 
 __all__ = ["add"]
@@ -28,10 +33,12 @@ __all__ = ["add"]
 _TEXT = """\
 Take a recording apart into stems, which sum to it again.
 
-Say what the sources are in one of four ways: how many there are (--n-sources; components are
+Say what the sources are in one of five ways: how many there are (--n-sources; components are
 grouped by timbre), templates learnt before (--templates), a recording of each alone (--example, a
-few seconds are enough), or where each plays alone in the recording itself (--solo, --labels).
-Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input.
+few seconds are enough), where each plays alone in the recording itself (--solo, --labels), or the
+score (--midi; each of its tracks becomes a stem).
+Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
+beside a manifest.json of all that they were made from (see: audionmf rerun).
 """
 
 _EXAMPLES = """\
@@ -44,41 +51,87 @@ examples:
       each instrument plays alone for some seconds in the recording itself
   audionmf separate mix.wav --labels mix.txt
       the same from an Audacity label file: 'violin' where it is alone, '!violin' where it is not
+  audionmf separate mix.wav --midi score.mid
+      a stem for each track of the score, which is moved to where it fits first
+  audionmf separate piano.wav --midi piano.mid --split-at C4 --export midi,labels
+      the two hands, and their notes as a MIDI file and as labels for Audacity
+  audionmf separate mix.wav --example violin=violin.wav --free 8 --report
+      with a page to hear and see the stems: separated/mix/report.html
   audionmf separate *.flac --templates band.npz -o stems --filename '{source}/{track}.{ext}'
+  audionmf separate album/ --templates band.npz -o stems -j 4
+      a folder of recordings, four at a time; --resume goes on after a break
 """
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.files import refuse_overwriting
-    from audionmf.jobs import run_job
+    from audionmf.batch import plan_files, separate_files
 
-    jobs = dict(zip(options.input, _jobs(options), strict=True))
-    banks = jobs[options.input[0]].banks()
-    planned: list[Path] = []
-    for job in jobs.values():
-        with contextlib.suppress(AudioNMFError, FileNotFoundError):  # told when its turn comes
-            planned += job.planned(banks).values()
+    jobs = _jobs(options)
     label_files = [options.labels] if options.labels is not None else []
-    read = [path for job in jobs.values() for path in job.inputs()]
-    refuse_overwriting(planned, [*read, *label_files])
+    if options.dry_run:
+        return _dry_run(options, plan_files(jobs, label_files))
+    many = len(jobs) > 1 or options.resume
+    told = Teller(options)
     announce(options)
-    bar = Bar()
+    try:
+        with workplace(options) as executor:
+            report = separate_files(
+                jobs,
+                options.out,
+                workers=options.jobs,
+                executor=executor,
+                journal=many,
+                resume=options.resume,
+                fail_fast=options.fail_fast,
+                strict=options.strict,
+                others=label_files,
+                report=_report_file(options, many=many),
+                done=told.outcome,
+                progress=told.progress,
+            )
+    except KeyboardInterrupt:
+        told.clear()
+        if many:
+            say("what is finished is written down; go on with --resume")
+        raise
+    finally:
+        told.clear()
+    if len(jobs) == 1:
+        return report.outcomes[0].code
+    told.summary(report, _report_file(options, many=many))
+    return report.exit_code
 
-    def work(path: str) -> None:
-        try:
-            done = run_job(jobs[path], bar)
-        finally:
-            bar.clear()
-        divergence = done.decomposition.divergence.tolist()
-        report(options, path, done.stems, {"divergence": divergence, "trust": done.trust.to_dict()})
-        if not options.json:
-            print(printable(done.trust.to_text()))
 
-    return each(options, options.input, work)
+def _report_file(options: argparse.Namespace, *, many: bool) -> Path | None:
+    from audionmf.batch import report_path
+
+    if options.report_json is not None:
+        return Path(options.report_json)
+    return report_path(options.out) if many else None
+
+
+def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
+    """Print what would be written where."""
+    announce(options)
+    for track in tracks:
+        if track.error is not None:
+            fail(track.error, debug=options.debug)
+        elif options.json:
+            stems = {name: str(path) for name, path in track.stems.items()}
+            print_json({"input": track.job.input, "stems": stems, "manifest": str(track.manifest)})
+        else:
+            print(printable(track.job.input))
+            for path in track.outputs:
+                print(printable(f"  {os.path.relpath(path, os.path.realpath(options.out))}"))
+    errors = [track.error for track in tracks if track.error is not None]
+    if len(tracks) == 1 and errors:
+        return exit_code(errors[0])
+    return 1 if errors else 0
 
 
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
-    """Return the job of each input."""
+    """Return the job of each input, and of each audio file in the folders among them."""
+    from audionmf.batch import find_audio
     from audionmf.jobs import SeparationJob
     from audionmf.labels import collect
 
@@ -86,13 +139,16 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     for name, path in options.example:
         examples.setdefault(name, []).append(path)
     solo, absent = collect(options.solo, options.labels)
-    if (solo or absent) and len(options.input) > 1:
+    found = find_audio(options.input, options.out)
+    if (solo or absent) and len(found) > 1:
         raise ParameterError("--solo and --labels are about one recording; give one input")
+    if options.midi is not None and len(found) > 1:
+        raise ParameterError("--midi is the score of one recording; give one input")
     settings = settings_of(options)
     return [
         SeparationJob(
             input=path,
-            folder=options.out,
+            folder=str(Path(options.out, below)),
             n_sources=options.n_sources,
             templates=options.templates,
             examples=examples,
@@ -102,11 +158,16 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             solo=solo,
             absent=absent,
             convert=options.convert,
+            midi=options.midi,
+            midi_split=options.midi_split,
+            split_at=options.split_at,
+            export=options.export,
             pattern=options.filename,
             extension=options.format,
             settings=settings,
+            report=options.report,
         )
-        for path in options.input
+        for path, below in found
     ]
 
 
@@ -120,7 +181,11 @@ def add(commands: Any) -> None:
         _EXAMPLES,
         _run,
     )
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="recordings to take apart")
+    add_inputs(
+        parser,
+        "recordings to take apart, or folders to search for them; what is in a subfolder goes "
+        "to a subfolder of OUT",
+    )
     sources = parser.add_argument_group("the sources")
     sources.add_argument(
         "--n-sources", type=int, metavar="N", help="so many, grouped by timbre (blind)"
@@ -156,6 +221,23 @@ def add(commands: Any) -> None:
         "play",
     )
     sources.add_argument(
+        "--midi",
+        metavar="FILE",
+        help="the score, a MIDI file: each of its tracks becomes a stem; it is moved and stretched "
+        "to the recording if it does not fit",
+    )
+    sources.add_argument(
+        "--midi-split",
+        choices=("track", "channel"),
+        default="track",
+        help="with --midi: what becomes a stem (default: %(default)s)",
+    )
+    sources.add_argument(
+        "--split-at",
+        metavar="PITCH",
+        help="with --midi: split pitched parts at a pitch such as C4, into 'high' and 'low'",
+    )
+    sources.add_argument(
         "--convert",
         action="store_true",
         help="convert templates of another sample rate or STFT instead of refusing them",
@@ -174,8 +256,50 @@ def add(commands: Any) -> None:
         help="with templates: what they do not explain becomes the stem NAME",
     )
     sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
-    add_output(parser, "separated", pattern=True)
+    output = add_output(parser, "separated", pattern=True)
+    output.add_argument(
+        "--report",
+        action="store_true",
+        help="write a page beside the stems to hear them together, solo and mute, and to see them: "
+        "report.html, which opens without a network",
+    )
+    add_export(output)
+    _add_many(parser)
+    add_scheduler(parser, "separate the files")
     add_settings(parser, "separate")
+
+
+def _add_many(parser: argparse.ArgumentParser) -> None:
+    """Add the options about many files."""
+    many = parser.add_argument_group("many files")
+    many.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="separate so many files at a time, in processes that share the cores out; the stems "
+        "do not depend on it (default: %(default)s)",
+    )
+    many.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a run was broken off: what it finished is verified, not done again",
+    )
+    many.add_argument(
+        "--fail-fast", action="store_true", help="begin no more files when one has failed"
+    )
+    many.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be written where; compute and write nothing",
+    )
+    many.add_argument(
+        "--report-json",
+        metavar="FILE",
+        help="where to write what came of each file, as JSON (default with several files: "
+        "OUT/.audionmf/report.json)",
+    )
 
 
 def _named_file(text: str) -> tuple[str, str]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
 from audionmf.nmf.solver import NMF, State, activate, fit
+from audionmf.nmf.tensor import NTF, fit_channels
 
 if TYPE_CHECKING:
     from audionmf.nmf.estimator import KLNMF
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "KLNMF",
     "NMF",
+    "NTF",
     "State",
     "StreamState",
     "activate",
     "beta_divergence",
     "fit",
+    "fit_channels",
+    "fit_shards",
     "fit_stream",
     "initialize",
 ]

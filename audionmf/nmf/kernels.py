@@ -26,8 +26,10 @@ high-performance matrix multiplication", ACM Transactions on Mathematical Softwa
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -36,6 +38,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -63,14 +66,36 @@ _BITS = _vector_bits()
 _VECTORS, _COLUMNS = (2, 8) if _BITS == 512 else (3, 4)
 
 
+class _Cache(FunctionCache):
+    """numba's cache on disk, without which everything works too, only later.
+
+    A cache that cannot be read or written, because the disk is full, it is somebody else's or a
+    machine went down while it was written, is left out of it.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file raises anything
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:
+            # The index is written before the code: it could stand for code of an older source.
+            with contextlib.suppress(OSError):
+                Path(self._cache_file._index_path).unlink()
+
+
 def _compiled(**options: Any) -> Callable[[Any], Any]:
     """Return numba's decorator; without the cache where no folder for it can be written."""
 
     def decorate(function: Any) -> Any:
-        try:
-            return numba.njit(error_model="numpy", cache=True, **options)(function)
-        except RuntimeError:
-            return numba.njit(error_model="numpy", **options)(function)
+        compiled = numba.njit(error_model="numpy", **options)(function)
+        with contextlib.suppress(RuntimeError):
+            compiled._cache = _Cache(function)
+        return compiled
 
     return decorate
 
@@ -329,10 +354,11 @@ def _block_ratio(
     v0: int,
     vs: int,
     ahead: int,
+    n_columns: int,
 ) -> None:
-    """Set R = V / (W H) for the panels p0 … p1 of a tile."""
+    """Set R = V / (W H) for the panels p0 … p1 and the first columns of a tile."""
     for p in range(p0, p1):
-        for t in range(0, TILE, _COLUMNS):
+        for t in range(0, n_columns, _COLUMNS):
             _ratio(
                 K, Wp, p * Kp * width, width, Ht, t * Kp, 1, Kp,
                 R, t * _PANELS * width + (p - p0) * width, _PANELS * width,
@@ -359,16 +385,24 @@ def _pack_tile(
 
 @_compiled()
 def _gather_activations(
-    W_ratio: Any, p0: int, n_bins: int, width: int, Kp: int, lanes: int, Wt: Any, G: Any
+    W_ratio: Any,
+    p0: int,
+    n_bins: int,
+    width: int,
+    Kp: int,
+    lanes: int,
+    Wt: Any,
+    G: Any,
+    n_columns: int,
 ) -> None:
-    """Add Wᵀ R of one block to G."""
+    """Add Wᵀ R of one block to G, for the first columns of a tile at least."""
     stride, w0 = _PANELS * width, p0 * width * Kp
     pairs = Kp // (2 * lanes) * 2 * lanes
     for k in range(0, pairs, 2 * lanes):
-        for t in range(0, TILE, _COLUMNS):
+        for t in range(0, n_columns, _COLUMNS):
             _sum_pair(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
     for k in range(pairs, Kp, lanes):
-        for t in range(0, TILE, 2 * _COLUMNS):
+        for t in range(0, n_columns, 2 * _COLUMNS):
             _sum_single(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
 
 
@@ -455,6 +489,7 @@ def _update_chunk(
         row_sums[:] = 0
     for t0 in range(first, stop, TILE):
         n_frames = min(TILE, stop - t0)
+        n_columns = (n_frames + _COLUMNS - 1) // _COLUMNS * _COLUMNS  # a single frame is cheap
         if fs != 1 or n_frames < TILE or (t0 + n_frames - 1) * ts + Fp > V.size:
             _pack_tile(V, fs, ts, t0, n_frames, F, Fp, lanes, packed)
             X, x0, xs, beyond = packed, 0, Fp, 0
@@ -474,13 +509,13 @@ def _update_chunk(
             G[:] = 0
             for p0 in range(0, n_panels, _PANELS):
                 p1 = min(p0 + _PANELS, n_panels)
-                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, ahead)
+                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, ahead, n_columns)
                 n_bins = min(F - p0 * width, stride)
                 if want_divergence and inner == 0:
                     divergence += _block_divergence(
                         R, stride, X, x0 + p0 * width, xs, n_frames, n_bins
                     )
-                _gather_activations(R, p0, n_bins, width, Kp, lanes, Wt, G)
+                _gather_activations(R, p0, n_bins, width, Kp, lanes, Wt, G, n_columns)
             _multiply_frames(
                 Ht,
                 G,
@@ -499,11 +534,11 @@ def _update_chunk(
                     row_sums[k] += Ht[t, k]
             for p0 in range(0, n_panels, _PANELS):
                 p1 = min(p0 + _PANELS, n_panels)
-                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, beyond)
+                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
                 for p in range(p0, p1):
                     for k in range(0, Kp, _COLUMNS):
                         _sum(
-                            TILE, R, (p - p0) * width, stride, Ht, k, Kp, 1,
+                            n_columns, R, (p - p0) * width, stride, Ht, k, Kp, 1,
                             N, (p * Kp + k) * width, width,
                         )  # fmt: skip
     return divergence
@@ -732,18 +767,37 @@ class KLKernel:
             Σ_t H.
         """
         self._pass(W, H, 1, False, gather, False)
-        if not gather:
-            return None, None
+        return self._gathered(W) if gather else (None, None)
+
+    def sums_and_divergence(
+        self, W: Matrix, H: Matrix
+    ) -> tuple[Matrix, NDArray[np.float64], float]:
+        """Do what `iterate` does in one pass, but return the sums instead of updating W.
+
+        Returns
+        -------
+        over : ndarray, shape (n_components, n_bins)
+            (V / WH) Hᵀ at the new activations.
+        sums : ndarray, shape (n_components,)
+            Σ_t H.
+        divergence : float
+            That of the activations that came in.
+        """
+        divergence = self._pass(W, H, 1, False, True, True)
+        return *self._gathered(W), divergence
+
+    def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
+        """Do `n_iter` accelerated iterations of the activations in place, each frame on its own."""
+        self._pass(W, H, n_iter, True, False, False)
+
+    def _gathered(self, W: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
+        """Add the sums of all chunks, and return them in the layout of W."""
         _add_chunks(self._N, self._row_sums)
         K, F = W.shape
         width = _VECTORS * _BITS // 8 // W.itemsize
         panels = self._N[0].reshape(-1, self._row_sums.shape[1], width)
         over = panels.transpose(1, 0, 2).reshape(self._row_sums.shape[1], -1)[:K, :F]
         return over, self._row_sums[0, :K]
-
-    def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
-        """Do `n_iter` accelerated iterations of the activations in place, each frame on its own."""
-        self._pass(W, H, n_iter, True, False, False)
 
     def _pass(
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool

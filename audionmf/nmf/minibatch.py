@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
 from audionmf.nmf.initialize import INITS
-from audionmf.nmf.solver import NMF, StopReason, _in_range, _start, fit
+from audionmf.nmf.solver import NMF, StopReason, _start, fit, in_range
 
 __all__ = ["BatchLearner", "StreamState", "fit_stream"]
 
@@ -315,7 +315,7 @@ class BatchLearner:
         """
         if not V.any():
             return 0.0
-        batch, scale = _in_range(V, 1.0)
+        batch, scale = in_range(V, 1.0)
         W = self._begin(batch, scale) if self._W is None else self._W
         self._n_frames += batch.shape[1]
         seen = min(self._n_frames, self._memory or self._n_frames)

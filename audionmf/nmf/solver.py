@@ -24,9 +24,9 @@ from audionmf.nmf.checks import (
     thread_count,
 )
 from audionmf.nmf.initialize import initialize
-from audionmf.nmf.updates import make_updater
+from audionmf.nmf.updates import Updater, make_updater
 
-__all__ = ["NMF", "State", "activate", "fit", "thread_count"]
+__all__ = ["NMF", "FrameActivator", "State", "activate", "fit", "thread_count"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -193,10 +193,10 @@ def fit(
     if method not in METHODS:
         raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     _check_beta(beta)
-    data, scale = _in_range(data, beta)
+    data, scale = in_range(data, beta)
     given = (as_start(templates, data, "templates"), as_start(activations, data, "activations"))
     W, H = _start(data, n_components, init, seed, given, scale)
-    problem = _Problem(
+    problem = Problem(
         V=data,
         beta=float(beta),
         free_W=free_mask(fixed_templates, given[0], n_components, "fixed_templates"),
@@ -296,9 +296,7 @@ def activate(
         block = slice(first, first + _ACTIVATE_FRAMES)
         frames, scales = _level_frames(data[:, block], beta)
         if start is None:
-            total = float(rows.sum())
-            level = frames.sum(axis=0) / (total if total > 0 else np.inf)
-            found = np.repeat(level[:, None], n_components, axis=1).astype(data.dtype)
+            found = _level_start(frames, rows)
         else:
             found = np.ascontiguousarray((start[:, block] * sums / scales).T)
         with make_updater(
@@ -307,6 +305,71 @@ def activate(
             updater.activate(rows, found, n_iter)
         H[:, block] = found.T * (scales / sums)
     return H
+
+
+class FrameActivator:
+    """Finds what `activate` finds, for frames that come one at a time: templates are prepared once.
+
+    Parameters
+    ----------
+    templates : array, shape (n_bins, n_components)
+        W, finite and ≥ 0. Not modified.
+    beta, n_iter, penalties
+        As in `activate`.
+
+    Raises
+    ------
+    ParameterError
+        As in `activate`.
+    """
+
+    def __init__(
+        self,
+        templates: ArrayLike,
+        *,
+        beta: float = 1.0,
+        n_iter: int = 40,
+        penalties: ArrayLike | None = None,
+    ) -> None:
+        W = as_data(templates, "templates")
+        check_whole("n_iter", n_iter, 1)
+        _check_beta(beta)
+        self._beta, self._n_iter = float(beta), n_iter
+        self._rows, self._sums = _level_templates(W)
+        self._weights = _penalties(penalties, W.shape[1], beta)
+        if self._weights is not None:
+            self._weights = self._weights / self._sums[:, 0]
+        self._frame: Matrix = np.zeros((len(W), 1), W.dtype, order="F")
+        self._kernel = self._updater() if beta == 1 else None
+
+    def activate(self, frame: Matrix) -> Matrix:
+        """Find the activations of one frame.
+
+        Parameters
+        ----------
+        frame : ndarray, shape (n_bins,), in the dtype of the templates
+            Magnitudes, finite and ≥ 0. Not modified.
+
+        Returns
+        -------
+        ndarray, shape (n_components,)
+            Those that `activate` gives: for β = 1 bit by bit, otherwise but for rounding.
+        """
+        levelled, scales = _level_frames(frame[:, None], self._beta)
+        self._frame[:] = levelled
+        found = _level_start(self._frame, self._rows)
+        if self._kernel is not None:
+            self._kernel.activate(self._rows, found, self._n_iter)
+        else:
+            with self._updater() as updater:
+                updater.activate(self._rows, found, self._n_iter)
+        activations: Matrix = found[0] * (scales / self._sums)[:, 0]
+        return activations
+
+    def _updater(self) -> Updater:
+        """Return what updates the activations of `_frame`, whatever it holds by then."""
+        free = np.ones(len(self._rows), bool)
+        return make_updater(self._frame, self._beta, 1, free, free, self._weights)
 
 
 @dataclass
@@ -335,8 +398,12 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """What `fit` was asked for, V with its peak near 1."""
+class Problem:
+    """What `fit` was asked for, V with its peak near 1.
+
+    `constrain` brings templates, in place, to the form that a model asks for, where that is the best
+    of this form for the sums that an update went by; the divergence then still never rises.
+    """
 
     V: Matrix
     beta: float
@@ -348,8 +415,10 @@ class _Problem:
     unit: float
     callback: Callback | None
     n_threads: int
+    constrain: Callable[[Matrix], None] | None = None
 
     def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> _Run:
+        """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = _Run(W, H)
         moving = self.free_W.any() or self.free_H.any()
         if thinning and self._worth_thinning():
@@ -417,6 +486,7 @@ class _Problem:
             while run.n_iter < stop:
                 if previous:
                     _extrapolate(run, previous, age)
+                    self._constrain(run.W)
                 value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
                 if previous and run.values and value > run.values[-1]:
                     np.copyto(run.W, previous[0])
@@ -425,6 +495,7 @@ class _Problem:
                         return "precision"
                     age = 0
                     continue
+                self._constrain(run.W)
                 run.record(value)
                 run.n_iter += 1
                 age += 1
@@ -435,6 +506,10 @@ class _Problem:
                 ):
                     return "cancelled"
         return "max_iter"
+
+    def _constrain(self, W: Matrix) -> None:
+        if self.constrain:
+            self.constrain(W)
 
     def _state(self, run: _Run, divergence: float) -> State:
         return State(run.n_iter, self.max_iter, divergence * self.unit)
@@ -553,7 +628,7 @@ def _penalties(penalties: ArrayLike | None, n_components: int, beta: float) -> M
     return weights
 
 
-def _in_range(data: Matrix, beta: float) -> tuple[Matrix, float]:
+def in_range(data: Matrix, beta: float = 1.0) -> tuple[Matrix, float]:
     """Return data whose peak is far from the limits of its type, and the factor that was taken out.
 
     A power of two, so that nothing is rounded. For β = 1 and 2, where a level passes through the
@@ -583,6 +658,13 @@ def _level_frames(V: Matrix, beta: float) -> tuple[Matrix, Matrix]:
     if beta <= 0:
         np.maximum(levelled, levelled.dtype.type(_FLOOR), out=levelled)
     return levelled, scales
+
+
+def _level_start(frames: Matrix, rows: Matrix) -> Matrix:
+    """Return activations (n_frames, n_components) to start from: all the same in a frame."""
+    total = float(rows.sum())
+    level = frames.sum(axis=0) / (total if total > 0 else np.inf)
+    return np.repeat(level[:, None], len(rows), axis=1).astype(frames.dtype)
 
 
 def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:

@@ -1,0 +1,76 @@
+"""Rerun: the stems of a manifest, made again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from audionmf.cli.common import Bar, command, print_json, printable, say
+
+__all__ = ["add"]
+
+_TEXT = """\
+Make the stems of a manifest again: the same bytes, or a word about what differs.
+
+Every separation leaves a manifest.json beside its stems. The recording, templates and examples have
+to be where they were, unchanged; a recording that was moved is named with --mixture. Without -o the
+stems go where they were, if they are the same bytes as then; otherwise nothing is written, and the
+exit code is 1.
+"""
+
+_EXAMPLES = """\
+examples:
+  audionmf rerun separated/mix/manifest.json
+      the stems were deleted, or someone wants to see whether they can be made again
+  audionmf rerun separated/mix/manifest.json -o again
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from audionmf.rerun import rerun
+
+    bar = Bar()
+    try:
+        made = rerun(options.manifest, options.out, mixture=options.mixture, progress=bar)
+    finally:
+        bar.clear()
+    stems = {name: str(path) for name, path in made.stems.items()}
+    if options.json:
+        print_json(
+            {
+                "manifest": options.manifest,
+                "stems": stems if made.written else {},
+                "differing": list(made.differing),
+                "versions": {name: list(pair) for name, pair in made.versions.items()},
+            }
+        )
+    elif made.written:
+        print(printable(str(made.folder.absolute())))
+        for path in stems.values():
+            print(printable(f"  {os.path.relpath(path, os.path.realpath(made.folder))}"))
+    for name in made.differing:
+        say(f"error: the stem {name!r} is not what it was")
+    if made.differing and not made.written:
+        say("nothing was written; -o FOLDER writes what comes out now")
+    return 1 if made.differing else 0
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands,
+        "rerun",
+        "make the stems of a manifest again",
+        _TEXT,
+        _EXAMPLES,
+        _run,
+    )
+    parser.add_argument("manifest", metavar="MANIFEST", help="a manifest.json beside stems")
+    parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="FOLDER",
+        help="write the stems and a manifest to another output folder, whatever they are",
+    )

@@ -1,0 +1,308 @@
+"""Factorise again with hints in the time-frequency plane: this is that group's, that is not.
+
+A listener can say of a region of the spectrogram which group of components it belongs to, or does
+not. Such a hint is a penalty Λ ≥ 0, for each group g and each element, on what the group may claim
+of the data there; as a weight it is ``exp(-Λ)``. What is minimised is::
+
+    J(W, H) = Σ V log(V / Γ) - V + WH,    Γ = Σ_g exp(-Λ_g) (W_g H_g)
+
+It is the Kullback–Leibler divergence of V from WH, plus ``-Σ V log(Γ / WH) ≥ 0``, which grows with
+the share of the data that the model gives to groups where they are not wanted. Without penalties Γ
+is WH and J the plain divergence. Jensen's inequality gives multiplicative updates that never raise
+J::
+
+    H_g ← H_g · (W_gᵀ (V exp(-Λ_g) / Γ)) / (W_gᵀ 1)
+
+and likewise for W. In the words of probability: the posterior of the expectation step is
+regularised, the maximisation step stays as it was. Templates and activations remain an ordinary
+factorisation V ≈ WH, to be rendered like any other.
+
+References
+----------
+Bryan and Mysore, "An efficient posterior regularized latent variable model for interactive sound
+source separation", ICML 2013. Bryan, Mysore and Wang, "ISSE: an interactive source separation
+editor", CHI 2014. Ganchev et al., "Posterior regularization for structured latent variable models",
+Journal of Machine Learning Research 11, 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from audionmf.errors import ParameterError
+from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
+from audionmf.nmf.solver import Callback, State
+
+__all__ = ["MAX_PENALTY", "Constrained", "fit_constrained"]
+
+Matrix = NDArray[np.floating[Any]]
+
+MAX_PENALTY = 50.0
+"""The largest penalty: a weight of 2e-22, above which nothing changes any more."""
+
+_BLOCK_FRAMES = 256
+_WINDOW = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Constrained:
+    """A factorisation V ≈ WH that was found with penalties.
+
+    Parameters
+    ----------
+    templates : ndarray, shape (n_bins, n_components)
+        W; columns sum to 1, but for silent ones.
+    activations : ndarray, shape (n_components, n_frames)
+        H, in the unit of V.
+    objective : ndarray, shape (n_iter + 1,), float64
+        J at the start and after each iteration. It never rises.
+    reason : {"tolerance", "max_iter", "cancelled"}
+        Why it stopped.
+    """
+
+    templates: Matrix
+    activations: Matrix
+    objective: NDArray[np.float64]
+    reason: str
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations done."""
+        return len(self.objective) - 1
+
+
+def fit_constrained(
+    V: ArrayLike,
+    templates: ArrayLike,
+    activations: ArrayLike,
+    groups: Sequence[int],
+    zones: ArrayLike,
+    penalties: ArrayLike,
+    *,
+    max_iter: int = 100,
+    tol: float = 1e-4,
+    callback: Callback | None = None,
+    n_threads: int | None = None,
+) -> Constrained:
+    """Go on from a factorisation V ≈ WH with penalties on groups in parts of the plane.
+
+    Parameters
+    ----------
+    V : array, shape (n_bins, n_frames)
+        Data, finite and ≥ 0. Not modified.
+    templates : array, shape (n_bins, n_components)
+        W to start from. Not modified.
+    activations : array, shape (n_components, n_frames)
+        H to start from; what is 0 stays 0. Not modified.
+    groups : sequence of int, length n_components
+        The group of each component, from 0.
+    zones : array of int, shape (n_bins, n_frames)
+        Which zone each element is in, from 0: a row of `penalties`. Eight bits are enough for most.
+    penalties : array, shape (n_zones, n_groups)
+        Λ of each group in each zone, 0 to 50. A row of zeros is a zone without a hint; 1 says
+        "rather not", 10 "not at all".
+    max_iter : int, default 100
+        Most iterations; one updates H, then W. 0 returns the start.
+    tol : float, default 1e-4
+        Stop when ten iterations together lower J by less than this share of it; 0 runs them all.
+    callback : callable, optional
+        Called with a `State`, which holds J, after each iteration; returning True cancels the rest.
+    n_threads : int, optional
+        Threads; default: one for each core that this process may use. The result does not depend
+        on it.
+
+    Returns
+    -------
+    Constrained
+        Templates and activations, how J fell and why it stopped.
+
+    Raises
+    ------
+    ParameterError
+        If an array has negative or non-finite values or a shape that does not fit, or a group or
+        zone does not exist.
+    """
+    data = as_data(V, "V")
+    check_whole("max_iter", max_iter, 0)
+    check_tolerance(tol)
+    W, H = as_start(templates, data, "templates"), as_start(activations, data, "activations")
+    if W is None or H is None or W.shape[1] != H.shape[0]:
+        raise ParameterError("templates and activations of the same components are needed")
+    weights = _weights(penalties, data.dtype)
+    members = _members(groups, W.shape[1], weights.shape[1])
+    plane = _zones(zones, data.shape, len(weights))
+    scale = 2.0 ** np.floor(np.log2(float(data.max()) or 1.0))
+    fit = _Fit(
+        (data / data.dtype.type(scale)).T,
+        np.ascontiguousarray(W.T),
+        np.ascontiguousarray((H / H.dtype.type(scale)).T),
+        members,
+        plane.T,
+        weights,
+    )
+    with ThreadPoolExecutor(thread_count(n_threads)) as pool:
+        values, reason = _iterate(fit, pool, max_iter, tol, scale, callback)
+    fit.normalise()
+    return Constrained(
+        fit.W.T, (fit.H * fit.H.dtype.type(scale)).T, np.array(values) * scale, reason
+    )
+
+
+def _iterate(
+    fit: _Fit,
+    pool: ThreadPoolExecutor,
+    max_iter: int,
+    tol: float,
+    scale: float,
+    callback: Callback | None,
+) -> tuple[list[float], str]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        values = [fit.objective(pool)]
+        for iteration in range(1, max_iter + 1):
+            fit.iterate(pool)
+            # What rounding adds is not a rise.
+            values.append(min(values[-1], fit.objective(pool)))
+            if callback and callback(State(iteration, max_iter, values[-1] * scale)):
+                return values, "cancelled"
+            if len(values) > _WINDOW and values[-1 - _WINDOW] - values[-1] < tol * values[-1]:
+                return values, "tolerance"
+    return values, "max_iter"
+
+
+class _Fit:
+    """The state: frames as rows of V and H, components as rows of W; blocks of frames at a time.
+
+    The sums of blocks are added in the order of the blocks, whatever thread they come from.
+    """
+
+    def __init__(
+        self,
+        V: Matrix,
+        W: Matrix,
+        H: Matrix,
+        members: list[NDArray[np.int64]],
+        zones: NDArray[Any],
+        weights: Matrix,
+    ) -> None:
+        self.V, self.W, self.H = V, W, H
+        self._members, self._zones = members, zones
+        self._weights = np.ascontiguousarray(weights.T)
+        self._tiny = np.finfo(V.dtype).tiny
+        blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, len(V), _BLOCK_FRAMES)]
+        self._blocks = [(block, self._touched(block)) for block in blocks]
+
+    def iterate(self, pool: ThreadPoolExecutor) -> None:
+        sums = self.W.sum(axis=1)
+        parts = list(pool.map(lambda block: self._update(block, sums), self._blocks))
+        over = parts[0]
+        for more in parts[1:]:
+            over += more
+        under = self.H.sum(axis=0, dtype=np.float64).astype(self.W.dtype)
+        self.W *= self._ratio(over, under[:, None])
+        self.W[self._tiny > self.W] = 0
+
+    def objective(self, pool: ThreadPoolExecutor) -> float:
+        parts = pool.map(self._value, self._blocks)
+        model = self.W.sum(axis=1, dtype=np.float64) @ self.H.sum(axis=0, dtype=np.float64)
+        return float(sum(parts) + model)
+
+    def normalise(self) -> None:
+        sums = self.W.sum(axis=1)
+        sums[sums == 0] = 1
+        self.W /= sums[:, None]
+        self.H *= sums
+
+    def _touched(self, frames: slice) -> list[int]:
+        """Return the groups that have a penalty somewhere in some frames."""
+        present = np.unique(self._zones[frames])
+        return [g for g, weights in enumerate(self._weights) if (weights[present] < 1).any()]
+
+    def _update(self, block: tuple[slice, list[int]], sums: Matrix) -> Matrix:
+        """Update the activations of a block in place; return its numerators for the templates."""
+        frames, touched = block
+        weights = self._spread(frames, touched)
+        H = self.H[frames]
+        for group, claim in self._claims(frames, weights):
+            # All claims were made before: they see the old activations.
+            H[:, group] *= self._ratio(claim @ self.W[group].T, sums[group])
+        H[self._tiny > H] = 0
+        over = np.empty_like(self.W)
+        for group, claim in self._claims(frames, weights):
+            over[group] = H[:, group].T @ claim
+        return over
+
+    def _spread(self, frames: slice, touched: list[int]) -> dict[int, Matrix]:
+        """Return ``exp(-Λ)`` of some groups, (n_frames, n_bins)."""
+        zones = self._zones[frames]
+        return {g: self._weights[g][zones] for g in touched}
+
+    def _others(self, weights: dict[int, Matrix]) -> Any:
+        """Return the components of the groups without a penalty here."""
+        if not weights:
+            return slice(None)
+        kept = [group for g, group in enumerate(self._members) if g not in weights]
+        return np.concatenate(kept) if kept else np.empty(0, np.int64)
+
+    def _claims(self, frames: slice, weights: dict[int, Matrix]) -> list[tuple[Any, Matrix]]:
+        """Return ``V exp(-Λ) / Γ``, (n_frames, n_bins), and the components that it is for."""
+        share = self._ratio(self.V[frames], self._gamma(frames, weights))
+        claims = [(self._members[g], share * weight) for g, weight in weights.items()]
+        return [*claims, (self._others(weights), share)]
+
+    def _gamma(self, frames: slice, weights: dict[int, Matrix]) -> Matrix:
+        others = self._others(weights)
+        total: Matrix = self.H[frames, others] @ self.W[others]
+        for g, weight in weights.items():
+            group = self._members[g]
+            total += weight * (self.H[frames, group] @ self.W[group])
+        return total
+
+    def _value(self, block: tuple[slice, list[int]]) -> float:
+        frames, touched = block
+        V = self.V[frames]
+        gamma = self._gamma(frames, self._spread(frames, touched))
+        ratio = V / np.maximum(gamma, self._tiny)
+        logarithms = np.log(np.maximum(ratio, self._tiny, out=ratio), out=ratio)
+        return float((V * logarithms).sum(dtype=np.float64) - V.sum(dtype=np.float64))
+
+    def _ratio(self, over: Matrix, under: Matrix) -> Matrix:
+        # Where no model reaches, data over the smallest number is no guide.
+        ratio: Matrix = np.zeros(np.broadcast_shapes(over.shape, under.shape), over.dtype)
+        return np.divide(over, under, out=ratio, where=under > self._tiny)
+
+
+def _weights(penalties: ArrayLike, dtype: np.dtype[Any]) -> Matrix:
+    array = np.asarray(penalties, np.float64)
+    if array.ndim != 2 or 0 in array.shape or not ((array >= 0) & (array <= MAX_PENALTY)).all():
+        raise ParameterError(
+            f"penalties are a table of zones by groups, from 0 to {MAX_PENALTY:g}, "
+            f"not of shape {array.shape}"
+        )
+    return np.exp(-array).astype(dtype)
+
+
+def _members(groups: Sequence[int], n_components: int, n_groups: int) -> list[NDArray[np.int64]]:
+    array = np.asarray(groups)
+    wrong = array.shape != (n_components,) or array.dtype.kind not in "iu"
+    if wrong or not ((array >= 0) & (array < n_groups)).all():
+        raise ParameterError(
+            f"groups are {n_components} whole numbers from 0 to {n_groups - 1}, one a component"
+        )
+    return [np.flatnonzero(array == g) for g in range(n_groups)]
+
+
+def _zones(zones: ArrayLike, shape: tuple[int, ...], n_zones: int) -> NDArray[Any]:
+    array = np.asarray(zones)
+    if array.shape != shape or array.dtype.kind not in "iu":
+        raise ParameterError(f"zones are whole numbers of shape {shape}, not {array.shape}")
+    if not (int(array.min()) >= 0 and int(array.max()) < n_zones):
+        raise ParameterError(f"zones are from 0 to {n_zones - 1}, a row of penalties each")
+    return array

@@ -1,0 +1,408 @@
+"""The application: requests become calls of a session, errors become answers without a trace.
+
+Ids are the only names that a page can give. What takes long runs in threads: the event loop only
+ever passes messages.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
+from audionmf.studio import deliver
+from audionmf.studio.session import (
+    Model,
+    Recording,
+    Session,
+    StaleError,
+    UnknownIdError,
+    blind,
+    checked_name,
+    informed,
+    seconds,
+)
+from audionmf.studio.work import Job
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["make_app"]
+
+Endpoint = Callable[["Request"], Awaitable["Response"]]
+
+_LOG = logging.getLogger(__name__)
+_MAX_JSON = 1 << 18
+_MAX_NAME = 200
+_KEPT_DELIVERIES = 8
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_STATUS = {UnknownIdError: 404, StaleError: 409, LockedError: 409, LimitError: 413}
+
+
+class _TooLargeError(AudioNMFError):
+    """The body of a request is over its cap."""
+
+
+def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, str]]) -> Starlette:
+    """Make the application.
+
+    Parameters
+    ----------
+    session : Session
+        What it works on.
+    max_upload : int
+        Most bytes of an upload.
+    offered : list of (str, path, str)
+        Files that may be picked: what to call each, where it is, how it was written by the user.
+    """
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    studio = _Studio(session, max_upload, offered)
+    routes = [
+        ("/", "GET", studio.page),
+        ("/favicon.ico", "GET", studio.icon),
+        ("/static/{name}", "GET", studio.static),
+        ("/api/state", "GET", studio.state),
+        ("/api/state", "PUT", studio.edit),
+        ("/api/close", "POST", studio.close),
+        ("/api/recordings", "POST", studio.upload),
+        ("/api/offered/{key}", "POST", studio.pick),
+        ("/api/recordings/{key}/waveform", "GET", studio.waveform),
+        ("/api/recordings/{key}/file", "GET", studio.original),
+        ("/api/recordings/{key}/tiles/{level:int}/{index:int}", "GET", studio.tile),
+        ("/api/jobs", "POST", studio.start),
+        ("/api/jobs/{key}", "GET", studio.job),
+        ("/api/jobs/{key}", "DELETE", studio.stop),
+        ("/api/models/{key}/templates", "GET", studio.templates),
+        ("/api/models/{key}/activations", "GET", studio.activations),
+        ("/api/models/{key}/audio/{index:int}", "GET", studio.audio),
+        ("/api/models/{key}/suggest", "POST", studio.suggest),
+        ("/api/commands", "GET", studio.commands),
+        ("/api/deliveries/{key}", "GET", studio.fetch),
+    ]
+    return Starlette(
+        routes=[Route(path, _calm(session, call), methods=[verb]) for path, verb, call in routes],
+        exception_handlers={404: _not_found, 405: _not_allowed},
+    )
+
+
+def _calm(session: Session, endpoint: Endpoint) -> Endpoint:
+    """Answer errors of this package with their status and a line for people."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except _TooLargeError as error:
+            return _json({"error": str(error)}, 413)
+        except (AudioNMFError, FileNotFoundError) as error:
+            status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
+            return _json({"error": session.explain(error)}, status)
+        except Exception as error:
+            _LOG.exception("the studio failed to answer")
+            return _json({"error": session.explain(error)}, 500)
+
+    return answer
+
+
+class _Studio:
+    """The endpoints."""
+
+    def __init__(
+        self, session: Session, max_upload: int, offered: list[tuple[str, Path, str]]
+    ) -> None:
+        self._session, self._max_upload = session, max_upload
+        self._offered = {secrets.token_urlsafe(12): item for item in offered}
+        self._sample = secrets.token_urlsafe(12)
+        self._deliveries: dict[str, deliver.Delivery] = {}
+        page = resources.files("audionmf.studio") / "page"
+        self._static = {item.name: item.read_bytes() for item in page.iterdir() if item.is_file()}
+
+    async def page(self, _request: Request) -> Response:
+        return _file(self._static["index.html"], _KINDS[".html"])
+
+    async def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        kind = _KINDS.get(Path(name).suffix)
+        if name not in self._static or kind is None:
+            raise UnknownIdError("there is no such part of the page")
+        return _file(self._static[name], kind)
+
+    async def icon(self, _request: Request) -> Response:
+        """Answer browsers that ask for an icon whatever the page says."""
+        return _file(self._static["icon.svg"], _KINDS[".svg"])
+
+    async def state(self, _request: Request) -> Response:
+        offered = [{"id": key, "name": item[0]} for key, item in self._offered.items()]
+        offered.append({"id": self._sample, "name": "Three voices, a built-in sample"})
+        limit = {"offered": offered, "max_upload": self._max_upload}
+        return _json(self._session.told() | limit)
+
+    async def edit(self, request: Request) -> Response:
+        body = await _body(request, {"version": int, "model": str, "sources": list, "marks": list})
+        return _json(
+            self._session.edit(body["version"], body["model"], body["sources"], body["marks"])
+        )
+
+    async def close(self, request: Request) -> Response:
+        body = await _body(request, {"version": int})
+        return _json(self._session.close_recording(body["version"]))
+
+    async def upload(self, request: Request) -> Response:
+        """Take a file: its bytes as the body, its name, which is only shown, in the address."""
+        name = request.query_params.get("name", "").strip()
+        name = Path(name.replace("\\", "/")).name or "recording"
+        if len(name) > _MAX_NAME or not name.isprintable():
+            raise ParameterError("the name of the file is too long, or has odd characters")
+        path = self._session.folder / secrets.token_hex(8)
+        try:
+            await self._receive(request, path)
+            recording = await _thread(self._session.add_file, path, name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return _json(recording.told(), 201)
+
+    async def _receive(self, request: Request, path: Path) -> None:
+        cap = self._max_upload
+        refusal = _TooLargeError(f"the file is larger than the {cap >> 20} MB that are taken")
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > cap:
+            raise refusal
+        n_bytes = 0
+        with path.open("xb") as file:
+            async for chunk in request.stream():
+                n_bytes += len(chunk)
+                if n_bytes > cap:
+                    raise refusal
+                await _thread(file.write, chunk)
+
+    async def pick(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        if key == self._sample:
+            recording = await _thread(self._session.add_sample)
+        elif key in self._offered:
+            name, path, given = self._offered[key]
+            recording = await _thread(self._session.add_file, path, name, given)
+        else:
+            raise UnknownIdError("there is nothing with this id")
+        return _json(recording.told(), 201)
+
+    async def waveform(self, request: Request) -> Response:
+        recording = self._session.recording(request.path_params["key"])
+        return _binary(await _thread(lambda: recording.outline))
+
+    async def original(self, request: Request) -> Response:
+        from starlette.responses import FileResponse
+
+        recording = self._session.recording(request.path_params["key"])
+        if recording.audio.path is None:
+            raise UnknownIdError("there is no file")
+        return FileResponse(
+            recording.audio.path, filename=recording.name, media_type="application/octet-stream"
+        )
+
+    async def tile(self, request: Request) -> Response:
+        recording = self._session.recording(request.path_params["key"])
+        picture = recording.spectrogram
+        level, index = request.path_params["level"], request.path_params["index"]
+        found = picture.tile(level, index) if picture else None
+        if found is None:
+            raise UnknownIdError("there is no such tile")
+        return _binary(found)
+
+    async def start(self, request: Request) -> Response:
+        body = await _body(request, {"kind": str}, more=True)
+        kind = body.get("kind")
+        starts = {"analyse": self._analyse, "refine": self._refine, "export": self._export}
+        if kind not in starts:
+            raise ParameterError(f"a job is one of {', '.join(starts)}")
+        job = starts[kind](body)
+        return _json(job.told(0), 202)
+
+    def _analyse(self, body: dict[str, Any]) -> Job:
+        recording = self._session.recording(_typed(body, "recording", str))
+        count = _typed(body, "components", int)
+        if _typed(body, "way", str) == "blind":
+            return self._session.analyse(recording, blind(count))
+        if body["way"] != "informed":
+            raise ParameterError("the way is 'blind' or 'informed'")
+        examples: dict[str, list[Recording]] = {}
+        solo: dict[str, list[tuple[float, float]]] = {}
+        for source in _typed(body, "sources", list):
+            if not isinstance(source, dict):
+                raise ParameterError("a source has a name, examples and ranges")
+            name = checked_name(source.get("name"))
+            if name in {*examples, *solo}:
+                raise ParameterError(f"there are two sources called {name!r}")
+            for key in _typed(source, "examples", list):
+                examples.setdefault(name, []).append(self._session.recording(str(key)))
+            for span in _typed(source, "solo", list):
+                if not isinstance(span, list) or len(span) != 2:
+                    raise ParameterError("a range has a start and an end")
+                solo.setdefault(name, []).append((seconds(span[0]), seconds(span[1])))
+        free = _typed(body, "free", int)
+        return self._session.analyse(recording, informed(count, examples, solo, free))
+
+    def _refine(self, body: dict[str, Any]) -> Job:
+        return self._session.refine(_typed(body, "version", int))
+
+    def _export(self, body: dict[str, Any]) -> Job:
+        what, session = _typed(body, "what", str), self._session
+        model, groups = self._present(), session.groups
+        extension = _typed(body, "format", str)
+        makers: dict[str, Callable[[Job], deliver.Delivery]] = {
+            "stems": lambda job: deliver.stems(
+                model, groups, session.folder, extension, job.progress
+            ),
+            "bank": lambda _: deliver.bank(model, groups, session.folder),
+            "model": lambda _: deliver.model_file(model, groups, session.folder),
+            "midi": lambda _: deliver.note_file(model, groups, session.folder, "midi"),
+            "labels": lambda _: deliver.note_file(model, groups, session.folder, "labels"),
+        }
+        if what not in makers or extension not in deliver.FORMATS:
+            raise ParameterError(f"{', '.join(makers)} can be exported, as wav or flac")
+
+        def work(job: Job) -> dict[str, Any]:
+            made = makers[what](job)
+            self._deliveries[made.id] = made
+            while len(self._deliveries) > _KEPT_DELIVERIES:
+                oldest = self._deliveries.pop(next(iter(self._deliveries)))
+                oldest.path.unlink(missing_ok=True)
+            return made.told()
+
+        return session.worker.start("export", work)
+
+    async def job(self, request: Request) -> Response:
+        since = request.query_params.get("since", "0")
+        return _json(self._job(request).told(int(since) if since.isdigit() else 0))
+
+    async def stop(self, request: Request) -> Response:
+        job = self._job(request)
+        job.stop(keep=request.query_params.get("keep") == "yes")
+        return _json(job.told(0), 202)
+
+    def _job(self, request: Request) -> Job:
+        job = self._session.worker.job
+        if job is None or job.id != request.path_params["key"]:
+            raise UnknownIdError("there is no such job")
+        return job
+
+    async def templates(self, request: Request) -> Response:
+        model = self._model(request)
+        return _binary(await _thread(lambda: model.templates))
+
+    async def activations(self, request: Request) -> Response:
+        model = self._model(request)
+        return _binary(await _thread(lambda: model.activations))
+
+    async def audio(self, request: Request) -> Response:
+        found = await _thread(self._model(request).audio, request.path_params["index"])
+        if found is None:
+            raise UnknownIdError("there is no such block")
+        samples, scale = found
+        return _binary(samples, {"x-full-scale": repr(scale)})
+
+    async def suggest(self, request: Request) -> Response:
+        body = await _body(request, {"components": list, "sources": int})
+        if not all(type(k) is int for k in body["components"]):
+            raise ParameterError("components are whole numbers")
+        groups = await _thread(
+            self._session.suggest, request.path_params["key"], body["components"], body["sources"]
+        )
+        return _json({"groups": groups})
+
+    async def commands(self, request: Request) -> Response:
+        extension = request.query_params.get("format", "wav")
+        if extension not in deliver.FORMATS:
+            raise ParameterError("stems are exported as wav or flac")
+        lines = deliver.commands(self._present(), self._session.groups, extension)
+        return _json({"lines": lines})
+
+    async def fetch(self, request: Request) -> Response:
+        from starlette.responses import FileResponse
+
+        delivery = self._deliveries.get(request.path_params["key"])
+        if delivery is None:
+            raise UnknownIdError("there is nothing with this id")
+        return FileResponse(
+            delivery.path, filename=delivery.name, media_type="application/octet-stream"
+        )
+
+    def _model(self, request: Request) -> Model:
+        return self._session.models(request.path_params["key"])
+
+    def _present(self) -> Model:
+        if self._session.model is None:
+            raise ParameterError("take a recording apart first")
+        return self._session.model
+
+
+async def _thread(call: Callable[..., Any], *arguments: Any) -> Any:
+    from starlette.concurrency import run_in_threadpool
+
+    return await run_in_threadpool(call, *arguments)
+
+
+async def _body(request: Request, fields: dict[str, type], *, more: bool = False) -> dict[str, Any]:
+    """Return the JSON body, capped while it is read, with fields of the right types."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MAX_JSON:
+            raise _TooLargeError("the request is too large")
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ParameterError("the request is no JSON") from error
+    if not isinstance(body, dict) or not (more or set(body) == set(fields)):
+        raise ParameterError(f"the request must hold {', '.join(fields)}")
+    for name, kind in fields.items():
+        _typed(body, name, kind)
+    return body
+
+
+def _typed(body: dict[str, Any], name: str, kind: type) -> Any:
+    if type(body.get(name)) is not kind:
+        raise ParameterError(f"the request needs {name!r}, of another type than it has")
+    return body[name]
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(content, status)
+
+
+def _file(content: bytes, kind: str) -> Response:
+    from starlette.responses import Response
+
+    return Response(content, headers={"content-type": kind})
+
+
+def _binary(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    """Answer with bytes that a browser would save, never show."""
+    from starlette.responses import Response
+
+    disposition = {"content-disposition": "attachment", **(headers or {})}
+    return Response(content, media_type="application/octet-stream", headers=disposition)
+
+
+async def _not_found(_request: Request, _error: Exception) -> Response:
+    return _json({"error": "there is nothing at this address"}, 404)
+
+
+async def _not_allowed(_request: Request, _error: Exception) -> Response:
+    return _json({"error": "that cannot be done with this address"}, 405)

@@ -1,0 +1,118 @@
+// Export, and help.
+
+import { api } from './api.js';
+import { announce, h, iconButton, toast } from './dom.js';
+import { recording, store } from './store.js';
+
+function dialog(name, ...children) {
+  const box = h('dialog', { class: 'dialog', 'aria-label': name });
+  box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children);
+  box.addEventListener('close', () => box.remove());
+  box.addEventListener('click', (event) => {
+    if (event.target === box) box.close();
+  });
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+// A link to something on this server, followed at once: the browser saves what it leads to.
+function save(href) {
+  const link = h('a', { href, download: '' });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+export async function exportDialog() {
+  await store.sending;
+  const lines = h('pre', { class: 'commands', tabindex: '0', 'aria-label': 'Command line that makes the same stems' });
+  const format = h('select', { 'aria-label': 'Format of the stems', onchange: () => showCommands() }, h('option', { value: 'wav' }, 'WAV'), h('option', { value: 'flac' }, 'FLAC'));
+  const progress = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Export' });
+  const buttons = [];
+
+  async function showCommands() {
+    try {
+      const text = (await api.commands(format.value)).lines.join('\n');
+      // Lines break between words only, not after the dashes of an option.
+      lines.replaceChildren(...text.split(/([ \n])/).map((word) => (word.trim() ? h('span', { class: 'word' }, word) : word)));
+    } catch (error) {
+      lines.textContent = error.message;
+    }
+  }
+
+  async function make(what) {
+    for (const button of buttons) button.disabled = true;
+    progress.hidden = false;
+    try {
+      const job = await api.start({ kind: 'export', what, format: format.value });
+      const made = await api.follow(job, (told) => { progress.value = told.share; });
+      if (made) {
+        save(`/api/deliveries/${made.id}`);
+        announce(`Saved ${made.name}`);
+        done.textContent = `Saved ${made.name}`;
+      }
+    } catch (error) {
+      toast(error.message, 'error');
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      progress.hidden = true;
+    }
+  }
+
+  function item(what, label, text, ...more) {
+    const button = h('button', { type: 'button', onclick: () => make(what) }, label);
+    buttons.push(button);
+    return h('div', { class: 'export' }, h('div', {}, h('h3', {}, text[0]), h('p', { class: 'hint' }, text[1])), h('div', { class: 'line' }, ...more, button));
+  }
+
+  function also(what, label) {
+    const button = h('button', { type: 'button', onclick: () => make(what) }, label);
+    buttons.push(button);
+    return button;
+  }
+
+  const done = h('p', { class: 'done' });
+  const copy = h('button', { type: 'button', onclick: async () => {
+    await navigator.clipboard.writeText(lines.textContent);
+    toast('Copied.');
+  } }, 'Copy');
+  dialog(
+    'Export',
+    item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
+    item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
+    item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
+    item('model', 'Save the model', ['Model', 'Everything that was found, with your groups: audionmf regroup']),
+    progress,
+    done,
+    h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copy), lines,
+      h('p', { class: 'hint' }, 'Run it beside your recording',
+        recording() ? [' (', h('a', { href: `/api/recordings/${recording().id}/file`, download: '' }, 'save it'), ')'] : null,
+        ' and the model, where one is named.')),
+  );
+  showCommands();
+}
+
+const KEYS = [
+  ['Space', 'play or pause'],
+  ['Home', 'back to the start, or to the start of the loop'],
+  ['← →', 'a second back or on (with Shift: five)'],
+  ['+ −', 'zoom the time'],
+  ['0', 'on the page: hear everything again'],
+  ['L', 'loop on or off; draw on the ruler to choose its range'],
+  ['B', 'draw marks on the spectrogram'],
+  ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
+  ['E', 'export'],
+  ['On a component', ''],
+  ['↑ ↓', 'to the next; with Shift select as well'],
+  ['Enter', 'hear it alone'],
+  ['S, M', 'solo, mute'],
+  ['X', 'select'],
+  ['1 … 9', 'put it, or all that are selected, into that source; 0: into the rest'],
+  ['N', 'make a new source of it'],
+];
+
+export function helpDialog() {
+  const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'group' }, keys))));
+  dialog('Keys', h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
+}

@@ -1,0 +1,217 @@
+// The start of the page: which view is shown, what all views share.
+
+import { api } from './api.js';
+import { h, iconButton, setIcon, toast } from './dom.js';
+import { exportDialog, helpDialog } from './dialogs.js';
+import { Progress, Setup, startView } from './setup.js';
+import * as data from './store.js';
+import { Studio } from './studio.js';
+
+const { store } = data;
+const app = document.getElementById('app');
+const dark = matchMedia('(prefers-color-scheme: dark)');
+let studio = null;
+let themeButtons = [];
+const setups = new Map(); // what was filled in is still there after a stop
+
+// light and dark
+
+function scheme() {
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem('scheme');
+  } catch {
+    chosen = null; // a browser that keeps nothing
+  }
+  return chosen || (dark.matches ? 'dark' : 'light');
+}
+
+function applyScheme() {
+  document.documentElement.dataset.scheme = scheme();
+  for (const button of themeButtons) setIcon(button, scheme() === 'dark' ? 'sun' : 'moon', scheme() === 'dark' ? 'Light colours' : 'Dark colours');
+  studio?.recolour();
+}
+
+function themeButton() {
+  const button = iconButton('sun', 'Light colours', () => {
+    try {
+      localStorage.setItem('scheme', scheme() === 'dark' ? 'light' : 'dark');
+    } catch {
+      toast('The browser does not keep the choice.');
+    }
+    applyScheme();
+  });
+  themeButtons = themeButtons.filter((other) => other.isConnected);
+  themeButtons.push(button);
+  setIcon(button, scheme() === 'dark' ? 'sun' : 'moon', scheme() === 'dark' ? 'Light colours' : 'Dark colours');
+  return button;
+}
+
+dark.addEventListener('change', applyScheme);
+
+// views
+
+function frame(view) {
+  studio?.player.pause();
+  studio = null;
+  app.replaceChildren(h('header', { class: 'bar plain' }, h('span', { class: 'brand' }, h('img', { src: '/static/icon.svg', alt: '', width: '24', height: '24' }), 'audionmf studio'), h('div', { class: 'group' }, themeButton())), view);
+}
+
+function showStart() {
+  document.title = 'audionmf studio';
+  frame(startView({ opened: showSetup }));
+}
+
+async function showSetup(recording) {
+  if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
+  document.title = `${recording.name} – audionmf studio`;
+  if (!setups.has(recording.id)) {
+    setups.set(recording.id, new Setup(recording, { leave: showStart, start: (body) => analyse(body, recording) }));
+  }
+  frame(setups.get(recording.id).element);
+  setups.get(recording.id).draw();
+}
+
+async function analyse(body, recording) {
+  let job;
+  try {
+    job = await api.start(body);
+  } catch (error) {
+    toast(error.message, 'error');
+    return;
+  }
+  await watch(job, recording);
+}
+
+async function watch(job, recording) {
+  const progress = new Progress(recording ? recording.name : 'Working');
+  frame(h('main', { class: 'setup' }, progress.element));
+  try {
+    const done = await api.follow(job, (told) => progress.show(told));
+    if (!done && recording) {
+      await showSetup(recording);
+      return;
+    }
+    for (const note of done?.notes || []) toast(note);
+    await data.load();
+    store.past.length = store.future.length = 0;
+    for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+    showBest();
+  } catch (error) {
+    toast(error.message, 'error');
+    if (recording) await showSetup(recording);
+    else showBest();
+  }
+}
+
+function showStudio() {
+  document.title = `${data.recording().name} – audionmf studio`;
+  studio = new Studio({ leave, exports: exportDialog, help: helpDialog, themeButton, run });
+  app.replaceChildren(studio.element);
+  studio.show().catch((error) => toast(error.message, 'error'));
+  studio.sourcesChanged();
+}
+
+// A job that goes on over the studio, which stays as it is until the job is done.
+async function run(body, name) {
+  let job;
+  try {
+    job = await api.start(body);
+  } catch (error) {
+    toast(error.message, 'error');
+    return false;
+  }
+  const progress = new Progress(name);
+  const box = h('dialog', { class: 'dialog', 'aria-label': name }, progress.element);
+  box.addEventListener('cancel', (event) => {
+    event.preventDefault();
+    progress.stop(false);
+  });
+  document.body.append(box);
+  box.showModal();
+  try {
+    const done = await api.follow(job, (told) => progress.show(told));
+    if (!done) return false;
+    await data.load();
+    data.emit('model');
+    data.emit('sources');
+    return true;
+  } catch (error) {
+    toast(error.message, 'error');
+    return false;
+  } finally {
+    box.close();
+    box.remove();
+  }
+}
+
+async function leave() {
+  try {
+    await store.sending;
+    Object.assign(store.state, await api.close(store.state.version));
+  } catch (error) {
+    toast(error.message, 'error');
+    await data.load();
+  }
+  showStart();
+}
+
+function showBest() {
+  const { state } = store;
+  if (state.model) showStudio();
+  else if (data.recording()) showSetup(data.recording());
+  else showStart();
+}
+
+// keys
+
+document.addEventListener('keydown', (event) => {
+  if (!studio || document.querySelector('dialog[open]')) return;
+  const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
+  const key = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && (key === 'z' || key === 'y')) {
+    if (field) return;
+    event.preventDefault();
+    if (key === 'y' || event.shiftKey) data.redo();
+    else data.undo();
+    return;
+  }
+  if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (key === ' ' && event.target.matches('button, input, summary')) return;
+  const range = event.target.matches('input[type=range]');
+  const calls = {
+    ' ': () => studio.player.toggle(),
+    home: () => studio.rewind(),
+    arrowleft: range ? null : () => studio.move(event.shiftKey ? -5 : -1),
+    arrowright: range ? null : () => studio.move(event.shiftKey ? 5 : 1),
+    '+': () => studio.timeline.zoom(0.5, studio.player.seconds),
+    '=': () => studio.timeline.zoom(0.5, studio.player.seconds),
+    '-': () => studio.timeline.zoom(2, studio.player.seconds),
+    0: () => data.hearEverything(),
+    l: () => studio.toggleLoop(),
+    b: () => studio.setMarking(!studio.marking),
+    e: () => exportDialog(),
+    '?': () => helpDialog(),
+  };
+  if (!calls[key]) return;
+  event.preventDefault();
+  calls[key]();
+});
+
+data.on('model', () => studio?.show(true).catch((error) => toast(error.message, 'error')));
+data.on('sources', () => studio?.sourcesChanged());
+data.on('hearing', () => studio?.hearing());
+data.on('selection', () => studio?.selection());
+data.on('lit', () => studio?.lit());
+
+// A file that is dropped beside its place must not replace the page.
+for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
+
+applyScheme();
+try {
+  await data.load();
+  if (store.state.job && store.state.job.kind !== 'export') await watch(store.state.job, data.recording());
+  else showBest();
+} catch (error) {
+  toast(error.message, 'error');
+}

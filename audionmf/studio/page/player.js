@@ -1,0 +1,225 @@
+// Plays the components of a model in sync. Blocks of half a second come from the server as they are
+// needed and stay in a store of bounded size, so that length does not matter.
+
+import { api } from './api.js';
+import { toast } from './dom.js';
+
+const BUDGET_BYTES = 192 * 2 ** 20;
+const AHEAD = 7;
+const AT_ONCE = 2;
+
+export class Player extends EventTarget {
+  constructor() {
+    super();
+    this.playing = false;
+    this.position = 0;
+    this.peak = 0;
+    this.loop = null;
+    this.volume = 1;
+    this.gains = null;
+    this.context = null;
+    this.node = null;
+    this.model = null;
+    this.wanted = 0;
+  }
+
+  // Take over another model; position, loop and whether it plays stay as they are.
+  async load(model, recording, keep = false) {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    this.model = model;
+    this.recording = recording;
+    this.rate = recording.sample_rate;
+    this.held = new Map();
+    this.asked = new Set();
+    if (!keep) {
+      this.position = 0;
+      this.loop = null;
+    }
+    const generation = (this.wanted += 1);
+    const playing = keep && this.playing;
+    this.playing = playing;
+    this.retire();
+    if (this.context && this.context.sampleRate !== this.rate) {
+      await this.context.close();
+      this.context = null;
+    }
+    if (generation !== this.wanted) return;
+    if (playing) await this.play();
+    else if (navigator.userActivation?.hasBeenActive) await this.warm();
+  }
+
+  // A node that is replaced must fall silent, and have no say any more.
+  retire() {
+    if (!this.node) return;
+    this.node.port.onmessage = null;
+    this.node.port.postMessage({ over: true });
+    this.node.disconnect();
+    this.node = null;
+  }
+
+  // Get everything ready, so that the first sound comes at once.
+  async warm() {
+    const generation = this.wanted;
+    await this.start();
+    if (generation === this.wanted) this.prefetch();
+  }
+
+  async start() {
+    if (!this.context) {
+      try {
+        this.context = new AudioContext({ sampleRate: this.rate });
+      } catch {
+        this.context = new AudioContext(); // a rate that the browser does not take: it is converted
+      }
+      await this.context.audioWorklet.addModule('/static/mixer.js');
+      this.output = this.context.createGain();
+      this.output.gain.value = this.volume;
+      this.output.connect(this.context.destination);
+    }
+    if (this.context.state !== 'running') await this.context.resume();
+    if (this.node) return;
+    const { model, recording } = this;
+    this.node = new AudioWorkletNode(this.context, 'mixer', {
+      numberOfInputs: 0,
+      outputChannelCount: [2],
+      processorOptions: {
+        components: model.components.length,
+        channels: model.channels,
+        block: model.block,
+        samples: recording.samples,
+        rate: this.rate,
+      },
+    });
+    this.node.port.onmessage = ({ data }) => this.told(data);
+    this.node.connect(this.output);
+    this.tell({ position: this.position, loop: this.loop, gains: this.gains || undefined });
+  }
+
+  tell(message) {
+    this.node?.port.postMessage(message);
+  }
+
+  told({ position, playing, peak }) {
+    this.position = position;
+    this.peak = peak;
+    if (playing !== this.playing) {
+      this.playing = playing;
+      this.dispatchEvent(new Event('state'));
+    }
+    if (playing) this.prefetch();
+  }
+
+  get seconds() {
+    return this.position / (this.rate || 1);
+  }
+
+  async play() {
+    if (!this.model) return;
+    this.playing = true;
+    this.dispatchEvent(new Event('state'));
+    await this.start();
+    this.prefetch();
+    this.tell({ playing: true });
+  }
+
+  pause() {
+    this.playing = false;
+    this.peak = 0;
+    this.tell({ playing: false });
+    this.dispatchEvent(new Event('state'));
+  }
+
+  async toggle() {
+    if (this.playing) this.pause();
+    else await this.play();
+  }
+
+  seek(seconds) {
+    const samples = this.recording.samples;
+    this.position = Math.min(samples - 1, Math.max(0, Math.round(seconds * this.rate)));
+    this.tell({ position: this.position });
+    if (this.playing || this.held.size) this.prefetch();
+    this.dispatchEvent(new Event('position'));
+  }
+
+  setGains(gains) {
+    this.gains = Float32Array.from(gains);
+    this.tell({ gains: this.gains });
+  }
+
+  setLoop(range) {
+    const samples = this.recording.samples;
+    const ends = range && range.map((s) => Math.min(samples, Math.max(0, Math.round(s * this.rate))));
+    this.loop = ends && ends[1] - ends[0] > this.rate / 50 ? ends : null;
+    this.tell({ loop: this.loop });
+    this.dispatchEvent(new Event('loop'));
+  }
+
+  setVolume(volume) {
+    this.volume = volume;
+    if (this.output) this.output.gain.setTargetAtTime(volume, this.context.currentTime, 0.01);
+  }
+
+  get loopSeconds() {
+    return this.loop && this.loop.map((s) => s / this.rate);
+  }
+
+  prefetch() {
+    const { block } = this.model;
+    const last = Math.ceil(this.recording.samples / block) - 1;
+    const now = Math.floor(this.position / block);
+    const needed = [];
+    for (let i = now; i <= Math.min(last, now + AHEAD); i += 1) {
+      if (this.loop && i * block >= this.loop[1] && now * block < this.loop[1]) break;
+      needed.push(i);
+    }
+    if (this.loop) needed.push(Math.floor(this.loop[0] / block));
+    for (const index of needed) {
+      if (this.held.has(index)) {
+        this.touch(index);
+      } else if (!this.asked.has(index) && this.asked.size < AT_ONCE) {
+        this.fetch(index);
+      }
+    }
+  }
+
+  touch(index) {
+    const size = this.held.get(index);
+    this.held.delete(index);
+    this.held.set(index, size);
+  }
+
+  async fetch(index) {
+    const { model, asked, abort } = this;
+    asked.add(index);
+    try {
+      const { scale, samples } = await api.audio(model.id, index, abort.signal);
+      if (model !== this.model) return;
+      this.hold(index, scale, samples);
+    } catch (error) {
+      if (!abort.signal.aborted) {
+        toast(error.message, 'error');
+        this.pause();
+      }
+    } finally {
+      asked.delete(index);
+      if (model === this.model && this.held.has(index)) this.prefetch();
+    }
+  }
+
+  hold(index, scale, samples) {
+    const pcm = new Int16Array(samples);
+    const length = pcm.length / (this.model.components.length * this.model.channels);
+    const size = pcm.byteLength;
+    this.node?.port.postMessage({ block: index, pcm, length, unit: scale / 32767 }, [samples]);
+    this.held.set(index, size);
+    let total = [...this.held.values()].reduce((sum, bytes) => sum + bytes, 0);
+    for (const [old, bytes] of this.held) {
+      if (total <= BUDGET_BYTES || this.held.size <= AHEAD + 2) break;
+      this.held.delete(old);
+      this.tell({ drop: old });
+      total -= bytes;
+    }
+  }
+}

@@ -1,0 +1,366 @@
+// Before there are components: choose a recording, say how it is to be taken apart, watch it happen.
+
+import { api } from './api.js';
+import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, toast } from './dom.js';
+import * as data from './store.js';
+
+const { store } = data;
+
+const STAGES = {
+  start: 'Getting ready', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
+  adapt: 'Fitting them to the recording', draw: 'Drawing the spectrogram', refine: 'Finding components again, with your marks',
+  ready: 'Nearly done', render: 'Rendering',
+};
+
+export function stageName(stage) {
+  const [verb, ...name] = stage.split(' ');
+  const doing = { read: 'Reading', learn: 'Learning' }[verb];
+  if (doing && name.length) return `${doing} ${name.join(' ')}`;
+  return STAGES[stage] || stage.charAt(0).toUpperCase() + stage.slice(1);
+}
+
+async function upload(file, bar) {
+  bar.hidden = false;
+  try {
+    return await api.upload(file, (share) => { bar.value = share; });
+  } catch (error) {
+    toast(error.message, 'error');
+    return null;
+  } finally {
+    bar.hidden = true;
+  }
+}
+
+// The first view: a place to drop a file.
+export function startView(actions) {
+  const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the file' });
+  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
+
+  async function take(file) {
+    const made = await upload(file, bar);
+    if (made) await actions.opened(made);
+  }
+
+  async function pick(id, button) {
+    button.disabled = true;
+    try {
+      await actions.opened(await api.pick(id));
+    } catch (error) {
+      toast(error.message, 'error');
+      button.disabled = false;
+    }
+  }
+
+  const zone = h(
+    'div',
+    { class: 'drop' },
+    icon('export'),
+    h('p', { class: 'drop-title' }, 'Drop a recording here'),
+    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
+    h('button', { type: 'button', class: 'primary', onclick: () => input.click() }, 'Choose a file'),
+    input,
+    bar,
+  );
+  const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, clock(item.duration, 0))));
+  const offered = store.state.offered.map((item) => {
+    const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
+    return button;
+  });
+  const view = h(
+    'main',
+    { class: 'start' },
+    h('h1', {}, 'Take a recording apart'),
+    h('p', { class: 'lead' }, 'The studio finds the sounds that a recording is made of. Hear each of them alone, put them together into instruments, and save the stems.'),
+    zone,
+    h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
+  );
+  dropZone(view, zone, take);
+  return view;
+}
+
+function dropZone(view, zone, take, sign = 'over') {
+  view.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    zone.classList.add(sign);
+  });
+  view.addEventListener('dragleave', () => zone.classList.remove(sign));
+  view.addEventListener('drop', (event) => {
+    event.preventDefault();
+    zone.classList.remove(sign);
+    const file = event.dataTransfer.files[0];
+    if (file) take(file);
+  });
+}
+
+// The second view: how the recording is to be taken apart.
+export class Setup {
+  constructor(recording, actions) {
+    Object.assign(this, { recording, actions });
+    this.way = 'blind';
+    this.sources = [];
+    this.sources.push(this.fresh());
+    this.sources.push(this.fresh());
+    this.outline = null;
+    this.marking = null;
+    this.element = this.build();
+    this.load();
+  }
+
+  fresh() {
+    return { name: '', examples: [], solo: [], colour: this.sources.length % 8 };
+  }
+
+  async load() {
+    try {
+      this.outline = new Int8Array(await api.waveform(this.recording.id));
+      this.draw();
+    } catch (error) {
+      toast(error.message, 'error');
+    }
+  }
+
+  build() {
+    const { name, duration, sample_rate: rate, channels } = this.recording;
+    this.canvas = h('canvas', { class: 'waveform', 'aria-label': 'Waveform', role: 'img' });
+    this.draw = oncePerFrame(() => this.paint());
+    new ResizeObserver(this.draw).observe(this.canvas);
+    this.canvas.addEventListener('pointerdown', (event) => this.mark(event));
+    this.form = h('div', { class: 'form' });
+    const ways = [
+      ['blind', 'Find its components', 'You do the grouping, by ear. Works for anything.'],
+      ['examples', 'By examples', 'You have a few seconds of each instrument alone, in files.'],
+      ['solo', 'By solo ranges', 'Each instrument plays alone somewhere in this recording.'],
+    ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'blind', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
+    this.go = h('button', { type: 'button', class: 'primary big', onclick: () => this.start() }, 'Take it apart');
+    const view = h(
+      'main',
+      { class: 'setup' },
+      h('h1', {}, name),
+      h('p', { class: 'hint' }, `${clock(duration)} · ${rate / 1000} kHz · ${channels === 1 ? 'mono' : channels === 2 ? 'stereo' : `${channels} channels`}`),
+      this.canvas,
+      h('fieldset', { class: 'ways' }, h('legend', {}, 'How should it be taken apart?'), ...ways),
+      this.form,
+      h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.go),
+    );
+    this.choose('blind');
+    return view;
+  }
+
+  choose(way) {
+    this.way = way;
+    this.marking = null;
+    this.fill();
+  }
+
+  fill() {
+    const { way } = this;
+    if (way === 'blind') {
+      const value = h('output', { class: 'figure' }, String(this.count || 16));
+      const slider = h('input', { type: 'range', min: 2, max: 48, value: this.count || 16, 'aria-label': 'Number of components', oninput: () => { this.count = Number(slider.value); value.textContent = slider.value; } });
+      this.form.replaceChildren(h('label', { class: 'field' }, h('span', {}, 'Components'), slider, value), h('p', { class: 'hint' }, 'About three or four for each instrument, more where many notes are played: every component is one sound, such as a note or a drum.'));
+    } else {
+      this.form.replaceChildren(
+        h('ul', { class: 'known' }, ...this.sources.map((source, i) => this.known(source, i))),
+        h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { this.sources.push(this.fresh()); this.fill(); } }, 'Add a source')),
+        this.numbers(),
+      );
+    }
+    this.draw();
+  }
+
+  numbers() {
+    const each = h('select', { 'aria-label': 'Components for each source', onchange: () => { this.each = Number(each.value); } }, ...options([[4, '4'], [6, '6'], [8, '8'], [12, '12'], [16, '16']], this.each || 8));
+    const free = h('select', { 'aria-label': 'Further components for everything else', onchange: () => { this.free = Number(free.value); } }, ...options([[0, 'none'], [2, '2'], [4, '4'], [8, '8']], this.free || 0));
+    return h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'Components for each source'), each), h('label', { class: 'field' }, h('span', {}, 'Further ones, for all else'), free));
+  }
+
+  known(source, i) {
+    const name = h('input', { type: 'text', class: 'name', value: source.name, placeholder: `Name of source ${i + 1}`, maxlength: '60', 'aria-label': `Name of source ${i + 1}`, oninput: () => { source.name = name.value; } });
+    const remove = iconButton('close', `Remove source ${i + 1}`, () => { this.sources.splice(i, 1); this.fill(); });
+    const body = this.way === 'examples' ? this.examples(source) : this.ranges(source, i);
+    const card = h('li', { class: 'source', vars: { '--own': colour(`--source-${source.colour}`) } }, h('div', { class: 'source-head' }, h('span', { class: 'swatch' }), name, this.sources.length > 1 ? remove : null), ...body);
+    if (this.way === 'examples') dropZone(card, card, (file) => this.send(source, [file]), 'target');
+    return card;
+  }
+
+  examples(source) {
+    const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the example' });
+    const input = h('input', { type: 'file', accept: 'audio/*', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.send(source, input.files, bar) });
+    input.multiple = true;
+    const offers = store.state.offered.filter((item) => item.name !== this.recording.name);
+    const pick = h('select', { 'aria-label': 'Pick an example', onchange: async () => {
+      try {
+        this.add(source, await api.pick(pick.value));
+      } catch (error) {
+        toast(error.message, 'error');
+      }
+    } }, ...options([['', 'Pick one…'], ...offers.map((item) => [item.id, item.name])], ''));
+    const listed = source.examples.map((item, j) => h('span', { class: 'chip' }, `${item.name} · ${clock(item.duration, 0)}`, iconButton('close', `Remove ${item.name}`, () => { source.examples.splice(j, 1); this.fill(); })));
+    return [h('div', { class: 'chips' }, ...listed), h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => input.click() }, 'Choose or drop examples'), offers.length > 1 ? pick : null, input, bar)];
+  }
+
+  async send(source, files, bar = h('progress')) {
+    for (const file of files) {
+      const made = await upload(file, bar);
+      if (made) this.add(source, made);
+    }
+  }
+
+  add(source, made) {
+    source.examples.push(made);
+    if (!source.name) source.name = made.name.replace(/\.[^.]*$/, '').replace(/[=!]/g, ' ').trim();
+    this.fill();
+  }
+
+  ranges(source, i) {
+    const listed = source.solo.map((span, j) => {
+      const time = (place, label) => {
+        const input = h('input', { type: 'number', class: 'small-number', min: '0', max: String(this.recording.duration), step: '0.1', value: String(+span[place].toFixed(2)), 'aria-label': label, onchange: () => {
+          const wanted = clamp(Number(input.value) || 0, 0, this.recording.duration);
+          span[place] = wanted;
+          this.draw();
+        } });
+        return input;
+      };
+      return h('span', { class: 'chip' }, time(0, 'Start in seconds'), '–', time(1, 'End in seconds'), 's', iconButton('close', 'Remove the range', () => { source.solo.splice(j, 1); this.fill(); }));
+    });
+    const on = this.marking === i;
+    const draw = h('button', { type: 'button', 'aria-pressed': String(on), class: on ? 'on' : '', onclick: () => { this.marking = on ? null : i; this.fill(); } }, on ? 'Drag on the waveform…' : 'Mark on the waveform');
+    const add = h('button', { type: 'button', onclick: () => { source.solo.push([0, Math.min(2, this.recording.duration)]); this.fill(); } }, 'Add by numbers');
+    return [h('div', { class: 'chips' }, ...listed), h('div', { class: 'line' }, draw, add)];
+  }
+
+  mark(event) {
+    if (this.way !== 'solo') return;
+    if (this.marking === null) {
+      this.marking = 0;
+      this.fill();
+    }
+    const source = this.sources[this.marking];
+    const box = this.canvas.getBoundingClientRect();
+    const time = (e) => clamp((e.clientX - box.left) / box.width, 0, 1) * this.recording.duration;
+    const from = time(event);
+    const span = [from, from];
+    source.solo.push(span);
+    this.canvas.setPointerCapture(event.pointerId);
+    const move = (e) => {
+      const now = time(e);
+      span[0] = Math.min(from, now);
+      span[1] = Math.max(from, now);
+      this.draw();
+    };
+    const up = () => {
+      this.canvas.removeEventListener('pointermove', move);
+      if (span[1] - span[0] < 0.05) source.solo.splice(source.solo.indexOf(span), 1);
+      this.fill();
+    };
+    this.canvas.addEventListener('pointermove', move);
+    this.canvas.addEventListener('pointerup', up, { once: true });
+  }
+
+  paint() {
+    if (!this.outline || !this.canvas.isConnected) return;
+    const { context, width, height } = prepare(this.canvas);
+    const n = this.outline.length / 2;
+    if (this.way === 'solo') {
+      for (const source of this.sources) {
+        context.fillStyle = colour(`--source-${source.colour}`);
+        context.globalAlpha = 0.35;
+        for (const [a, b] of source.solo) context.fillRect((a / this.recording.duration) * width, 0, ((b - a) / this.recording.duration) * width, height);
+      }
+      context.globalAlpha = 1;
+    }
+    context.fillStyle = colour('--wave');
+    for (let x = 0; x < width; x += 1) {
+      const from = Math.floor((x / width) * n);
+      const to = Math.max(from + 1, Math.floor(((x + 1) / width) * n));
+      let low = 0;
+      let high = 0;
+      for (let i = from; i < to; i += 1) {
+        low = Math.min(low, this.outline[i]);
+        high = Math.max(high, this.outline[n + i]);
+      }
+      const top = height / 2 - (high / 127) * (height / 2 - 4);
+      const bottom = height / 2 - (low / 127) * (height / 2 - 4);
+      context.fillRect(x, top, 1, Math.max(1, bottom - top));
+    }
+  }
+
+  start() {
+    const body = { kind: 'analyse', recording: this.recording.id };
+    if (this.way === 'blind') {
+      this.actions.start({ ...body, way: 'blind', components: this.count || 16 });
+      return;
+    }
+    const examples = this.way === 'examples';
+    const known = this.sources.filter((source) => (examples ? source.examples : source.solo).length);
+    if (!known.length) {
+      toast(examples ? 'Choose an example for at least one source.' : 'Mark where at least one source plays alone.');
+      return;
+    }
+    const named = known.map((source, i) => ({
+      name: source.name.trim() || `Source ${i + 1}`,
+      examples: examples ? source.examples.map((item) => item.id) : [],
+      solo: examples ? [] : source.solo,
+    }));
+    this.actions.start({ ...body, way: 'informed', components: this.each || 8, free: this.free || 0, sources: named });
+  }
+}
+
+// While a job runs: what it does, how the divergence falls, and a way to stop it.
+export class Progress {
+  constructor(name) {
+    this.stage = h('p', { class: 'stage-name', 'aria-live': 'polite' }, 'Getting ready');
+    this.bar = h('progress', { max: 1, value: 0, 'aria-label': 'Progress' });
+    this.canvas = h('canvas', { class: 'curve', role: 'img', 'aria-label': 'How the divergence falls', hidden: true });
+    this.figure = h('p', { class: 'hint' });
+    this.enough = h('button', { type: 'button', hidden: true, onclick: () => this.stop(true) }, 'Enough: use what is found');
+    this.cancel = h('button', { type: 'button', onclick: () => this.stop(false) }, 'Stop');
+    this.values = [];
+    this.draw = oncePerFrame(() => this.paint());
+    this.element = h('div', { class: 'progress', role: 'group', 'aria-label': 'Progress' }, h('h1', {}, name), this.stage, this.bar, this.canvas, this.figure, h('div', { class: 'line end' }, this.enough, this.cancel));
+  }
+
+  show(told) {
+    this.job = told.id;
+    this.values = told.divergence;
+    const name = stageName(told.stage);
+    if (this.stage.textContent !== name) this.stage.textContent = name;
+    this.bar.value = told.share;
+    this.canvas.hidden = this.enough.hidden = !told.divergence.length;
+    this.figure.textContent = told.divergence.length ? `Divergence after ${told.divergence.length} iterations: ${Number(told.divergence.at(-1).toPrecision(4)).toLocaleString('en', { maximumSignificantDigits: 4 })}` : '';
+    this.draw();
+  }
+
+  async stop(keep) {
+    if (!this.job) return;
+    this.cancel.disabled = this.enough.disabled = true;
+    try {
+      await api.stop(this.job, keep);
+    } catch (error) {
+      toast(error.message, 'error');
+    }
+  }
+
+  paint() {
+    if (!this.canvas.isConnected) return;
+    const { context, width, height } = prepare(this.canvas);
+    const { values } = this;
+    context.strokeStyle = colour('--line');
+    for (let i = 1; i < 4; i += 1) context.strokeRect(-1, (i * height) / 4, width + 2, 0);
+    if (values.length < 2) return;
+    const logs = values.map((v) => Math.log(Math.max(v, 1e-30)));
+    const [low, high] = [Math.min(...logs), Math.max(...logs)];
+    context.strokeStyle = colour('--accent');
+    context.lineWidth = 2.5;
+    context.lineJoin = 'round';
+    context.beginPath();
+    logs.forEach((value, i) => {
+      const x = (i / (logs.length - 1)) * (width - 8) + 4;
+      const y = 6 + (1 - (value - low) / Math.max(1e-9, high - low)) * (height - 12);
+      if (i) context.lineTo(x, y);
+      else context.moveTo(x, y);
+    });
+    context.stroke();
+  }
+}

@@ -1,0 +1,220 @@
+// The sources: named, coloured groups of components; what is in none is "rest".
+
+import { api } from './api.js';
+import { clock, h, hertz, iconButton, options, percent, toast } from './dom.js';
+import { sourceColour, title } from './rows.js';
+import * as data from './store.js';
+
+const { store } = data;
+const COLOURS = ['orange', 'sky blue', 'green', 'yellow', 'pink', 'blue', 'vermilion', 'violet'];
+
+export class Sources {
+  constructor(panel, actions) {
+    this.actions = actions;
+    this.list = h('ul', { class: 'sources', 'aria-label': 'Sources' });
+    this.number = h('input', { type: 'number', class: 'small-number', min: '2', max: '12', value: '3', 'aria-label': 'Number of sources to suggest' });
+    this.marks = h('ul', { class: 'marks', 'aria-label': 'Marks' });
+    this.refineButton = h('button', { type: 'button', class: 'primary', onclick: () => actions.refine() });
+    this.markSection = h(
+      'section',
+      { class: 'block', 'aria-label': 'Marks on the spectrogram' },
+      h('h2', {}, 'Marks'),
+      h('p', { class: 'hint' }, 'Say what belongs where, and the components are found again with it. Press Mark above the spectrogram and draw, or add one by numbers.'),
+      this.marks,
+      h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => actions.addMark() }, 'Add by numbers'), this.refineButton),
+    );
+    panel.replaceChildren(
+      h(
+        'section',
+        { class: 'block', 'aria-label': 'Sources' },
+        h('div', { class: 'heading' }, h('h2', {}, 'Sources'), h('button', { type: 'button', onclick: () => this.create() }, 'New source')),
+        this.list,
+        h(
+          'div',
+          { class: 'line suggest' },
+          h('button', { type: 'button', onclick: () => this.suggest() }, 'Group rest by timbre'),
+          h('span', {}, 'into'),
+          this.number,
+        ),
+      ),
+      this.markSection,
+    );
+  }
+
+  create() {
+    const id = data.addSource([...store.selected]);
+    store.selected.clear();
+    data.emit('selection');
+    this.rename(id);
+  }
+
+  rename(id) {
+    const input = this.list.querySelector(`[data-source="${CSS.escape(id)}"] input`);
+    input?.focus();
+    input?.select();
+  }
+
+  async suggest() {
+    const members = data.rest();
+    const wanted = Math.min(Number(this.number.value) || 3, members.length);
+    if (!members.length) {
+      toast('Every component is in a source already.');
+      return;
+    }
+    try {
+      const { groups } = await api.suggest(data.model().id, members, Math.max(1, wanted));
+      data.addSources(groups);
+    } catch (error) {
+      toast(error.message, 'error');
+    }
+  }
+
+  update() {
+    // A name that is being written is left alone.
+    const writing = document.activeElement?.closest?.('[data-source]');
+    const place = writing && this.list.contains(writing) ? [writing.dataset.source, document.activeElement.className] : null;
+    this.list.replaceChildren(...data.sources().map((source) => this.card(source)), this.restCard());
+    if (place) {
+      const again = this.list.querySelector(`[data-source="${CSS.escape(place[0])}"]`);
+      const focused = place[1] && again?.getElementsByClassName(place[1])[0];
+      focused?.focus();
+    }
+    this.updateMarks();
+  }
+
+  energy(members) {
+    const all = data.model().components;
+    return members.reduce((sum, k) => sum + all[k].energy, 0);
+  }
+
+  card(source) {
+    const name = h('input', {
+      type: 'text', class: 'name', value: source.name, maxlength: '60', 'aria-label': 'Name of the source', spellcheck: 'false',
+      onchange: () => this.renamed(source, name),
+      onkeydown: (event) => {
+        if (event.key === 'Enter') name.blur();
+        if (event.key === 'Escape') {
+          name.value = source.name;
+          name.blur();
+        }
+      },
+    });
+    const others = data.sources().filter((other) => other.id !== source.id);
+    const menu = h(
+      'select',
+      { class: 'menu', 'aria-label': `More for ${source.name}`, title: 'More', onchange: () => this.chosen(source, menu) },
+      ...options([['', '⋯'], ['split', 'Split in two by timbre'], ...others.map((o) => [`merge:${o.id}`, `Merge into ${o.name}`]), ['remove', 'Remove the source']], ''),
+    );
+    const swatch = h('button', {
+      type: 'button', class: 'swatch', title: 'Next colour', 'aria-label': `Colour ${COLOURS[source.colour]}; next colour`,
+      onclick: () => data.changeSource(source.id, { colour: (source.colour + 1) % COLOURS.length }),
+    });
+    return this.frame(source.id, sourceColour(source), source.components, [swatch, name], [menu], source.name);
+  }
+
+  restCard() {
+    const members = data.rest();
+    const name = h('span', { class: 'name fixed' }, 'rest');
+    return this.frame(data.REST, sourceColour(null), members, [h('span', { class: 'swatch' }), name], [], 'rest');
+  }
+
+  frame(id, own, members, before, after, name) {
+    const solo = this.toggle('S', `Solo ${name}`, store.soloedSources, id);
+    const mute = this.toggle('M', `Mute ${name}`, store.mutedSources, id);
+    const chips = members.map((k) => this.chip(k));
+    const card = h(
+      'li',
+      { class: 'source', 'data-source': id, vars: { '--own': own } },
+      h('div', { class: 'source-head' }, ...before, solo, mute, ...after),
+      h('div', { class: 'source-sub' }, members.length ? `${members.length} component${members.length > 1 ? 's' : ''} · ${percent(this.energy(members))}` : 'Drop components here'),
+      chips.length ? h('div', { class: 'chips' }, ...chips) : null,
+    );
+    card.addEventListener('pointerenter', () => data.light({ source: id }));
+    card.addEventListener('pointerleave', () => data.light(null));
+    return card;
+  }
+
+  chip(k) {
+    const component = data.model().components[k];
+    const chip = h('button', {
+      type: 'button', class: 'chip', title: 'Hear it alone; drag it to another source',
+      'aria-label': `Component ${k}, ${title(component)}: hear alone`,
+      onclick: () => this.actions.hear(k),
+    }, `${title(component)} #${k}`);
+    chip.addEventListener('pointerdown', (event) => this.actions.drag(event, k));
+    chip.addEventListener('keydown', (event) => {
+      if (event.key === 'Delete' || event.key === 'Backspace') data.assign([k], null);
+      else if (/^[0-9]$/.test(event.key)) this.actions.digit([k], Number(event.key));
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    return chip;
+  }
+
+  toggle(letter, label, set, key) {
+    return h('button', {
+      type: 'button', class: `toggle ${letter}`, 'aria-label': label, title: label, 'aria-pressed': String(set.has(key)),
+      onclick: () => data.toggle(set, key),
+    }, letter);
+  }
+
+  renamed(source, input) {
+    const name = input.value.trim();
+    const taken = data.sources().some((other) => other.id !== source.id && other.name === name);
+    const refused = !name || name.includes('=') || name.startsWith('!') || name.toLowerCase() === 'rest' || taken;
+    if (refused) {
+      toast(taken ? `There is a source ${name} already.` : 'A name is not empty, not "rest", has no "=" and no "!" in front.', 'error');
+      input.value = source.name;
+    } else if (name !== source.name) {
+      data.changeSource(source.id, { name });
+    }
+  }
+
+  async chosen(source, menu) {
+    const wanted = menu.value;
+    menu.value = '';
+    if (wanted === 'remove') data.removeSource(source.id);
+    else if (wanted.startsWith('merge:')) data.mergeSources(source.id, wanted.slice(6));
+    else if (source.components.length < 2) toast('A source of one component cannot be split.');
+    else {
+      try {
+        await data.splitSource(source.id);
+      } catch (error) {
+        toast(error.message, 'error');
+      }
+    }
+  }
+
+  updateMarks() {
+    const { marks } = store.state;
+    this.marks.replaceChildren(...marks.map((mark, i) => this.markItem(mark, i)));
+    this.refineButton.textContent = marks.length ? `Refine with ${marks.length} mark${marks.length > 1 ? 's' : ''}` : 'Refine';
+    this.refineButton.disabled = !marks.length;
+  }
+
+  markItem(mark, i) {
+    const source = data.sources().find((item) => item.id === mark.source);
+    const change = (fields) => data.edit((next) => { Object.assign(next.marks[i], fields); });
+    const number = (field, label, step) => {
+      const input = h('input', {
+        type: 'number', class: 'small-number', step: String(step), min: '0', value: String(+mark[field].toFixed(step < 1 ? 2 : 0)), 'aria-label': label, title: label,
+        onchange: () => {
+          const wanted = { ...mark, [field]: Number(input.value) };
+          if (Number.isFinite(wanted[field]) && wanted.start < wanted.end && wanted.low < wanted.high && wanted[field] >= 0) change({ [field]: wanted[field] });
+          else input.value = String(mark[field]);
+        },
+      });
+      return input;
+    };
+    const kind = h('select', { 'aria-label': 'What the mark says', onchange: () => change({ belongs: kind.value === 'yes' }) }, ...options([['yes', 'belongs to'], ['no', 'is not in']], mark.belongs ? 'yes' : 'no'));
+    const whose = h('select', { 'aria-label': 'Source of the mark', onchange: () => change({ source: whose.value }) }, ...options(data.sources().map((s) => [s.id, s.name]), mark.source));
+    const remove = iconButton('close', 'Remove the mark', () => data.edit((next) => { next.marks.splice(i, 1); }));
+    return h(
+      'li',
+      { class: 'mark', vars: { '--own': sourceColour(source) }, 'aria-label': `${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}` },
+      h('div', { class: 'line' }, kind, whose, remove),
+      h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), 's', number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), 'Hz'),
+    );
+  }
+}

@@ -1,0 +1,256 @@
+// What the page knows: the state of the server, what is heard, what is selected, undo and redo.
+// Changes show at once and are sent in order; the server refuses them if another tab was faster.
+
+import { api } from './api.js';
+import { toast } from './dom.js';
+
+const listeners = new Map();
+
+export const store = {
+  state: null,
+  models: new Map(),
+  past: [],
+  future: [],
+  soloed: new Set(),
+  muted: new Set(),
+  soloedSources: new Set(),
+  mutedSources: new Set(),
+  selected: new Set(),
+  lit: null,
+  sending: Promise.resolve(),
+};
+
+export const REST = 'rest';
+
+export function on(event, listener) {
+  if (!listeners.has(event)) listeners.set(event, []);
+  listeners.get(event).push(listener);
+}
+
+export function emit(event) {
+  for (const listener of listeners.get(event) || []) listener();
+}
+
+export async function load() {
+  take(await api.state());
+  emit('state');
+}
+
+function take(state) {
+  store.state = { ...store.state, ...state };
+  if (state.model) store.models.set(state.model.id, state.model);
+}
+
+export function recording() {
+  const { recordings, recording: id } = store.state;
+  return recordings.find((item) => item.id === id) || null;
+}
+
+export function model() {
+  return store.state.model;
+}
+
+export function sources() {
+  return store.state.sources;
+}
+
+export function owner(component) {
+  return sources().find((source) => source.components.includes(component)) || null;
+}
+
+export function rest() {
+  const owned = new Set(sources().flatMap((source) => source.components));
+  return model().components.map((c) => c.index).filter((k) => !owned.has(k));
+}
+
+function snapshot() {
+  const { sources: groups, marks } = store.state;
+  return structuredClone({ model: model().id, sources: groups, marks });
+}
+
+// Apply a change of sources and marks; `change` gets copies and returns false to do nothing.
+export function edit(change) {
+  const before = snapshot();
+  const after = structuredClone(before);
+  if (change(after) === false) return;
+  store.past.push(before);
+  store.future.length = 0;
+  show(after);
+}
+
+export function remember(before) {
+  store.past.push(before);
+  store.future.length = 0;
+}
+
+export { snapshot };
+
+export function undo() {
+  move(store.past, store.future);
+}
+
+export function redo() {
+  move(store.future, store.past);
+}
+
+function move(from, to) {
+  if (!from.length) return;
+  to.push(snapshot());
+  show(from.pop());
+}
+
+function show(wanted) {
+  const changed = wanted.model !== model().id;
+  const { model: id, sources: groups, marks } = wanted;
+  Object.assign(store.state, { model: store.models.get(id), sources: groups, marks });
+  if (changed) emit('model');
+  emit('sources');
+  store.sending = store.sending.then(() => send(wanted));
+}
+
+async function send(wanted) {
+  try {
+    const told = await api.edit({ version: store.state.version, ...wanted });
+    store.state.version = told.version;
+  } catch (error) {
+    toast(error.message, 'error');
+    store.past.length = store.future.length = 0;
+    if (error.status !== 0) {
+      const before = store.state.recording;
+      await load();
+      if (!store.state.model || store.state.recording !== before) {
+        window.location.reload(); // another tab has gone on to something else
+        return;
+      }
+      emit('model');
+      emit('sources');
+    }
+  }
+}
+
+// sources
+
+let counter = 0;
+
+export function freshId() {
+  counter += 1;
+  return `${Date.now().toString(36)}-${counter}`;
+}
+
+export function freshName(groups, wanted = 'Source', from = 1) {
+  const taken = new Set(groups.map((source) => source.name));
+  for (let i = from; ; i += 1) if (!taken.has(`${wanted} ${i}`)) return `${wanted} ${i}`;
+}
+
+function freshColour(groups) {
+  for (let i = 0; i < 8; i += 1) if (!groups.some((source) => source.colour === i)) return i;
+  return groups.length % 8;
+}
+
+export function assign(components, sourceId) {
+  edit((next) => {
+    place(next.sources, components, sourceId);
+  });
+}
+
+function place(groups, components, sourceId) {
+  for (const source of groups) {
+    source.components = source.components.filter((k) => !components.includes(k));
+    if (source.id === sourceId) source.components = [...source.components, ...components].sort((a, b) => a - b);
+  }
+}
+
+export function addSource(components = [], name = null) {
+  const id = freshId();
+  edit((next) => {
+    place(next.sources, components, null);
+    next.sources.push({ id, name: name || freshName(next.sources), colour: freshColour(next.sources), components });
+  });
+  return id;
+}
+
+export function addSources(groups) {
+  edit((next) => {
+    for (const components of groups) {
+      place(next.sources, components, null);
+      next.sources.push({ id: freshId(), name: freshName(next.sources), colour: freshColour(next.sources), components });
+    }
+  });
+}
+
+export function removeSource(id) {
+  edit((next) => {
+    next.sources = next.sources.filter((source) => source.id !== id);
+    next.marks = next.marks.filter((mark) => mark.source !== id);
+  });
+}
+
+export function mergeSources(id, into) {
+  edit((next) => {
+    const from = next.sources.find((source) => source.id === id);
+    place(next.sources, from.components, into);
+    next.sources = next.sources.filter((source) => source.id !== id);
+    for (const mark of next.marks) if (mark.source === id) mark.source = into;
+  });
+}
+
+export async function splitSource(id) {
+  const source = sources().find((item) => item.id === id);
+  const { groups } = await api.suggest(model().id, source.components, 2);
+  edit((next) => {
+    const kept = next.sources.find((item) => item.id === id);
+    kept.components = groups[0];
+    const place = next.sources.indexOf(kept) + 1;
+    const name = freshName(next.sources, source.name.replace(/ \d+$/, ''), 2);
+    next.sources.splice(place, 0, { id: freshId(), name, colour: freshColour(next.sources), components: groups[1] });
+  });
+}
+
+export function changeSource(id, change) {
+  edit((next) => {
+    Object.assign(next.sources.find((source) => source.id === id), change);
+  });
+}
+
+// hearing
+
+export function gains() {
+  const anySolo = store.soloed.size + store.soloedSources.size > 0;
+  return model().components.map(({ index }) => {
+    const source = owner(index);
+    const key = source ? source.id : REST;
+    const wanted = !anySolo || store.soloed.has(index) || store.soloedSources.has(key);
+    const silenced = store.muted.has(index) || store.mutedSources.has(key);
+    return wanted && !silenced ? 1 : 0;
+  });
+}
+
+export function toggle(set, key) {
+  if (!set.delete(key)) set.add(key);
+  emit('hearing');
+}
+
+export function hearAlone(component) {
+  const already = store.soloed.size === 1 && store.soloed.has(component) && !store.soloedSources.size;
+  store.soloed.clear();
+  store.soloedSources.clear();
+  if (!already) {
+    store.soloed.add(component);
+    store.muted.delete(component);
+    const source = owner(component);
+    store.mutedSources.delete(source ? source.id : REST);
+  }
+  emit('hearing');
+  return !already;
+}
+
+export function hearEverything() {
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources]) set.clear();
+  emit('hearing');
+}
+
+export function light(lit) {
+  if (JSON.stringify(lit) === JSON.stringify(store.lit)) return;
+  store.lit = lit;
+  emit('lit');
+}

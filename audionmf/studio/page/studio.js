@@ -1,0 +1,564 @@
+// The studio itself: spectrogram, component rows and sources around one timeline.
+
+import { api } from './api.js';
+import { announce, clamp, clock, colour, h, iconButton, oncePerFrame, options, percent, prepare, setIcon, toast } from './dom.js';
+import { Player } from './player.js';
+import { Rows, sourceColour, title } from './rows.js';
+import { Sources } from './sources.js';
+import { Spectrogram } from './spectrogram.js';
+import * as data from './store.js';
+import { Timeline } from './timeline.js';
+
+const { store } = data;
+const DRAG_PIXELS = 6;
+
+export class Studio {
+  constructor(actions) {
+    this.actions = actions;
+    this.player = new Player();
+    this.timeline = new Timeline(data.recording().duration);
+    this.marking = false;
+    this.element = this.build();
+    this.picture = new Spectrogram(this.canvas, this.axis, this.timeline);
+    this.rows = new Rows(this.list, this.timeline, this.handlers());
+    this.sources = new Sources(this.panel, this.handlers());
+    this.paintOver = oncePerFrame(() => this.paintMarks());
+    this.paintTime = oncePerFrame(() => this.paintRuler());
+    this.timeline.addEventListener('change', () => {
+      this.paintOver();
+      this.paintTime();
+      this.placeHead();
+    });
+    new ResizeObserver(() => {
+      this.paintOver();
+      this.paintTime();
+      this.placeHead();
+    }).observe(this.canvas);
+    this.player.addEventListener('state', () => this.playState());
+    this.player.addEventListener('position', () => this.placeHead());
+    this.player.addEventListener('loop', () => {
+      this.loopButton.setAttribute('aria-pressed', String(Boolean(this.player.loop)));
+      this.paintTime();
+      this.paintOver();
+    });
+  }
+
+  handlers() {
+    return {
+      hear: (k) => this.hear(k),
+      drag: (event, k) => this.drag(event, k),
+      seek: (event, strip) => this.scrub(event, strip),
+      choose: (components, id) => this.choose(components, id),
+      digit: (components, n) => this.digit(components, n),
+      refine: () => this.refine(),
+      addMark: () => this.addMark(),
+    };
+  }
+
+  // Take over the model of the store: after an analysis, a refinement, an undo across one.
+  async show(keep = false) {
+    const model = data.model();
+    const recording = data.recording();
+    const meta = store.state.spectrogram;
+    this.picture.show(recording, meta);
+    const loaded = this.player.load(model, recording, keep);
+    this.rows.rebuild();
+    this.sources.update();
+    this.hearing();
+    const [templates, activations] = await Promise.all([api.templates(model.id), api.activations(model.id)]);
+    if (model !== data.model()) return;
+    const factors = { templates: new Float32Array(templates), activations: new Float32Array(activations), rows: meta.rows };
+    const n = model.components.length;
+    factors.tops = Array.from({ length: n }, (_, k) => {
+      let top = 0;
+      for (let t = 0; t < model.frames; t += 1) top = Math.max(top, factors.activations[k * model.frames + t]);
+      return top;
+    });
+    this.picture.setFactors({ ...factors, components: n, frames: model.frames, energies: model.components.map((c) => c.energy) });
+    this.rows.setFactors(factors, this.picture);
+    this.lit();
+    await loaded;
+  }
+
+  sourcesChanged() {
+    if (this.rows.order === 'source') this.rows.arrange();
+    else this.rows.update();
+    this.sources.update();
+    this.hearing();
+    this.fillMarkTools();
+    this.paintOver();
+    this.lit();
+    this.undoButton.disabled = !store.past.length;
+    this.redoButton.disabled = !store.future.length;
+  }
+
+  hearing() {
+    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
+    this.rows.update();
+    this.sources.update();
+    const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size;
+    this.everything.disabled = !any;
+  }
+
+  selection() {
+    this.rows.update();
+    const n = store.selected.size;
+    this.selectionBar.hidden = !n;
+    this.selectionText.textContent = `${n} selected`;
+    this.selectionChoose.replaceChildren(...options([['', 'Put into…'], ...data.sources().map((s) => [s.id, s.name]), ['new', 'New source'], [data.REST, 'rest']], ''));
+  }
+
+  lit() {
+    const { lit } = store;
+    let lights = [];
+    let name = ['Everything', 'Point at a component to see where it sits, click to hear it alone, drag it into a source.'];
+    if (lit && lit.component !== undefined) {
+      const source = data.owner(lit.component);
+      lights = [{ components: [lit.component], colour: source ? sourceColour(source) : colour('--light') }];
+      const component = data.model().components[lit.component];
+      name = [`${title(component)} #${component.index}`, `${source ? source.name : 'rest'} · ${component.brightness} · ${percent(component.energy)}`];
+    } else if (lit) {
+      const source = data.sources().find((item) => item.id === lit.source);
+      const components = source ? source.components : data.rest();
+      name = [source ? source.name : 'rest', `${components.length} components`];
+      if (components.length) lights = [{ components, colour: source ? sourceColour(source) : colour('--light') }];
+    }
+    this.picture.setLights(lights);
+    this.litName.replaceChildren(h('strong', {}, name[0]), name[1]);
+  }
+
+  recolour() {
+    this.picture.recolour();
+    this.rows.update();
+    this.sources.update();
+    this.paintOver();
+    this.paintTime();
+    this.lit();
+  }
+
+  // building
+
+  build() {
+    this.canvas = h('canvas', { class: 'spectrogram' });
+    this.over = h('canvas', { class: 'over' });
+    this.axis = h('canvas', { class: 'axis', 'aria-hidden': 'true' });
+    this.litName = h('div', { class: 'lit-name', 'aria-hidden': 'true' });
+    this.ruler = h('canvas', { class: 'ruler' });
+    this.list = h('ul', { class: 'rows', 'aria-label': 'Components' });
+    this.panel = h('aside', { class: 'panel', 'aria-label': 'Sources and marks' });
+    this.head = h('div', { class: 'playhead' });
+    this.frame = h(
+      'div',
+      { class: 'picture', tabindex: '0', role: 'group', 'aria-label': 'Spectrogram. Left and right move the playhead, plus and minus zoom.' },
+      this.canvas,
+      this.over,
+    );
+    this.frame.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
+    this.frame.addEventListener('pointerdown', (event) => this.press(event));
+    this.ruler.addEventListener('pointerdown', (event) => this.range(event));
+    const stage = h(
+      'section',
+      { class: 'stage', 'aria-label': 'Spectrogram and components' },
+      h(
+        'div',
+        { class: 'sticky' },
+        this.tools(),
+        h('div', { class: 'band tall' }, h('div', { class: 'lit' }, this.axis, this.litName), this.frame),
+        h('div', { class: 'band thin' }, h('span', { class: 'ruler-label' }, 'Drag for a loop'), this.ruler),
+      ),
+      this.list,
+      h('div', { class: 'head-lane', 'aria-hidden': 'true' }, this.head),
+    );
+    return h('div', { class: 'studio' }, this.bar(), h('main', { class: 'work' }, stage, this.panel));
+  }
+
+  bar() {
+    const recording = data.recording();
+    this.playButton = iconButton('play', 'Play', () => this.player.toggle(), { class: 'icon-button play' });
+    this.loopButton = iconButton('loop', 'Loop', () => this.toggleLoop(), { 'aria-pressed': 'false' });
+    this.undoButton = iconButton('undo', 'Undo', () => data.undo(), { disabled: !store.past.length });
+    this.redoButton = iconButton('redo', 'Redo', () => data.redo(), { disabled: !store.future.length });
+    this.time = h('output', { class: 'time', 'aria-label': 'Time' }, '0:00.0');
+    this.meter = h('div', { class: 'meter', role: 'meter', 'aria-label': 'Level in decibels', 'aria-valuemin': '-60', 'aria-valuemax': '0', 'aria-valuenow': '-60' }, h('span'));
+    const volume = h('input', { type: 'range', class: 'volume', min: 0, max: 1.5, step: 0.01, value: 1, 'aria-label': 'Volume', title: 'Volume', oninput: () => this.player.setVolume(Number(volume.value) ** 2) });
+    this.everything = h('button', { type: 'button', disabled: true, onclick: () => data.hearEverything() }, 'Hear all');
+    return h(
+      'header',
+      { class: 'bar' },
+      iconButton('home', 'Another recording', () => this.actions.leave()),
+      h('h1', { class: 'track', title: recording.name }, recording.name),
+      h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.everything),
+      h('div', { class: 'group' }, this.undoButton, this.redoButton, h('button', { type: 'button', class: 'primary', onclick: () => this.actions.exports() }, 'Export'), this.actions.themeButton(), iconButton('help', 'Keys', () => this.actions.help())),
+    );
+  }
+
+  tools() {
+    const order = h('select', { 'aria-label': 'Order of the components', onchange: () => { this.rows.order = order.value; this.rows.arrange(); } }, ...options(Rows.orders(), 'energy'));
+    this.markButton = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.setMarking(!this.marking) }, 'Mark');
+    this.markKind = h('select', { 'aria-label': 'What a mark says' }, ...options([['yes', 'belongs to'], ['no', 'is not in']], 'yes'));
+    this.markSource = h('select', { 'aria-label': 'Source of the next mark' });
+    this.markForce = h('select', { 'aria-label': 'How firmly' }, ...options([['2', 'rather'], ['10', 'surely']], '10'));
+    this.markTools = h('span', { class: 'mark-tools', hidden: true }, 'What I draw', this.markKind, this.markSource, this.markForce);
+    this.selectionText = h('span', {});
+    this.selectionChoose = h('select', { 'aria-label': 'Put the selected components into', onchange: () => this.choose([...store.selected], this.selectionChoose.value) });
+    const clear = h('button', { type: 'button', onclick: () => { store.selected.clear(); data.emit('selection'); } }, 'Clear');
+    this.selectionBar = h('span', { class: 'selection', hidden: true }, this.selectionText, this.selectionChoose, clear);
+    return h(
+      'div',
+      { class: 'tools' },
+      order,
+      this.selectionBar,
+      h('span', { class: 'spacer' }),
+      this.markTools,
+      this.markButton,
+      h('span', { class: 'zoom', role: 'group', 'aria-label': 'Zoom' }, iconButton('minus', 'Zoom out', () => this.timeline.zoom(2, this.player.seconds)), iconButton('plus', 'Zoom in', () => this.timeline.zoom(0.5, this.player.seconds)), iconButton('fit', 'Show everything', () => this.timeline.everything())),
+    );
+  }
+
+  fillMarkTools() {
+    const chosen = this.markSource.value;
+    this.markSource.replaceChildren(...options(data.sources().map((s) => [s.id, s.name]), chosen));
+  }
+
+  // hearing
+
+  async hear(k) {
+    if (this.dragged) return;
+    const alone = data.hearAlone(k);
+    if (alone && !this.player.playing) {
+      const { loudest } = data.model().components[k];
+      this.player.seek(Math.max(0, loudest - 0.15));
+      this.placeHead();
+      await this.playSafely();
+    }
+    announce(alone ? `Component ${k} alone` : 'Everything');
+  }
+
+  async playSafely() {
+    try {
+      await this.player.play();
+    } catch (error) {
+      this.player.pause();
+      toast(`The browser plays no sound: ${error.message}`, 'error');
+    }
+  }
+
+  playState() {
+    const { playing } = this.player;
+    setIcon(this.playButton, playing ? 'pause' : 'play', playing ? 'Pause' : 'Play');
+    if (playing) this.tick();
+    else this.showLevel(0);
+  }
+
+  tick() {
+    if (this.ticking) return;
+    this.ticking = true;
+    const step = () => {
+      this.placeHead();
+      this.showLevel(this.player.peak);
+      this.timeline.follow(this.player.seconds);
+      if (this.player.playing && this.element.isConnected) requestAnimationFrame(step);
+      else this.ticking = false;
+    };
+    requestAnimationFrame(step);
+  }
+
+  showLevel(peak) {
+    this.level = peak ? Math.max(peak, (this.level || 0) * 0.92) : 0;
+    const decibels = clamp(20 * Math.log10(Math.max(this.level, 1e-6)), -60, 0);
+    this.meter.firstChild.style.transform = `scaleX(${1 + decibels / 60})`;
+    this.meter.setAttribute('aria-valuenow', decibels.toFixed(0));
+  }
+
+  placeHead() {
+    const width = this.canvas.clientWidth;
+    const x = this.timeline.x(this.player.seconds, width);
+    this.head.style.transform = `translateX(${clamp(x, -2, width + 2)}px)`;
+    this.time.textContent = `${clock(this.player.seconds)} / ${clock(this.timeline.duration)}`;
+  }
+
+  rewind() {
+    this.player.seek(this.player.loopSeconds ? this.player.loopSeconds[0] : 0);
+    this.timeline.follow(this.player.seconds);
+    this.placeHead();
+  }
+
+  move(seconds) {
+    this.player.seek(clamp(this.player.seconds + seconds, 0, this.timeline.duration));
+    this.timeline.follow(this.player.seconds);
+    this.placeHead();
+    announce(clock(this.player.seconds));
+  }
+
+  toggleLoop() {
+    if (this.player.loop) this.player.setLoop(null);
+    else this.player.setLoop([this.timeline.start, this.timeline.end]);
+    announce(this.player.loop ? `Loop from ${clock(this.player.loopSeconds[0])} to ${clock(this.player.loopSeconds[1])}` : 'Loop off');
+  }
+
+  // pointer
+
+  wheel(event) {
+    event.preventDefault();
+    const box = this.canvas.getBoundingClientRect();
+    const amount = event.deltaMode ? 30 : 1;
+    if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey) {
+      const delta = (event.deltaX || event.deltaY) * amount;
+      this.timeline.pan((delta / box.width) * this.timeline.span);
+    } else if (event.altKey) {
+      this.timeline.zoomFrequencies(Math.exp(event.deltaY * amount * 0.002), 1 - (event.clientY - box.top) / box.height);
+    } else {
+      const at = this.timeline.seconds(event.clientX - box.left, box.width);
+      this.timeline.zoom(Math.exp(event.deltaY * amount * 0.002), at);
+    }
+  }
+
+  press(event) {
+    if (event.button) return;
+    if (this.marking) this.drawMark(event);
+    else this.pan(event);
+  }
+
+  // A click moves the playhead, a drag the view.
+  pan(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const { start, end } = this.timeline;
+    let moved = false;
+    this.capture(event, this.frame, (e) => {
+      const delta = e.clientX - event.clientX;
+      moved ||= Math.abs(delta) > DRAG_PIXELS;
+      if (moved) this.timeline.show(start - (delta / box.width) * (end - start), end - (delta / box.width) * (end - start));
+    }, () => {
+      if (!moved) {
+        this.player.seek(this.timeline.seconds(event.clientX - box.left, box.width));
+        this.placeHead();
+      }
+    });
+  }
+
+  scrub(event, strip) {
+    if (event.button) return;
+    const box = strip.getBoundingClientRect();
+    this.player.seek(this.timeline.seconds(event.clientX - box.left, box.width));
+    this.placeHead();
+  }
+
+  range(event) {
+    const box = this.ruler.getBoundingClientRect();
+    const time = (e) => clamp(this.timeline.seconds(e.clientX - box.left, box.width), 0, this.timeline.duration);
+    const from = time(event);
+    let moved = false;
+    this.capture(event, this.ruler, (e) => {
+      moved ||= Math.abs(e.clientX - event.clientX) > DRAG_PIXELS;
+      if (moved) this.player.setLoop([Math.min(from, time(e)), Math.max(from, time(e))]);
+    }, () => {
+      if (!moved) {
+        this.player.seek(from);
+        this.placeHead();
+      }
+    });
+  }
+
+  capture(event, element, move, up) {
+    element.setPointerCapture(event.pointerId);
+    const end = () => {
+      element.removeEventListener('pointermove', move);
+      element.removeEventListener('pointerup', end);
+      element.removeEventListener('pointercancel', end);
+      up();
+    };
+    element.addEventListener('pointermove', move);
+    element.addEventListener('pointerup', end);
+    element.addEventListener('pointercancel', end);
+  }
+
+  // Drag a component, with all others that are selected, onto a source.
+  drag(event, k) {
+    if (event.button) return;
+    this.dragged = false;
+    const members = store.selected.has(k) ? [...store.selected] : [k];
+    const element = event.currentTarget;
+    element.setPointerCapture(event.pointerId); // or a quick hand is out of it at once
+    let ghost = null;
+    let target = null;
+    const move = (e) => {
+      if (!ghost) {
+        if (Math.hypot(e.clientX - event.clientX, e.clientY - event.clientY) < DRAG_PIXELS) return;
+        this.dragged = true;
+        ghost = h('div', { class: 'ghost' }, members.length > 1 ? `${members.length} components` : title(data.model().components[k]));
+        document.body.append(ghost);
+        document.body.classList.add('dragging');
+      }
+      ghost.style.transform = `translate(${e.clientX + 12}px, ${e.clientY + 8}px)`;
+      const under = document.elementFromPoint(e.clientX, e.clientY)?.closest('.source[data-source], .panel');
+      if (under !== target) {
+        target?.classList.remove('target');
+        target = under;
+        target?.classList.add('target');
+      }
+    };
+    const end = (e) => {
+      element.removeEventListener('pointermove', move);
+      element.removeEventListener('pointerup', end);
+      element.removeEventListener('pointercancel', end);
+      ghost?.remove();
+      target?.classList.remove('target');
+      document.body.classList.remove('dragging');
+      if (!ghost) return;
+      if (e.type === 'pointerup' && target) this.choose(members, target.dataset.source || 'new');
+      setTimeout(() => { this.dragged = false; }, 0); // after the click that ends the drag
+    };
+    element.addEventListener('pointermove', move);
+    element.addEventListener('pointerup', end);
+    element.addEventListener('pointercancel', end);
+  }
+
+  // sources
+
+  choose(components, id) {
+    if (!id) return;
+    if (id === 'new') {
+      this.sources.rename(data.addSource(components));
+    } else {
+      data.assign(components, id === data.REST ? null : id);
+      const source = data.sources().find((item) => item.id === id);
+      announce(`${components.length > 1 ? `${components.length} components` : `Component ${components[0]}`} in ${source ? source.name : 'rest'}`);
+    }
+    store.selected.clear();
+    data.emit('selection');
+  }
+
+  digit(components, n) {
+    const source = n ? data.sources()[n - 1] : null;
+    if (n && !source) toast(`There is no source ${n}; N makes a new one.`);
+    else this.choose(components, source ? source.id : data.REST);
+  }
+
+  // marks
+
+  setMarking(on) {
+    if (on && data.sources().length < 1) {
+      toast('Make a source first: a mark says what belongs to it.');
+      return;
+    }
+    this.marking = on;
+    this.markButton.setAttribute('aria-pressed', String(on));
+    this.markTools.hidden = !on;
+    this.frame.classList.toggle('marking', on);
+    this.fillMarkTools();
+  }
+
+  newMark(place) {
+    const fields = { source: this.markSource.value || data.sources()[0].id, belongs: this.markKind.value === 'yes', strength: Number(this.markForce.value) };
+    data.edit((next) => {
+      next.marks.push({ ...fields, ...place });
+    });
+  }
+
+  addMark() {
+    if (!data.sources().length) {
+      toast('Make a source first: a mark says what belongs to it.');
+      return;
+    }
+    const { low, high } = store.state.spectrogram;
+    const { start, span } = this.timeline;
+    const from = +clamp(this.player.seconds, start, start + 0.9 * span).toFixed(2);
+    this.newMark({ start: from, end: +Math.min(this.timeline.duration, from + Math.min(1, span / 4)).toFixed(2), low: Math.ceil(low), high: Math.round(Math.min(high, 1000)) });
+    this.panel.querySelector('.mark:last-child select')?.focus();
+  }
+
+  drawMark(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const place = (e) => [
+      clamp(this.timeline.seconds(clamp(e.clientX - box.left, 0, box.width), box.width), 0, this.timeline.duration),
+      this.picture.frequencyAt(clamp(e.clientY - box.top, 0, box.height), box.height),
+    ];
+    const [t, f] = place(event);
+    let span = null;
+    this.capture(event, this.frame, (e) => {
+      const [t1, f1] = place(e);
+      span = { start: Math.min(t, t1), end: Math.max(t, t1), low: Math.min(f, f1), high: Math.max(f, f1) };
+      this.drawing = span;
+      this.paintOver();
+    }, () => {
+      this.drawing = null;
+      if (span && span.end - span.start > 0.02 && span.high > span.low * 1.02) this.newMark(span);
+      else this.paintOver();
+    });
+  }
+
+  async refine() {
+    const before = data.snapshot();
+    await store.sending;
+    const done = await this.actions.run({ kind: 'refine', version: store.state.version }, 'Refining');
+    if (!done) return;
+    data.remember(before);
+    data.emit('sources');
+    toast('The components were found again with your marks. Undo brings the old ones back.');
+  }
+
+  // painting
+
+  paintMarks() {
+    const { context, width, height } = prepare(this.over);
+    const range = this.player.loopSeconds;
+    if (range) {
+      const [a, b] = range.map((s) => this.timeline.x(s, width));
+      context.fillStyle = colour('--veil');
+      context.fillRect(0, 0, Math.max(0, a), height);
+      context.fillRect(b, 0, Math.max(0, width - b), height);
+    }
+    const drawn = this.drawing ? [{ ...this.drawing, source: this.markSource.value, belongs: this.markKind.value === 'yes' }] : [];
+    for (const mark of [...store.state.marks, ...drawn]) this.paintMark(context, width, height, mark);
+  }
+
+  paintMark(context, width, height, mark) {
+    const source = data.sources().find((item) => item.id === mark.source);
+    const own = sourceColour(source);
+    const [left, right] = [this.timeline.x(mark.start, width), this.timeline.x(mark.end, width)];
+    const [top, bottom] = [this.picture.y(mark.high, height), this.picture.y(mark.low, height)];
+    context.globalAlpha = 0.22;
+    context.fillStyle = own;
+    context.fillRect(left, top, right - left, bottom - top);
+    context.globalAlpha = 1;
+    context.strokeStyle = own;
+    context.lineWidth = 2;
+    context.setLineDash(mark.belongs ? [] : [6, 4]);
+    context.strokeRect(left, top, right - left, bottom - top);
+    context.setLineDash([]);
+    const text = `${mark.belongs ? '' : 'not '}${source ? source.name : ''}`;
+    context.font = '600 11px system-ui, sans-serif';
+    const wide = context.measureText(text).width + 10;
+    context.fillStyle = own;
+    context.fillRect(left, top - (top > 17 ? 17 : 0), wide, 17);
+    context.fillStyle = colour('--on-colour');
+    context.textBaseline = 'middle';
+    context.fillText(text, left + 5, top - (top > 17 ? 8 : -9));
+  }
+
+  paintRuler() {
+    const { context, width, height } = prepare(this.ruler);
+    const range = this.player.loopSeconds;
+    if (range) {
+      const [a, b] = range.map((s) => this.timeline.x(s, width));
+      context.fillStyle = colour('--accent');
+      context.globalAlpha = 0.35;
+      context.fillRect(a, 0, b - a, height);
+      context.globalAlpha = 1;
+      context.fillRect(a, 0, 2, height);
+      context.fillRect(b - 2, 0, 2, height);
+    }
+    context.font = '11px system-ui, sans-serif';
+    context.textBaseline = 'middle';
+    const { ticks, digits } = this.timeline.ticks(width);
+    for (const tick of ticks) {
+      const x = this.timeline.x(tick, width);
+      context.fillStyle = colour('--line');
+      context.fillRect(Math.round(x), 0, 1, 5);
+      context.fillStyle = colour('--quiet');
+      const text = clock(tick, digits);
+      const half = context.measureText(text).width / 2;
+      context.fillText(text, clamp(x - half, 2, width - 2 * half - 2), height / 2 + 3);
+    }
+  }
+}

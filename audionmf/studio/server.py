@@ -1,0 +1,144 @@
+"""Bind the port, make the token and the temporary folder, run until the end, clear up."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from audionmf.audio import AudioFile
+from audionmf.errors import MissingExtraError, OutputError, ParameterError
+from audionmf.files import StrPath
+
+__all__ = ["DEFAULT_MAX_UPLOAD", "HOST", "serve"]
+
+HOST = "127.0.0.1"
+DEFAULT_MAX_UPLOAD = 1 << 30
+
+_CLOSING_SECONDS = 2
+
+
+def serve(
+    files: Sequence[StrPath] = (),
+    *,
+    port: int = 0,
+    max_upload: int = DEFAULT_MAX_UPLOAD,
+    open_browser: bool = True,
+    announce: Callable[[str], None],
+) -> None:
+    """Run the studio until it is interrupted.
+
+    Parameters
+    ----------
+    files : sequence of path, optional
+        Recordings to offer on the page; a single one is opened at once.
+    port : int, default 0
+        Of 127.0.0.1; 0 takes any that is free.
+    max_upload : int, default 1073741824
+        Most bytes of a recording that is dropped on the page.
+    open_browser : bool, default True
+        Open the page.
+    announce : callable
+        Told the address, with its token, when the page can be opened.
+
+    Raises
+    ------
+    MissingExtraError
+        If Starlette or uvicorn are not installed.
+    ParameterError
+        If the port or the cap is out of its range.
+    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
+        If a file cannot be read as audio.
+    OutputError
+        If the port is taken.
+    """
+    uvicorn = _uvicorn()
+    from audionmf.studio.app import make_app
+    from audionmf.studio.guard import Guard
+    from audionmf.studio.session import Session
+
+    if not 0 <= port <= 65535:
+        raise ParameterError(f"a port is a number from 0 to 65535, not {port!r}")
+    if max_upload < 1:
+        raise ParameterError("the cap on uploads must let a megabyte through at least")
+    offered = [(Path(path).name, AudioFile(Path(path)).path, str(path)) for path in files]
+    with (
+        tempfile.TemporaryDirectory(prefix="audionmf-studio-") as folder,
+        _bound(port) as listener,
+    ):
+        session = Session(Path(folder))
+        authority = f"{HOST}:{listener.getsockname()[1]}"
+        token = secrets.token_urlsafe(24)
+        if len(offered) == 1:
+            name, path, given = offered[0]
+            session.current = session.add_file(path, name, given)
+        app = Guard(make_app(session, max_upload, offered), authority, token)
+        address = f"http://{authority}/?token={token}"
+
+        def started() -> None:
+            announce(address)
+            if open_browser:
+                # Some browsers run in the terminal until they are left: not in the way of answers.
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        try:
+            _run(uvicorn, app, listener, started)
+        finally:
+            session.worker.close()
+
+
+def _uvicorn() -> Any:
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError(
+            "the studio needs Starlette and uvicorn; install them with: "
+            "pip install 'audionmf[studio]'"
+        ) from error
+    return uvicorn
+
+
+def _bound(port: int) -> socket.socket:
+    """Return a socket bound to this machine alone."""
+    # With the protocol named, asyncio sends answers at once instead of waiting for an ACK (40 ms).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise OutputError(
+                error.errno, f"port {port} cannot be had: {error.strerror}; choose another --port"
+            ) from error
+        raise
+    return listener
+
+
+def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], None]) -> None:
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                started()
+
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_CLOSING_SECONDS,
+    )
+    Server(config).run(sockets=[listener])

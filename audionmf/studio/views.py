@@ -1,0 +1,188 @@
+"""What the page draws: spectrogram, waveform and components as small arrays.
+
+Frequencies are on a logarithmic axis of `N_ROWS` rows, the highest first, as pictures have it. The
+spectrogram comes in levels of detail, each with half the columns of the one before and the maximum
+of two neighbours in each; a page fetches tiles of the level that fits its width, so that ten
+minutes are as quick to draw as ten seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.audio import Audio
+from audionmf.decomposition import Decomposition
+from audionmf.frontend import BLOCK_FRAMES, Progress, pooled_magnitude
+from audionmf.stft import STFT
+from audionmf.timbre import note_name, timbre
+
+__all__ = ["DYNAMIC_RANGE_DB", "N_ROWS", "TILE", "Rows", "Spectrogram", "components", "waveform"]
+
+N_ROWS = 256
+TILE = 256
+DYNAMIC_RANGE_DB = 80.0
+
+_LOWEST_HZ = 40.0
+_WAVE_COLUMNS = 8192
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A logarithmic frequency axis, and how bins come onto it.
+
+    Parameters
+    ----------
+    stft : STFT
+        The transform.
+    sample_rate : int
+        In Hz.
+    """
+
+    stft: STFT
+    sample_rate: int
+
+    @property
+    def low(self) -> float:
+        """The lowest frequency in Hz."""
+        return min(_LOWEST_HZ, self.sample_rate / 16)
+
+    @property
+    def high(self) -> float:
+        """The highest frequency in Hz."""
+        return self.sample_rate / 2
+
+    def draw(self, V: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return spectra (n_bins, n) on the rows (N_ROWS, n), the highest frequency first.
+
+        A row that spans several bins takes the largest of them, one between two bins what lies
+        between them.
+        """
+        edges = self.low * (self.high / self.low) ** (np.arange(N_ROWS + 1) / N_ROWS)
+        places = edges * (self.stft.n_fft / self.sample_rate)
+        first = np.clip(np.ceil(places[:-1]).astype(int), 0, self.stft.n_bins - 1)
+        stop = np.clip(np.ceil(places[1:]).astype(int), 1, self.stft.n_bins)
+        middle = np.minimum((places[:-1] + places[1:]) / 2, self.stft.n_bins - 1)
+        below = np.minimum(middle.astype(int), self.stft.n_bins - 2)
+        share = (middle - below)[:, None].astype(np.float32)
+        between = V[below] * (1 - share) + V[below + 1] * share
+        wide = stop - first > 1
+        drawn = np.asarray(between, np.float32)
+        for row in np.flatnonzero(wide):
+            drawn[row] = V[first[row] : stop[row]].max(axis=0)
+        return np.ascontiguousarray(drawn[::-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrogram:
+    """A recording as a picture with levels of detail.
+
+    Parameters
+    ----------
+    rows : Rows
+        Its frequency axis.
+    levels : tuple of ndarray of uint8, shape (N_ROWS, n_columns)
+        0 is `DYNAMIC_RANGE_DB` below the peak or less, 255 the peak.
+    peak : float
+        The largest magnitude.
+    """
+
+    rows: Rows
+    levels: tuple[NDArray[np.uint8], ...]
+    peak: float
+
+    @classmethod
+    def of(cls, audio: Audio, stft: STFT, progress: Progress) -> Spectrogram:
+        """Draw a recording."""
+        rows = Rows(stft, audio.sample_rate)
+        n_frames = stft.n_frames(audio.n_samples)
+        parts, n_done = [], 0
+        for X in stft.forward_blocks(audio.blocks(), BLOCK_FRAMES):
+            parts.append(rows.draw(pooled_magnitude(X)))
+            n_done += X.shape[-1]
+            progress("draw", n_done / n_frames)
+        drawn = np.concatenate(parts, axis=1)
+        peak = float(drawn.max()) or 1.0
+        levels = [_bytes(drawn, peak)]
+        while levels[-1].shape[1] > 2 * TILE:
+            levels.append(_halved(levels[-1]))
+        return cls(rows, tuple(levels), peak)
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        """Return a tile, row by row, of at most `TILE` columns; None where there is none."""
+        if not 0 <= level < len(self.levels):
+            return None
+        picture = self.levels[level][:, index * TILE : (index + 1) * TILE]
+        return picture.tobytes() if index >= 0 and picture.size else None
+
+    def told(self) -> dict[str, Any]:
+        """Return what a page needs to know to draw it."""
+        stft, rate = self.rows.stft, self.rows.sample_rate
+        return {
+            "rows": N_ROWS,
+            "tile": TILE,
+            "columns": [level.shape[1] for level in self.levels],
+            "low": self.rows.low,
+            "high": self.rows.high,
+            "range": DYNAMIC_RANGE_DB,
+            "peak": self.peak,
+            "seconds": stft.hop_length / rate,
+        }
+
+
+def waveform(audio: Audio) -> NDArray[np.int8]:
+    """Return the lowest and highest value of the samples in even columns, shape (2, n_columns).
+
+    Scaled so that the loudest is 127.
+    """
+    mono = audio.samples.mean(axis=0)
+    edges = np.linspace(0, len(mono), min(_WAVE_COLUMNS, len(mono)) + 1).astype(int)[:-1]
+    outline = np.stack([np.minimum.reduceat(mono, edges), np.maximum.reduceat(mono, edges)])
+    top = float(np.abs(outline).max()) or 1.0
+    return np.round(outline / top * 127).astype(np.int8)
+
+
+def components(found: Decomposition, rows: Rows) -> list[dict[str, Any]]:
+    """Describe each component: what it sounds like, and how much of the energy it has.
+
+    The energy is the share of the sum of all models, which is that of the magnitudes.
+    """
+    W, H = found.templates.templates, found.activations
+    if H is None:
+        return []
+    loudness = W.sum(axis=0, dtype=np.float64) * H.sum(axis=1, dtype=np.float64)
+    total = float(loudness.sum()) or 1.0
+    bin_hertz = rows.sample_rate / found.templates.stft.n_fft
+    seconds = found.templates.stft.hop_length / rows.sample_rate
+    told = []
+    for k in range(found.n_components):
+        sound = timbre(W[:, k], bin_hertz)
+        pitch = sound.pitch
+        told.append(
+            {
+                "index": k,
+                "label": found.templates.labels[k],
+                "hertz": round(pitch.hertz, 1) if pitch else None,
+                "note": note_name(pitch.hertz)[0] if pitch else None,
+                "brightness": sound.brightness,
+                "energy": float(loudness[k]) / total,
+                "loudest": float(np.argmax(H[k])) * seconds,
+            }
+        )
+    return told
+
+
+def _bytes(drawn: NDArray[np.float32], peak: float) -> NDArray[np.uint8]:
+    decibels = 20 * np.log10(np.maximum(drawn / np.float32(peak), np.float32(_SMALLEST)))
+    levels: NDArray[np.uint8] = np.clip(255 * (1 + decibels / DYNAMIC_RANGE_DB), 0, 255).astype(
+        np.uint8
+    )
+    return levels
+
+
+def _halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.maximum.reduceat(level, np.arange(0, level.shape[1], 2), axis=1)

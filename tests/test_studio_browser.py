@@ -1,0 +1,356 @@
+"""The studio in a real browser, as a musician uses it: with the mouse, by keyboard alone."""
+
+import io
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, sound, tone
+from studio_server import running
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+)
+TAP = """
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (target, ...rest) {
+  if (target === this.context.destination) {
+    const tap = new AnalyserNode(this.context, { fftSize: 2048 });
+    connect.call(this, tap);
+    window.loudness = () => {
+      const samples = new Float32Array(2048);
+      tap.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+    };
+  }
+  return connect.call(this, target, ...rest);
+};
+"""
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium here; apt-get install chromium brings one"
+)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """Three notes at different times, one after the other and together, and an example of one."""
+    home = tmp_path_factory.mktemp("studio")
+    mixed = np.zeros(4 * RATE)
+    for start, hertz in ((0, 262), (1, 659), (2, 1568), (3, 262), (3, 659)):
+        mixed[start * RATE : (start + 1) * RATE] += tone(hertz, RATE)
+    mix = sound(home / "mix & match.wav", mixed)
+    with running(home / "tmp", mix, sound(home / "high.wav", tone(1568, RATE))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, studio):
+    """A page that must not complain, and must not ask anybody else."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
+    context.set_default_timeout(15_000)
+    opened = context.new_page()
+    opened.add_init_script(TAP)
+    complaints, asked = [], []
+    opened.on(
+        "console",
+        lambda m: m.type in ("error", "warning") and complaints.append((m.text, m.location["url"])),
+    )
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(studio.address)
+    yield opened
+    context.close()
+    assert not complaints
+    assert asked
+    own = (f"{studio.base}/", f"blob:{studio.base}/")
+    assert not [url for url in asked if not url.startswith(own)]
+
+
+def until(page, condition):
+    """Wait for a condition in JavaScript; the page's policy forbids what Playwright does for it."""
+    page.evaluate(
+        f"""async () => {{
+          const start = performance.now();
+          while (!({condition})) {{
+            if (performance.now() - start > 15000) throw new Error({condition!r});
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }}
+        }}"""
+    )
+
+
+def begin(page):
+    """Get to the first view, whatever the studio was left at by the test before."""
+    page.wait_for_selector("main")
+    button = page.get_by_role("button", name="Another recording")
+    if button.count():
+        button.click()
+    page.wait_for_selector(".start")
+
+
+def take_apart(page, components="6"):
+    begin(page)
+    page.get_by_role("button", name="mix & match.wav").last.click()
+    page.get_by_label("Number of components").fill(components)
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+
+
+def sounds(page, wanted=True):
+    check = "window.loudness && window.loudness() > 0.005"
+    until(page, check if wanted else f"!({check})")
+
+
+def chips(page, source):
+    return page.locator(f"li.source:nth-child({source}) .chip").count()
+
+
+def test_load_decompose_hear_regroup_export(page):
+    take_apart(page)
+    assert page.locator(".row").count() == 6
+
+    page.locator(".row .hear").first.click()
+    sounds(page)
+    assert page.locator(".hear[aria-pressed=true]").count() == 1
+    assert page.get_by_role("button", name="Pause").is_visible()
+    page.locator(".row .hear").first.click()
+    page.get_by_role("button", name="Pause").click()
+    sounds(page, wanted=False)
+
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+    assert sum(chips(page, i) for i in (1, 2, 3)) == 6
+    first = page.locator("li.source:nth-child(1)")
+    first.locator("input.name").fill("<b>bass</b>")
+    first.locator("input.name").press("Enter")
+    assert page.locator("b").count() == 0
+
+    before = chips(page, 1)
+    row = page.locator(".row", has=page.get_by_role("button", name="Hear alone")).first
+    row.locator("select").select_option(label="rest")
+    grip, target = row.locator(".grip").bounding_box(), first.bounding_box()
+    page.mouse.move(grip["x"] + 8, grip["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(target["x"] + 60, target["y"] + 30, steps=8)
+    page.mouse.up()
+    until(page, f"document.querySelectorAll('.source .chip').length >= {before}")
+    assert row.locator("select").input_value() == first.get_attribute("data-source")
+
+    page.get_by_role("button", name="Undo").click()
+    assert row.locator("select").input_value() == "rest"
+    page.get_by_role("button", name="Redo").click()
+    assert row.locator("select").input_value() == first.get_attribute("data-source")
+
+    page.get_by_role("button", name="Export").click()
+    until(page, "document.querySelector('.commands').textContent.includes('audionmf')")
+    commands = page.locator(".commands").text_content()
+    assert "--n-components 6" in commands
+    assert "'<b>bass</b>=" in commands
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the stems").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        stems = {name: archive.read(name) for name in archive.namelist()}
+    assert any("bass" in name for name in stems)
+    total = sum(soundfile.read(io.BytesIO(stem))[0] for stem in stems.values())
+    assert np.abs(total).max() > 0.1
+
+
+def test_stems_sound_again_at_once_when_sources_change(page):
+    take_apart(page)
+    page.get_by_role("button", name="Loop", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).click()
+    sounds(page)
+    page.get_by_role("button", name="Mute rest").click()
+    sounds(page, wanted=False)
+    took = page.evaluate("""async () => {
+      const start = performance.now();
+      document.querySelector('.suggest button').click();
+      while (window.loudness() < 0.005 && performance.now() - start < 5000) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      return performance.now() - start;
+    }""")
+    assert took < 300
+    page.get_by_role("button", name="Pause").click()
+
+
+def test_sources_are_split_and_merged(page):
+    take_apart(page)
+    page.locator(".row .hear").first.focus()
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("n")
+    page.wait_for_selector("li.source:nth-child(2)")
+    assert chips(page, 1) == 6
+    page.get_by_label("More for Source 1").select_option(label="Split in two by timbre")
+    page.wait_for_selector("li.source:nth-child(3)")
+    assert chips(page, 1) + chips(page, 2) == 6
+    assert chips(page, 2) > 0
+    page.locator("li.source:nth-child(2) .menu").select_option(label="Merge into Source 1")
+    assert page.locator("li.source").count() == 2
+    assert chips(page, 1) == 6
+    page.get_by_label("More for Source 1").select_option(label="Remove the source")
+    assert page.locator("li.source").count() == 1
+    assert chips(page, 1) == 6
+
+
+def test_a_refinement_and_its_undo_do_not_stop_the_music(page):
+    take_apart(page)
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+    page.get_by_role("button", name="Loop", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).click()
+    sounds(page)
+    page.get_by_role("button", name="Add by numbers").click()
+    page.get_by_role("button", name="Refine with 1 mark").click()
+    page.wait_for_selector("dialog")
+    page.wait_for_selector("dialog", state="detached")
+    models = []
+    for name in ("Undo", "Redo"):
+        until(page, "window.loudness() > 0.005")
+        models.append(page.evaluate("fetch('/api/state').then((r) => r.json())")["model"])
+        page.get_by_role("button", name=name).click()
+    assert models[0]["refined"]
+    assert not models[1]["refined"]
+    sounds(page)
+    page.get_by_role("button", name="Pause").click()
+
+
+def test_by_keyboard_alone(page):
+    begin(page)
+    page.keyboard.press("Tab")
+    for _ in range(12):
+        if page.evaluate("document.activeElement.textContent").startswith("mix & match.wav"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".waveform")
+    page.get_by_label("Number of components").focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    page.get_by_role("button", name="Take it apart").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".row")
+    assert page.locator(".row").count() == 8
+
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    assert page.evaluate("document.activeElement.matches('input.name')")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    assert page.locator("input.name").input_value() == "keys"
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("1")
+    assert chips(page, 1) == 3
+    page.keyboard.press("s")
+    assert page.locator(".toggle.S[aria-pressed=true]").count() == 1
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+z")
+    assert chips(page, 1) == 1
+    page.keyboard.press("Control+Shift+z")
+    assert chips(page, 1) == 3
+    page.locator(".picture").focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause").wait_for()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+
+    page.get_by_role("button", name="Add by numbers").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".mark")
+    page.get_by_role("button", name="Refine with 1 mark").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog")
+    page.wait_for_selector("dialog", state="detached")
+    assert chips(page, 1) == 3
+    page.locator(".picture").focus()
+    page.keyboard.press("e")
+    page.wait_for_selector("dialog .commands")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+
+
+def test_a_recording_is_uploaded_and_a_stop_goes_back_to_it(page, tmp_path):
+    begin(page)
+    noise = np.random.default_rng(0).normal(0, 0.1, 120 * RATE)
+    page.set_input_files("input[type=file]", sound(tmp_path / "own noise.wav", noise))
+    page.wait_for_selector(".waveform")
+    assert page.locator("h1").text_content() == "own noise.wav"
+    page.get_by_label("Number of components").fill("47")
+    page.get_by_role("button", name="Take it apart").click()
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".waveform")
+    assert page.get_by_label("Number of components").input_value() == "47"
+
+
+def test_by_examples_and_by_solo_ranges(page):
+    begin(page)
+    page.get_by_role("button", name="mix & match.wav").last.click()
+    page.get_by_label("By examples").check()
+    page.get_by_label("Pick an example").first.select_option(label="high.wav")
+    page.wait_for_selector(".known .chip")
+    page.get_by_label("By solo ranges").check()
+    page.get_by_role("button", name="Mark on the waveform").last.click()
+    wave = page.locator(".waveform").bounding_box()
+    page.mouse.move(wave["x"] + 4, wave["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(wave["x"] + wave["width"] * 0.22, wave["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(".known .chip")
+    page.get_by_label("Name of source 2").fill("low")
+    page.get_by_label("Components for each source").select_option("4")
+    page.get_by_label("Further components").select_option("4")
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    names = page.locator("input.name").evaluate_all("items => items.map((item) => item.value)")
+    assert names == ["low", "other"]
+    page.get_by_role("button", name="Export").click()
+    until(page, "document.querySelector('.commands').textContent.includes('--solo')")
+    assert "--free 4" in page.locator(".commands").text_content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (820, 1180)])
+def test_it_fits_and_is_named(page, scheme, width, height):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_selector(".studio, .start, .setup")
+    assert page.evaluate("document.documentElement.dataset.scheme") == scheme
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, select')]
+      .filter((e) => !e.closest('[hidden], [aria-hidden=true]') && !e.matches('[aria-hidden=true]'))
+      .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length))
+      .map((e) => e.outerHTML)""")
+    assert unnamed == []
+    outside = page.evaluate("""() => [...document.querySelectorAll('.bar *, .tools *, .panel *')]
+      .filter((e) => e.getBoundingClientRect().width && !e.closest('[aria-hidden=true]'))
+      .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+      .map((e) => e.outerHTML)""")
+    assert outside == []

@@ -1,0 +1,259 @@
+"""What a studio holds: what is heard is what is exported, and what the command line makes."""
+
+import asyncio
+import io
+import shlex
+import zipfile
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, sound, steps, tone
+
+from audionmf.errors import LimitError, LockedError, ParameterError
+from audionmf.studio import deliver, session
+from audionmf.studio.app import make_app
+from audionmf.studio.session import Session, StaleError, UnknownIdError, blind, informed
+from audionmf.studio.work import Job, StoppedError, Worker
+
+
+@pytest.fixture
+def studio(tmp_path):
+    (tmp_path / "private").mkdir()
+    made = Session(tmp_path / "private")
+    yield made
+    made.worker.close()
+
+
+def mixture(folder, n_channels=1):
+    mixed = np.concatenate([tone(262), tone(659), tone(262) + tone(659)])
+    return sound(folder / "mix.wav", np.stack([mixed, 0.7 * mixed])[:n_channels])
+
+
+def ended(studio, job):
+    studio.worker._future.result()
+    assert job.outcome == "done", job.error
+    return studio.model
+
+
+def group(key, name, *components):
+    return {"id": key, "name": name, "colour": 0, "components": list(components)}
+
+
+def heard(model, groups):
+    """Add up what the page adds up: 16-bit blocks of all components."""
+    sums = {name: [] for name in groups}
+    audio, index = model.recording.audio, 0
+    while (block := model.audio(index)) is not None:
+        samples, scale = block
+        n = len(model.parts.grouping)
+        pcm = np.frombuffer(samples, "<i2").reshape(n, model.told()["channels"], -1)
+        for name, members in groups.items():
+            sums[name].append(pcm[list(members)].sum(axis=0) * (scale / 32767))
+        index += 1
+    joined = {name: np.concatenate(parts, axis=1) for name, parts in sums.items()}
+    assert all(stem.shape[1] == audio.n_samples for stem in joined.values())
+    return joined
+
+
+def delivered(made):
+    with zipfile.ZipFile(made.path) as archive:
+        return {
+            name.rpartition("/")[2].partition(".")[0]: soundfile.read(
+                io.BytesIO(archive.read(name)), always_2d=True
+            )[0].T
+            for name in archive.namelist()
+        }
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_what_is_heard_is_what_is_exported_and_what_the_command_line_makes(
+    studio, run, tmp_path, monkeypatch, n_channels
+):
+    monkeypatch.chdir(tmp_path)
+    recording = studio.add_file(mixture(tmp_path, n_channels), "mix.wav", "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(5)))
+    studio.edit(1, model.id, [group("a", "low & deep", 0, 3), group("b", "it's", 2)], [])
+
+    exported = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    page = heard(model, {"low & deep": (0, 3), "it's": (2,), "rest": (1, 4)})
+    assert set(exported) == set(page)
+    for name, stem in exported.items():
+        assert np.abs(stem - page[name]).max() < 2e-3
+
+    for line in deliver.commands(model, studio.groups, "wav"):
+        program, *arguments = shlex.split(line)
+        assert program == "audionmf"
+        assert run(*arguments)[0] == 0
+    for name, stem in exported.items():
+        assert np.array_equal(steps(tmp_path / "separated" / "mix" / f"{name}.wav"), stem)
+
+
+def test_sources_that_were_known_can_be_made_again_too(studio, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    example = studio.add_file(sound(tmp_path / "-low.wav", tone(262)), "-low.wav", "-low.wav")
+    way = informed(3, {"low": [example]}, {"high": [(0.5, 0.99)]}, 2)
+    model = ended(studio, studio.analyse(recording, way))
+    assert [g.name for g in studio.groups] == ["low", "high", "other"]
+    assert sum(len(g.components) for g in studio.groups) == model.parts.n_components
+    exported = delivered(
+        deliver.stems(model, studio.groups, studio.folder, "flac", lambda *_: None)
+    )
+    (line,) = deliver.commands(model, studio.groups, "flac")
+    assert run(*shlex.split(line)[1:])[0] == 0
+    for name, stem in exported.items():
+        made = steps(tmp_path / "separated" / "mix" / f"{name}.flac")
+        assert np.abs(made - stem).max() <= 1 / 32768
+
+    # Moved by hand, it takes the model file.
+    moved = [g.told() for g in studio.groups]
+    moved[1]["components"] += moved[0]["components"][:1]
+    del moved[0]["components"][0]
+    studio.edit(1, model.id, moved, [])
+    (line,) = deliver.commands(model, studio.groups, "wav")
+    assert line.startswith("audionmf regroup mix-model.npz --group")
+    saved = deliver.model_file(model, studio.groups, studio.folder)
+    saved.path.rename(tmp_path / saved.name)
+    assert run(*shlex.split(line)[1:])[0] == 0
+    exported = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    for name, stem in exported.items():
+        made = steps(tmp_path / "separated" / "mix" / f"{name}.wav")
+        assert np.abs(made - stem).max() <= 1 / 32768
+
+
+def test_a_refinement_is_a_new_model_that_undo_can_leave(studio, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = mixture(tmp_path)
+    recording = studio.add_file(path, "mix.wav")
+    first = ended(studio, studio.analyse(recording, blind(4)))
+    mark = {
+        "source": "a", "belongs": True, "start": 0.6, "end": 0.9, "low": 600, "high": 700,
+        "strength": 10,
+    }  # fmt: skip
+    told = studio.edit(1, first.id, [group("a", "high", 0, 1)], [mark])
+    second = ended(studio, studio.refine(told["version"]))
+    assert second is not first
+    assert not np.array_equal(first.parts.templates.templates, second.parts.templates.templates)
+    assert [g.name for g in studio.groups] == ["high"]
+    (line,) = deliver.commands(second, studio.groups, "wav")
+    assert line == "audionmf regroup mix-model.npz --mixture mix.wav --group high=0,1"
+    saved = deliver.model_file(second, studio.groups, studio.folder)
+    saved.path.rename(tmp_path / saved.name)
+    assert run(*shlex.split(line)[1:])[0] == 0
+    assert studio.edit(studio.version, first.id, [], [])["model"]["id"] == first.id
+    with pytest.raises(ParameterError, match="mark"):
+        studio.refine(studio.version)
+
+
+def test_an_early_stop_keeps_what_there_is(studio, tmp_path, monkeypatch):
+    watch = Job.watch
+
+    def impatient(job, state):
+        enough = watch(job, state)
+        job.stop(keep=True)
+        return enough
+
+    monkeypatch.setattr(Job, "watch", impatient)
+    noise = np.random.default_rng(0).normal(0, 0.1, 30 * RATE)
+    recording = studio.add_file(sound(tmp_path / "noise.wav", noise), "noise.wav")
+    job = studio.analyse(recording, blind(20))
+    model = ended(studio, job)
+    assert len(job.divergence) <= 6  # two on each set of frames
+    assert model.way.by_hand
+    assert "regroup noise-model.npz" in deliver.commands(model, (), "wav")[0]
+
+
+def test_an_older_version_changes_nothing(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(3)))
+    with pytest.raises(StaleError):
+        studio.edit(0, model.id, [group("a", "x", 0)], [])
+    with pytest.raises(UnknownIdError):
+        studio.edit(1, "none", [], [])
+    with pytest.raises(StaleError):
+        studio.close_recording(7)
+    assert studio.groups == ()
+    assert studio.close_recording(1)["model"] is None
+
+
+def test_components_are_suggested_in_as_many_groups_as_asked(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(6)))
+    groups = studio.suggest(model.id, [1, 2, 4, 5], 2)
+    assert len(groups) == 2
+    assert sorted(k for members in groups for k in members) == [1, 2, 4, 5]
+    for members, count in (([], 1), ([9], 1), ([1, 2], 3)):
+        with pytest.raises(ParameterError):
+            studio.suggest(model.id, members, count)
+
+
+def test_many_channels_are_heard_as_two(studio, tmp_path):
+    mixed = np.stack([tone(262 * c) for c in (1, 2, 3)])
+    recording = studio.add_file(sound(tmp_path / "three.wav", mixed), "three.wav")
+    model = ended(studio, studio.analyse(recording, blind(2)))
+    stems = heard(model, {"all": (0, 1)})["all"]
+    expected = np.stack([(mixed[0] + mixed[2]) / 2, mixed[1]])
+    assert np.abs(stems - expected).max() < 2e-3
+
+
+def test_a_recording_beyond_memory_is_refused(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "_MAX_VALUES", 1000)
+    with pytest.raises(LimitError, match=r"'mix\.wav' is longer"):
+        studio.add_file(mixture(tmp_path), "mix.wav")
+
+
+def test_no_path_is_told(studio, tmp_path):
+    path = studio.folder / "0123abcd"
+    path.write_bytes(b"no audio")
+    with pytest.raises(OSError, match="0123abcd") as caught:
+        studio.add_file(path, "take 1.wav")
+    told = studio.explain(caught.value)
+    assert "take 1.wav" in told
+    assert str(tmp_path) not in told
+    assert str(tmp_path) not in studio.explain(ValueError(f"{tmp_path}/x"))
+    assert str(tmp_path) not in studio.explain(FileNotFoundError(2, "no", str(path)))
+
+
+def test_a_job_that_fails_says_so_in_a_line(caplog):
+    worker = Worker(lambda error: f"said: {error}")
+    job = worker.start("analyse", lambda job: 1 / 0)
+    worker._future.result()
+    assert (job.outcome, job.error) == ("failed", "said: division by zero")
+    assert "ZeroDivisionError" in caplog.text
+    worker.close()
+
+
+def test_an_error_that_nobody_thought_of_tells_the_page_nothing(studio, monkeypatch, caplog):
+    monkeypatch.setattr(studio, "told", lambda: 1 / 0)
+    app = make_app(studio, 1, [])
+
+    async def ask():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.get("/api/state")
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert set(answer.json()) == {"error"}
+    assert "division" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_second_job_waits_for_nobody():
+    worker = Worker(str)
+
+    def until_stopped(job):
+        while True:
+            job.progress("work", 0.5)
+
+    job = worker.start("analyse", until_stopped)
+    with pytest.raises(LockedError):
+        worker.start("analyse", until_stopped)
+    job.stop()
+    worker._future.result()
+    assert job.outcome == "stopped"
+    with pytest.raises(StoppedError):
+        job.progress("work", 1)
+    worker.close()
