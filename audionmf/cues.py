@@ -150,7 +150,8 @@ def _standardised(features: Features, weights: NDArray[np.float64], weight: floa
     centred = features - np.average(features, axis=0, weights=weights)
     spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
     scaled: Features = np.clip(centred / np.where(spread > _TINY, spread, 1), -_CLIP, _CLIP)
-    return scaled * (weight / np.sqrt(features.shape[1]))
+    scaled *= weight / np.sqrt(features.shape[1])
+    return scaled
 
 
 def parse_cues(text: str) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ NOTES_NAME = "notes"
 _RISE = 0.5
 _FALL = 0.1
 _LEAST_SECONDS = 0.06
-_RANGE_DB = 34.0
+_OWN_RANGE_DB = 20.0
+_RANGE_DB = 40.0
 _TICKS_PER_BEAT = 960
 _CSV_HEADER = (
     "source", "component", "pitch", "midi", "onset_s", "offset_s", "velocity", "level_db",
@@ -145,8 +146,9 @@ def transcribe(decomposition: Decomposition) -> list[SourceNote]:
 
     With a score they are its notes, by the clock of the recording. Otherwise those that the
     activations of the components with a pitch tell: a note starts where the activation passes half
-    of the peak that follows, and ends where it has fallen to a tenth of it. Notes more than 34 dB
-    below the loudest, or shorter than 60 ms, are left out.
+    of the peak that follows, and ends where it has fallen to a tenth of it. Notes more than 20 dB
+    below the loudest of their key in the source, more than 40 dB below the loudest of all, or
+    shorter than 60 ms, are left out.
 
     Parameters
     ----------
@@ -256,8 +258,9 @@ def _events(row: NDArray[np.float64], seconds: float) -> Iterator[tuple[float, f
     from scipy.signal import find_peaks
 
     padded = np.concatenate([[0], row, [0]])
-    peaks, _ = find_peaks(padded, height=padded.max() * 10 ** (-_RANGE_DB / 20))
-    peaks, before, notes = peaks - 1, 0, []
+    peaks, _ = find_peaks(padded, height=padded.max() * 10 ** (-_OWN_RANGE_DB / 20))
+    notes: list[Any] = []
+    peaks, before = peaks - 1, 0
     for peak in peaks:
         valley = before + int(row[before : peak + 1].argmin())
         if notes and row[valley] > _RISE * min(row[peak], row[notes[-1][1]]):

@@ -236,7 +236,8 @@ def _levelled(patches: Matrix) -> Matrix:
 
 def _filled(patterns: Matrix) -> Matrix:
     """Scale patterns to sum to 1, and leave no zeros: they would stay."""
-    filled = patterns + _LEAST_PATTERN * max(float(patterns.max()), np.finfo(np.float32).tiny)
+    peak = max(float(patterns.max()), float(np.finfo(np.float32).tiny))
+    filled = patterns + patterns.dtype.type(_LEAST_PATTERN * peak)
     scaled: Matrix = filled / filled.sum(axis=(0, 1))
     return scaled
 

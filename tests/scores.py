@@ -79,7 +79,7 @@ def _note(
 ) -> NDArray[np.float64]:
     times = np.arange(n) / rate
     if drum:
-        return rng.standard_normal(n) * np.exp(-times / 0.03)
+        return 3 * rng.standard_normal(n) * np.exp(-times / 0.03)
     partials = [(k + 1, s) for k, s in enumerate(strengths) if (k + 1) * key_hertz(key) < rate / 2]
     sound = sum(s * np.sin(2 * np.pi * k * key_hertz(key) * times) for k, s in partials)
     return sound * np.minimum(1, np.minimum(times, times[::-1]) / 0.005) * np.exp(-times)

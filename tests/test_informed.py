@@ -86,7 +86,8 @@ def test_a_score_moved_and_with_notes_missing_costs_little(trio, separated, tmp_
     parts = []
     for part in score.parts:
         kept = [(n.onset + 0.3, n.offset + 0.3, n.pitch) for n in part.notes]
-        del kept[7:8]
+        if part.name == "lead":
+            del kept[4], kept[9]
         parts.append((part.name, kept))
     (tmp_path / "other.mid").write_bytes(band(**dict(parts)))
     found = audionmf.separate(mixed(stems), midi=tmp_path / "other.mid")

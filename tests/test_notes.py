@@ -13,6 +13,7 @@ import audionmf
 from audionmf.audio import Audio
 from audionmf.decomposition import Decomposition
 from audionmf.errors import MissingExtraError, OutputError, ParameterError
+from audionmf.files import make_room
 from audionmf.notes import SourceNote, check_exports, export_paths, transcribe, write_notes
 from audionmf.score import Score, key_hertz, read_score
 
@@ -34,7 +35,7 @@ def melody(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(melody) -> Decomposition:
-    return audionmf.analyse(melody[1], components=True, n_components=8)
+    return audionmf.analyse(melody[1], components=True, n_components=12)
 
 
 def onset_f(notes):
@@ -63,7 +64,7 @@ def test_a_note_struck_again_is_two_notes(found):
 
 def test_scale_does_not_matter(melody, found):
     softer = Audio(melody[1].samples / 64, RATE)
-    again = transcribe(audionmf.analyse(softer, components=True, n_components=8))
+    again = transcribe(audionmf.analyse(softer, components=True, n_components=12))
     assert [(n.pitch, n.velocity) for n in again] == [
         (n.pitch, n.velocity) for n in transcribe(found)
     ]
@@ -103,6 +104,7 @@ NOTES = [
 
 def written(tmp_path, kinds):
     paths = export_paths(tmp_path, "mix", kinds)
+    make_room(paths.values())
     return write_notes(NOTES, paths, ["flute", "kick\tdrum", "nothing"])
 
 
@@ -173,7 +175,7 @@ def test_an_input_is_not_overwritten(melody, run, tmp_path):
 def test_decompose_exports_what_each_component_plays(melody, run, tmp_path):
     mix = sound(tmp_path / "mix.wav", melody[1].samples)
     code, printed, _ = run(
-        "decompose", mix, "--n-components", 8, "--export", "csv,midi", "-o", tmp_path / "out"
+        "decompose", mix, "--n-components", 12, "--export", "csv,midi", "-o", tmp_path / "out"
     )
     assert code == 0
     assert "mix/notes.csv" in printed
