@@ -176,13 +176,16 @@ def perform(task: Mapping[str, Any], progress: Progress | None = None) -> dict[s
     dict
         As `Outcome.from_dict` takes it; failures are outcomes too.
     """
+    from threadpoolctl import threadpool_limits
+
     begin = time.perf_counter()
     given = Task.from_dict(task)
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("error" if given.strict else "always", AudioNMFWarning)
         try:
-            outcome = _perform(given, progress)
+            with threadpool_limits(given.n_threads, user_api="blas"):
+                outcome = _perform(given, progress)
         except Exception as error:
             outcome = Outcome.of_failure(given.job.input, error)
     for warning in caught:

@@ -313,6 +313,28 @@ def test_a_killed_worker_process_is_noticed_and_the_others_go_on(tmp_path, jobs)
     assert not [name for name in files_below(tmp_path / "out") if ".tmp" in name]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals and inherited files of POSIX")
+def test_a_worker_process_holds_the_lock_and_leaves_ctrl_c_to_its_parent(jobs):
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    executor = LocalProcesses(1, 1, (writing,))
+    try:
+        tasks_ = [tasks.Task(job, "t").to_dict() for job in jobs[:2]]
+        assert executor.submit(tasks_[0], lambda *_: None).result()["state"] == "done"
+        os.close(writing)
+        with pytest.raises(BlockingIOError):  # the worker has the other end
+            os.read(reading, 1)
+        pid = executor._workers[0]._process.pid
+        os.kill(pid, signal.SIGINT)
+        assert executor.submit(tasks_[1], lambda *_: None).result()["state"] == "done"
+        assert executor._workers[0]._process.pid == pid
+        executor.close(now=False)
+        assert os.read(reading, 1) == b""  # nobody has it any more
+    finally:
+        executor.close(now=True)
+        os.close(reading)
+
+
 # --- going on
 
 

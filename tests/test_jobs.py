@@ -14,7 +14,8 @@ from audionmf.jobs import SeparationJob
 FULL = SeparationJob(
     Path("a mix.wav"), Path("out"), templates=[Path("a.npz")], examples={"b": [Path("b.wav")]},
     free=2, residual="left", only="b", solo={"c": [(1.0, 2.5)]}, absent={"b": [(0.0, 0.5)]},
-    convert=True, pattern="{source}.{ext}", extension="flac", settings=TINY,
+    convert=True, midi=Path("s.mid"), midi_split="channel", split_at="C4", export=["csv"],
+    report=True, pattern="{source}.{ext}", extension="flac", settings=TINY,
 )  # fmt: skip
 
 
@@ -23,7 +24,7 @@ def test_a_job_survives_json():
     again = SeparationJob.from_dict(json.loads(told))
     assert json.dumps(again.to_dict()) == told
     assert again.settings == TINY
-    assert again.inputs() == ["a mix.wav", "a.npz", "b.wav"]
+    assert again.inputs() == ["a mix.wav", "a.npz", "b.wav", "s.mid"]
 
 
 def test_every_field_differs_from_its_default_in_the_full_job():

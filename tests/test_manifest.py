@@ -65,7 +65,7 @@ def test_it_holds_all_that_the_stems_depend_on_and_what_came_out(manifest, job, 
     assert found["inputs"] == {path: file_hash(path) for path in job.inputs()}
     assert len(found["inputs"]) == 3
     fields = {field.name for field in dataclasses.fields(SeparationJob)}
-    assert set(found["job"]) == fields - {"folder", "report"}
+    assert set(found["job"]) == fields - {"folder", "report", "export"}
     settings = {field.name for field in dataclasses.fields(audionmf.Settings)}
     assert set(found["job"]["settings"]) == settings - {"n_threads"}
     assert found["job"]["settings"]["seed"] == 0

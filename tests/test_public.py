@@ -25,6 +25,7 @@ PUBLIC = [
     "MissingExtraError",
     "OutputError",
     "ParameterError",
+    "ScoreError",
     "Separation",
     "Settings",
     "TemplateError",

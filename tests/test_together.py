@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import files_below
 
 from audionmf import files
 from audionmf.errors import OutputError
+from audionmf.stems import StemFormat, write_stems
 
 NAMES = ("a.wav", "b.wav", "c.wav")
 
@@ -150,3 +152,20 @@ def test_a_file_that_another_run_cleared_away_before_it_was_locked_is_made_again
     files.write_bytes(tmp_path / "a.wav", b"whole")
     assert cleared
     assert contents(tmp_path) == {"a.wav": "whole"}
+
+
+def test_stems_are_put_in_place_all_or_none(tmp_path, monkeypatch):
+    blocks = np.zeros((3, 1, 100), np.float32)
+    paths = {name: tmp_path / name for name in NAMES}
+    (tmp_path / "a.wav").write_bytes(b"old")
+    replace = Path.replace
+
+    def fail(self, other):
+        if Path(other).name == "b.wav" and self.stat().st_size > 100:
+            raise OSError(errno.EIO, "broken")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match=r"b\.wav"):
+        write_stems(lambda: iter([blocks]), paths, StemFormat(8000, 1, "PCM_16", 100))
+    assert contents(tmp_path) == {"a.wav": "old"}
