@@ -8,6 +8,7 @@ can be heard of them (`cues`).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -101,6 +102,7 @@ def analyse_blind(
         source, stft, limit, keep_transform=stereo, n_threads=thread_count(settings.n_threads),
         progress=partial(progress, "read"),
     )  # fmt: skip
+    frames, level = _levelled(frames)
     factors = _factorise(
         frames, n_sources, free, source, stft, settings, partial(progress, "factorise"), watch
     )
@@ -115,16 +117,25 @@ def analyse_blind(
         grouping=grouping,
         settings=settings,
         mixture=Mixture.of(source, frames.n_samples),
-        divergence=factors.divergence,
+        divergence=factors.divergence * float(level) ** settings.beta,
         reason=factors.reason,
         banded=settings.beta == 1,
-        activations=factors.H if frames.step == 1 and settings.beta == 1 else None,
+        activations=factors.H * level if frames.step == 1 and settings.beta == 1 else None,
         remarks=tuple(remarks),
     )
     wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()
     if not wide or frames.X is None:
         return found
     return found.with_covariances(frames.X, factors.H)
+
+
+def _levelled(frames: Frames) -> tuple[Frames, np.float32]:
+    """Return frames whose peak is near 1, and the power of two that they were divided by."""
+    peak = float(frames.V.max())
+    level = np.float32(2.0 ** np.clip(np.floor(np.log2(peak)), -120, 120) if peak > 0 else 1.0)
+    factor = np.float32(1) / level  # a product, for a quotient of complex numbers squares
+    X = None if frames.X is None else frames.X * factor
+    return dataclasses.replace(frames, V=frames.V * factor, X=X), level
 
 
 def component_name(component: int) -> str:
@@ -294,17 +305,16 @@ def _places(
 ) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
     """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component."""
     n_components = W.shape[1]
-    peak = np.float32(2.0 ** np.floor(np.log2(max(float(frames.V.max()), 1e-30))))
     sums = np.zeros((2, 2, n_components), np.complex128)
     for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
         block = slice(first, first + BLOCK_FRAMES)
-        part = H[:, block] / peak
+        part = H[:, block]
         model = np.maximum(W @ part, np.float32(1e-20))
         if frames.X is None:
-            power = (frames.V[:, block] / peak) ** 2 / model
+            power = frames.V[:, block] ** 2 / model
             sums[0, 0] += np.einsum("fk,fk->k", W, power @ part.T)
             continue
-        X = frames.X[:, :, block] / peak
+        X = frames.X[:, :, block]
         for a, b in ((0, 0), (1, 1), (0, 1)):
             product = X[a] * X[b].conj() / model
             sums[a, b] += np.einsum("fk,fk->k", W, product @ part.T)

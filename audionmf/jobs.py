@@ -151,6 +151,12 @@ class SeparationJob:
         track = Path(self.input).stem
         return export_paths(self.folder, track, self.export, self.pattern, self.extension)
 
+    @property
+    def counts_sources(self) -> bool:
+        """Whether the analysis chooses the number of sources; `planned` then names the most."""
+        named = self.templates or self.examples or self.solo or self.midi
+        return self.n_sources is None and not named
+
     def banks(self) -> list[Templates]:
         """Load the templates."""
         return [Templates.load(path) for path in self.templates]

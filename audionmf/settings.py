@@ -114,7 +114,8 @@ class Settings:
     max_frames : int, default 16384
         Templates are learnt from at most this many frames, spread evenly; 16 or more.
     seed : int, default 0
-        Seed of the random start, 0 or more. The same seed gives the same result.
+        Seed of random starts, 0 or more. The same seed gives the same result. Harmonic components
+        and patterns start without chance; there it tells only further ``restarts`` apart.
     n_threads : int, optional
         Threads to compute with, 1 to 256; ``None`` (default): one for each core that this process
         may use. The result does not depend on it.

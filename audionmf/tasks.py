@@ -111,6 +111,8 @@ class Outcome:
         How the score was moved, as `Alignment.to_dict` gives it; None without a score.
     alignment_text : str
         The same in words.
+    remarks : list of str
+        What the analysis decided by itself.
     entry : dict, optional
         What the journal keeps of it.
     gain : float
@@ -137,6 +139,7 @@ class Outcome:
     exports: list[str] = field(default_factory=list)
     alignment: dict[str, Any] | None = None
     alignment_text: str = ""
+    remarks: list[str] = field(default_factory=list)
     entry: dict[str, Any] | None = None
     gain: float = 1.0
     divergence: list[float] = field(default_factory=list)
@@ -223,6 +226,8 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     recipe = Recipe.of(job)
     root = os.path.realpath(job.folder)
     names = {_relative(path, root) for path in written}
+    if task.known and job.counts_sources:  # of the names that are planned for, some are used
+        names &= set(task.known.outputs)
     if task.known and task.known.key == recipe.key and task.known.verifies(root, names):
         return _outcome(task, KEPT, Manifest.load(manifest), task.known)
     refuse_overwriting(written, job.inputs())
@@ -248,6 +253,7 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     outputs[_relative(manifest, root)] = OutputHash.of(manifest)
     entry = Entry(task.track, recipe.key, outputs)
     outcome = _outcome(task, DONE, made, entry)
+    outcome = dataclasses.replace(outcome, remarks=list(done.decomposition.remarks))
     if score := done.decomposition.score:
         outcome = dataclasses.replace(
             outcome,

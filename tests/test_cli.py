@@ -345,7 +345,6 @@ def test_a_wrong_option_is_code_2(run, mixture, out, arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
         ("--free", "3"),
         ("--n-sources", "2", "--templates", "BANK"),
         ("--n-sources", "2", "--example", "a=MIX"),

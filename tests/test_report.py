@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import io
 import json
@@ -258,6 +259,8 @@ def test_models_of_the_chosen_frames_are_those_of_the_whole(tmp_path, monkeypatc
     assert [int(np.argmax(whole[:, t : t + step].sum(axis=0))) + t
             for t in range(0, whole.shape[1], step)] == frames.tolist()  # fmt: skip
     assert seconds == step * found.templates.stft.hop_length / RATE
+    np.testing.assert_array_equal(report._model(found, V, frames)[0], found.activations[:, frames])
+    found = dataclasses.replace(found, activations=None)
     H, model = report._model(found, V, frames)
     np.testing.assert_allclose(H, found.activate(whole, 1)[:, frames], rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(model, found.templates.templates @ H, rtol=1e-5)

@@ -381,8 +381,7 @@ def test_a_model_with_other_things_for_runs_is_refused(tmp_path, stems, text):
     [
         ({"solo": SOLO, "n_sources": 2}, "leave it out with templates, examples or ranges"),
         ({"absent": {"dark": [(0, 1)]}, "n_sources": 2}, "where a source does not play go with"),
-        ({"absent": {"dark": [(0, 1)]}}, "give one of: the number of sources"),
-        ({"solo": {}}, "give one of: the number of sources"),
+        ({"absent": {"dark": [(0, 1)]}}, "go with templates, examples or solo ranges"),
         ({"solo": {"a": [(0, 1)], "b": [(0.5, 2)]}}, "overlap; only one can play alone"),
         ({"solo": SOLO, "absent": {"dark": [(1, 2)]}}, "'dark' from 0 to 1.5 s, where it plays"),
         ({"solo": SOLO, "absent": {"x": [(1, 2)]}}, "of no source; there are 'dark', 'bright'"),
@@ -414,7 +413,7 @@ def test_solo_at_the_shell(run, file, tmp_path, stems, mixture):
     code, text, err = run("separate", file, *arguments, "-o", out, "--json")
     assert (code, err) == (0, "")
     assert list(json.loads(text)["stems"]) == ["dark", "bright"]
-    assert files_below(out) == ["mix/bright.wav", "mix/dark.wav"]
+    assert files_below(out) == ["mix/bright.wav", "mix/dark.wav", "mix/manifest.json"]
     for name, stem in stems.sources.items():
         assert np.abs(steps(out / "mix" / f"{name}.wav") - stem).max() < 2e-3
     assert np.abs(sum(map(steps, out.rglob("*.wav"))) - steps(file)).max() <= 2.0**-14
@@ -434,7 +433,7 @@ def test_labels_at_the_shell(run, file, tmp_path):
 def test_only_works_with_solo(run, file, tmp_path):
     arguments = ("--solo", "dark=0-1.5", "--solo", "bright=1.5-3", "--only", "bright")
     assert run("separate", file, *arguments, "-o", tmp_path / "out")[0] == 0
-    assert files_below(tmp_path / "out") == ["mix/bright.wav", "mix/rest.wav"]
+    assert files_below(tmp_path / "out") == ["mix/bright.wav", "mix/manifest.json", "mix/rest.wav"]
 
 
 @pytest.mark.parametrize(
@@ -448,7 +447,7 @@ def test_only_works_with_solo(run, file, tmp_path):
         (("other.wav", "--solo", "dark=0-1"), 2, "give one input"),
         (("--labels", "none.txt"), 3, "'none.txt': there is no such file"),
         (("--labels", "bad.txt"), 2, "'bad.txt', line 2: 'x' is not a time"),
-        (("--labels", "absent.txt"), 2, "give one of"),
+        (("--labels", "absent.txt"), 2, "go with templates, examples or solo ranges"),
         (("--labels", "absent.txt", "--n-sources", "2"), 2, "where a source does not play"),
     ],
 )

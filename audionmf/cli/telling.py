@@ -95,12 +95,16 @@ class Teller:
             "manifest": outcome.manifest,
             "state": outcome.state,
         }
+        if outcome.remarks:
+            details["remarks"] = outcome.remarks
         if outcome.alignment is not None:
             details["alignment"] = outcome.alignment
         others = [Path(path) for path in (outcome.report, *outcome.exports) if path]
         report(self._options, outcome.input, stems, details, others)
         if self._options.json:
             return
+        for remark in outcome.remarks:
+            print(f"  {remark}")
         if outcome.alignment_text:
             print(f"  {outcome.alignment_text}")
         if outcome.trust_text:
