@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
 from audionmf.bands import Bands
-from audionmf.blind import analyse_blind, best_start, check_component_count, component_name
+from audionmf.blind import analyse_blind, check_component_count, component_name
 from audionmf.clusters import MOST_SOURCES
 from audionmf.decomposition import Absent, Decomposition, Mixture, absent_frames
 from audionmf.errors import InvalidAudioError, ParameterError
@@ -45,6 +45,7 @@ from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
 from audionmf.score import Score, SplitBy, read_score
 from audionmf.settings import Settings
+from audionmf.starts import best_start
 from audionmf.stft import STFT
 from audionmf.struck import analyse_struck
 from audionmf.templates import Templates

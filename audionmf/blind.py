@@ -27,18 +27,18 @@ from audionmf.frontend import BLOCK_FRAMES, Frames, Progress, describe_source, g
 from audionmf.harmonic import harmonic_start
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
+from audionmf.starts import best_start, varied
 from audionmf.stft import STFT
 from audionmf.struck import analyse_struck_blind
 from audionmf.templates import Templates
 
-__all__ = ["analyse_blind", "best_start", "check_component_count", "component_name"]
+__all__ = ["analyse_blind", "check_component_count", "component_name"]
 
 Matrix = NDArray[np.floating[Any]]
 
 _FREE_COMPONENTS = 40
 _STEREO_FRAMES = 4096
 _WIDEN_ITERATIONS = 10
-_JITTER = 0.5
 
 
 def analyse_blind(
@@ -222,56 +222,13 @@ def _factorise(
             settings.restarts,
             lambda r: nmf.fit_channels(
                 tensor, len(keys), activations=level,
-                templates=_varied(start, settings.seed + r, r), **options,
+                templates=varied(start, settings.seed + r, r), **options,
             ),
         )  # fmt: skip
     report(1.0)
     H = (found.activations * frames.V.sum() / max(float(tensor.sum()), 1e-30)).astype(np.float32)
     W = _unpooled(frames.V, bands, found.templates, H, settings.n_threads)
     return _Factors(W, H, keys, found.divergence, found.reason, remarks)
-
-
-def best_start(n_starts: int, fit: Callable[[int], Any]) -> tuple[Any, tuple[str, ...]]:
-    """Fit from several starts and keep the one that ends at the lowest divergence.
-
-    Parameters
-    ----------
-    n_starts : int
-        Number of starts, 1 or more.
-    fit : callable
-        Called with the number of the start, from 0; returns a model with ``divergence``.
-
-    Returns
-    -------
-    model
-        The best; of equals, the first.
-    remarks : tuple of str
-        What the starts ended at, if there were several.
-    """
-    best, ends = fit(0), []
-    ends.append(float(best.divergence[-1]))
-    for start in range(1, n_starts):
-        if best.reason == "cancelled":
-            break
-        model = fit(start)
-        if float(model.divergence[-1]) < min(ends):
-            best = model
-        ends.append(float(model.divergence[-1]))
-    if len(ends) == 1:
-        return best, ()
-    spread = (max(ends) - min(ends)) / max(min(ends), 1e-30)
-    return best, (
-        f"{len(ends)} starts ended at divergences from {min(ends):.6g} to {max(ends):.6g} "
-        f"({spread:.2%} apart); number {ends.index(min(ends)) + 1} was kept",
-    )
-
-
-def _varied(start: Matrix, seed: int, number: int) -> Matrix:
-    """Return the start itself for the first one, and variations of it for further ones."""
-    if number == 0:
-        return start
-    noise = np.random.default_rng(seed).standard_normal(start.shape)
-    return (start * np.exp(_JITTER * noise)).astype(start.dtype)
 
 
 def _banded(frames: Frames, bands: Bands) -> NDArray[np.float32]:

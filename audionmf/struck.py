@@ -24,6 +24,7 @@ from audionmf.nmf import State, convolutive
 from audionmf.nmf.solver import Callback, thread_count
 from audionmf.patterns import blind_patterns, count_strokes, is_struck, pattern_of
 from audionmf.settings import Settings
+from audionmf.starts import spread_of, varied
 from audionmf.stft import STFT
 from audionmf.templates import Templates
 
@@ -156,14 +157,19 @@ def analyse_struck_blind(
     choice = None if n_sources else count_strokes(V, n_lags, MOST_SOURCES)
     count = n_sources or (choice.n_sources if choice else 1)
     starts = blind_patterns(V, n_lags, count, stft.frequencies(source.sample_rate))
+    n_given = len(starts)
+    for number in range(1, settings.restarts):
+        start = starts[number % n_given]
+        starts.append(varied(start, settings.seed + number, number))
     tried = [_tried(V, start, settings) for start in starts]
     best = min(tried, key=lambda model: float(model.divergence[-1]))
+    spread = spread_of([float(m.divergence[-1]) for m in tried]) if settings.restarts > 1 else ()
     names = [source_name(i) for i in range(count)]
     found = _fitted(
         names, best.templates, best.activations * (frames.V.max() / V.max()), frames, source, stft,
         settings, progress, watch,
     )  # fmt: skip
-    remarks = (choice.to_text(),) if choice else ()
+    remarks = (*((choice.to_text(),) if choice else ()), *spread)
     found = dataclasses.replace(found, remarks=remarks)
     if frames.X is None or count == 1 or found.activations is None:
         return found
