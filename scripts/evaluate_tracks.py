@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Separate tracks whose true stems are known, and print SI-SDR in dB per track.
 
-Each folder in FOLDER that holds mixture.*, stems/NAME.* and examples/NAME.* is a track. Every track
-is separated with the same settings. The oracle applies ratio masks made from the true stems.
+Each folder in FOLDER that holds mixture.* and stems/NAME.* is a track; examples/NAME.* and score.mid
+are for two of the ways. Every track is separated with the same settings. The oracle applies ratio masks
+made from the true stems.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -29,14 +31,21 @@ def main() -> None:
     """Print a row for each track, the mean, and the seconds that the separation took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--blind", action="store_true", help="number of sources only; best match")
+    parser.add_argument(
+        "--way", default="examples", choices=WAYS,
+        help="how the sources are known: examples, score (score.mid), the same score played 100 ms "
+        "late with 5 %% of its notes missing (score-late), or their number alone (blind; best match)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
     changed = {name: json.loads(value) for name, value in (o.split("=") for o in options.option)}
     rows = []
-    for track in sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir()):
-        rows.append(evaluate(track, options.blind, changed))
+    tracks = sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir())
+    if options.way.startswith("score"):
+        tracks = [track for track in tracks if (track / "score.mid").is_file()]
+    for track in tracks:
+        rows.append(evaluate(track, options.way, changed))
         print(line(rows[-1]), flush=True)
     mean = {key: float(np.mean([row[key] for row in rows])) for key in COLUMNS}
     print(line({"track": "mean", "stems": {}, **mean}))
@@ -44,18 +53,21 @@ def main() -> None:
         options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
 
 
+WAYS = ("examples", "blind", "score", "score-late")
+LATE_SECONDS, MISSING = 0.1, 0.05
 COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
 
 
-def evaluate(track: Path, blind: bool, changed: dict[str, Any]) -> dict[str, Any]:
+def evaluate(track: Path, way: str, changed: dict[str, Any]) -> dict[str, Any]:
     """Separate one track and score it."""
     mixture = audionmf.read(next(track.glob("mixture.*")))
     stems = {p.stem: audionmf.read(p).samples for p in sorted((track / "stems").iterdir())}
-    examples = {p.stem: str(p) for p in sorted((track / "examples").glob("*.*"))}
-    way = {"n_sources": len(stems)} if blind else {"examples": examples}
-    start = time.perf_counter()
-    found = audionmf.separate(mixture, **way, **changed).sources
-    seconds = time.perf_counter() - start
+    blind = way == "blind"
+    with tempfile.TemporaryDirectory() as folder:
+        known = knowledge(track, way, len(stems), Path(folder))
+        start = time.perf_counter()
+        found = audionmf.separate(mixture, **known, **changed).sources
+        seconds = time.perf_counter() - start
     scores = best_match(stems, found) if blind else {n: si_sdr(stems[n], found[n]) for n in stems}
     oracle = oracle_stems(mixture, stems)
     return {
@@ -66,6 +78,32 @@ def evaluate(track: Path, blind: bool, changed: dict[str, Any]) -> dict[str, Any
         "mixture": float(np.mean([si_sdr(stem, mixture.samples) for stem in stems.values()])),
         "seconds": seconds,
     }
+
+
+def knowledge(track: Path, way: str, n_sources: int, folder: Path) -> dict[str, Any]:
+    """Return what `audionmf.separate` is told about the sources of a track."""
+    if way == "blind":
+        return {"n_sources": n_sources}
+    if way == "examples":
+        examples = sorted((track / "examples").iterdir())
+        return {"examples": {p.stem: str(p) for p in examples}}
+    score = track / "score.mid"
+    return {"midi": str(score if way == "score" else damaged(score, folder / "score.mid"))}
+
+
+def damaged(score: Path, path: Path) -> Path:
+    """Write a score 100 ms late and with 5 % of its notes missing."""
+    import pretty_midi
+
+    midi = pretty_midi.PrettyMIDI(str(score))
+    rng = np.random.default_rng(0)
+    for instrument in midi.instruments:
+        instrument.notes = [n for n in instrument.notes if rng.random() >= MISSING]
+        for note in instrument.notes:
+            note.start += LATE_SECONDS
+            note.end += LATE_SECONDS
+    midi.write(str(path))
+    return path
 
 
 def best_match(stems: Stems, found: Stems) -> dict[str, float]:

@@ -137,7 +137,14 @@ def test_blind_models_do_not_go_with_examples():
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_sources": 2}, {"n_sources": 2, "model": "free"}, {"components": True}]
+    "options",
+    [
+        {"n_sources": 2},
+        {"n_sources": 2, "model": "free"},
+        {"n_sources": 2, "model": "patterns"},
+        {"n_sources": 2, "beta": 2.0},
+        {"components": True},
+    ],
 )
 def test_the_best_of_several_starts_is_kept_and_the_spread_told(options):
     mixture = (low() + high()) / 4
