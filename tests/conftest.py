@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ from audionmf.settings import Settings
 RATE = 8000
 TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--n-threads", "1")
 TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1)
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start jobs in the background so, and children would inherit it: none could be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def tone(hertz: float, n_samples: int = 4000, level: float = 0.25) -> NDArray[np.float64]:
