@@ -40,6 +40,7 @@ from audionmf.frontend import (
 from audionmf.grouping import Grouping, by_label, one_and_rest, source_name
 from audionmf.informed import analyse_score
 from audionmf.labels import Labels, Ranges
+from audionmf.lead import ACCOMPANIMENT, LEAD, analyse_lead
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
@@ -283,6 +284,7 @@ def analyse(
     midi: StrPath | None = None,
     midi_split: SplitBy = "track",
     split_at: str | int | None = None,
+    lead: bool = False,
     components: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
@@ -297,7 +299,7 @@ def analyse(
     mixture : Audio, AudioFile, path or array
         The recording; a file is read block by block.
     n_sources, templates, examples, free, residual, solo, absent, convert, midi, midi_split, \
-    split_at, sample_rate, settings, progress, **options
+    split_at, lead, sample_rate, settings, progress, **options
         As in `audionmf.separate`.
     components : bool, default False
         Blind, with every component a source of its own, and activations for every frame.
@@ -326,31 +328,18 @@ def analyse(
     report = progress or _silent
     labels = Labels.of(solo, absent)
     named = isinstance(templates, Templates) or bool(templates or examples or labels.solo)
-    if midi is None:
-        if split_at is not None or midi_split != "track":
-            raise ParameterError("how a score is split goes with a score: give midi too")
-    elif not (named or n_sources is not None or components or free or labels.absent):
+    _check_ways(
+        [n_sources is not None, named, components, lead, midi is not None],
+        silence=bool(labels.absent), free=free,
+    )  # fmt: skip
+    if midi is None and (split_at is not None or midi_split != "track"):
+        raise ParameterError("how a score is split goes with a score: give midi too")
+    if midi is not None:
         score = read_score(midi, split=midi_split, split_at=split_at)
         if residual in score.names:
             raise ParameterError(f"the residual {residual!r} needs a name that no source has")
         found = analyse_score(score, source, config, report)
         return dataclasses.replace(found, residual=residual)
-    else:
-        raise ParameterError(
-            "a score says what the sources are: leave out their number, templates, examples, "
-            "ranges and free components"
-        )
-    if sum([n_sources is not None, named, components]) > 1:
-        raise ParameterError(
-            "the number of sources is for a blind separation: leave it out with templates, examples "
-            "or ranges, which bring their own"
-        )
-    if free < 0 or (free and not named):
-        raise ParameterError("free components are a number, 0 or more, that goes with templates")
-    if labels.absent and not named:
-        raise ParameterError(
-            "ranges where a source does not play go with templates, examples or solo ranges"
-        )
     if residual and not named:
         raise ParameterError(
             "a residual is what templates leave: it goes with templates or examples"
@@ -369,9 +358,41 @@ def analyse(
         silence = labels.silence(names, source, bank.stft, describe_source(source))
         found = _analyse_with(bank, free, silence, source, config, report)
         return dataclasses.replace(found, residual=residual)
+    if lead:
+        return analyse_lead(source, config, report, watch)
     if components:
         return _analyse_components(source, config, report, watch)
     return analyse_blind(n_sources, source, config, report, watch)
+
+
+def _check_ways(ways: Sequence[bool], *, silence: bool, free: int) -> None:
+    """Refuse more than one way to know the sources, and what goes with another way.
+
+    ``ways`` says which are there: their number, templates, single components, a lead, a score.
+    """
+    _, named, _, lead, score = ways
+    alone = sum(ways) > 1 or ((lead or score) and (free or silence))
+    if alone and score:
+        raise ParameterError(
+            "a score says what the sources are: leave out their number, templates, examples, "
+            "ranges, free components and lead"
+        )
+    if alone and lead:
+        raise ParameterError(
+            "lead says what the sources are: leave out their number, templates, examples, ranges "
+            "and free components"
+        )
+    if alone:
+        raise ParameterError(
+            "the number of sources is for a blind separation: leave it out with templates, examples "
+            "or ranges, which bring their own"
+        )
+    if free < 0 or (free and not named):
+        raise ParameterError("free components are a number, 0 or more, that goes with templates")
+    if silence and not named:
+        raise ParameterError(
+            "ranges where a source does not play go with templates, examples or solo ranges"
+        )
 
 
 def _as_struck(
@@ -415,6 +436,8 @@ def source_names(
     residual: str = "",
     only: str | None = None,
     score: Score | None = None,
+    *,
+    lead: bool = False,
 ) -> list[str]:
     """Return the names that the stems of a separation will have, before it is made.
 
@@ -427,6 +450,8 @@ def source_names(
     """
     if score is not None:
         names = [*score.names, *([residual] if residual else [])]
+    elif lead:
+        names = [LEAD, ACCOMPANIMENT]
     elif n_sources is not None or not (templates or examples):
         names = [source_name(i) for i in range(n_sources or MOST_SOURCES)]
     else:

@@ -125,7 +125,7 @@ class Decomposition:
     remarks : tuple of str, default ()
         What the analysis decided by itself, a line each.
     keys : sequence of int, default ()
-        With a score: the MIDI key of each component, -1 where it has none.
+        With a score or a lead: the MIDI key of each component, -1 where none is known.
 
     Raises
     ------

@@ -45,7 +45,7 @@ class SeparationJob:
         The mixture's file.
     folder : str, default "separated"
         The output folder.
-    n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at
+    n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at, lead
         As in `audionmf.separate`.
     templates : sequence of str
         Template files.
@@ -77,6 +77,7 @@ class SeparationJob:
     midi: str | None = None
     midi_split: SplitBy = "track"
     split_at: str | int | None = None
+    lead: bool = False
     pattern: str = DEFAULT_PATTERN
     extension: str = "wav"
     settings: Settings = field(default_factory=Settings)
@@ -120,7 +121,9 @@ class SeparationJob:
         score = None
         if self.midi is not None:
             score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
-        names = source_names(n_sources, loaded, named, self.free, self.residual, self.only, score)
+        names = source_names(
+            n_sources, loaded, named, self.free, self.residual, self.only, score, lead=self.lead
+        )
         source = AudioFile(Path(self.input))
         return default_paths(source, names, self.folder, self.pattern, self.extension)
 
@@ -154,7 +157,7 @@ class SeparationJob:
     @property
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
-        named = self.templates or self.examples or self.solo or self.midi
+        named = self.templates or self.examples or self.solo or self.midi or self.lead
         return self.n_sources is None and not named
 
     def banks(self) -> list[Templates]:
@@ -255,6 +258,7 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         midi=job.midi,
         midi_split=job.midi_split,
         split_at=job.split_at,
+        lead=job.lead,
         residual=job.residual,
         solo=job.solo,
         absent=job.absent,

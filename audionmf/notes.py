@@ -238,16 +238,25 @@ def _heard(decomposition: Decomposition) -> list[SourceNote]:
 
 
 def _pitched(decomposition: Decomposition, group: Sequence[int]) -> dict[int, list[int]]:
-    """Return the components of a source with a pitch, by their key."""
-    bin_hertz = decomposition.templates.sample_rate / decomposition.templates.stft.n_fft
+    """Return the components of a source with a pitch, by their key.
+
+    Where the keys of some of its components are known, the others of the source have none.
+    """
     by_key: dict[int, list[int]] = {}
-    for k in group:
-        pitch = timbre(decomposition.templates.templates[:, k], bin_hertz).pitch
-        if pitch is not None:
-            key = round(69 + 12 * float(np.log2(pitch.hertz / 440)))
-            if 0 <= key <= 127:
-                by_key.setdefault(key, []).append(k)
+    known = {k: decomposition.keys[k] for k in group} if decomposition.keys else {}
+    if not any(key >= 0 for key in known.values()):
+        known = {k: _key_heard(decomposition, k) for k in group}
+    for k, key in known.items():
+        if 0 <= key <= 127:
+            by_key.setdefault(key, []).append(k)
     return by_key
+
+
+def _key_heard(decomposition: Decomposition, component: int) -> int:
+    """Return the key that a template sounds like; -1 if it has no pitch."""
+    bin_hertz = decomposition.templates.sample_rate / decomposition.templates.stft.n_fft
+    pitch = timbre(decomposition.templates.templates[:, component], bin_hertz).pitch
+    return -1 if pitch is None else round(69 + 12 * float(np.log2(pitch.hertz / 440)))
 
 
 def _events(row: NDArray[np.float64], seconds: float) -> Iterator[tuple[float, float, float]]:

@@ -111,6 +111,7 @@ def separate(
     midi: StrPath | None = None,
     midi_split: SplitBy = "track",
     split_at: str | int | None = None,
+    lead: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -118,8 +119,8 @@ def separate(
 ) -> Separation:
     """Take a recording apart into stems.
 
-    One way to know the sources is needed: their number (blind), or any of templates, examples and
-    ranges where they play alone, or a score.
+    There is one way to know the sources: any of templates, examples and ranges where they play
+    alone; a score; that one of them leads; their number; or nothing, and their number is chosen.
 
     Parameters
     ----------
@@ -157,6 +158,9 @@ def separate(
         Whether tracks or channels become sources.
     split_at : str or int, optional
         A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
+    lead : bool, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
+        ``accompaniment``. For recordings up to 6 minutes.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
     settings : Settings, optional
@@ -194,6 +198,7 @@ def separate(
         midi=midi,
         midi_split=midi_split,
         split_at=split_at,
+        lead=lead,
         residual=residual,
         solo=solo,
         absent=absent,

@@ -34,8 +34,12 @@ def main() -> None:
     parser.add_argument(
         "--way", default="examples", choices=WAYS,
         help="how the sources are known: examples, score (score.mid), the same score played 100 ms "
-        "late with 5 %% of its notes missing (score-late), or their number alone (blind; best match)",
+        "late with 5 %% of its notes missing (score-late), their number alone (blind; best match), "
+        "or that one of them leads (lead; of the stems the one that fits, and the sum of the others)",
     )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, help="which notes are missing (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
@@ -45,7 +49,7 @@ def main() -> None:
     if options.way.startswith("score"):
         tracks = [track for track in tracks if (track / "score.mid").is_file()]
     for track in tracks:
-        rows.append(evaluate(track, options.way, changed))
+        rows.append(evaluate(track, options.way, options.seed, changed))
         print(line(rows[-1]), flush=True)
     mean = {key: float(np.mean([row[key] for row in rows])) for key in COLUMNS}
     print(line({"track": "mean", "stems": {}, **mean}))
@@ -53,22 +57,26 @@ def main() -> None:
         options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
 
 
-WAYS = ("examples", "blind", "score", "score-late")
+WAYS = ("examples", "blind", "lead", "score", "score-late")
 LATE_SECONDS, MISSING = 0.1, 0.05
 COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
 
 
-def evaluate(track: Path, way: str, changed: dict[str, Any]) -> dict[str, Any]:
+def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[str, Any]:
     """Separate one track and score it."""
     mixture = audionmf.read(next(track.glob("mixture.*")))
     stems = {p.stem: audionmf.read(p).samples for p in sorted((track / "stems").iterdir())}
-    blind = way == "blind"
     with tempfile.TemporaryDirectory() as folder:
-        known = knowledge(track, way, len(stems), Path(folder))
+        known = knowledge(track, way, seed, len(stems), Path(folder))
         start = time.perf_counter()
         found = audionmf.separate(mixture, **known, **changed).sources
         seconds = time.perf_counter() - start
-    scores = best_match(stems, found) if blind else {n: si_sdr(stems[n], found[n]) for n in stems}
+    if way == "lead":
+        stems = lead_and_rest(stems, found["lead"])
+    if way == "blind":
+        scores = best_match(stems, found)
+    else:
+        scores = {name: si_sdr(stems[name], found[name]) for name in stems}
     oracle = oracle_stems(mixture, stems)
     return {
         "track": track.name,
@@ -80,23 +88,25 @@ def evaluate(track: Path, way: str, changed: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def knowledge(track: Path, way: str, n_sources: int, folder: Path) -> dict[str, Any]:
+def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) -> dict[str, Any]:
     """Return what `audionmf.separate` is told about the sources of a track."""
     if way == "blind":
         return {"n_sources": n_sources}
+    if way == "lead":
+        return {"lead": True}
     if way == "examples":
         examples = sorted((track / "examples").iterdir())
         return {"examples": {p.stem: str(p) for p in examples}}
     score = track / "score.mid"
-    return {"midi": str(score if way == "score" else damaged(score, folder / "score.mid"))}
+    return {"midi": str(score if way == "score" else damaged(score, seed, folder / "score.mid"))}
 
 
-def damaged(score: Path, path: Path) -> Path:
+def damaged(score: Path, seed: int, path: Path) -> Path:
     """Write a score 100 ms late and with 5 % of its notes missing."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(str(score))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for instrument in midi.instruments:
         instrument.notes = [n for n in instrument.notes if rng.random() >= MISSING]
         for note in instrument.notes:
@@ -114,6 +124,13 @@ def best_match(stems: Stems, found: Stems) -> dict[str, float]:
         key=lambda order: sum(row[i] for row, i in zip(table, order, strict=True)),
     )
     return {name: row[i] for name, row, i in zip(stems, table, best, strict=True)}
+
+
+def lead_and_rest(stems: Stems, lead: NDArray[np.float32]) -> Stems:
+    """Return the stem that a lead fits best, and the sum of all others."""
+    best = max(stems, key=lambda name: si_sdr(stems[name], lead))
+    rest = sum(stem for name, stem in stems.items() if name != best)
+    return {"lead": stems[best], "accompaniment": np.asarray(rest)}
 
 
 def oracle_stems(mixture: audionmf.Audio, stems: Stems) -> Stems:

@@ -33,17 +33,20 @@ __all__ = ["add"]
 _TEXT = """\
 Take a recording apart into stems, which sum to it again.
 
-Say what the sources are in one of five ways: how many there are (--n-sources; components are
-grouped by timbre), templates learnt before (--templates), a recording of each alone (--example, a
-few seconds are enough), where each plays alone in the recording itself (--solo, --labels), or the
-score (--midi; each of its tracks becomes a stem).
+Say what the sources are: a recording of each alone (--example, a few seconds are enough), templates
+learnt before (--templates), where each plays alone in the recording itself (--solo, --labels), the
+score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), or how many there
+are (--n-sources). Say nothing, and their number is chosen.
 Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
 beside a manifest.json of all that they were made from (see: audionmf rerun).
 """
 
 _EXAMPLES = """\
 examples:
+  audionmf separate mix.wav
   audionmf separate mix.wav --n-sources 3
+  audionmf separate song.wav --lead
+      the singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav
   audionmf separate mix.wav --templates violin.npz --free 8
       the violin, and everything else as 'other'
@@ -161,6 +164,7 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             midi=options.midi,
             midi_split=options.midi_split,
             split_at=options.split_at,
+            lead=options.lead,
             export=options.export,
             pattern=options.filename,
             extension=options.format,
@@ -188,7 +192,15 @@ def add(commands: Any) -> None:
     )
     sources = parser.add_argument_group("the sources")
     sources.add_argument(
-        "--n-sources", type=int, metavar="N", help="so many, grouped by timbre (blind)"
+        "--n-sources",
+        type=int,
+        metavar="N",
+        help="so many, found by place, timbre, pitch and course in time (default: as many as fit)",
+    )
+    sources.add_argument(
+        "--lead",
+        action="store_true",
+        help="one voice leads, such as a singer or a soloist: the stems 'lead' and 'accompaniment'",
     )
     sources.add_argument(
         "--templates",
