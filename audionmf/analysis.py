@@ -371,18 +371,18 @@ def _check_ways(ways: Sequence[bool], *, silence: bool, free: int) -> None:
     ``ways`` says which are there: their number, templates, single components, a lead, a score.
     """
     _, named, _, lead, score = ways
-    alone = sum(ways) > 1 or ((lead or score) and (free or silence))
-    if alone and score:
+    several = sum(ways) > 1
+    if score and (several or free or silence):
         raise ParameterError(
             "a score says what the sources are: leave out their number, templates, examples, "
             "ranges, free components and lead"
         )
-    if alone and lead:
+    if lead and (several or free or silence):
         raise ParameterError(
             "lead says what the sources are: leave out their number, templates, examples, ranges "
             "and free components"
         )
-    if alone:
+    if several:
         raise ParameterError(
             "the number of sources is for a blind separation: leave it out with templates, examples "
             "or ranges, which bring their own"

@@ -1,6 +1,8 @@
 """A leading voice and its accompaniment: melody, model, and the promises of all."""
 
+import contextlib
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -12,13 +14,15 @@ from audionmf.audio import Audio
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate import si_sdr
 from audionmf.lead import melody, pitch_strengths
+from audionmf.notes import transcribe
 
 SECONDS = 6.0
 TUNE = (69, 71, 72, 76, 74, 72, 71, 74, 69, 67)
+REST = slice(int(2.4 * RATE), int(3.6 * RATE))
 
 
 def voice(n_samples):
-    """Return a voice that glides from note to note, with vibrato and two formants."""
+    """Return a voice that glides from note to note, with vibrato, two formants and a rest."""
     time = np.arange(n_samples) / RATE
     keys = np.repeat(TUNE, -(-n_samples // len(TUNE)))[:n_samples].astype(float)
     smooth = np.convolve(np.pad(keys, 100, "edge"), np.ones(201) / 201, "valid")
@@ -33,7 +37,9 @@ def voice(n_samples):
         * np.sin(k * phase)
         for k in range(1, 8)
     ]
-    return 0.1 * sum(partials)
+    sung = 0.1 * sum(partials)
+    sung[REST] = 0
+    return sung
 
 
 def chords(n_samples):
@@ -75,6 +81,12 @@ def test_the_lead_and_its_accompaniment_come_apart(song, separated):
     assert 20 * np.log10(np.abs(residual).max() / np.abs(mixture).max()) <= -120
 
 
+def test_where_the_voice_rests_the_accompaniment_plays_alone(separated):
+    lead, back = (separated.sources[name][:, REST] for name in ("lead", "accompaniment"))
+    inner = slice(1000, -1000)
+    assert np.sum(lead[:, inner] ** 2) < 1e-2 * np.sum(back[:, inner] ** 2)
+
+
 def test_it_says_where_the_lead_is(separated):
     [remark] = separated.decomposition.remarks
     low, high = (int(word) for word in remark.split() if word.isdigit())
@@ -108,15 +120,9 @@ def test_the_mixture_is_left_as_it_was(song):
 @pytest.mark.parametrize("n_samples", [1, 100, 3000])
 def test_short_ones_keep_their_length(n_samples):
     samples = np.random.default_rng(0).uniform(-0.1, 0.1, (2, n_samples)).astype(np.float32)
-    with pytest.warns(audionmf.AudioWarning) if n_samples < 1024 else nothing():
+    with pytest.warns(audionmf.AudioWarning) if n_samples < 1024 else contextlib.nullcontext():
         found = audionmf.separate(samples, sample_rate=RATE, lead=True)
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
-
-
-def nothing():
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def test_silence_has_no_lead():
@@ -145,21 +151,21 @@ def test_another_beta_is_refused():
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "message"),
     [
-        {"n_sources": 2},
-        {"examples": {"a": np.ones(9000, np.float32)}},
-        {"free": 2},
-        {"absent": {"lead": [(0, 1)]}},
-        {"solo": {"lead": [(0, 1)]}},
-        {"midi": "score.mid"},
-        {"residual": "rest"},
-        {"split_at": "C4"},
+        ({"n_sources": 2}, "lead says"),
+        ({"examples": {"a": np.ones(9000, np.float32)}}, "lead says"),
+        ({"free": 2}, "lead says"),
+        ({"absent": {"lead": [(0, 1)]}}, "lead says"),
+        ({"solo": {"lead": [(0, 1)]}}, "lead says"),
+        ({"midi": "score.mid"}, "a score says"),
+        ({"residual": "rest"}, "residual"),
+        ({"split_at": "C4"}, "midi"),
     ],
-    ids=lambda other: next(iter(other)),
+    ids=lambda other: next(iter(other)) if isinstance(other, dict) else "",
 )
-def test_another_way_to_know_the_sources_is_refused(other):
-    with pytest.raises(ParameterError):
+def test_another_way_to_know_the_sources_is_refused(other, message):
+    with pytest.raises(ParameterError, match=message):
         audionmf.separate(np.ones((1, 9000), np.float32), sample_rate=RATE, lead=True, **other)
 
 
@@ -190,6 +196,24 @@ def test_a_pitch_is_stronger_than_its_octaves():
     strengths = pitch_strengths(V, frequencies, pitches)
     assert strengths[:, 0].argmax() == 2
     assert np.allclose(pitch_strengths(7 * V, frequencies, pitches) / strengths, np.sqrt(7))
+
+
+def test_what_sounds_louder_to_the_ear_is_stronger():
+    frequencies = np.arange(0, 8000, 10.0)
+    strengths = []
+    for hertz in (100.0, 1000.0):
+        V = np.zeros((800, 1))
+        V[round(hertz / 10)] = 1
+        strengths.append(float(pitch_strengths(V, frequencies, np.array([hertz]))[0, 0]))
+    assert strengths[1] > 2 * strengths[0]
+
+
+def test_notes_have_the_keys_that_the_analysis_knows(separated):
+    found = separated.decomposition
+    higher = dataclasses.replace(found, keys=[k + 12 if k >= 0 else k for k in found.keys])
+    keys = [[n.pitch for n in transcribe(d) if n.source == "lead"] for d in (found, higher)]
+    assert keys[0]
+    assert [key + 12 for key in keys[0]] == keys[1]
 
 
 def test_the_command_writes_both_stems_the_melody_and_what_makes_them_again(tmp_path, run, song):
