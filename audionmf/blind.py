@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.audio import Source
 from audionmf.bands import Bands
-from audionmf.cues import component_cues, group_by_cues, only_cues, parse_cues
+from audionmf.cues import component_cues, cues_in_words, group_by_cues, only_cues, parse_cues
 from audionmf.decomposition import Decomposition, Mixture
 from audionmf.errors import ParameterError
 from audionmf.frontend import BLOCK_FRAMES, Frames, Progress, describe_source, gather
@@ -110,8 +110,12 @@ def analyse_blind(
     templates = Templates(factors.W, labels, stft, source.sample_rate)
     places, energies = _places(frames, factors.W, factors.H)
     cues = component_cues(templates, factors.H, places, factors.keys)
-    grouping, choice = group_by_cues(only_cues(cues, heard), energies, n_sources)
-    remarks = [*([choice.to_text()] if choice else []), *factors.remarks]
+    grouping, choice, shares = group_by_cues(only_cues(cues, heard), energies, n_sources)
+    remarks = [
+        *([choice.to_text()] if choice else []),
+        *([cues_in_words(shares)] if shares else []),
+        *factors.remarks,
+    ]
     found = Decomposition(
         templates=templates,
         grouping=grouping,

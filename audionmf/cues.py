@@ -29,6 +29,7 @@ from audionmf.templates import Templates
 __all__ = [
     "CUES",
     "component_cues",
+    "cues_in_words",
     "group_by_cues",
     "only_cues",
     "parse_cues",
@@ -42,6 +43,7 @@ its pitch; how fast the activation rises against how fast it falls."""
 
 _CLIP = 3.0
 _TINY = 1e-12
+_ALIKE = 1e-9
 _LOW_HZ = 20.0
 _LEAST_LEVEL_SPREAD = 0.02
 _LEAST_PHASE_SPREAD = 0.3
@@ -106,7 +108,7 @@ def group_by_cues(
     cues: Mapping[str, Sequence[tuple[float, Features]]],
     energies: NDArray[np.float64],
     n_sources: int | None = None,
-) -> tuple[Grouping, GroupingChoice | None]:
+) -> tuple[Grouping, GroupingChoice | None, dict[str, float]]:
     """Group components into sources where all cues together differ least.
 
     Parameters
@@ -124,6 +126,9 @@ def group_by_cues(
         ``source1``, ``source2``, … in the order of their first component.
     GroupingChoice or None
         How the number was chosen, where it was.
+    dict of str to float
+        Which share of what tells the sources apart is due to each cue; the shares sum to 1. Empty
+        where nothing does.
 
     Raises
     ------
@@ -137,12 +142,39 @@ def group_by_cues(
             "ask for fewer sources or more components"
         )
     weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
-    columns = [_standardised(x, weights, w) for cue in cues.values() for w, x in cue]
-    features = np.concatenate(columns, axis=1) if columns else np.zeros((n_components, 1))
+    columns = {
+        name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
+        for name, cue in cues.items()
+        if cue
+    }
+    features = np.concatenate([np.zeros((n_components, 1)), *columns.values()], axis=1)
     tree = join_clusters(features, weights)
     choice = tree.choose() if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
-    return {source_name(i): group for i, group in enumerate(groups)}, choice
+    between = {name: _between(x, weights, groups) for name, x in columns.items()}
+    total = sum(between.values())
+    shares = {name: part / total for name, part in between.items()} if total > _ALIKE else {}
+    return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
+
+
+def cues_in_words(shares: Mapping[str, float]) -> str:
+    """Say what told the sources apart, the strongest cue first."""
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return "told apart by " + ", ".join(f"{name} ({share:.0%})" for name, share in ordered)
+
+
+def _between(
+    features: Features, weights: NDArray[np.float64], groups: Sequence[Sequence[int]]
+) -> float:
+    """Return the weighted squared distances of the groups' means from the mean of all."""
+    mean = np.average(features, axis=0, weights=weights)
+    return sum(
+        float(
+            weights[g].sum()
+            * ((np.average(features[g], axis=0, weights=weights[g]) - mean) ** 2).sum()
+        )
+        for g in map(list, groups)
+    )
 
 
 def _standardised(features: Features, weights: NDArray[np.float64], weight: float) -> Features:

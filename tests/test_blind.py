@@ -83,7 +83,8 @@ def test_drums_are_recognised_and_come_apart():
 def test_the_number_of_sources_is_chosen_and_the_reason_told(samples):
     found = audionmf.separate(samples, **QUICK)
     assert 2 <= len(found.sources) <= 6
-    (remark,) = found.decomposition.remarks
+    remark, *further = found.decomposition.remarks
+    assert [line.partition(" by ")[0] for line in further] in ([], ["told apart"])
     assert remark.startswith(f"{len(found.sources)} sources: each is kept that explains 8.5%")
     np.testing.assert_allclose(sum(found.sources.values())[0], samples, atol=1e-5)
 
@@ -155,7 +156,7 @@ def test_the_best_of_several_starts_is_kept_and_the_spread_told(options):
     np.testing.assert_array_equal(three.templates.templates, again.templates.templates)
     assert three.remarks == again.remarks
     assert "starts ended at divergences from" in three.remarks[-1]
-    assert one.remarks == ()
+    assert not any("starts" in remark for remark in one.remarks)
 
 
 def test_watching_can_end_the_factorisation():
@@ -196,7 +197,7 @@ def test_the_command_needs_no_more_than_a_recording(tmp_path, run):
     assert stems == [f"mix/source{i + 1}.wav" for i in range(len(stems))]
     code, text, _ = run("separate", path, *options, "--json", "--restarts", "2")
     assert code == 0
-    assert "2 starts" in json.loads(text)["remarks"][1]
+    assert [remark[:8] for remark in json.loads(text)["remarks"]][1:] == ["told apa", "2 starts"]
 
 
 def test_a_batch_that_chooses_the_numbers_is_resumed(tmp_path, run):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from audionmf.cues import CUES, component_cues, group_by_cues, only_cues, parse_cues
+from audionmf.cues import (
+    CUES,
+    component_cues,
+    cues_in_words,
+    group_by_cues,
+    only_cues,
+    parse_cues,
+)
 from audionmf.errors import ParameterError
 from audionmf.stft import STFT
 from audionmf.templates import Templates
@@ -51,21 +58,34 @@ def test_a_cue_tells_apart_what_differs_in_it_and_no_other_cue_does(cue):
     assert group_by_cues(only_cues(found, others), np.ones(N), 2)[0] != expected
 
 
+@pytest.mark.parametrize("cue", CUES)
+def test_it_says_which_cue_told_the_sources_apart(cue):
+    shares = group_by_cues(cues(**WAYS[cue]), np.ones(N), 2)[2]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.get) == cue
+    assert cues_in_words(shares).startswith(f"told apart by {cue} (")
+
+
+def test_nothing_told_apart_what_is_alike_or_one():
+    assert group_by_cues(cues(), np.ones(N), 2)[2] == {}
+    assert group_by_cues(cues(**WAYS["pitch"]), np.ones(N), 1)[2] == {}
+
+
 def test_a_difference_in_phase_tells_places_apart_too():
     found = cues(phases=(0.6, -0.6) * 3)
-    groups, _ = group_by_cues(only_cues(found, ["place"]), np.ones(N), 2)
+    groups, *_ = group_by_cues(only_cues(found, ["place"]), np.ones(N), 2)
     assert set(groups.values()) == {(0, 2, 4), (1, 3, 5)}
 
 
 def test_places_that_hardly_differ_weigh_little():
     noise = 0.5 + 1e-4 * np.random.default_rng(0).normal(size=N)
     found = cues(right=tuple(noise), keys=(40.0, 80.0) * 3)
-    groups, _ = group_by_cues(only_cues(found, ["place", "pitch"]), np.ones(N), 2)
+    groups, *_ = group_by_cues(only_cues(found, ["place", "pitch"]), np.ones(N), 2)
     assert set(groups.values()) == {(0, 2, 4), (1, 3, 5)}
 
 
 def test_the_number_is_chosen_where_it_is_not_given():
-    groups, choice = group_by_cues(cues(keys=(40.0, 80.0) * 3), np.ones(N))
+    groups, choice, _ = group_by_cues(cues(keys=(40.0, 80.0) * 3), np.ones(N))
     assert (len(groups), choice.n_sources) == (2, 2)
     assert group_by_cues(cues(), np.ones(N), 1)[1] is None
 
@@ -77,7 +97,7 @@ def test_one_channel_has_no_place_and_what_has_no_pitch_goes_by_its_brightness()
     assert found["place"] == []
     ((_, pitch),) = found["pitch"]
     assert pitch[0] < pitch[1]
-    groups, _ = group_by_cues(only_cues(found, ["place"]), np.zeros(2), 2)  # nothing to go by
+    groups, *_ = group_by_cues(only_cues(found, ["place"]), np.zeros(2), 2)  # nothing to go by
     assert len(groups) == 2
 
 
