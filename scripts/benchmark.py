@@ -205,6 +205,34 @@ def iteration(V: Matrix, samples: Matrix, rate: int) -> Result:
     return result
 
 
+def channels(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """One iteration of the tensor form on two channels, against the matrix form on each of them."""
+    pair = [spectrogram(samples[c % len(samples)][None]) for c in range(2)]
+    tensor, result = np.stack(pair), {}
+    for K in SIZES:
+        options: dict[str, Any] = {"method": "plain", "tol": 0}
+        runs = {
+            "matrix, a channel": partial(
+                fit_iteration, lambda n, K=K: nmf.fit(pair[0], K, max_iter=n, **options)
+            ),
+            "tensor, both": partial(
+                fit_iteration, lambda n, K=K: nmf.fit_channels(tensor, K, max_iter=n, **options)
+            ),
+        }
+        result[K] = times = interleaved(runs)
+        share = times["tensor, both"] / 2 / times["matrix, a channel"]
+        print(f"one iteration on two channels, K = {K}")
+        for name, seconds in times.items():
+            print(f"  {name:26s} {1e3 * seconds:8.2f} ms")
+        print(f"  a channel of the tensor costs {share:.2f} of the matrix form")
+    return result
+
+
+def fit_iteration(fit: Callable[[int], Any]) -> float:
+    """Return the seconds of one iteration of a fit: the mean of 50, what is around them taken out."""
+    return (timed(lambda: fit(51)) - timed(lambda: fit(1))) / 50
+
+
 def divergence(V: Matrix, model: Matrix) -> float:
     """Return the divergence of a peer's model, whose zeros its own floor hides from it."""
     return nmf.beta_divergence(V, np.maximum(model, 1e-12))
@@ -412,46 +440,6 @@ def whole(V: Matrix, samples: Matrix, rate: int) -> Result:
     return result
 
 
-def folder(V: Matrix, samples: Matrix, rate: int) -> Result:
-    """Time for a folder of 20 files, by how many worker processes, starts of them included.
-
-    Two workers have one thread each. They are held against one worker with one thread, which shows
-    what they lose to each other, and against one with two threads, which is the default.
-    """
-    import soundfile
-
-    result: Result = {}
-    length = min(20 * rate, samples.shape[1])
-    with tempfile.TemporaryDirectory() as home:
-        for i in range(20):
-            shifted = np.roll(samples, -i * rate, axis=1)[:, :length]
-            Path(home, "in").mkdir(exist_ok=True)
-            soundfile.write(f"{home}/in/{i:02d}.wav", shifted.T, rate, subtype="PCM_16")
-        ways = {
-            "1 worker, 1 thread": ("-j", "1", "--n-threads", "1"),
-            "1 worker": ("-j", "1"),
-            "2 workers": ("-j", "2"),
-        }
-        trees = {}
-        for name, options in ways.items():
-            out = Path(home, name)
-            done = process(
-                [sys.executable, "-m", "audionmf", "separate", f"{home}/in", "--n-sources", "3",
-                 "-o", str(out), "--json", *options]
-            )  # fmt: skip
-            result[name] = done["seconds"]
-            stems = sorted(path for path in out.rglob("*.wav"))
-            trees[name] = [path.read_bytes() for path in stems]
-    same = all(tree == trees["1 worker"] and len(tree) == 60 for tree in trees.values())
-    result["same bytes"] = same
-    print(f"a folder of 20 files of {length / rate:.0f} s")
-    for name in ways:
-        ratio = result[name] / result["2 workers"]
-        print(f"  {name:20s} {result[name]:7.2f} s   x {ratio:.2f} of 2 workers")
-    print(f"  the same bytes from all: {same}")
-    return result
-
-
 def separation_divergence(path: str) -> float:
     """Return the divergence of what `audionmf separate` renders from, over all frames."""
     options = {"n_components": 16, "n_fft": 2048, "hop_length": 512}
@@ -512,13 +500,13 @@ def draw_growth(figures: Result, path: Path) -> None:
 
 PARTS: dict[str, Callable[[Matrix, Matrix, int], Result]] = {
     "iteration": iteration,
+    "channels": channels,
     "convergence": convergence,
     "activations": activations,
     "growth": growth,
     "memory": memory,
     "imports": imports,
     "whole": whole,
-    "folder": folder,
 }
 
 
