@@ -209,8 +209,8 @@ def channels(V: Matrix, samples: Matrix, rate: int) -> Result:
     """One iteration of the tensor form on two channels, against the matrix form on each of them."""
     pair = [spectrogram(samples[c % len(samples)][None]) for c in range(2)]
     tensor, result = np.stack(pair), {}
+    options: dict[str, Any] = {"method": "plain", "tol": 0}
     for K in SIZES:
-        options: dict[str, Any] = {"method": "plain", "tol": 0}
         runs = {
             "matrix, a channel": partial(
                 fit_iteration, lambda n, K=K: nmf.fit(pair[0], K, max_iter=n, **options)
