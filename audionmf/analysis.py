@@ -760,10 +760,14 @@ def at_rate(source: Source, rate: int) -> Source:
     """Return a recording at a sample rate in Hz; one of another rate is read and resampled."""
     if source.sample_rate == rate:
         return source
-    import librosa
+    import soxr
 
     audio = as_audio(source)
-    samples = librosa.resample(audio.samples, orig_sr=audio.sample_rate, target_sr=rate)
+    length = -(-audio.n_samples * rate // audio.sample_rate)
+    samples = np.zeros((audio.n_channels, length), np.float32)
+    for channel, converted in zip(audio.samples, samples, strict=True):
+        found = soxr.resample(channel, audio.sample_rate, rate, "HQ")[:length]
+        converted[: len(found)] = found
     return Audio(samples, rate, audio.path, audio.subtype)
 
 

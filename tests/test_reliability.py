@@ -21,11 +21,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from audionmf import audio, spool
+from audionmf import alignment, audio, spool
 from audionmf.archive import read_kind
+from audionmf.compiled import keeping_optional
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFError, AudioReadError, LimitError, OutputError
 from audionmf.nmf import kernels
+from audionmf.score import Note, Part, Score
 from audionmf.templates import Templates
 
 
@@ -348,7 +350,10 @@ def test_compiled_code_is_kept_and_found_again(compiled, tmp_path):
     assert sum(again.stats.cache_hits.values()) == 1
 
 
-@pytest.mark.parametrize("step", ["_save_index", "_save_data"])
+FULL_STEPS = ("_save_index", "_save_data")
+
+
+@pytest.mark.parametrize("step", FULL_STEPS)
 def test_a_full_disk_keeps_no_compiled_code_and_stops_nothing(
     compiled, tmp_path, monkeypatch, step
 ):
@@ -382,6 +387,68 @@ def test_without_a_folder_for_compiled_code_it_is_compiled_all_the_same(compiled
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert compiled()(1) == 2
+
+
+def others(add=1):
+    """Compile a function as librosa does its own."""
+    import numba
+
+    return numba.njit(cache=True)(lambda x: x + add)
+
+
+@pytest.fixture(params=["no folder", *FULL_STEPS])
+def unkept(request, monkeypatch, tmp_path):
+    """Let nothing be kept, for one reason or the other."""
+    import numba
+    from numba.core.caching import CacheImpl, IndexDataCacheFile
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    if request.param == "no folder":
+        monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    else:
+        monkeypatch.setattr(IndexDataCacheFile, request.param, full)
+
+
+def test_what_other_packages_compile_need_not_be_kept(unkept, tmp_path):
+    with pytest.raises((OSError, RuntimeError)):
+        others()(1)
+    with keeping_optional(), keeping_optional():
+        function = others()
+        assert function(1) == 2
+    assert kept(tmp_path) == []
+    with pytest.raises((OSError, RuntimeError)):
+        others()(1)
+
+
+def test_what_other_packages_compile_is_kept_where_it_can_be(monkeypatch, tmp_path):
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    with keeping_optional():
+        assert others()(1) == 2
+    assert len(kept(tmp_path)) == 2
+
+
+@pytest.fixture
+def warping(monkeypatch):
+    """Put a function in the place of librosa's that is compiled when it is called, as that is."""
+    import librosa.sequence
+
+    def dtw(written, played, metric):
+        assert others()(1) == 2
+        return None, np.arange(len(written.T))[::-1, None].repeat(2, axis=1)
+
+    monkeypatch.setattr(librosa.sequence, "dtw", dtw)
+
+
+def test_a_score_is_aligned_where_no_compiled_code_can_be_kept(warping, unkept):
+    notes = tuple(Note(0.2 * i, 0.2 * i + 0.2, 60 + 3 * i, 80, 0.2 * i + 0.2) for i in range(5))
+    heard = alignment._Heard(*np.ones((2, 120, 40), np.float32), 0.025, 0.1)
+    line, _ = alignment._warped(heard, Score((Part("a", notes),)))
+    assert 0.1 <= line.stretch <= 10
 
 
 # --- template and model files
