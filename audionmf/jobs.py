@@ -7,6 +7,7 @@ same stems can be made again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -262,10 +263,18 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         progress=progress,
     )
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
+    _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
         heard = with_activations(source, decomposition, progress)
         write_notes(transcribe(heard), exports, decomposition.source_names)
     return SeparatedFiles(stems, decomposition, trust, exports)
+
+
+def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:
+    """Remove the folders that were made for sources that were not found."""
+    for folder in {path.parent for path in planned} - {path.parent for path in used}:
+        with contextlib.suppress(OSError):  # only what is empty
+            folder.rmdir()
 
 
 def _absolute(path: str) -> str:
