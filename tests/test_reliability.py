@@ -26,6 +26,7 @@ from audionmf.archive import read_kind
 from audionmf.compiled import keeping_optional
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFError, AudioReadError, LimitError, OutputError
+from audionmf.lock import FolderLock
 from audionmf.nmf import kernels
 from audionmf.score import Note, Part, Score
 from audionmf.templates import Templates
@@ -166,6 +167,44 @@ def test_names_that_look_like_something_else_are_files(run, tmp_path, out, name,
     code, _, err = run("separate", "--n-sources", 2, "-o", out, *TINY_OPTIONS, "--", f"./{name}")
     assert (code, err) == (0, "")
     assert len(stems_below(out)) == 2
+
+
+@pytest.mark.parametrize("way", ["--example", "--templates", "--midi", "--labels"])
+@pytest.mark.parametrize("kind", ["loop", "dangling", "pipe", "folder"])
+def test_what_goes_with_a_recording_and_is_no_file_is_refused(
+    run, mixture, tmp_path, out, way, kind
+):
+    path = tmp_path / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if kind == "loop" else "gone")
+    named = f"a={path}" if way == "--example" else path
+    code, _, err = run("separate", mixture, way, named, "-o", out, *TINY_OPTIONS)
+    assert code == (5 if way == "--templates" and kind != "dangling" else 3)
+    assert err.count("\n") == 1
+    assert repr(str(path)) in err
+    assert "unexpected" not in err
+    assert stems_below(out) == []
+
+
+def test_too_little_memory_is_code_6(run, mixture, out, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("audionmf.stft.STFT.forward_blocks", full)
+    for arguments in (
+        ("separate", mixture, "--n-sources", 2, "-o", out),
+        ("decompose", mixture, "-o", out),
+        ("learn", mixture, "-o", out / "a.npz"),
+    ):
+        code, _, err = run(*arguments, *TINY_OPTIONS)
+        assert code == 6
+        assert err.count("\n") == 1
+        assert "not enough memory" in err
+        assert files_below(out) == []
 
 
 # --- standard input
@@ -320,6 +359,67 @@ def test_a_disk_that_is_really_full_is_code_4_and_leaves_nothing(
     assert stems_below(small_disk) == []
     assert not any(".audionmf-" in name for name in files_below(small_disk))
     assert not any(name.endswith(".npz") for name in files_below(small_disk))
+
+
+@pytest.mark.parametrize(
+    "command", ["separate", "learn", "decompose", "stream", "regroup", "rerun"]
+)
+def test_what_killed_runs_left_is_cleared_by_whatever_writes_there_next(
+    run, mixture, tmp_path, out, command
+):
+    for made in (
+        ("learn", mixture, "-o", tmp_path / "a.npz", "--n-components", 2),
+        ("decompose", mixture, "-o", tmp_path / "parts", "--n-components", 2),
+        (
+            "separate",
+            mixture,
+            "--templates",
+            tmp_path / "a.npz",
+            "--free",
+            2,
+            "-o",
+            tmp_path / "old",
+        ),
+    ):
+        assert run(*made, *TINY_OPTIONS)[0] == 0
+    arguments, below = {
+        "separate": (("--n-sources", 2, mixture, *TINY_OPTIONS), "out/mix"),
+        "learn": ((mixture, *TINY_OPTIONS), "out"),
+        "decompose": ((mixture, *TINY_OPTIONS), "out/mix"),
+        "stream": ((mixture, "--templates", tmp_path / "a.npz", "--residual", "rest"), "out/mix"),
+        "regroup": ((tmp_path / "parts" / "mix" / "model.npz", "--group", "a=0"), "out/mix"),
+        "rerun": ((tmp_path / "old" / "mix" / "manifest.json",), "out/mix"),
+    }[command]
+    stale = tmp_path / below / ".audionmf-0123456789abcdef.tmp.wav"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half")
+    where = out / "a.npz" if command == "learn" else out
+    code, _, err = run(command, *arguments, "-o", where)
+    assert code == 0, err
+    assert files_below(out)
+    assert not any(".audionmf" in name for name in files_below(out))
+
+
+@pytest.mark.parametrize("command", ["separate", "decompose", "stream", "regroup", "rerun"])
+def test_a_folder_that_another_run_writes_to_is_code_7(run, mixture, tmp_path, out, command):
+    arguments = {
+        "separate": (mixture, "--n-sources", 2),
+        "decompose": (mixture,),
+        "stream": (mixture, "--templates", tmp_path / "a.npz"),
+        "regroup": (tmp_path / "model.npz", "--group", "a=0"),
+        "rerun": (tmp_path / "manifest.json",),
+    }[command]
+    (tmp_path / "a.npz").write_bytes(malformed.archive())
+    (tmp_path / "model.npz").write_bytes(malformed.archive(malformed.MODEL_METADATA))
+    if command == "rerun":
+        assert separate(run, mixture, "-o", tmp_path / "old")[0] == 0
+        shutil.copy(tmp_path / "old" / "mix" / "manifest.json", tmp_path)
+    with FolderLock(out):
+        code, _, err = run(command, *arguments, "-o", out)
+    assert code == 7
+    assert err.count("\n") == 1
+    assert "in use by another run" in err
+    assert files_below(out) == []
 
 
 # --- compiled code, kept on disk
