@@ -117,7 +117,7 @@ def place(folder: Path, way: str) -> Path:
 def require_same(folder: Path) -> None:
     """Stop if a stem depends on the number of workers or threads."""
     first = place(folder, ONE_CORE)
-    names = [str(path.relative_to(first)) for path in sorted(first.glob("*/*"))]
+    names = [str(path.relative_to(first)) for path in sorted(first.glob("[!.]*/*"))]
     for way in (ONE, TWO):
         _, other, missing = filecmp.cmpfiles(first, place(folder, way), names, shallow=False)
         if other or missing:
