@@ -78,7 +78,7 @@ def analyse_struck(
         return None
     patterns = []
     for name, recordings in examples.items():
-        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
+        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads, warn=always).V for r in recordings]
         V = _normalised(np.concatenate(read, axis=1))
         if not V.any():
             raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
@@ -145,8 +145,10 @@ def analyse_struck_blind(
     frames = gather(
         source, stft, _MAX_FRAMES, keep_transform=settings.spatial and source.n_channels == 2,
         n_threads=thread_count(settings.n_threads),
-        progress=lambda done: progress("read", done),
+        progress=lambda done: progress("read", done), warn=always,
     )  # fmt: skip
+    if frames.n_samples < 2 * stft.n_fft and not always:  # of which nothing can be told
+        return None
     rate, bin_hertz = source.sample_rate / stft.hop_length, source.sample_rate / stft.n_fft
     V = _normalised(frames.V)
     if not V.any() or frames.step > 1:

@@ -82,6 +82,33 @@ def test_with_strict_a_cut_recording_among_others_fails_alone(run, mixture, tmp_
     assert {path.parent.name for path in stems_below(out)} == {"mix"}
 
 
+@pytest.mark.parametrize("kind", ["one sample", "short", "silent"])
+@pytest.mark.parametrize("way", ["blind", "templates", "example", "auto"])
+def test_an_unusual_recording_is_one_warning_and_its_stems_are_whole(run, tmp_path, out, kind, way):
+    (tmp_path / "a.npz").write_bytes(malformed.archive())
+    example = sound(tmp_path / "e.wav", two_notes())
+    samples = {
+        "one sample": two_notes()[:, 999:1000],
+        "short": two_notes()[:, :77],
+        "silent": np.zeros(999),
+    }
+    path = sound(tmp_path / "in" / "mix.wav", samples[kind])
+    options = {
+        "blind": ("--n-sources", 2),
+        "templates": ("--templates", tmp_path / "a.npz"),
+        "example": ("--example", f"a={example}", "--example", f"b={example}"),
+        "auto": (),
+    }[way]
+    tiny = TINY_OPTIONS if way == "templates" else TINY_OPTIONS[2:]
+    code, _, err = run("separate", path, *options, "-o", out, *tiny)
+    assert code == 0
+    assert err.count("\n") == 1
+    assert ("is silent" if kind == "silent" else "less than one window") in err
+    parts = [steps(stem) for stem in stems_below(out)]
+    assert np.abs(sum(parts) - steps(path)).max() <= 1.01 * 2**-15
+    assert parts[0].shape == steps(path).shape
+
+
 def test_what_is_left_of_a_cut_recording_is_separated_to_its_end(run, mixture, out):
     cut(mixture)
     assert separate(run, mixture, "-o", out)[0] == 0
