@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis import analyse, source_names, with_activations
+from audionmf.analysis import activation_rows, analyse, source_names
 from audionmf.audio import AudioFile
 from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
@@ -265,8 +265,8 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
-        heard = with_activations(source, decomposition, progress)
-        write_notes(transcribe(heard), exports, decomposition.source_names)
+        rows = None if decomposition.score else activation_rows(source, decomposition, progress)
+        write_notes(transcribe(decomposition, rows), exports, decomposition.source_names)
     return SeparatedFiles(stems, decomposition, trust, exports)
 
 
