@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.audio import Source
+from audionmf.compiled import keeping_optional
 from audionmf.frontend import BLOCK_FRAMES, pooled_magnitude
 from audionmf.score import Alignment, Score, key_hertz
 from audionmf.stft import STFT
@@ -231,13 +232,14 @@ def _shifted(fit: _Fit) -> Alignment:
 
 def _warped(heard: _Heard, score: Score) -> tuple[Alignment, Alignment]:
     """Return the path of a dynamic time warping of the chroma: the line it lies about, and itself."""
-    import librosa
-
     length = max(note.end for note in score.notes)
     step = max(_DTW_SECONDS, heard.seconds / _DTW_FRAMES)
     own_step = max(_DTW_SECONDS, length / _DTW_FRAMES)
     played, written = _chroma_heard(heard, step), _chroma_written(score, own_step, length)
-    _, path = librosa.sequence.dtw(written, played, metric="euclidean")
+    with keeping_optional():
+        import librosa
+
+        _, path = librosa.sequence.dtw(written, played, metric="euclidean")
     path = path[::-1]
     x, y = path[:, 0] * own_step, path[:, 1] * step
     few = slice(None, None, max(1, len(path) // 400))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -44,6 +44,7 @@ from audionmf.lead import ACCOMPANIMENT, LEAD, analyse_lead
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
+from audionmf.rows import Rows
 from audionmf.score import Score, SplitBy, read_score
 from audionmf.settings import Settings
 from audionmf.starts import best_start
@@ -55,6 +56,7 @@ from audionmf.timbre import ring_lengths
 __all__ = [
     "OTHER",
     "ComponentChoice",
+    "activation_rows",
     "analyse",
     "choose_components",
     "learn",
@@ -694,14 +696,49 @@ def with_activations(
     """
     if found.activations is not None:
         return found
+    n_frames = found.templates.stft.n_frames(found.mixture.n_samples)
+    H = np.zeros((found.templates.n_components, n_frames), np.float32)
+    n_done = 0
+    for block in _activations(source, found, progress):
+        H[:, n_done : n_done + block.shape[1]] = block
+        n_done += block.shape[1]
+    return dataclasses.replace(found, activations=H)
+
+
+def activation_rows(
+    source: Source, found: Decomposition, progress: Progress | None = None
+) -> Sequence[NDArray[np.float32]]:
+    """Return the activations of each component, in memory only if the decomposition has them.
+
+    Parameters
+    ----------
+    source, found, progress
+        As for `with_activations`.
+
+    Raises
+    ------
+    OutputError
+        If the system's folder for temporary files has no room for them.
+    """
+    if found.activations is not None:
+        return list(found.activations)
+    n_frames = found.templates.stft.n_frames(found.mixture.n_samples)
+    rows = Rows(found.templates.n_components, n_frames)
+    for block in _activations(source, found, progress):
+        rows.add(block)
+    return rows
+
+
+def _activations(
+    source: Source, found: Decomposition, progress: Progress | None
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the activations of a recording, block by block."""
     report, n_threads = progress or _silent, thread_count(found.settings.n_threads)
-    parts: list[NDArray[np.float32]] = []
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
     for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
-        parts.append(found.activate(pooled_magnitude(X), n_threads, n_done))
+        yield found.activate(pooled_magnitude(X), n_threads, n_done)
         n_done += X.shape[-1]
         report("activate", n_done / n_frames)
-    return dataclasses.replace(found, activations=np.concatenate(parts, axis=1))
 
 
 def _decomposition(
@@ -785,10 +822,14 @@ def at_rate(source: Source, rate: int) -> Source:
     """Return a recording at a sample rate in Hz; one of another rate is read and resampled."""
     if source.sample_rate == rate:
         return source
-    import librosa
+    import soxr
 
     audio = as_audio(source)
-    samples = librosa.resample(audio.samples, orig_sr=audio.sample_rate, target_sr=rate)
+    length = -(-audio.n_samples * rate // audio.sample_rate)
+    samples = np.zeros((audio.n_channels, length), np.float32)
+    for channel, converted in zip(audio.samples, samples, strict=True):
+        found = soxr.resample(channel, audio.sample_rate, rate, "HQ")[:length]
+        converted[: len(found)] = found
     return Audio(samples, rate, audio.path, audio.subtype)
 
 

@@ -31,7 +31,13 @@ from audionmf.errors import (
     ParameterError,
     TemplateError,
 )
-from audionmf.files import StrPath, clear_temporaries, refuse_overwriting, write_bytes
+from audionmf.files import (
+    StrPath,
+    clear_temporaries,
+    make_room,
+    refuse_overwriting,
+    write_bytes,
+)
 from audionmf.frontend import Progress
 from audionmf.jobs import SeparationJob
 from audionmf.journal import Entry, Journal
@@ -145,7 +151,8 @@ class PlannedTrack:
         if not self.stems:
             return []
         report = self.job.planned_report()
-        return [*self.stems.values(), self.manifest, *([report] if report else [])]
+        notes = self.job.planned_exports().values()
+        return [*self.stems.values(), self.manifest, *([report] if report else []), *notes]
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,8 @@ class State:
         How long it will go on at this pace; None as long as that cannot be told.
     current : str
         What was heard of last: a file and its stage.
+    done : float
+        Share of that stage that is done, 0 to 1.
     """
 
     n_finished: int
@@ -169,6 +178,7 @@ class State:
     share: float
     seconds_left: float | None
     current: str
+    done: float
 
 
 @dataclass(frozen=True)
@@ -227,7 +237,8 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
     """Return audio files: those that are named, and those in the folders that are named.
 
     Folders are searched through and through, but for what is hidden; what is audio is told by its
-    extension.
+    extension. A folder inside that may not be searched is returned as a file would be: it fails when
+    its turn comes, and stops no other.
 
     Parameters
     ----------
@@ -245,7 +256,7 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
     Raises
     ------
     AudioReadError
-        If a folder cannot be read or has no audio file in it.
+        If a folder that was named cannot be read, or has no audio file in it.
     """
     kept_out = None if without is None else os.path.realpath(without)
     found: list[tuple[str, str]] = []
@@ -261,8 +272,12 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
 
 
 def _search(folder: str, kept_out: str | None) -> Iterator[tuple[str, str]]:
+    closed: list[str] = []
+
     def refuse(error: OSError) -> None:
-        raise AudioReadError(error.errno, f"{error.filename!r}: {error.strerror}") from error
+        if error.filename == folder:
+            raise AudioReadError(error.errno, f"{folder!r}: {error.strerror}") from error
+        closed.append(error.filename)
 
     for where, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(
@@ -274,6 +289,8 @@ def _search(folder: str, kept_out: str | None) -> Iterator[tuple[str, str]]:
         for name in sorted(files):
             if name[0] != "." and Path(name).suffix.lower() in (*_LOSSLESS, *_LOSSY):
                 yield str(Path(where, name)), "" if relative == "." else relative
+    for path in closed:
+        yield path, os.path.relpath(Path(path).parent, folder)
 
 
 def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) -> list[PlannedTrack]:
@@ -399,6 +416,7 @@ def separate_files(
     if reports:
         outputs = [output for track in tracks for output in track.outputs]
         refuse_overwriting([*outputs, *reports], [path for job in jobs for path in job.inputs()])
+        make_room(reports)
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(FolderLock(root))
@@ -561,7 +579,7 @@ class _Clock:
         half = self._LEARNING
         share = half + (1 - half) * done if stage == "render" else half * done
         self._shares[i] = max(share, self._shares.get(i, 0.0))
-        self._tell(f"{self._names[i]}: {stage}")
+        self._tell(f"{self._names[i]}: {stage}", done)
 
     def finish(self, i: int, outcome: Outcome) -> None:
         """Hear of a file that is done with; one that was kept or failed says nothing of the pace."""
@@ -569,17 +587,17 @@ class _Clock:
         self._shares[i] = 1.0
         if outcome.state != DONE:
             self._free += self._weights[i]
-        self._tell(self._names[i])
+        self._tell(self._names[i], 1.0)
 
-    def _tell(self, current: str) -> None:
+    def _tell(self, current: str, done: float) -> None:
         if self._progress is None:
             return
         with self._lock:
-            self._progress(self._state(current))
+            self._progress(self._state(current, done))
 
-    def _state(self, current: str) -> State:
+    def _state(self, current: str, done: float) -> State:
         total = sum(self._weights)
         passed = sum(self._weights[i] * share for i, share in list(self._shares.items()))
         worked, elapsed = passed - self._free, time.monotonic() - self._begin
         left = elapsed * (total - passed) / worked if worked > 0 else None
-        return State(len(self._finished), len(self._weights), passed / total, left, current)
+        return State(len(self._finished), len(self._weights), passed / total, left, current, done)

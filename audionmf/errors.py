@@ -18,7 +18,8 @@
     AudioNMFWarning (UserWarning)                1   only with ``--strict``
     └── AudioWarning                             3   only with ``--strict``: the input is odd
 
-A missing file stays `FileNotFoundError` (3) and an interrupt stays `KeyboardInterrupt` (130).
+A missing file stays `FileNotFoundError` (3), too little memory stays `MemoryError` (6), and an
+interrupt stays `KeyboardInterrupt` (130).
 """
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _EXIT_FILE_NOT_FOUND = 3
+_EXIT_OVER_A_LIMIT = 6
 _EXIT_INTERRUPTED = 130
 _EXIT_READER_GONE = 141
 
@@ -146,6 +148,8 @@ def exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, FileNotFoundError):
         return _EXIT_FILE_NOT_FOUND
+    if isinstance(error, MemoryError):
+        return _EXIT_OVER_A_LIMIT
     if isinstance(error, BrokenPipeError):
         return _EXIT_READER_GONE
     if isinstance(error, KeyboardInterrupt):

@@ -70,11 +70,11 @@ def require_file(path: StrPath) -> Path:
         raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
     except ValueError as error:
         raise AudioReadError(errno.EINVAL, f"{str(path)!r} is no name of a file") from error
+    if not os.access(path, os.R_OK):
+        raise AudioReadError(errno.EACCES, f"{str(path)!r} may not be read; check its permissions")
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
         raise AudioReadError(errno.EINVAL, f"{str(path)!r} is {kind}; give an ordinary file")
-    if not os.access(path, os.R_OK):
-        raise AudioReadError(errno.EACCES, f"{str(path)!r} may not be read; check its permissions")
     return path
 
 
@@ -100,14 +100,18 @@ def make_folder(folder: StrPath) -> Path:
 def make_room(outputs: Iterable[StrPath]) -> None:
     """Make the folders of outputs, and make sure that no folder has the name of one.
 
+    What killed runs left in these folders is cleared away.
+
     Raises
     ------
     OutputError
         If an output cannot be put in place.
     """
     paths = [Path(output) for output in outputs]
-    for folder in dict.fromkeys(path.parent for path in paths):
+    folders = list(dict.fromkeys(path.parent for path in paths))
+    for folder in folders:
         make_folder(folder)
+    clear_temporaries(folders)
     for output in paths:
         if output.is_dir():
             raise OutputError(

@@ -71,6 +71,7 @@ def gather(
     keep_transform: bool = False,
     n_threads: int = 1,
     progress: Callable[[float], None] = lambda _: None,
+    warn: bool = True,
 ) -> Frames:
     """Read a recording once and keep at most `max_frames` of its frames, spread evenly.
 
@@ -88,6 +89,8 @@ def gather(
         Threads for the FFT.
     progress : callable, optional
         Told the share done.
+    warn : bool, default True
+        Warn of what is unusual; not where the recording will be read again, in another transform.
 
     Returns
     -------
@@ -112,7 +115,8 @@ def gather(
         while n_kept > max_frames:
             kept, n_kept, step = _every_second(kept), -(-n_kept // 2), step * 2
     joined = _join(kept, n_kept)
-    warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
+    if warn:
+        warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
     if keep_transform:
         return Frames(pooled_magnitude(joined), joined, step, counter.n_samples)
     return Frames(joined[0], None, step, counter.n_samples)

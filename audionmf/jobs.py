@@ -7,6 +7,7 @@ same stems can be made again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis import analyse, source_names, with_activations
+from audionmf.analysis import activation_rows, analyse, source_names
 from audionmf.audio import AudioFile
 from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
@@ -266,10 +267,18 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         progress=progress,
     )
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
+    _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
-        heard = with_activations(source, decomposition, progress)
-        write_notes(transcribe(heard), exports, decomposition.source_names)
+        rows = None if decomposition.score else activation_rows(source, decomposition, progress)
+        write_notes(transcribe(decomposition, rows), exports, decomposition.source_names)
     return SeparatedFiles(stems, decomposition, trust, exports)
+
+
+def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:
+    """Remove the folders that were made for sources that were not found."""
+    for folder in {path.parent for path in planned} - {path.parent for path in used}:
+        with contextlib.suppress(OSError):  # only what is empty
+            folder.rmdir()
 
 
 def _absolute(path: str) -> str:

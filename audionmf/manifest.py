@@ -40,8 +40,8 @@ class Recipe:
     Parameters
     ----------
     job : dict
-        A `SeparationJob` as plain values, its paths absolute, without what the stems do
-        not depend on: the output folder, the number of threads, whether there is a report.
+        A `SeparationJob` as plain values, its paths absolute, without what the stems and notes
+        do not depend on: the output folder, the number of threads, whether there is a report.
     inputs : dict of str to str
         SHA-256 of every file that is read, by its absolute path.
     versions : dict of str to str
@@ -64,7 +64,7 @@ class Recipe:
         job = job.absolute()
         inputs = {path: file_hash(require_file(path)) for path in job.inputs()}
         values = job.to_dict()
-        del values["folder"], values["report"], values["export"], values["settings"]["n_threads"]
+        del values["folder"], values["report"], values["settings"]["n_threads"]
         # As JSON has it, so that what was read back is equal to what was written.
         return cls(json.loads(json.dumps(values)), inputs, versions())
 
@@ -94,6 +94,8 @@ class Manifest:
         What the stems depend on.
     stems : mapping of str to (str, OutputHash)
         The file of each source, relative to the output folder, and what it holds.
+    notes : mapping of str to (str, OutputHash)
+        The files with notes likewise, by their kind.
     gain : float
         The common gain of all stems.
     divergence : sequence of float
@@ -106,6 +108,7 @@ class Manifest:
 
     recipe: Recipe
     stems: Mapping[str, tuple[str, OutputHash]]
+    notes: Mapping[str, tuple[str, OutputHash]]
     gain: float
     divergence: Sequence[float]
     reason: str
@@ -115,13 +118,20 @@ class Manifest:
     def of(cls, recipe: Recipe, done: SeparatedFiles, folder: StrPath) -> Manifest:
         """Describe stems that are in place below `folder`."""
         root = os.path.realpath(folder)
-        stems = {
-            name: (Path(os.path.relpath(path, root)).as_posix(), OutputHash.of(path))
-            for name, path in done.stems.paths.items()
-        }
-        found = done.decomposition
+
+        def described(paths: Mapping[str, Path]) -> dict[str, tuple[str, OutputHash]]:
+            return {
+                name: (Path(os.path.relpath(path, root)).as_posix(), OutputHash.of(path))
+                for name, path in paths.items()
+            }
+
+        found, stems, notes = (
+            done.decomposition,
+            described(done.stems.paths),
+            described(done.exports),
+        )
         return cls(
-            recipe, stems, done.stems.gain, found.divergence.tolist(), found.reason,
+            recipe, stems, notes, done.stems.gain, found.divergence.tolist(), found.reason,
             done.trust.to_dict(),
         )  # fmt: skip
 
@@ -160,27 +170,35 @@ class Manifest:
             {str(path): str(sha256) for path, sha256 in values["inputs"].items()},
             {str(name): str(version) for name, version in values["versions"].items()},
         )
-        stems = {
-            str(name): (str(stem["file"]), OutputHash(str(stem["sha256"]), int(stem["n_bytes"])))
-            for name, stem in values["stems"].items()
-        }
+        stems, notes = (
+            {
+                str(name): (str(one["file"]), OutputHash(str(one["sha256"]), int(one["n_bytes"])))
+                for name, one in files.items()
+            }
+            for files in (values["stems"], values.get("notes", {}))
+        )
         return cls(
-            recipe, stems, float(values["gain"]), list(map(float, values["divergence"])),
+            recipe, stems, notes, float(values["gain"]), list(map(float, values["divergence"])),
             str(values["reason"]), dict(values["trust"]),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""
+        stems, notes = (
+            {
+                name: {"file": file, "sha256": output.sha256, "n_bytes": output.n_bytes}
+                for name, (file, output) in files.items()
+            }
+            for files in (self.stems, self.notes)
+        )
         return {
             "format": _FORMAT,
             "version": _VERSION,
             "versions": dict(self.recipe.versions),
             "inputs": dict(self.recipe.inputs),
             "job": dict(self.recipe.job),
-            "stems": {
-                name: {"file": file, "sha256": output.sha256, "n_bytes": output.n_bytes}
-                for name, (file, output) in self.stems.items()
-            },
+            "stems": stems,
+            "notes": notes,
             "gain": self.gain,
             "divergence": list(self.divergence),
             "reason": self.reason,

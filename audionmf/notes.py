@@ -141,7 +141,9 @@ def export_paths(
     return {kind: path.with_suffix(EXPORTS[kind]) for kind in dict.fromkeys(kinds)}
 
 
-def transcribe(decomposition: Decomposition) -> list[SourceNote]:
+def transcribe(
+    decomposition: Decomposition, rows: Sequence[NDArray[np.float32]] | None = None
+) -> list[SourceNote]:
     """Return the notes of a recording, in the order of their onsets.
 
     With a score they are its notes, by the clock of the recording. Otherwise those that the
@@ -153,7 +155,9 @@ def transcribe(decomposition: Decomposition) -> list[SourceNote]:
     Parameters
     ----------
     decomposition : Decomposition
-        With activations for every frame.
+        With activations for every frame, unless they are given.
+    rows : sequence of ndarray, shape (n_frames,), optional
+        The activations of each component.
 
     Returns
     -------
@@ -166,7 +170,7 @@ def transcribe(decomposition: Decomposition) -> list[SourceNote]:
     ParameterError
         If there are neither a score nor activations.
     """
-    found = _written(decomposition) if decomposition.score else _heard(decomposition)
+    found = _written(decomposition) if decomposition.score else _heard(decomposition, rows)
     return sorted(found, key=lambda note: (note.onset, note.source, note.pitch))
 
 
@@ -215,17 +219,24 @@ def _written(decomposition: Decomposition) -> Iterator[SourceNote]:
             )  # fmt: skip
 
 
-def _heard(decomposition: Decomposition) -> list[SourceNote]:
-    if decomposition.activations is None:
+def _heard(
+    decomposition: Decomposition, rows: Sequence[NDArray[np.float32]] | None
+) -> list[SourceNote]:
+    H: Any = decomposition.activations if rows is None else rows
+    if H is None:
         raise ParameterError("notes need the activations of every frame")
     stft, rate = decomposition.templates.stft, decomposition.templates.sample_rate
     found, seconds = [], stft.hop_length / rate
     for source, group in decomposition.grouping.items():
         for key, members in _pitched(decomposition, group).items():
             W = decomposition.templates.templates[:, members].sum(axis=0, dtype=np.float64)
-            rows = decomposition.activations[members] * W[:, None]
-            strongest = members[int(rows.sum(axis=1).argmax())]
-            for onset, offset, level in _events(rows.sum(axis=0), seconds):
+            total, sums = np.zeros(len(H[members[0]])), []
+            for k, weight in zip(members, W, strict=True):
+                row = H[k] * weight
+                total += row
+                sums.append(row.sum())
+            strongest = members[int(np.argmax(sums))]
+            for onset, offset, level in _events(total, seconds):
                 found.append((source, strongest, key, onset, offset, level))
     loudest = max((level for *_, level in found), default=1.0)
     notes = []

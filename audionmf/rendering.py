@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from audionmf.audio import Audio, Samples, Source
 from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError, TemplateMismatchError
-from audionmf.frontend import BLOCK_FRAMES, Progress, describe_source, pooled_magnitude
+from audionmf.frontend import Progress, describe_source, pooled_magnitude
 from audionmf.grouping import one_and_rest
 from audionmf.masks import ratio_masks
 from audionmf.nmf.solver import thread_count
 from audionmf.spatial import wiener_filter
 from audionmf.stft import STFT, InverseStream, Transform
 from audionmf.trust import BlockTrust, TrustMeter, block_trust
+
+BLOCK_FRAMES = 64
+"""Frames that a thread renders at a time: they are most of what hours of sound need in memory."""
 
 _Result = TypeVar("_Result")
 

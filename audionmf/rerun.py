@@ -1,4 +1,4 @@
-"""Make the stems of a manifest again, and tell whether they are the same bytes."""
+"""Make the stems and notes of a manifest again, and tell whether they are the same bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,19 +48,31 @@ class Rerun:
         The output folder.
     stems : dict of str to pathlib.Path
         The file of each source.
+    notes : dict of str to pathlib.Path
+        The files with notes, by their kind, where there were some.
     differing : tuple of str
-        Sources whose stems are other bytes than the manifest says; empty if all is the same.
+        Sources whose stems are other bytes than the manifest says; empty if all are the same.
+    differing_notes : tuple of str
+        Kinds of notes of which that is true.
     versions : dict of str to (str, str)
         What computed then and now, where that differs.
     written : bool
-        The stems are in place. In the folder of the manifest they are put only if they are the same.
+        The files are in place. In the folder of the manifest they are put only if all of them are
+        the same.
     """
 
     folder: Path
     stems: dict[str, Path]
+    notes: dict[str, Path]
     differing: tuple[str, ...]
+    differing_notes: tuple[str, ...]
     versions: dict[str, tuple[str, str]]
     written: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether all is what the manifest says."""
+        return not (self.differing or self.differing_notes)
 
 
 def rerun(
@@ -77,7 +89,7 @@ def rerun(
     manifest : path
         A manifest that a separation wrote.
     folder : path, optional
-        Where to write stems and a manifest. Default: where the manifest's own stems are; they are
+        Where to write stems, notes and a manifest. Default: where the manifest's own are; they are
         replaced only by the same bytes as the manifest says.
     mixture : path, optional
         Where the recording is now; default: where it was.
@@ -117,14 +129,13 @@ def rerun(
         if folder is None:
             return _in_place(job, then, root, changed, progress)
         written = manifest_path(job)
-        planned = job.planned()
-        refuse_overwriting([*planned.values(), written], [*job.inputs(), path])
+        planned = _planned(job, then)
+        refuse_overwriting([*planned, written], [*job.inputs(), path])
         refuse_foreign(written)
-        make_room([*planned.values(), written])
+        make_room([*planned, written])
         now = _made(job, root, progress)
         now.save(written)
-        differing = _differing(then, now)
-        return Rerun(root, planned, differing, changed, written=True)
+        return _result(root, then, now, changed, written=True)
 
 
 def _in_place(
@@ -135,18 +146,27 @@ def _in_place(
     progress: Progress | None,
 ) -> Rerun:
     """Make the stems aside, and put them in place if they are the same."""
-    planned = job.planned()
-    refuse_overwriting(planned.values(), job.inputs())
-    make_room(planned.values())
+    planned = _planned(job, then)
+    refuse_overwriting(planned, job.inputs())
+    make_room(planned)
     control = root / CONTROL_FOLDER
     for stale in control.glob(f"{_WORK_PREFIX}*"):  # of a run that was killed: the lock is ours
         shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=control, prefix=_WORK_PREFIX) as work:
         aside = dataclasses.replace(job, folder=work)
-        differing = _differing(then, _made(aside, Path(work), progress))
-        if not differing:
-            _put_in_place(aside.planned(), planned)
-    return Rerun(root, planned, differing, changed, written=not differing)
+        now = _made(aside, Path(work), progress)
+        done = _result(root, then, now, changed, written=False)
+        if not done.same:
+            return done
+        _put_in_place(_planned(aside, then), planned)
+    return dataclasses.replace(done, written=True)
+
+
+def _planned(job: SeparationJob, then: Manifest) -> list[Path]:
+    """Return where stems and notes go; of the names that a blind separation plans for, those used."""
+    stems = job.planned().items()
+    used = [path for name, path in stems if name in then.stems or not job.counts_sources]
+    return [*used, *job.planned_exports().values()]
 
 
 def _made(job: SeparationJob, folder: Path, progress: Progress | None) -> Manifest:
@@ -154,10 +174,10 @@ def _made(job: SeparationJob, folder: Path, progress: Progress | None) -> Manife
     return Manifest.of(recipe, run_job(job, progress), folder)
 
 
-def _put_in_place(made: Mapping[str, Path], wanted: Mapping[str, Path]) -> None:
+def _put_in_place(made: Sequence[Path], wanted: Sequence[Path]) -> None:
     with Together() as together:
-        for name, path in made.items():
-            with atomic_path(wanted[name], together) as temporary:
+        for path, target in zip(made, wanted, strict=True):
+            with atomic_path(target, together) as temporary:
                 path.replace(temporary)
 
 
@@ -214,11 +234,30 @@ def _changed_versions(then: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     return changed
 
 
-def _differing(then: Manifest, now: Manifest) -> tuple[str, ...]:
+def _result(
+    root: Path,
+    then: Manifest,
+    now: Manifest,
+    changed: dict[str, tuple[str, str]],
+    *,
+    written: bool,
+) -> Rerun:
+    """Hold what was made against what the manifest says."""
     if list(then.stems) != list(now.stems):
         raise OutputError(
             errno.EINVAL,
             f"the manifest names the stems {', '.join(then.stems)}, but what it asks for gives "
             f"{', '.join(now.stems)}; it was changed",
         )
-    return tuple(name for name, (_, output) in now.stems.items() if output != then.stems[name][1])
+    place = Path(os.path.realpath(root))
+    files = (now.stems, now.notes)
+    stems, notes = ({name: place / file for name, (file, _) in made.items()} for made in files)
+    return Rerun(
+        root,
+        stems,
+        notes,
+        tuple(name for name, (_, output) in now.stems.items() if output != then.stems[name][1]),
+        tuple(kind for kind, made in now.notes.items() if made != then.notes.get(kind)),
+        changed,
+        written,
+    )

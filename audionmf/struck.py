@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,11 @@ def analyse_struck(
     stft = _half_window(settings, source.sample_rate)
     n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
     threads = thread_count(settings.n_threads)
-    if stft.n_frames(source.n_samples) > _MAX_FRAMES:
+    if stft.n_frames(source.n_samples) > _most_frames(settings):
         return None
     patterns = []
     for name, recordings in examples.items():
-        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
+        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads, warn=always).V for r in recordings]
         V = _normalised(np.concatenate(read, axis=1))
         if not V.any():
             raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
@@ -135,18 +136,21 @@ def analyse_struck_blind(
         If it is too long and `always` was asked for.
     """
     stft = _half_window(settings, source.sample_rate)
-    if stft.n_frames(source.n_samples) > _MAX_FRAMES:
+    most = _most_frames(settings)
+    if stft.n_frames(source.n_samples) > most:
         if always:
             raise ParameterError(
-                f"the model 'patterns' is for recordings of up to {_MAX_FRAMES} frames, "
+                f"the model 'patterns' is for recordings of up to {most} frames, "
                 "3 minutes by default; take a larger hop or another model"
             )
         return None
-    frames = gather(
-        source, stft, _MAX_FRAMES, keep_transform=settings.spatial and source.n_channels == 2,
-        n_threads=thread_count(settings.n_threads),
+    read = partial(
+        gather, source, stft, _MAX_FRAMES, n_threads=thread_count(settings.n_threads),
         progress=lambda done: progress("read", done),
     )  # fmt: skip
+    frames = read(warn=always)
+    if frames.n_samples < 2 * stft.n_fft and not always:  # of which nothing can be told
+        return None
     rate, bin_hertz = source.sample_rate / stft.hop_length, source.sample_rate / stft.n_fft
     V = _normalised(frames.V)
     if not V.any() or frames.step > 1:
@@ -163,6 +167,8 @@ def analyse_struck_blind(
         starts.append(varied(start, settings.seed + number, number))
     tried = [_tried(V, start, settings) for start in starts]
     best = min(tried, key=lambda model: float(model.divergence[-1]))
+    if settings.spatial and source.n_channels == 2 and count > 1:  # kept only where it is needed
+        frames = read(keep_transform=True, warn=False)
     spread = spread_of([float(m.divergence[-1]) for m in tried]) if settings.restarts > 1 else ()
     names = [source_name(i) for i in range(count)]
     found = _fitted(
@@ -174,6 +180,11 @@ def analyse_struck_blind(
     if frames.X is None or count == 1 or found.activations is None:
         return found
     return found.with_covariances(frames.X, found.activations)
+
+
+def _most_frames(settings: Settings) -> int:
+    """Return how long a recording may be: all of its frames are in memory."""
+    return min(_MAX_FRAMES, settings.max_frames)
 
 
 def _tried(

@@ -22,7 +22,7 @@ from audionmf.errors import (
     AudioReadError,
     exit_code,
 )
-from audionmf.files import make_room, refuse_overwriting
+from audionmf.files import make_room, refuse_overwriting, require_file
 from audionmf.frontend import Progress
 from audionmf.jobs import SeparationJob, run_job
 from audionmf.journal import Entry, OutputHash
@@ -33,8 +33,6 @@ __all__ = ["DONE", "FAILED", "KEPT", "NOT_RUN", "Outcome", "Task", "describe_err
 
 DONE, KEPT, FAILED, NOT_RUN = "done", "kept", "failed", "not run"
 """States of a job: separated now, found finished, failed, and not come to."""
-
-_EXIT_MEMORY = 6
 
 Stamp = tuple[int, int, int]
 
@@ -159,9 +157,8 @@ class Outcome:
     @classmethod
     def of_failure(cls, path: str, error: BaseException) -> Outcome:
         """Describe a job that failed with an exception."""
-        code = _EXIT_MEMORY if isinstance(error, MemoryError) else exit_code(error)
         details = "".join(traceback.format_exception(error))
-        return cls(path, FAILED, code, describe_error(error), details=details)
+        return cls(path, FAILED, exit_code(error), describe_error(error), details=details)
 
 
 def perform(task: Mapping[str, Any], progress: Progress | None = None) -> dict[str, Any]:
@@ -241,14 +238,12 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
             0, f"{job.input!r} or what goes with it changed while it was read; run it again"
         )
     made = Manifest.of(recipe, done, job.folder)
-    outputs = dict(made.stems.values())
+    outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:
         write_report(
             page, job.input, done.stems, done.decomposition, done.trust, manifest=made.to_dict()
         )
         outputs[_relative(page, root)] = OutputHash.of(page)
-    for path in exports:
-        outputs[_relative(path, root)] = OutputHash.of(path)
     made.save(manifest)
     outputs[_relative(manifest, root)] = OutputHash.of(manifest)
     entry = Entry(task.track, recipe.key, outputs)
@@ -285,5 +280,5 @@ def _relative(path: Path, root: str) -> str:
 
 def _stamps(job: SeparationJob) -> list[Stamp]:
     """Return what changes when a file that is read does."""
-    found = [Path(path).stat() for path in job.inputs()]
+    found = [require_file(path).stat() for path in job.inputs()]
     return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]

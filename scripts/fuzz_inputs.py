@@ -4,10 +4,17 @@ A surprise is a crash in native code, a file that takes longer than 10 seconds o
 or any exception that is not one of audionmf's own. libFuzzer, through atheris, starts from the files
 of ``tests/malformed.py``, follows which lines of audionmf a file reaches, and keeps those that reach
 new ones; what it stopped at is written to the folder as ``crash-…``, ``timeout-…`` or ``oom-…``.
+The targets "metadata" and "templates" take the file for one member of a good archive, which no
+mutation of a whole archive gets through the checksums to.
 
     pip install atheris
     python scripts/fuzz_inputs.py audio --runs 500000
-    python scripts/fuzz_inputs.py archive --runs 400000
+    python scripts/fuzz_inputs.py archive --runs 200000
+    python scripts/fuzz_inputs.py metadata --runs 100000
+    python scripts/fuzz_inputs.py templates --runs 100000
+    python scripts/fuzz_inputs.py stream --runs 100000
+    python scripts/fuzz_inputs.py manifest --runs 50000
+    python scripts/fuzz_inputs.py journal --runs 50000
     python scripts/fuzz_inputs.py labels --runs 50000
     python scripts/fuzz_inputs.py score --runs 50000
 """
@@ -15,11 +22,14 @@ new ones; what it stopped at is written to the folder as ``crash-…``, ``timeou
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
+import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import atheris
@@ -29,12 +39,19 @@ with atheris.instrument_imports(include=["audionmf"]):
     from audionmf.audio import AudioFile
     from audionmf.decomposition import MODEL_KIND, Decomposition
     from audionmf.errors import AudioNMFError, AudioWarning
+    from audionmf.journal import Journal
     from audionmf.labels import read_labels
+    from audionmf.live_io import PCMStream
+    from audionmf.manifest import Manifest
     from audionmf.score import read_score
     from audionmf.templates import TEMPLATES_KIND, Templates
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 MOST_BLOCKS = 64
+MOST_BYTES = 20_000
+
+sys.path.insert(0, str(TESTS))
+import malformed  # noqa: E402
 
 
 def read_audio(path: Path) -> None:
@@ -66,11 +83,100 @@ def read_archives(path: Path) -> None:
         raise AudioNMFError("no reader takes it")
 
 
-TARGETS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
-    "audio": (read_audio, ("separate",)),
-    "archive": (read_archives, ("templates", "model")),
-    "labels": (read_labels, ("labels",)),
-    "score": (read_score, ("score",)),
+def read_member(name: str) -> Callable[[Path], None]:
+    """Return what reads a good archive but for one member, which is the file."""
+
+    def read(path: Path) -> None:
+        content = path.read_bytes()
+        if name == "metadata":
+            text = content.decode("utf-8", "replace")
+            made = malformed.archive(text)
+        else:
+            made = malformed.archive(**{name: content})
+        path.write_bytes(made)
+        read_archives(path)
+
+    return read
+
+
+def read_stream(path: Path) -> None:
+    """Read a WAV stream as it comes through a pipe."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", AudioWarning)
+        stream = PCMStream(file)
+        for block in itertools.islice(stream.blocks(), MOST_BLOCKS):
+            if block.shape[0] != stream.form.n_channels:
+                raise RuntimeError(f"a block of shape {block.shape}")
+
+
+def read_manifest(path: Path) -> None:
+    """Read a manifest, and make the job that it asks for, without doing it."""
+    found = Manifest.load(path)
+    found.to_dict()
+    found.recipe.to_job(path.parent).planned_exports()
+
+
+def read_journal(path: Path) -> None:
+    """Open a journal and go on with it."""
+    with Journal(path) as book:
+        if any(name != entry.track for name, entry in book.entries.items()):
+            raise RuntimeError("an entry under another name")
+
+
+MANIFEST = {
+    "format": "audionmf manifest",
+    "version": 1,
+    "versions": {"numpy": "2.0"},
+    "inputs": {"/mix.wav": "00"},
+    "job": {"input": "/mix.wav", "n_sources": 2, "settings": {"n_fft": 256}, "pattern": "x{source}"},
+    "stems": {"source1": {"file": "mix/source1.wav", "sha256": "00", "n_bytes": 44}},
+    "notes": {},
+    "gain": 1.0,
+    "divergence": [2.0, 1.0],
+    "reason": "tol",
+    "trust": {},
+}  # fmt: skip
+JOURNAL = (
+    b'{"format": "audionmf journal", "version": 1}\n'
+    b'{"track": "a/manifest.json", "key": "00", "outputs": {"a/x.wav": ["00", 44]}}\n'
+)
+
+
+def first_files(target: str) -> Iterator[bytes]:
+    """Yield the files that a target starts from."""
+    if target in ("metadata", "templates"):
+        archives = (c.content for c in malformed.CASES if c.command in ("templates", "model"))
+        for content in archives:
+            try:
+                with zipfile.ZipFile(io.BytesIO(content)) as file:
+                    member = file.read(f"{target}.npy")
+            except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError):
+                continue
+            if target == "templates":
+                yield member
+        if target == "metadata":
+            for values in (malformed.METADATA, malformed.MODEL_METADATA):
+                yield json.dumps(values).encode()
+    elif target == "manifest":
+        yield json.dumps(MANIFEST).encode()
+    elif target == "journal":
+        yield JOURNAL
+    else:
+        kinds = {"archive": ("templates", "model"), "stream": ("separate",), "audio": ("separate",)}
+        commands = kinds.get(target, (target,))
+        yield from (c.content for c in malformed.CASES if c.command in commands)
+
+
+TARGETS: dict[str, Callable[[Path], object]] = {
+    "audio": read_audio,
+    "archive": read_archives,
+    "metadata": read_member("metadata"),
+    "templates": read_member("templates"),
+    "stream": read_stream,
+    "manifest": read_manifest,
+    "journal": read_journal,
+    "labels": read_labels,
+    "score": read_score,
 }
 
 
@@ -84,15 +190,12 @@ def main() -> None:
         "--folder", type=Path, default=Path("fuzzed"), help="corpus and findings (default: fuzzed)"
     )
     options = parser.parse_args()
-    read, commands = TARGETS[options.target]
+    read = TARGETS[options.target]
     corpus = options.folder / options.target
     corpus.mkdir(parents=True, exist_ok=True)
-    sys.path.insert(0, str(TESTS))
-    import malformed
-
-    for number, case in enumerate(malformed.CASES):
-        if case.command in commands and len(case.content) < 20_000:
-            (corpus / f"case{number:03}").write_bytes(case.content)
+    for number, content in enumerate(first_files(options.target)):
+        if len(content) < MOST_BYTES:
+            (corpus / f"case{number:03}").write_bytes(content)
     place = options.folder / f"{options.target}.input"
 
     def try_one(content: bytes) -> None:
@@ -107,7 +210,7 @@ def main() -> None:
         f"-runs={options.runs}",
         f"-seed={options.seed}",
         f"-artifact_prefix={options.folder}{os.sep}",
-        "-max_len=20000",
+        f"-max_len={MOST_BYTES}",
         "-timeout=10",
         "-rss_limit_mb=1024",
         "-close_fd_mask=2",

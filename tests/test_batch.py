@@ -1,9 +1,12 @@
 """Many files: one that fails stops no other, and what is finished is not done again."""
 
+import argparse
 import dataclasses
+import errno
 import json
 import os
 import signal
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from conftest import TINY, TINY_OPTIONS, files_below, sound, tone
 
 from audionmf import batch, tasks
 from audionmf.batch import find_audio, plan_files, separate_files
+from audionmf.cli.telling import Teller
 from audionmf.errors import AudioReadError, OutputError, ParameterError, TemplateError
 from audionmf.jobs import SeparationJob
 from audionmf.processes import InProcess, LocalProcesses, WorkerLostError
@@ -86,6 +90,34 @@ def test_files_and_folders_are_found_in_order_with_their_subfolders(tmp_path):
     ]
 
 
+def test_a_subfolder_that_may_not_be_read_fails_alone(tmp_path, jobs, monkeypatch):
+    walk = os.walk
+
+    def refused(top, onerror):  # as for a user who is not root
+        yield from walk(top)
+        onerror(
+            PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "in" / "a" / "b"))
+        )
+
+    monkeypatch.setattr(batch.os, "walk", refused)
+    found = find_audio([tmp_path / "in"])
+    assert [path for path, _ in found[:-1]] == [job.input for job in jobs]
+    assert found[-1] == (str(tmp_path / "in" / "a" / "b"), "a")
+    (tmp_path / "in" / "a" / "b").mkdir(parents=True)
+    closed = dataclasses.replace(jobs[0], input=found[-1][0])
+    report = separate_files([*jobs, closed])
+    assert states(report) == ["done"] * 4 + ["failed"]
+    assert report.outcomes[-1].code == 3
+
+    def all_refused(top, onerror):
+        onerror(PermissionError(errno.EACCES, "Permission denied", top))
+        return iter(())
+
+    monkeypatch.setattr(batch.os, "walk", all_refused)
+    with pytest.raises(AudioReadError, match="Permission denied"):
+        find_audio([tmp_path / "in"])
+
+
 def test_a_folder_without_audio_is_refused(tmp_path, run):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(AudioReadError, match="without audio"):
@@ -123,6 +155,32 @@ def test_an_input_and_a_further_file_are_never_overwritten(tmp_path, jobs):
         plan_files([inside], [victim])
     with pytest.raises(OutputError, match="overwrite the input"):
         separate_files(jobs, report=jobs[0].input)
+
+
+def test_notes_count_among_what_would_be_written(tmp_path, jobs):
+    def noted(pattern):
+        return [
+            dataclasses.replace(
+                job, n_sources=None, examples={name: [job.input]}, export=("csv",), pattern=pattern
+            )
+            for job, name in zip(jobs, "ab", strict=False)
+        ]
+
+    assert (
+        tmp_path / "out" / "t000" / "notes.csv"
+        in plan_files(noted("{track}/{source}.{ext}"))[0].outputs
+    )
+    with pytest.raises(OutputError, match=r"would both be written to .*notes.csv"):
+        plan_files(noted("{source}.{ext}"))
+
+
+def test_where_the_report_goes_is_made_before_anything_starts(tmp_path, jobs):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        separate_files(jobs, report=tmp_path / "file" / "report.json")
+    assert not (tmp_path / "out").exists()
+    separate_files(jobs[:1], report=tmp_path / "new" / "report.json")
+    assert (tmp_path / "new" / "report.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -431,6 +489,28 @@ def test_progress_rises_to_the_end_and_tells_the_time_left(jobs):
     assert shares[-1] == 1
     assert (heard[-1].n_finished, heard[-1].n_files, heard[-1].seconds_left) == (4, 4, 0)
     assert all(state.seconds_left > 0 for state in heard[:-1] if state.share < 1)
+
+
+def test_each_stage_of_a_file_goes_to_its_end(jobs):
+    heard = []
+    separate_files(jobs[:1], progress=heard.append)
+    for stage in ("factorise", "render"):
+        shares = [s.done for s in heard if s.current == f"t000.wav: {stage}"]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+
+
+def test_a_line_at_a_terminal_tells_of_the_file_and_of_all(capsys, monkeypatch):
+    teller = Teller(argparse.Namespace(debug=False, json=False))
+    teller.progress(batch.State(1, 4, 0.3, 65.2, "t001.wav: render", 0.2))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    teller = Teller(argparse.Namespace(debug=False, json=False))
+    teller.progress(batch.State(1, 4, 0.3, 65.2, "t001.wav: render", 0.2))
+    line = capsys.readouterr().err
+    assert line == "\r1/4 [######..............]  30% 1:05 left  t001.wav: render  20%"
+    teller.clear()
+    assert capsys.readouterr().err == "\r" + " " * (len(line) - 1) + "\r"
 
 
 def test_what_was_kept_says_nothing_of_the_time_left(monkeypatch):

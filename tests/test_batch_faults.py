@@ -76,6 +76,7 @@ def run(order):
         os.setgroups([])
         os.setgid(order["user"])
         os.setuid(order["user"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     code = cli.main(order["arguments"])
     sys.stdout.flush()
     if order.get("points"):

@@ -1,8 +1,13 @@
 """Long recordings: memory does not grow with them, and blocks give what the whole file gives."""
 
+import dataclasses
+import errno
+import io
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 
 import numpy as np
@@ -11,9 +16,12 @@ import soundfile
 from conftest import RATE, TINY, tone, two_notes
 
 import audionmf
-from audionmf import exports, rendering
+from audionmf import analysis, exports, rendering
 from audionmf.audio import Audio
+from audionmf.errors import OutputError
 from audionmf.frontend import gather
+from audionmf.notes import transcribe
+from audionmf.rows import Rows
 from audionmf.settings import Settings
 from audionmf.stft import STFT
 from audionmf.trust import BlockTrust, TrustMeter
@@ -134,6 +142,48 @@ def test_trust_keeps_a_value_a_second_not_a_frame():
         tracemalloc.stop()
     assert kept < 50_000
     assert len(meter.result().explained) == 201
+
+
+def test_notes_of_a_long_recording_need_no_more_memory(tmp_path, monkeypatch):
+    """What is on the disk is what would be in memory, to the last bit, and so are the notes."""
+    samples = two_notes(2, 40_000)
+    bank = audionmf.learn(tone(330), "low", 4, sample_rate=RATE, settings=TINY)
+    audio = Audio(samples, RATE)
+    found = audionmf.analyse(audio, templates=[bank], free=2, settings=TINY)
+    found = dataclasses.replace(found, activations=None)  # as it is where frames were left out
+    monkeypatch.setattr(analysis, "BLOCK_FRAMES", 100)
+    rows = analysis.activation_rows(audio, found)
+    whole = analysis.with_activations(audio, found)
+    assert rows.shape == whole.activations.shape
+    for row, expected in zip(rows, whole.activations, strict=True):
+        np.testing.assert_array_equal(row, expected)
+    assert np.array_equal(rows[-2:][0], whole.activations[-2])
+    assert transcribe(found, rows) == transcribe(whole)
+    tracemalloc.start()
+    try:
+        kept = Rows(100, 100_000)
+        for _ in range(100):
+            kept.add(np.ones((100, 1000), np.float32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3e6  # 40 MB in memory
+    assert kept[99].sum() == 100_000
+
+
+def test_rows_without_room_are_an_output_error(monkeypatch, tmp_path):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    rows = Rows(2, 10)
+    monkeypatch.setattr(rows, "_file", Full())
+    with pytest.raises(OutputError, match="could not be kept") as caught:
+        rows.add(np.ones((2, 10), np.float32))
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match="TMPDIR"):
+        Rows(2, 10)
 
 
 def test_a_long_table_is_written_some_rows_at_a_time(tmp_path):

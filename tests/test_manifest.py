@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import shutil
+import warnings
 from pathlib import Path
 
+import malformed
 import pytest
 from conftest import TINY, TINY_OPTIONS, files_below, sound, tone, two_notes
 
@@ -14,6 +16,7 @@ from audionmf.batch import separate_files
 from audionmf.errors import (
     AudioNMFWarning,
     AudioReadError,
+    AudioWarning,
     OutputError,
     ParameterError,
     TemplateError,
@@ -65,7 +68,7 @@ def test_it_holds_all_that_the_stems_depend_on_and_what_came_out(manifest, job, 
     assert found["inputs"] == {path: file_hash(path) for path in job.inputs()}
     assert len(found["inputs"]) == 3
     fields = {field.name for field in dataclasses.fields(SeparationJob)}
-    assert set(found["job"]) == fields - {"folder", "report", "export"}
+    assert set(found["job"]) == fields - {"folder", "report"}
     settings = {field.name for field in dataclasses.fields(audionmf.Settings)}
     assert set(found["job"]["settings"]) == settings - {"n_threads"}
     assert found["job"]["settings"]["seed"] == 0
@@ -190,6 +193,82 @@ def test_rerun_into_another_folder_gives_the_same_bytes_there(manifest, tmp_path
     assert stems_of(tmp_path / "again" / "mix") == stems_of(manifest.parent)
     again = tmp_path / "again" / "mix" / "manifest.json"
     assert again.read_bytes() == manifest.read_bytes()
+
+
+SCORE = malformed.midi(
+    malformed.track(b"\0\xff\x03\x03low", b"\0\x90\x40\x50", b"\x83\x60\x80\x40\0"),
+    malformed.track(b"\0\xff\x03\x04high", b"\0\x90\x51\x50", b"\x83\x60\x80\x51\0"),
+)
+WAYS = {
+    "blind": {"n_sources": 2},
+    "blind, so many as are found": {},
+    "midi": {"midi": "score.mid", "export": ("midi", "labels", "csv")},
+    "solo": {"solo": {"low": [(0, 0.2)]}, "free": 2},
+    "absent": {"templates": ["low.npz"], "absent": {"low": [(0.3, 0.5)]}, "free": 2},
+    "example": {"examples": {"low": ["low.wav"], "high": ["high.wav"]}},
+    "residual": {"templates": ["low.npz"], "residual": "rest"},
+    "only": {"templates": ["low.npz"], "examples": {"high": ["high.wav"]}, "only": "low"},
+    "notes": {"templates": ["low.npz"], "free": 2, "export": ("csv", "midi")},
+    "one folder for each source": {"pattern": "{source}/{track}.{ext}"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_was_asked_for_can_be_made_again(way, mixture, bank, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "in")
+    Path("score.mid").write_bytes(SCORE)
+    sound(tmp_path / "in" / "high.wav", tone(880))
+    options = {"settings": TINY, **WAYS[way]}
+    if "n_components" not in options and "templates" not in options:
+        options["settings"] = dataclasses.replace(TINY, n_components=4)
+    job = SeparationJob(mixture, tmp_path / "out", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AudioWarning)
+        [outcome] = separate_files([job], journal=False).outcomes
+        assert outcome.state == "done", outcome.message
+        out = tmp_path / "out"
+        before = {name: (out / name).read_bytes() for name in files_below(out)}
+        for name in before:
+            if not name.endswith(".json"):
+                (out / name).unlink()
+        made = rerun(manifest_path(job))
+        assert made.same
+        assert made.written
+        assert {name: (out / name).read_bytes() for name in files_below(out)} == before
+        assert set(made.notes) == set(options.get("export", ()))
+        assert all(path.exists() for path in [*made.stems.values(), *made.notes.values()])
+        assert rerun(manifest_path(job), tmp_path / "again").same
+    again = tmp_path / "again"
+    assert {name: (again / name).read_bytes() for name in files_below(again)} == before
+    assert not [path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())]
+
+
+def test_notes_that_differ_are_told_and_nothing_is_put_in_place(run, mixture, bank, tmp_path):
+    job = SeparationJob(
+        mixture, tmp_path / "out", templates=[bank], free=2, export=["csv"], settings=TINY
+    )
+    separate_files([job], journal=False)
+    manifest = manifest_path(job)
+    notes = json.loads(manifest.read_text())["notes"]
+    notes["csv"]["sha256"] = "0" * 64
+    changed(manifest, notes=notes)
+    (manifest.parent / "low.wav").unlink()
+    code, out, err = run("rerun", manifest)
+    assert (code, out) == (1, "")
+    assert "the notes as csv are not what they were" in err
+    assert "nothing was written" in err
+    assert not (manifest.parent / "low.wav").exists()
+    code, out, err = run("rerun", manifest, "-o", tmp_path / "again", "--json")
+    assert code == 1
+    assert json.loads(out)["differing_notes"] == ["csv"]
+    assert Path(json.loads(out)["notes"]["csv"]).exists()
+
+
+def test_a_manifest_without_notes_is_read(manifest):
+    values = json.loads(manifest.read_text())
+    del values["notes"], values["job"]["export"]
+    manifest.write_text(json.dumps(values))
+    assert rerun(manifest).same
 
 
 def other_hash(manifest, name):

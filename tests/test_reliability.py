@@ -21,11 +21,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from audionmf import audio, spool
+from audionmf import alignment, audio, spool
 from audionmf.archive import read_kind
+from audionmf.compiled import keeping_optional
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFError, AudioReadError, LimitError, OutputError
+from audionmf.lock import FolderLock
 from audionmf.nmf import kernels
+from audionmf.score import Note, Part, Score
 from audionmf.templates import Templates
 
 
@@ -77,6 +80,33 @@ def test_with_strict_a_cut_recording_among_others_fails_alone(run, mixture, tmp_
     assert code == 1
     assert sum(repr(str(broken)) in line for line in err.splitlines()) == 1
     assert {path.parent.name for path in stems_below(out)} == {"mix"}
+
+
+@pytest.mark.parametrize("kind", ["one sample", "short", "silent"])
+@pytest.mark.parametrize("way", ["blind", "templates", "example", "auto"])
+def test_an_unusual_recording_is_one_warning_and_its_stems_are_whole(run, tmp_path, out, kind, way):
+    (tmp_path / "a.npz").write_bytes(malformed.archive())
+    example = sound(tmp_path / "e.wav", two_notes())
+    samples = {
+        "one sample": two_notes()[:, 999:1000],
+        "short": two_notes()[:, :77],
+        "silent": np.zeros(999),
+    }
+    path = sound(tmp_path / "in" / "mix.wav", samples[kind])
+    options = {
+        "blind": ("--n-sources", 2),
+        "templates": ("--templates", tmp_path / "a.npz"),
+        "example": ("--example", f"a={example}", "--example", f"b={example}"),
+        "auto": (),
+    }[way]
+    tiny = TINY_OPTIONS if way == "templates" else TINY_OPTIONS[2:]
+    code, _, err = run("separate", path, *options, "-o", out, *tiny)
+    assert code == 0
+    assert err.count("\n") == 1
+    assert ("is silent" if kind == "silent" else "less than one window") in err
+    parts = [steps(stem) for stem in stems_below(out)]
+    assert np.abs(sum(parts) - steps(path)).max() <= 1.01 * 2**-15
+    assert parts[0].shape == steps(path).shape
 
 
 def test_what_is_left_of_a_cut_recording_is_separated_to_its_end(run, mixture, out):
@@ -164,6 +194,44 @@ def test_names_that_look_like_something_else_are_files(run, tmp_path, out, name,
     code, _, err = run("separate", "--n-sources", 2, "-o", out, *TINY_OPTIONS, "--", f"./{name}")
     assert (code, err) == (0, "")
     assert len(stems_below(out)) == 2
+
+
+@pytest.mark.parametrize("way", ["--example", "--templates", "--midi", "--labels"])
+@pytest.mark.parametrize("kind", ["loop", "dangling", "pipe", "folder"])
+def test_what_goes_with_a_recording_and_is_no_file_is_refused(
+    run, mixture, tmp_path, out, way, kind
+):
+    path = tmp_path / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if kind == "loop" else "gone")
+    named = f"a={path}" if way == "--example" else path
+    code, _, err = run("separate", mixture, way, named, "-o", out, *TINY_OPTIONS)
+    assert code == (5 if way == "--templates" and kind != "dangling" else 3)
+    assert err.count("\n") == 1
+    assert repr(str(path)) in err
+    assert "unexpected" not in err
+    assert stems_below(out) == []
+
+
+def test_too_little_memory_is_code_6(run, mixture, out, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("audionmf.stft.STFT.forward_blocks", full)
+    for arguments in (
+        ("separate", mixture, "--n-sources", 2, "-o", out),
+        ("decompose", mixture, "-o", out),
+        ("learn", mixture, "-o", out / "a.npz"),
+    ):
+        code, _, err = run(*arguments, *TINY_OPTIONS)
+        assert code == 6
+        assert err.count("\n") == 1
+        assert "not enough memory" in err
+        assert files_below(out) == []
 
 
 # --- standard input
@@ -320,6 +388,67 @@ def test_a_disk_that_is_really_full_is_code_4_and_leaves_nothing(
     assert not any(name.endswith(".npz") for name in files_below(small_disk))
 
 
+@pytest.mark.parametrize(
+    "command", ["separate", "learn", "decompose", "stream", "regroup", "rerun"]
+)
+def test_what_killed_runs_left_is_cleared_by_whatever_writes_there_next(
+    run, mixture, tmp_path, out, command
+):
+    for made in (
+        ("learn", mixture, "-o", tmp_path / "a.npz", "--n-components", 2),
+        ("decompose", mixture, "-o", tmp_path / "parts", "--n-components", 2),
+        (
+            "separate",
+            mixture,
+            "--templates",
+            tmp_path / "a.npz",
+            "--free",
+            2,
+            "-o",
+            tmp_path / "old",
+        ),
+    ):
+        assert run(*made, *TINY_OPTIONS)[0] == 0
+    arguments, below = {
+        "separate": (("--n-sources", 2, mixture, *TINY_OPTIONS), "out/mix"),
+        "learn": ((mixture, *TINY_OPTIONS), "out"),
+        "decompose": ((mixture, *TINY_OPTIONS), "out/mix"),
+        "stream": ((mixture, "--templates", tmp_path / "a.npz", "--residual", "rest"), "out/mix"),
+        "regroup": ((tmp_path / "parts" / "mix" / "model.npz", "--group", "a=0"), "out/mix"),
+        "rerun": ((tmp_path / "old" / "mix" / "manifest.json",), "out/mix"),
+    }[command]
+    stale = tmp_path / below / ".audionmf-0123456789abcdef.tmp.wav"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half")
+    where = out / "a.npz" if command == "learn" else out
+    code, _, err = run(command, *arguments, "-o", where)
+    assert code == 0, err
+    assert files_below(out)
+    assert not any(".audionmf" in name for name in files_below(out))
+
+
+@pytest.mark.parametrize("command", ["separate", "decompose", "stream", "regroup", "rerun"])
+def test_a_folder_that_another_run_writes_to_is_code_7(run, mixture, tmp_path, out, command):
+    arguments = {
+        "separate": (mixture, "--n-sources", 2),
+        "decompose": (mixture,),
+        "stream": (mixture, "--templates", tmp_path / "a.npz"),
+        "regroup": (tmp_path / "model.npz", "--group", "a=0"),
+        "rerun": (tmp_path / "manifest.json",),
+    }[command]
+    (tmp_path / "a.npz").write_bytes(malformed.archive())
+    (tmp_path / "model.npz").write_bytes(malformed.archive(malformed.MODEL_METADATA))
+    if command == "rerun":
+        assert separate(run, mixture, "-o", tmp_path / "old")[0] == 0
+        shutil.copy(tmp_path / "old" / "mix" / "manifest.json", tmp_path)
+    with FolderLock(out):
+        code, _, err = run(command, *arguments, "-o", out)
+    assert code == 7
+    assert err.count("\n") == 1
+    assert "in use by another run" in err
+    assert files_below(out) == []
+
+
 # --- compiled code, kept on disk
 
 
@@ -348,7 +477,10 @@ def test_compiled_code_is_kept_and_found_again(compiled, tmp_path):
     assert sum(again.stats.cache_hits.values()) == 1
 
 
-@pytest.mark.parametrize("step", ["_save_index", "_save_data"])
+FULL_STEPS = ("_save_index", "_save_data")
+
+
+@pytest.mark.parametrize("step", FULL_STEPS)
 def test_a_full_disk_keeps_no_compiled_code_and_stops_nothing(
     compiled, tmp_path, monkeypatch, step
 ):
@@ -382,6 +514,68 @@ def test_without_a_folder_for_compiled_code_it_is_compiled_all_the_same(compiled
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert compiled()(1) == 2
+
+
+def others(add=1):
+    """Compile a function as librosa does its own."""
+    import numba
+
+    return numba.njit(cache=True)(lambda x: x + add)
+
+
+@pytest.fixture(params=["no folder", *FULL_STEPS])
+def unkept(request, monkeypatch, tmp_path):
+    """Let nothing be kept, for one reason or the other."""
+    import numba
+    from numba.core.caching import CacheImpl, IndexDataCacheFile
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    if request.param == "no folder":
+        monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    else:
+        monkeypatch.setattr(IndexDataCacheFile, request.param, full)
+
+
+def test_what_other_packages_compile_need_not_be_kept(unkept, tmp_path):
+    with pytest.raises((OSError, RuntimeError)):
+        others()(1)
+    with keeping_optional(), keeping_optional():
+        function = others()
+        assert function(1) == 2
+    assert kept(tmp_path) == []
+    with pytest.raises((OSError, RuntimeError)):
+        others()(1)
+
+
+def test_what_other_packages_compile_is_kept_where_it_can_be(monkeypatch, tmp_path):
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    with keeping_optional():
+        assert others()(1) == 2
+    assert len(kept(tmp_path)) == 2
+
+
+@pytest.fixture
+def warping(monkeypatch):
+    """Put a function in the place of librosa's that is compiled when it is called, as that is."""
+    import librosa.sequence
+
+    def dtw(written, played, metric):
+        assert others()(1) == 2
+        return None, np.arange(len(written.T))[::-1, None].repeat(2, axis=1)
+
+    monkeypatch.setattr(librosa.sequence, "dtw", dtw)
+
+
+def test_a_score_is_aligned_where_no_compiled_code_can_be_kept(warping, unkept):
+    notes = tuple(Note(0.2 * i, 0.2 * i + 0.2, 60 + 3 * i, 80, 0.2 * i + 0.2) for i in range(5))
+    heard = alignment._Heard(*np.ones((2, 120, 40), np.float32), 0.025, 0.1)
+    line, _ = alignment._warped(heard, Score((Part("a", notes),)))
+    assert 0.1 <= line.stretch <= 10
 
 
 # --- template and model files

@@ -161,8 +161,5 @@ def test_with_no_iterations_to_adapt_the_patterns_stay_as_they_are(found):
 
 def test_a_silent_example_is_refused():
     examples = {**EXAMPLES, "hat": np.zeros(RATE, np.float32)}
-    with (
-        pytest.warns(audionmf.AudioWarning, match="silent"),
-        pytest.raises(audionmf.InvalidAudioError, match="'hat' is silent"),
-    ):
+    with pytest.raises(audionmf.InvalidAudioError, match="'hat' is silent"):  # and no warning of it
         audionmf.separate(MIXTURE, examples=examples, **OPTIONS)

@@ -87,6 +87,8 @@ def _message(error: Exception, *, debug: bool) -> str:
         text = str(error)
     elif isinstance(error, FileNotFoundError):
         text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+    elif isinstance(error, MemoryError):
+        text = "there is not enough memory; close other programs, or take fewer components"
     else:
         hint = "" if debug else "; run again with --debug and report it"
         text = f"unexpected {type(error).__name__}: {error}{hint}"
@@ -99,7 +101,7 @@ def each(options: argparse.Namespace, inputs: list[str], work: Callable[[str], N
     for path in inputs:
         try:
             work(path)
-        except (AudioNMFError, AudioNMFWarning, FileNotFoundError) as error:
+        except (AudioNMFError, AudioNMFWarning, FileNotFoundError, MemoryError) as error:
             if len(inputs) == 1:
                 raise
             fail(error, debug=options.debug)

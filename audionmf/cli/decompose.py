@@ -41,6 +41,7 @@ examples:
 def _run(options: argparse.Namespace) -> int:
     from audionmf.exports import decompose_file, plan_decomposition
     from audionmf.files import refuse_overwriting
+    from audionmf.lock import FolderLock
 
     planned = [
         plan_decomposition(path, options.out, options.export).values() for path in options.input
@@ -70,7 +71,8 @@ def _run(options: argparse.Namespace) -> int:
             [other for other in others if other],
         )
 
-    return each(options, options.input, work)
+    with FolderLock(options.out):
+        return each(options, options.input, work)
 
 
 def add(commands: Any) -> None:

@@ -26,20 +26,22 @@ examples:
 def _run(options: argparse.Namespace) -> int:
     from audionmf.exports import regroup_file
     from audionmf.grouping import parse_groups
+    from audionmf.lock import FolderLock
 
     groups = parse_groups(options.group)
     announce(options)
     bar = Bar()
     try:
-        stems, regrouped, trust = regroup_file(
-            options.model,
-            groups,
-            options.out,
-            mixture=options.mixture,
-            pattern=options.filename,
-            extension=options.format,
-            progress=bar,
-        )
+        with FolderLock(options.out):
+            stems, regrouped, trust = regroup_file(
+                options.model,
+                groups,
+                options.out,
+                mixture=options.mixture,
+                pattern=options.filename,
+                extension=options.format,
+                progress=bar,
+            )
     finally:
         bar.clear()
     grouping = {name: list(group) for name, group in regrouped.grouping.items()}

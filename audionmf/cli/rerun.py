@@ -11,7 +11,7 @@ from audionmf.cli.common import Bar, command, print_json, printable, say
 __all__ = ["add"]
 
 _TEXT = """\
-Make the stems of a manifest again: the same bytes, or a word about what differs.
+Make the stems and notes of a manifest again: the same bytes, or a word about what differs.
 
 Every separation leaves a manifest.json beside its stems. The recording, templates and examples have
 to be where they were, unchanged; a recording that was moved is named with --mixture. Without -o the
@@ -41,19 +41,23 @@ def _run(options: argparse.Namespace) -> int:
             {
                 "manifest": options.manifest,
                 "stems": stems if made.written else {},
+                "notes": {kind: str(path) for kind, path in made.notes.items() if made.written},
                 "differing": list(made.differing),
+                "differing_notes": list(made.differing_notes),
                 "versions": {name: list(pair) for name, pair in made.versions.items()},
             }
         )
     elif made.written:
         print(printable(str(made.folder.absolute())))
-        for path in stems.values():
+        for path in [*made.stems.values(), *made.notes.values()]:
             print(printable(f"  {os.path.relpath(path, os.path.realpath(made.folder))}"))
     for name in made.differing:
         say(f"error: the stem {name!r} is not what it was")
-    if made.differing and not made.written:
+    for kind in made.differing_notes:
+        say(f"error: the notes as {kind} are not what they were")
+    if not made.written:
         say("nothing was written; -o FOLDER writes what comes out now")
-    return 1 if made.differing else 0
+    return 0 if made.same else 1
 
 
 def add(commands: Any) -> None:

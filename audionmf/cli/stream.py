@@ -102,6 +102,7 @@ def _to_files(
 ) -> int:
     from audionmf.files import make_room, refuse_overwriting
     from audionmf.live_io import stream_to_files
+    from audionmf.lock import FolderLock
     from audionmf.stems import stem_paths
 
     given = [path for path in (options.known_model, *options.templates) if path]
@@ -109,11 +110,12 @@ def _to_files(
     track = "stream" if options.input == "-" else Path(options.input).stem
     paths = stem_paths(options.out, track, separator.names, options.filename, options.format)
     refuse_overwriting(paths.values(), given)
-    make_room(paths.values())
-    if not options.json:
-        print(printable(str(Path(options.out).absolute())), flush=True)
-    _tell_latency(separator, sample_rate)
-    written = stream_to_files(source, separator, paths)
+    with FolderLock(options.out):
+        make_room(paths.values())
+        if not options.json:
+            print(printable(str(Path(options.out).absolute())), flush=True)
+        _tell_latency(separator, sample_rate)
+        written = stream_to_files(source, separator, paths)
     if options.json:
         print_json(
             {

@@ -43,7 +43,7 @@ class Teller:
         count = f"{state.n_finished}/{state.n_files} " if state.n_files > 1 else ""
         left = "" if state.seconds_left is None else f" {_clock(state.seconds_left)} left"
         bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {state.share:4.0%}"
-        line = printable(f"{count}{bar}{left}  {state.current[-_STAGE_WIDTH:]}")
+        line = printable(f"{count}{bar}{left}  {state.current[-_STAGE_WIDTH:]} {state.done:4.0%}")
         with self._lock:
             if line != self._last:
                 sys.stderr.write(f"\r{line:{len(self._last)}s}")

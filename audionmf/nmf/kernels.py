@@ -29,7 +29,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -41,6 +40,8 @@ from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from audionmf.compiled import OptionalCache
 
 __all__ = ["TINY", "KLKernel", "extrapolate"]
 
@@ -66,26 +67,8 @@ _BITS = _vector_bits()
 _VECTORS, _COLUMNS = (2, 8) if _BITS == 512 else (3, 4)
 
 
-class _Cache(FunctionCache):
-    """numba's cache on disk, without which everything works too, only later.
-
-    A cache that cannot be read or written, because the disk is full, it is somebody else's or a
-    machine went down while it was written, is left out of it.
-    """
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # unpickling a damaged file raises anything
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except Exception:
-            # The index is written before the code: it could stand for code of an older source.
-            with contextlib.suppress(OSError):
-                Path(self._cache_file._index_path).unlink()
+class _Cache(OptionalCache, FunctionCache):
+    """numba's cache on disk, as far as it can be read and written."""
 
 
 def _compiled(**options: Any) -> Callable[[Any], Any]:
