@@ -76,7 +76,8 @@ def analyse_lead(
     source : Audio or AudioFile
         The mixture.
     settings : Settings
-        Options; ``n_components`` is the number of components of the accompaniment (40).
+        Options; ``n_components`` is the number of components of the accompaniment (40), and there
+        are 15 iterations, or ``max_iter`` if that is fewer: more let the accompaniment take the voice.
     progress : callable
         Told the stage and the share done.
     watch : callable, optional
@@ -293,7 +294,8 @@ def _fitted(
     near = np.abs(np.arange(len(known.pitches))[:, None] - course) <= _NEAR_STEPS
     begin = _start(V, known, np.concatenate([near & heard, heard[None]]), settings)
     return fit_source_filter(
-        V, known.banded_combs, known.banded_bumps, begin, max_iter=_ITERATIONS,
+        V, known.banded_combs, known.banded_bumps, begin,
+        max_iter=min(_ITERATIONS, settings.max_iter),
         n_threads=thread_count(settings.n_threads), callback=callback,
     )  # fmt: skip
 

@@ -71,8 +71,9 @@ class Settings:
     window : str, default "hann"
         Name of a window of `scipy.signal.get_window`.
     n_components : int, optional
-        Templates of each example (``None``, the default: 100 frames or 40 NMF components), or
-        components of a blind analysis (40 to be grouped, 16 to be looked at).
+        Templates of each example (``None``, the default: 100 frames or 40 NMF components),
+        components of a blind analysis (40 to be grouped, 16 to be looked at), or of what
+        accompanies a lead (40).
     beta : float, default 1.0
         The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     max_iter : int, default 200
@@ -146,8 +147,8 @@ class Settings:
     )
     n_components: int | None = _option(
         None,
-        "templates of each example (default: 100 frames, or 40 if factorised), or components of a "
-        "blind analysis (default: 40 to be grouped, 16 to be looked at)",
+        "templates of each example (default: 100 frames, or 40 if factorised), components of a blind "
+        "analysis (default: 40 to be grouped, 16 to be looked at), or of what accompanies a lead (40)",
         _none_or(_whole(1, 4096)),
         "a whole number from 1 to 4096",
     )

@@ -81,6 +81,16 @@ def test_the_lead_and_its_accompaniment_come_apart(song, separated):
     assert 20 * np.log10(np.abs(residual).max() / np.abs(mixture).max()) <= -120
 
 
+def test_options_of_the_factorisation_mean_something(song, separated):
+    assert len(separated.decomposition.divergence) == 16
+    mixture = sum(song.values())
+    few = audionmf.analyse(mixture, sample_rate=RATE, lead=True, max_iter=3, n_components=5)
+    assert len(few.divergence) == 4
+    assert len(few.grouping["accompaniment"]) == 5
+    other = audionmf.analyse(mixture, sample_rate=RATE, lead=True, max_iter=3, seed=1)
+    assert not np.array_equal(other.divergence, few.divergence)
+
+
 def test_where_the_voice_rests_the_accompaniment_plays_alone(separated):
     lead, back = (separated.sources[name][:, REST] for name in ("lead", "accompaniment"))
     inner = slice(1000, -1000)
