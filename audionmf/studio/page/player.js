@@ -1,4 +1,4 @@
-// Plays the components of a model in sync. Blocks of half a second come from the server as they are
+// Plays the components of a model in sync, or a recording as if it were one component. Blocks of half a second come from the server as they are
 // needed and stay in a store of bounded size, so that length does not matter.
 
 import { api } from './api.js';
@@ -47,6 +47,21 @@ export class Player extends EventTarget {
     if (generation !== this.wanted) return;
     if (playing) await this.play();
     else if (navigator.userActivation?.hasBeenActive) await this.warm();
+  }
+
+  // Play a recording that has not been taken apart.
+  loadWhole(recording) {
+    const { id, block, channels } = recording;
+    return this.load({ kind: 'recordings', id, block, channels: Math.min(2, channels), components: [{}] }, recording);
+  }
+
+  // Give the sound of this machine back; what is loaded can be played again.
+  close() {
+    if (this.playing) this.pause();
+    this.retire();
+    this.held?.clear();
+    this.context?.close();
+    this.context = null;
   }
 
   // A node that is replaced must fall silent, and have no say any more.
@@ -178,10 +193,17 @@ export class Player extends EventTarget {
     for (const index of needed) {
       if (this.held.has(index)) {
         this.touch(index);
-      } else if (!this.asked.has(index) && this.asked.size < AT_ONCE) {
+      } else if (!this.asked.has(index) && (index === now || this.asked.size < AT_ONCE)) {
         this.fetch(index);
       }
     }
+  }
+
+  // Have the sound at a place at hand before it is asked for.
+  prepare(seconds) {
+    if (!this.node || this.playing) return;
+    const index = Math.floor((seconds * this.rate) / this.model.block);
+    if (!this.held.has(index) && !this.asked.has(index)) this.fetch(index);
   }
 
   touch(index) {
@@ -194,7 +216,7 @@ export class Player extends EventTarget {
     const { model, asked, abort } = this;
     asked.add(index);
     try {
-      const { scale, samples } = await api.audio(model.id, index, abort.signal);
+      const { scale, samples } = await api.audio(model.kind || 'models', model.id, index, abort.signal);
       if (model !== this.model) return;
       this.hold(index, scale, samples);
     } catch (error) {

@@ -46,6 +46,7 @@ export class Studio {
   handlers() {
     return {
       hear: (k) => this.hear(k),
+      prepare: (k) => this.player.prepare(this.place(k)),
       drag: (event, k) => this.drag(event, k),
       seek: (event, strip) => this.scrub(event, strip),
       choose: (components, id) => this.choose(components, id),
@@ -222,12 +223,16 @@ export class Studio {
 
   // hearing
 
+  // Where a component is heard at its loudest.
+  place(k) {
+    return Math.max(0, data.model().components[k].loudest - 0.15);
+  }
+
   async hear(k) {
     if (this.dragged) return;
     const alone = data.hearAlone(k);
     if (alone && !this.player.playing) {
-      const { loudest } = data.model().components[k];
-      this.player.seek(Math.max(0, loudest - 0.15));
+      this.player.seek(this.place(k));
       this.placeHead();
       await this.playSafely();
     }
