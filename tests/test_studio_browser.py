@@ -201,10 +201,9 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
         "menu": lambda: row.locator("select").select_option(label="Source 1"),
         "drag": lambda: drag(page, row.locator(".grip"), page.locator("li.source").first),
     }
+    asked = set()
+    page.on("request", lambda r: asked.add((r.method, r.url.partition("/api/")[2])))
     for move in moves.values():
-        asked = []
-        note = asked.append
-        page.on("request", note)
         row.locator(".hear").focus()
         move()
         # The new gains are on their way to the audio thread in the event that made the change.
@@ -215,8 +214,7 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
         page.get_by_role("button", name="Undo").click()
         sounds(page, wanted=False)
         until(page, "document.querySelectorAll('.source .chip').length === 6")
-        page.remove_listener("request", note)
-        assert {(r.method, r.url.partition("/api/")[2]) for r in asked} == {("PUT", "state")}
+    assert asked == {("PUT", "state")}
     assert page.evaluate("window.blocks") == 8
     page.get_by_role("button", name="Pause").click()
 
