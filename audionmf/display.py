@@ -22,7 +22,13 @@ from audionmf import plot
 from audionmf.audio import Audio, AudioFile, Samples
 from audionmf.errors import AudioNMFError, MissingExtraError
 from audionmf.rendering import render_blocks
-from audionmf.report import can_embed, describe_sources, embed_flac, strongest_components
+from audionmf.report import (
+    can_embed,
+    describe_sources,
+    embed_flac,
+    is_ungrouped,
+    strongest_components,
+)
 from audionmf.templates import describe_stft
 from audionmf.trust import overlap_words
 
@@ -95,9 +101,11 @@ def decomposition_html(decomposition: Decomposition) -> str:
     templates, mixture = decomposition.templates, decomposition.mixture
     names = decomposition.source_names
     seconds = mixture.n_samples / templates.sample_rate
+    parts = _count(decomposition.n_components, "component")
+    if not is_ungrouped(decomposition):
+        parts = f"{_count(len(names), 'source')} of {parts}"
     title = (
-        f"{Path(mixture.path).stem or 'decomposition'}: {_count(len(names), 'source')} of "
-        f"{_count(decomposition.n_components, 'component')}, {seconds:.1f} s, "
+        f"{Path(mixture.path).stem or 'decomposition'}: {parts}, {seconds:.1f} s, "
         f"{describe_stft(templates.stft)}"
     )
     return _card(

@@ -365,13 +365,15 @@ def templates(
     matplotlib.axes.Axes
         The same axes.
     """
-    axes = _dressed(axes, theme)
+    alone, axes = axes is None, _dressed(axes, theme)
     order = list(order) or list(range(W.shape[1]))
     chosen = W[:, order]
     peaks = chosen.max(axis=0)
     grid = _Grid(chosen, stft, sample_rate, scale, 1.0, columns=len(order))
     shown = _decibels(grid.pool(chosen / np.where(peaks > 0, peaks, 1)))
-    _draw_levels(axes, grid.times, grid.hertz, shown, theme)
+    mesh = _draw_levels(axes, grid.times, grid.hertz, shown, theme)
+    if alone:  # beside a spectrogram its own scale says the same
+        _colour_bar(axes, mesh, "dB below the peak of each", theme)
     axes.set(xlabel="component", ylabel="frequency (Hz)", title="templates (W)")
     _component_ticks(axes.xaxis, _names(order, names))
     grid.set_frequency_axis(axes)
@@ -420,12 +422,14 @@ def activations(
     matplotlib.axes.Axes
         The same axes.
     """
-    axes = _dressed(axes, theme)
+    alone, axes = axes is None, _dressed(axes, theme)
     order = list(order) or list(range(H.shape[0]))
     grid = _Grid(H, stft, sample_rate, "log", frame_seconds)
     shown = _decibels(grid.pool_time(H)[order], range_db=_ACTIVATION_RANGE_DB)
     rows = np.arange(len(order) + 1) - 0.5
-    _draw_levels(axes, grid.times, rows, shown, theme, _ACTIVATION_RANGE_DB)
+    mesh = _draw_levels(axes, grid.times, rows, shown, theme, _ACTIVATION_RANGE_DB)
+    if alone:
+        _colour_bar(axes, mesh, "dB below the loudest", theme)
     axes.set(xlabel="time (s)", ylabel="component", title="activations (H)")
     grid.set_time_axis(axes)
     _component_ticks(axes.yaxis, _names(order, names))

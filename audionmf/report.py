@@ -55,6 +55,7 @@ __all__ = [
     "can_embed",
     "describe_sources",
     "embed_flac",
+    "is_ungrouped",
     "report_path",
     "strongest_components",
     "write_report",
@@ -216,6 +217,13 @@ def describe_sources(decomposition: Decomposition) -> dict[str, str]:
     return words
 
 
+def is_ungrouped(decomposition: Decomposition) -> bool:
+    """Tell whether every component is a source of its own, called ``component00`` and so on."""
+    return decomposition.grouping == {
+        component_name(k): (k,) for k in range(decomposition.n_components)
+    }
+
+
 def can_embed(n_channels: int, sample_rate: int) -> bool:
     """Return whether FLAC, and so a page, can hold such audio."""
     return n_channels <= _MAX_FLAC_CHANNELS and sample_rate <= _MAX_FLAC_RATE
@@ -269,7 +277,7 @@ class _Page:
     @property
     def noun(self) -> str:
         """What one of the stems is called."""
-        return "component" if _ungrouped(self.decomposition) else "stem"
+        return "component" if is_ungrouped(self.decomposition) else "stem"
 
     def text(self) -> str:
         """Return the page."""
@@ -445,7 +453,7 @@ of its sound with the others comes out clean; what is shared is a guess.</p>
             "length": f"{self.seconds:.3f} s ({found.mixture.n_samples} samples)",
             "transform": describe_stft(found.templates.stft),
             "components": str(found.n_components),
-            "components of each source": "" if _ungrouped(found) else _members(found),
+            "components of each source": "" if is_ungrouped(found) else _members(found),
             "modelled as": "single frames" if found.patterns is None else "patterns of frames",
             "places in the stereo image": "" if found.covariances is None else "used",
             "iterations stopped by": stopped,
@@ -536,7 +544,7 @@ def _pictures(
     V, frames, seconds = _typical_frames(source, stft)
     H, model = _model(decomposition, V, frames)
     labels = {k: name for name, group in decomposition.grouping.items() for k in group}
-    n_components, plain = decomposition.n_components, _ungrouped(decomposition)
+    n_components, plain = decomposition.n_components, is_ungrouped(decomposition)
     groups = [] if plain else [labels[k] for k in range(n_components)]
     strongest = strongest_components(templates.templates, H)
     order = plot.pitch_order(
@@ -590,13 +598,6 @@ def _pictures(
             )
         )
     return pictures
-
-
-def _ungrouped(decomposition: Decomposition) -> bool:
-    """Tell whether every component is a source of its own."""
-    return decomposition.grouping == {
-        component_name(k): (k,) for k in range(decomposition.n_components)
-    }
 
 
 def _members(decomposition: Decomposition) -> str:
