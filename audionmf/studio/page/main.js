@@ -200,6 +200,7 @@ document.addEventListener('keydown', (event) => {
     '+': () => studio.timeline.zoom(0.5, studio.player.seconds),
     '=': () => studio.timeline.zoom(0.5, studio.player.seconds),
     '-': () => studio.timeline.zoom(2, studio.player.seconds),
+    f: () => studio.timeline.zoomFrequencies(event.shiftKey ? 1.5 : 1 / 1.5),
     0: () => data.hearEverything(),
     l: () => studio.toggleLoop(),
     b: () => studio.setMarking(!studio.marking),
