@@ -391,6 +391,13 @@ def test_by_examples_and_by_solo_ranges(page):
     assert "--free 4" in page.locator(".commands").text_content()
 
 
+def test_a_curve_is_cut_where_a_pass_looks_at_more_of_the_recording(page):
+    page.wait_for_selector("main")
+    script = "(values) => import('/static/setup.js').then((m) => m.passes(values))"
+    assert page.evaluate(script, [9, 5, 5, 4, 7, 6, 8]) == [0, 4, 6]
+    assert page.evaluate(script, [9, 5, 4.9]) == [0]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (820, 1180)])
 def test_it_fits_and_is_named(page, scheme, width, height):

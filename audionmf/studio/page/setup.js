@@ -357,7 +357,7 @@ export class Setup {
 }
 
 // Where passes over more and more of the recording begin: within one the divergence never rises.
-function passes(values) {
+export function passes(values) {
   const starts = [0];
   for (let i = 1; i < values.length; i += 1) if (values[i] > values[i - 1] * (1 + 1e-6)) starts.push(i);
   return starts;
