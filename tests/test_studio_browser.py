@@ -42,7 +42,8 @@ window.blocks = [];
 const post = MessagePort.prototype.postMessage;
 MessagePort.prototype.postMessage = function (message, ...rest) {
   if (message.gains) window.gains = [Array.from(message.gains), window.event !== undefined];
-  if (message.block !== undefined && message.pcm.length > message.length) window.blocks.push(message.block);
+  const components = message.pcm && message.pcm.length > message.length;
+  if (components) window.blocks.push(message.block);
   return post.call(this, message, ...rest);
 };
 """
