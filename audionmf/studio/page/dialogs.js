@@ -100,7 +100,7 @@ const KEYS = [
   ['+ −', 'zoom the time'],
   ['F, Shift F', 'zoom the frequencies in, out; on the spectrogram ↑ ↓ scroll them'],
   ['0', 'on the page: hear everything again'],
-  ['L', 'loop on or off; draw on the ruler to choose its range'],
+  ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
   ['E', 'export'],
