@@ -177,7 +177,7 @@ function showBest() {
 document.addEventListener('keydown', (event) => {
   if (setup && event.key === ' ' && !event.target.matches('button, input, select')) {
     event.preventDefault();
-    setup.player.toggle();
+    setup.listen();
   }
   if (!studio || document.querySelector('dialog[open]')) return;
   const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
@@ -193,7 +193,7 @@ document.addEventListener('keydown', (event) => {
   if (key === ' ' && event.target.matches('button, input, summary')) return;
   const range = event.target.matches('input[type=range]');
   const calls = {
-    ' ': () => studio.player.toggle(),
+    ' ': () => studio.toggle(),
     home: () => studio.rewind(),
     arrowleft: range ? null : () => studio.move(event.shiftKey ? -5 : -1),
     arrowright: range ? null : () => studio.move(event.shiftKey ? 5 : 1),

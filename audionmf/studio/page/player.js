@@ -168,11 +168,6 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event('state'));
   }
 
-  async toggle() {
-    if (this.playing) this.pause();
-    else await this.play();
-  }
-
   seek(seconds) {
     const samples = this.recording.samples;
     this.position = Math.min(samples - 1, Math.max(0, Math.round(seconds * this.rate)));

@@ -176,7 +176,7 @@ export class Studio {
 
   bar() {
     const recording = data.recording();
-    this.playButton = iconButton('play', 'Play', () => this.player.toggle(), { class: 'icon-button play' });
+    this.playButton = iconButton('play', 'Play', () => this.toggle(), { class: 'icon-button play' });
     this.loopButton = iconButton('loop', 'Loop', () => this.toggleLoop(), { 'aria-pressed': 'false' });
     this.undoButton = iconButton('undo', 'Undo', () => data.undo(), { disabled: !store.past.length });
     this.redoButton = iconButton('redo', 'Redo', () => data.redo(), { disabled: !store.future.length });
@@ -238,6 +238,11 @@ export class Studio {
       await this.playSafely();
     }
     announce(alone ? `Component ${k} alone` : 'Everything');
+  }
+
+  toggle() {
+    if (this.player.playing) this.player.pause();
+    else this.playSafely();
   }
 
   async playSafely() {
