@@ -22,9 +22,14 @@ from audionmf import plot
 from audionmf.audio import Audio, AudioFile, Samples
 from audionmf.errors import AudioNMFError, MissingExtraError
 from audionmf.rendering import render_blocks
-from audionmf.report import can_embed, embed_flac, strongest_components
+from audionmf.report import (
+    can_embed,
+    describe_sources,
+    embed_flac,
+    is_ungrouped,
+    strongest_components,
+)
 from audionmf.templates import describe_stft
-from audionmf.timbre import note_name, timbre
 from audionmf.trust import overlap_words
 
 if TYPE_CHECKING:
@@ -96,29 +101,18 @@ def decomposition_html(decomposition: Decomposition) -> str:
     templates, mixture = decomposition.templates, decomposition.mixture
     names = decomposition.source_names
     seconds = mixture.n_samples / templates.sample_rate
+    parts = _count(decomposition.n_components, "component")
+    if not is_ungrouped(decomposition):
+        parts = f"{_count(len(names), 'source')} of {parts}"
     title = (
-        f"{Path(mixture.path).stem or 'decomposition'}: {_count(len(names), 'source')} of "
-        f"{_count(decomposition.n_components, 'component')}, {seconds:.1f} s, "
+        f"{Path(mixture.path).stem or 'decomposition'}: {parts}, {seconds:.1f} s, "
         f"{describe_stft(templates.stft)}"
     )
     return _card(
         title,
-        _rendered(decomposition, _members(decomposition)),
+        _rendered(decomposition, describe_sources(decomposition)),
         _picture(lambda: _draw(decomposition), "templates and activations"),
     )
-
-
-def _members(decomposition: Decomposition) -> dict[str, str]:
-    """Say of each source how many components it has, or what the only one sounds like."""
-    templates, words = decomposition.templates, {}
-    for name, group in decomposition.grouping.items():
-        words[name] = _count(len(group), "component")
-        if len(group) == 1:
-            spectrum = templates.templates[:, group[0]]
-            sound = timbre(spectrum, templates.sample_rate / templates.stft.n_fft)
-            tone = note_name(sound.pitch.hertz)[0] if sound.pitch else "no pitch"
-            words[name] = f"{tone}, {sound.brightness}"
-    return words
 
 
 def _rendered(decomposition: Decomposition, notes: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,14 +26,22 @@ from audionmf.files import (
 )
 from audionmf.frontend import Progress
 from audionmf.notes import EXPORTS, NOTES_NAME, check_exports, transcribe, write_notes
+from audionmf.report import report_path, write_report
 from audionmf.separation import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.trust import Trust
 
-__all__ = ["DecomposedFiles", "decompose_file", "plan_decomposition", "regroup_file"]
+__all__ = [
+    "DecomposedFiles",
+    "RegroupedFiles",
+    "decompose_file",
+    "plan_decomposition",
+    "regroup_file",
+]
 
 MODEL_NAME = "model.npz"
+_REPORT_NAME = "report.html"
 _CSV_ROWS = 4096
 
 
@@ -56,6 +65,8 @@ class DecomposedFiles:
         The model itself.
     notes : sequence of pathlib.Path
         The files with notes, where they were asked for.
+    report : pathlib.Path or None
+        The page to hear and see the components, where it was asked for.
     """
 
     folder: Path
@@ -66,14 +77,38 @@ class DecomposedFiles:
     stems: StemFiles
     decomposition: Decomposition
     notes: Sequence[Path] = ()
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class RegroupedFiles:
+    """What `regroup_file` wrote.
+
+    Parameters
+    ----------
+    stems : StemFiles
+        The stems and the common gain.
+    decomposition : Decomposition
+        The model with the new grouping.
+    trust : Trust
+        How far to trust each stem.
+    report : pathlib.Path or None
+        The page to hear and see the stems, where it was asked for.
+    """
+
+    stems: StemFiles
+    decomposition: Decomposition
+    trust: Trust
+    report: Path | None = None
 
 
 def plan_decomposition(
-    path: StrPath, folder: StrPath, export: Sequence[str] = ()
+    path: StrPath, folder: StrPath, export: Sequence[str] = (), *, report: bool = False
 ) -> dict[str, Path]:
     """Return where `decompose_file` would put what is no audio, by its file name."""
     home = Path(folder).absolute() / safe_name(Path(path).stem)
-    names = (MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png")
+    names = [MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png"]
+    names += [_REPORT_NAME] if report else []
     kinds = dict.fromkeys(export)
     check_exports(list(kinds))
     notes = [NOTES_NAME + EXPORTS[kind] for kind in kinds]
@@ -86,6 +121,7 @@ def decompose_file(
     *,
     extension: str = "wav",
     export: Sequence[str] = (),
+    report: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> DecomposedFiles:
@@ -101,6 +137,8 @@ def decompose_file(
         Container of the components.
     export : sequence of {"midi", "labels", "csv"}
         Write the notes that components play too; see `audionmf.notes`.
+    report : bool, default False
+        Write a page to hear and see the components too; see `audionmf.report`.
     settings : Settings, optional
         Options; ``n_components`` says how many components.
     progress : callable, optional
@@ -118,13 +156,13 @@ def decompose_file(
         cannot be written.
     """
     source = AudioFile(Path(path))
-    named = plan_decomposition(path, folder, export)
+    named = plan_decomposition(path, folder, export, report=report)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
     found = analyse(source, components=True, settings=settings, progress=progress)
     paths = default_paths(source, found.grouping, folder, extension=extension)
     refuse_overwriting(paths.values(), [path])
-    stems, _ = render_to_files(source, found, paths, progress=progress)
+    stems, trust = render_to_files(source, found, paths, progress=progress)
     stft, rate = found.templates.stft, found.templates.sample_rate
     H = _known(found.activations)
     _write_csv(
@@ -147,6 +185,10 @@ def decompose_file(
         written = write_notes(transcribe(found), notes, found.source_names)
     picture = _draw(source, found, named["decomposition.png"])
     found.save(named[MODEL_NAME])
+    if report:
+        command = ["audionmf", "decompose", _operand(path), *_form(extension)]
+        command += found.settings.to_arguments("decompose")
+        write_report(named[_REPORT_NAME], source, stems, found, trust, command=command)
     return DecomposedFiles(
         home,
         named[MODEL_NAME],
@@ -156,6 +198,7 @@ def decompose_file(
         stems,
         found,
         written,
+        named.get(_REPORT_NAME),
     )
 
 
@@ -167,8 +210,9 @@ def regroup_file(
     mixture: StrPath | None = None,
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
+    report: bool = False,
     progress: Progress | None = None,
-) -> tuple[StemFiles, Decomposition, Trust]:
+) -> RegroupedFiles:
     """Render the components of a model file in other groups; nothing is factorised again.
 
     Parameters
@@ -177,19 +221,17 @@ def regroup_file(
         A model file that `decompose_file` wrote.
     groups : dict of str to tuple of int
         Components of each source; what is in no group becomes ``rest``.
-    folder, pattern, extension, progress
+    folder, pattern, extension, report
         As in `SeparationJob`.
     mixture : path, optional
         Where the recording is now; default: where it was.
+    progress : callable, optional
+        Told the stage and the share done.
 
     Returns
     -------
-    StemFiles
-        The stems and the common gain.
-    Decomposition
-        The model with the new grouping.
-    Trust
-        How far to trust each stem.
+    RegroupedFiles
+        What was written.
 
     Raises
     ------
@@ -211,9 +253,27 @@ def regroup_file(
     source = AudioFile(Path(where))
     regrouped.check_mixture(source)
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
-    _prepare(paths.values(), [model, source.path])
+    page = report_path(folder, source.path.stem, pattern, extension) if report else None
+    _prepare([*paths.values(), *([page] if page else [])], [model, source.path])
     stems, trust = render_to_files(source, regrouped, paths, progress=progress)
-    return stems, regrouped, trust
+    if page:
+        command = ["audionmf", "regroup", _operand(model), *_form(extension)]
+        command += [] if pattern == DEFAULT_PATTERN else ["--filename", pattern]
+        command += [] if mixture is None else ["--mixture", _operand(mixture)]
+        for name, members in groups.items():
+            command += ["--group", f"{name}={','.join(map(str, members))}"]
+        write_report(page, source, stems, regrouped, trust, command=command)
+    return RegroupedFiles(stems, regrouped, trust, page)
+
+
+def _operand(path: StrPath) -> str:
+    """Return a path as it stands on a command line; a leading dash would be an option."""
+    text = os.fsdecode(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def _form(extension: str) -> list[str]:
+    return [] if extension == "wav" else ["--format", extension]
 
 
 def _prepare(outputs: Iterable[Path], inputs: Iterable[StrPath]) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from audionmf.stft import STFT
 
 __all__ = [
+    "N_COLOURS",
     "THEMES",
     "Overview",
     "activations",
@@ -119,6 +120,9 @@ _THEMES = {
 
 THEMES = tuple(_THEMES)
 """Names of the themes."""
+
+N_COLOURS = len(_THEMES["light"].sources)
+"""How many sources can be told apart by their colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -361,13 +365,15 @@ def templates(
     matplotlib.axes.Axes
         The same axes.
     """
-    axes = _dressed(axes, theme)
+    alone, axes = axes is None, _dressed(axes, theme)
     order = list(order) or list(range(W.shape[1]))
     chosen = W[:, order]
     peaks = chosen.max(axis=0)
     grid = _Grid(chosen, stft, sample_rate, scale, 1.0, columns=len(order))
     shown = _decibels(grid.pool(chosen / np.where(peaks > 0, peaks, 1)))
-    _draw_levels(axes, grid.times, grid.hertz, shown, theme)
+    mesh = _draw_levels(axes, grid.times, grid.hertz, shown, theme)
+    if alone:  # beside a spectrogram its own scale says the same
+        _colour_bar(axes, mesh, "dB below the peak of each", theme)
     axes.set(xlabel="component", ylabel="frequency (Hz)", title="templates (W)")
     _component_ticks(axes.xaxis, _names(order, names))
     grid.set_frequency_axis(axes)
@@ -416,12 +422,14 @@ def activations(
     matplotlib.axes.Axes
         The same axes.
     """
-    axes = _dressed(axes, theme)
+    alone, axes = axes is None, _dressed(axes, theme)
     order = list(order) or list(range(H.shape[0]))
     grid = _Grid(H, stft, sample_rate, "log", frame_seconds)
     shown = _decibels(grid.pool_time(H)[order], range_db=_ACTIVATION_RANGE_DB)
     rows = np.arange(len(order) + 1) - 0.5
-    _draw_levels(axes, grid.times, rows, shown, theme, _ACTIVATION_RANGE_DB)
+    mesh = _draw_levels(axes, grid.times, rows, shown, theme, _ACTIVATION_RANGE_DB)
+    if alone:
+        _colour_bar(axes, mesh, "dB below the loudest", theme)
     axes.set(xlabel="time (s)", ylabel="component", title="activations (H)")
     grid.set_time_axis(axes)
     _component_ticks(axes.yaxis, _names(order, names))
@@ -439,6 +447,7 @@ def masks(
     V: Matrix | None = None,
     scale: str = "log",
     frame_seconds: float | None = None,
+    legend: bool = True,
     theme: str = "light",
 ) -> Axes:
     """Draw which source has which part of a spectrogram, each source in its colour.
@@ -457,6 +466,8 @@ def masks(
         Name of each source; default: its number.
     V : ndarray, shape (n_bins, n_frames), optional
         The mixture's magnitudes: what is soft in it fades into the background.
+    legend : bool, default True
+        Say which colour is whose; to be left out where something else in the figure does.
     scale, frame_seconds, theme
         As in `spectrogram`.
 
@@ -481,7 +492,8 @@ def masks(
     axes.pcolormesh(grid.times, grid.hertz, np.clip(image, 0, 1), rasterized=True)
     axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title="which source has what (masks)")
     grid.set_axes(axes)
-    _legend(axes, colours, _names(list(range(len(shares))), names), theme)
+    if legend:
+        _legend(axes, colours, _names(list(range(len(shares))), names), theme)
     return axes
 
 
@@ -723,6 +735,9 @@ def separation(
 ) -> Figure:
     """Draw stems: which of them has what part of the spectrogram, and how loud each is over time.
 
+    The parts of more than `N_COLOURS` stems cannot be told apart by colour; the spectrogram of all
+    of them together stands in their place.
+
     Parameters
     ----------
     sources : mapping of str to Overview
@@ -749,13 +764,17 @@ def separation(
     seen = list(sources.values())
     loudest = max(float(each.V.max()) for each in seen) or 1.0
     powers = [(each.V / loudest) ** 2 for each in seen]
+    V, seconds = np.sqrt(np.sum(powers, axis=0)), seen[0].frame_seconds
     rows = min(8, len(seen))
     picture = figure(11, 4.4 + 0.6 * rows, theme)
     top, bottom = picture.subplots(2, 1, sharex=True, height_ratios=(4, 0.4 + 0.6 * rows))
-    masks(
-        top, powers, stft, sample_rate, list(sources), V=np.sqrt(np.sum(powers, axis=0)),
-        frame_seconds=seen[0].frame_seconds, theme=theme,
-    )  # fmt: skip
+    if len(seen) > N_COLOURS:
+        spectrogram(top, V, stft, sample_rate, frame_seconds=seconds, theme=theme)
+    else:
+        masks(
+            top, powers, stft, sample_rate, list(sources), V=V, frame_seconds=seconds,
+            legend=False, theme=theme,
+        )  # fmt: skip
     stems(bottom, sources, theme=theme)
     _share_time(top)
     return picture
@@ -1006,7 +1025,12 @@ def _names(order: Sequence[int], names: Sequence[str]) -> list[str]:
 def _mark_groups(axes: Axes, groups: Sequence[str], theme: str, *, vertical: bool = False) -> None:
     colours = _theme(theme)
     starts = [k for k, group in enumerate(groups) if k == 0 or group != groups[k - 1]]
-    for start, end in itertools.pairwise([*starts, len(groups)]):
+    spans = list(itertools.pairwise([*starts, len(groups)]))
+    narrow = not vertical and any(
+        len(_shortened(groups[start])) > _MAX_TICK_CHARACTERS * (end - start) / len(groups)
+        for start, end in spans
+    )
+    for start, end in spans:
         if start:
             line = axes.axhline if vertical else axes.axvline
             line(start - 0.5, color=colours.text, linewidth=1.5)
@@ -1018,6 +1042,7 @@ def _mark_groups(axes: Axes, groups: Sequence[str], theme: str, *, vertical: boo
             transform=axes.get_yaxis_transform() if vertical else axes.get_xaxis_transform(),
             ha="right" if vertical else "center",
             va="center" if vertical else "top",
+            rotation=90 if narrow else 0,
             parse_math=False,
             bbox={"facecolor": colours.background, "alpha": 0.8, "linewidth": 0},
         )

@@ -1,4 +1,6 @@
-"""One page about one separation: hear the stems together, see them, read how far to trust them.
+"""One page about one recording: hear its stems together, see them, read how far to trust them.
+
+The stems are those of a separation, of a regrouping, or the components of a decomposition.
 
 The page is one file that a browser opens from the disk, without a network: pictures, styles, the
 player and, where it is not too long, the audio are inside, and a content security policy in it
@@ -23,6 +25,7 @@ import importlib.resources
 import io
 import json
 import os
+import shlex
 import urllib.parse
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +38,7 @@ from numpy.typing import NDArray
 
 from audionmf import __version__, plot
 from audionmf.audio import AudioFile, Samples, Source, open_source
+from audionmf.blind import component_name
 from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFWarning, MissingExtraError
 from audionmf.files import StrPath, write_bytes
@@ -44,9 +48,18 @@ from audionmf.settings import Settings
 from audionmf.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.stft import STFT
 from audionmf.templates import describe_stft
+from audionmf.timbre import note_name, timbre
 from audionmf.trust import Trust, overlap_words
 
-__all__ = ["can_embed", "embed_flac", "report_path", "strongest_components", "write_report"]
+__all__ = [
+    "can_embed",
+    "describe_sources",
+    "embed_flac",
+    "is_ungrouped",
+    "report_path",
+    "strongest_components",
+    "write_report",
+]
 
 _EMBEDDED_SECONDS = 600.0
 _MAX_FLAC_CHANNELS = 8
@@ -56,7 +69,6 @@ _LANE_COLUMNS = 600
 _PICTURE_COLUMNS = 1200
 _PICTURE_DPI = 100
 _MAX_TEMPLATES = 96
-_N_COLOURS = 8
 
 
 def report_path(
@@ -88,8 +100,9 @@ def write_report(
     trust: Trust,
     *,
     manifest: Mapping[str, Any] | None = None,
+    command: Sequence[str] = (),
 ) -> Path:
-    """Write a page about a separation whose stems are on the disk, whole or not at all.
+    """Write a page about stems that are on the disk, whole or not at all.
 
     Parameters
     ----------
@@ -105,6 +118,8 @@ def write_report(
         How far to trust each stem.
     manifest : mapping, optional
         Further facts, values that go into JSON, shown as they are.
+    command : sequence of str, optional
+        The words of a command line that makes the same stems.
 
     Returns
     -------
@@ -141,6 +156,7 @@ def write_report(
         trust=trust,
         pictures=_pictures_or_note(source, seen, decomposition),
         manifest=manifest,
+        command=command,
     )
     return write_bytes(path, page.text().encode("utf-8", "replace"))
 
@@ -175,6 +191,37 @@ def embed_flac(source: Source, gain: float = 1.0, max_seconds: float | None = No
             if left <= 0:
                 break
     return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def describe_sources(decomposition: Decomposition) -> dict[str, str]:
+    """Say of each source how many components it has, or what the only one sounds like.
+
+    Parameters
+    ----------
+    decomposition : Decomposition
+        What an analysis found.
+
+    Returns
+    -------
+    dict of str to str
+        Such as "3 components" or "A4, dark", by the name of the source.
+    """
+    templates, words = decomposition.templates, {}
+    for name, group in decomposition.grouping.items():
+        words[name] = f"{len(group)} components"
+        if len(group) == 1:
+            spectrum = templates.templates[:, group[0]]
+            sound = timbre(spectrum, templates.sample_rate / templates.stft.n_fft)
+            tone = note_name(sound.pitch.hertz)[0] if sound.pitch else "no pitch"
+            words[name] = f"{tone}, {sound.brightness}"
+    return words
+
+
+def is_ungrouped(decomposition: Decomposition) -> bool:
+    """Tell whether every component is a source of its own, called ``component00`` and so on."""
+    return decomposition.grouping == {
+        component_name(k): (k,) for k in range(decomposition.n_components)
+    }
 
 
 def can_embed(n_channels: int, sample_rate: int) -> bool:
@@ -221,10 +268,16 @@ class _Page:
     trust: Trust
     pictures: list[_Picture] | str
     manifest: Mapping[str, Any] | None
+    command: Sequence[str]
 
     @property
     def seconds(self) -> float:
         return self.decomposition.mixture.n_samples / self.source.sample_rate
+
+    @property
+    def noun(self) -> str:
+        """What one of the stems is called."""
+        return "component" if is_ungrouped(self.decomposition) else "stem"
 
     def text(self) -> str:
         """Return the page."""
@@ -252,7 +305,7 @@ class _Page:
             '<meta name="color-scheme" content="light dark">\n'
             '<meta name="referrer" content="no-referrer">\n'
             '<link rel="icon" href="data:,">\n'
-            f"<title>{_escape(self.title)} – stems</title>\n<style>{style}</style>\n</head>\n"
+            f"<title>{_escape(self.title)} – {self.noun}s</title>\n<style>{style}</style>\n</head>\n"
             f"<body>\n{body}\n<script>{script}</script>\n</body>\n</html>\n"
         )
 
@@ -274,13 +327,15 @@ class _Page:
         channels = {1: "mono", 2: "stereo"}.get(
             self.source.n_channels, f"{self.source.n_channels} channels"
         )
-        count = f"{len(self.links)} stem" + ("s" if len(self.links) != 1 else "")
+        count = f"{len(self.links)} {self.noun}" + ("s" if len(self.links) != 1 else "")
         facts = f"{count} · {_clock(self.seconds)} · {self.source.sample_rate} Hz · {channels}"
         return f'<header><h1>{_escape(self.title)}</h1><p class="facts">{facts}</p></header>'
 
     def _listen(self) -> str:
+        words = describe_sources(self.decomposition)
         tracks = "\n".join(
-            self._track(i, name, lane) for i, (name, lane) in enumerate(self.lanes.items())
+            self._track(i, name, words.get(name, ""), lane)
+            for i, (name, lane) in enumerate(self.lanes.items())
         )
         files = ", ".join(
             f'<a href="{link}">{_escape(name)}</a>' for name, link in self.links.items()
@@ -311,11 +366,12 @@ class _Page:
 <noscript><p class="note">The player needs JavaScript; the files do not.</p></noscript>
 </section>"""
 
-    def _track(self, index: int, name: str, lane: NDArray[Any]) -> str:
+    def _track(self, index: int, name: str, words: str, lane: NDArray[Any]) -> str:
         shown = _escape(name)
         audio = "" if self.flac is not None else f'<audio preload="none" src="{self.links[name]}">'
-        return f"""<li class="row track c{index % _N_COLOURS}">
-<div class="control"><span class="chip"></span><span class="name" title="{shown}">{shown}</span>
+        return f"""<li class="row track c{index % plot.N_COLOURS}">
+<div class="control"><span class="chip"></span><span class="names" title="{shown}">
+<span class="name">{shown}</span> <span class="words">{_escape(words)}</span></span>
 <button type="button" class="solo" aria-pressed="false" aria-label="Solo {shown}">Solo</button>
 <button type="button" class="mute" aria-pressed="false" aria-label="Mute {shown}">Mute</button>
 <input type="range" class="gain" min="0" max="1" step="0.01" value="1"
@@ -338,21 +394,21 @@ class _Page:
     def _audio_words(self) -> str:
         if self.flac is not None:
             words = (
-                "The audio is in this page, as 16-bit FLAC, which loses nothing else: all stems "
-                "together are the recording."
+                "The audio is in this page, as 16-bit FLAC, which loses nothing else: all "
+                f"{self.noun}s together are the recording."
             )
             if self.loud:
                 words += " It is softer here than in the files, which go beyond full scale."
             return words
         return (
-            f"Pages embed up to {_EMBEDDED_SECONDS / 60:.0f} minutes of audio, all stems counted "
-            "together, of at most 8 channels; this is more, so the page plays the files of the "
-            "stems: keep it beside them."
+            f"Pages embed up to {_EMBEDDED_SECONDS / 60:.0f} minutes of audio, all {self.noun}s "
+            "counted together, of at most 8 channels; this is more, so the page plays their files: "
+            "keep it beside them."
         )
 
     def _trust(self) -> str:
         rows = "\n".join(
-            f'<tr class="c{i % _N_COLOURS}"><th scope="row"><span class="swatch"></span>'
+            f'<tr class="c{i % plot.N_COLOURS}"><th scope="row"><span class="swatch"></span>'
             f"{_escape(name)}</th><td>{_percent(self.trust.energy_share[name])}"
             f"{_bar(self.trust.energy_share[name])}</td>"
             f"<td>{_percent(self.trust.overlap[name])}{_bar(self.trust.overlap[name])}</td>"
@@ -368,11 +424,12 @@ class _Page:
                 f"least at {_clock(worst)} ({_percent(float(values[worst]))}).</p>"
             )
         return f"""<section aria-labelledby="trust">
-<h2 id="trust">How far to trust the stems</h2>
-<p class="soft">Told from the models alone, without the true stems. A stem that shares little of its
-sound with the others comes out clean; what is shared is a guess.</p>
+<h2 id="trust">How far to trust the {self.noun}s</h2>
+<p class="soft">Told from the models alone, without the true stems. A {self.noun} that shares little
+of its sound with the others comes out clean; what is shared is a guess.</p>
 <div class="scroll"><table>
-<thead><tr><th scope="col">source</th><th scope="col">share of the energy</th>
+<thead><tr><th scope="col">{"source" if self.noun == "stem" else self.noun}</th>
+<th scope="col">share of the energy</th>
 <th scope="col">sound in common</th><th scope="col">in words</th></tr></thead>
 <tbody>
 {rows}
@@ -396,16 +453,20 @@ sound with the others comes out clean; what is shared is a guess.</p>
             "length": f"{self.seconds:.3f} s ({found.mixture.n_samples} samples)",
             "transform": describe_stft(found.templates.stft),
             "components": str(found.n_components),
+            "components of each source": "" if is_ungrouped(found) else _members(found),
             "modelled as": "single frames" if found.patterns is None else "patterns of frames",
             "places in the stereo image": "" if found.covariances is None else "used",
             "iterations stopped by": stopped,
-            "gain of all stems": f"{self.gain:.6f}" if self.gain != 1 else "",
+            f"gain of all {self.noun}s": f"{self.gain:.6f}" if self.gain != 1 else "",
         }
         cells = "\n".join(
             f'<tr><th scope="row">{name}</th><td>{_escape(value)}</td></tr>'
             for name, value in rows.items()
             if value
         )
+        if self.command:
+            line = _escape(shlex.join(self.command))
+            cells += f'\n<tr><th scope="row">made again with</th><td><code>{line}</code></td></tr>'
         return f"""<section aria-labelledby="made">
 <h2 id="made">How it was made</h2>
 <div class="scroll"><table><tbody>
@@ -483,24 +544,36 @@ def _pictures(
     V, frames, seconds = _typical_frames(source, stft)
     H, model = _model(decomposition, V, frames)
     labels = {k: name for name, group in decomposition.grouping.items() for k in group}
-    groups = [labels[k] for k in range(decomposition.n_components)]
+    n_components, plain = decomposition.n_components, is_ungrouped(decomposition)
+    groups = [] if plain else [labels[k] for k in range(n_components)]
     strongest = strongest_components(templates.templates, H)
     order = plot.pitch_order(
-        templates.templates[:, strongest], stft, rate, [groups[k] for k in strongest]
+        templates.templates[:, strongest], stft, rate, [groups[k] for k in strongest if groups]
     )
     most = (
-        "" if len(order) == len(groups) else f"the {len(order)} of {len(groups)} that sound most, "
+        ""
+        if len(order) == n_components
+        else f"the {len(order)} of {n_components} that sound most, "
     )
+    whose, arranged = ("component", "") if plain else ("source", "by source and then ")
+    title, words = (
+        f"Which {whose} has what, and when",
+        (
+            f"Each part of the spectrogram in the colour of the {whose} that has it; soft parts fade, "
+            "mixed colours are shared."
+        ),
+    )
+    if len(seen) > plot.N_COLOURS:
+        title, words = f"When each {whose} sounds", "The spectrogram of all of them together."
     pictures = [
         _picture(
-            "Which source has what, and when",
-            "Each part of the spectrogram in the colour of the source that has it; soft parts "
-            "fade, mixed colours are shared. Below, how loud each stem is.",
+            title,
+            f"{words} Below, how loud each is.",
             lambda theme: plot.separation(seen, stft, rate, theme=theme),
         ),
         _picture(
             "Templates and activations",
-            f"Left the templates, {most}by source and then by pitch: what was looked for. Right "
+            f"Left the templates, {most}{arranged}by pitch: the sounds that were looked for. Right "
             "the recording, and below it when each template sounds.",
             lambda theme: plot.decomposition(
                 V, templates.templates, H, stft, rate, groups=groups,
@@ -525,6 +598,17 @@ def _pictures(
             )
         )
     return pictures
+
+
+def _members(decomposition: Decomposition) -> str:
+    """Return the components of each source, such as ``bass 0, 3–5; rest 1, 2``."""
+    told = []
+    for name, group in decomposition.grouping.items():
+        numbers = np.array(sorted(group))
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+        spans = (str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+        told.append(f"{name} {', '.join(spans)}")
+    return "; ".join(told)
 
 
 def _axes_figure(draw: Callable[..., Any], values: Any, theme: str) -> Any:
@@ -648,7 +732,7 @@ def _bar(share: float) -> str:
 
 def _palette_style() -> str:
     """Return the colours of the sources, the same as in the pictures, as style rules."""
-    light, dark = (plot.source_colours(_N_COLOURS, theme) for theme in ("light", "dark"))
+    light, dark = (plot.source_colours(plot.N_COLOURS, theme) for theme in ("light", "dark"))
 
     def rules(colours: Sequence[str]) -> str:
         return "".join(f".c{i}{{--colour:{colour}}}" for i, colour in enumerate(colours))

@@ -289,6 +289,26 @@ class Settings:
                 )
         return dataclasses.replace(base or cls(), **options)
 
+    def to_arguments(self, command: str) -> list[str]:
+        """Return the options of a command line for what is not at its default.
+
+        Parameters
+        ----------
+        command : {"separate", "decompose", "learn", "stream"}
+            The command; what means nothing to it is left out, and the number of threads, which
+            changes nothing.
+        """
+        given: list[str] = []
+        for option in dataclasses.fields(self):
+            value, name = getattr(self, option.name), option.name.replace("_", "-")
+            if value == option.default or command not in option.metadata["commands"]:
+                continue
+            if isinstance(value, bool):
+                given.append(f"--{name}" if value else f"--no-{name}")
+            elif option.name != "n_threads":
+                given += [f"--{name}", str(value)]
+        return given
+
     def n_fft_at(self, sample_rate: float) -> int:
         """Return the window length in samples at a sample rate in Hz."""
         if self.n_fft is not None:

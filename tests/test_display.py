@@ -71,7 +71,8 @@ def test_a_decomposition_renders_the_beginning_of_its_recording(mixture, monkeyp
     stems = audionmf.render(mixture, found).sources
     for (samples, _), stem in zip(players(text), stems.values(), strict=True):
         np.testing.assert_allclose(samples.T, stem, atol=1 / 32768)
-    assert "3 sources of 3 components" in text
+    assert "mix: 3 components, 0.5 s" in text
+    assert "mix: 2 sources of 3 components" in found.regroup({"low": (0, 2)})._repr_html_()
     monkeypatch.setattr(display, "_MAX_SECONDS", 0.1)
     assert {len(samples) for samples, _ in players(found._repr_html_())} == {800}
     mixture.write_bytes(mixture.read_bytes()[:-2] + b"\1\1")

@@ -284,8 +284,9 @@ def test_components_never_overwrite_the_input(tmp_path):
 
 def test_regrouping_renders_the_same_components_and_sums_up(decomposed, mixture, tmp_path):
     groups = {"a": (0, 2)}
-    written, found, _ = exports.regroup_file(decomposed.model, groups, tmp_path / "new")
-    assert found.grouping == {"a": (0, 2), "rest": (1,)}
+    made = exports.regroup_file(decomposed.model, groups, tmp_path / "new")
+    written = made.stems
+    assert made.decomposition.grouping == {"a": (0, 2), "rest": (1,)}
     assert np.abs(total(written) - steps(mixture)).max() <= 2.0**-15
     one = steps(decomposed.stems.paths["component01"])
     assert np.abs(steps(written.paths["rest"]) - one).max() <= 2 * 2.0**-15
@@ -295,10 +296,8 @@ def test_regrouping_takes_the_recording_from_where_it_is_now(decomposed, mixture
     moved = mixture.rename(tmp_path / "moved.wav")
     with pytest.raises(FileNotFoundError):
         exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new")
-    written, _, _ = exports.regroup_file(
-        decomposed.model, {"a": (0,)}, tmp_path / "new", mixture=moved
-    )
-    assert set(written.paths) == {"a", "rest"}
+    made = exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new", mixture=moved)
+    assert set(made.stems.paths) == {"a", "rest"}
 
 
 def test_regrouping_refuses_another_recording(decomposed, mixture, tmp_path):

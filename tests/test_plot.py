@@ -348,6 +348,31 @@ def test_masks_show_each_source_in_its_colour_and_silence_in_none():
     assert legend == ["<b>$x$", "keys"]
 
 
+def test_names_of_narrow_groups_stand_upright_and_do_not_meet():
+    _, W, _ = factors(n_components=12)
+    for names, rotation in ((["a", "b"], 0), (["a", "a long name"], 90)):
+        groups = [names[0]] * 11 + [names[1]]
+        axes = plot.templates(new_axes(), W, TRANSFORM, RATE, groups=groups)
+        assert [text.get_rotation() for text in axes.texts] == [rotation] * 2
+
+
+def test_a_picture_of_factors_alone_has_its_scale():
+    _, W, H = factors()
+    for draw, factor in ((plot.templates, W), (plot.activations, H)):
+        alone = draw(None, factor, TRANSFORM, RATE).figure.axes
+        assert [bar.get_ylabel()[:8] for bar in alone[1:]] == ["dB below"]
+        assert len(draw(new_axes(), factor, TRANSFORM, RATE).figure.axes) == 1
+
+
+def test_stems_beyond_the_colours_are_not_painted_in_one_twice():
+    seen = {str(j): overview_of(np.ones(400)) for j in range(plot.N_COLOURS + 1)}
+    few = dict(list(seen.items())[:-1])
+    titles = [plot.separation(stems, TRANSFORM, RATE).axes[0].get_title() for stems in (few, seen)]
+    assert titles == ["which source has what (masks)", "spectrogram"]
+    picture = plot.separation(few, TRANSFORM, RATE)
+    assert all(axes.get_legend() is None for axes in picture.axes)  # the rows name the colours
+
+
 def test_the_rows_of_stems_are_their_levels():
     loud, soft = np.ones(4000), np.full(4000, 10 ** (-24 / 20))
     seen = {"loud": overview_of(loud), "soft": overview_of(soft), "none": overview_of(0 * loud)}

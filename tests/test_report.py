@@ -8,6 +8,7 @@ import html
 import io
 import json
 import re
+import shlex
 import sys
 import warnings
 from html.parser import HTMLParser
@@ -285,6 +286,60 @@ def test_the_command_writes_a_report_beside_the_stems(mixture, tmp_path, run):
     assert "report.html" in error
 
 
+def command_of(text):
+    """Return the words of the command line that a page says makes the same again."""
+    return shlex.split(html.unescape(re.search(r"<code>(audionmf .*)</code>", text)[1]))
+
+
+@pytest.mark.usefixtures("pictures")
+def test_decompose_and_regroup_write_a_report_too(mixture, tmp_path, run, monkeypatch):
+    monkeypatch.chdir(mixture.parent)
+    options = ["--n-components", 3, *TINY_OPTIONS]
+    code, printed, _ = run("decompose", mixture, *options, "-o", tmp_path / "parts", "--report")
+    assert code == 0
+    assert "mix/report.html" in printed
+    home = tmp_path / "parts" / "mix"
+    text = (home / "report.html").read_text("utf-8")
+    words = " ".join(" ".join(Outline(text).words).split())
+    assert "3 components · 0:00" in words
+    assert "How far to trust the components" in words
+    names = [f"component{k:02d}" for k in range(3)]
+    for (samples, _), name in zip(embedded(text), names, strict=True):
+        np.testing.assert_array_equal(samples[:, 0], soundfile.read(home / f"{name}.wav")[0])
+        assert f'aria-label="Solo {name}"' in text
+    made_again(run, text, home, tmp_path / "again", names)
+
+    groups = ["--group", "low & more=0,2"]
+    code, printed, _ = run(
+        "regroup", home / "model.npz", *groups, "-o", tmp_path / "new", "--report", "--json"
+    )
+    path = tmp_path / "new" / "mix" / "report.html"
+    assert (code, json.loads(printed)["files"]) == (0, [str(path)])
+    text = path.read_text("utf-8")
+    words = " ".join(" ".join(Outline(text).words).split())
+    assert "2 stems · 0:00" in words
+    assert "low & more 0, 2; rest 1" in words
+    assert len(embedded(text)) == 2
+    made_again(run, text, path.parent, tmp_path / "anew", ["low & more", "rest"])
+
+
+def made_again(run, text, home, folder, names):
+    """Run the command line of a page, and compare what it writes byte by byte."""
+    program, *words = command_of(text)
+    assert (program, run(*words, "-o", folder)[0]) == ("audionmf", 0)
+    for name in names:
+        written = (folder / "mix" / f"{name}.wav").read_bytes()
+        assert written == (home / f"{name}.wav").read_bytes()
+
+
+@pytest.mark.usefixtures("pictures")
+def test_no_report_is_written_that_was_not_asked_for(mixture, tmp_path, run):
+    options = ["--n-components", 3, *TINY_OPTIONS, "-o", tmp_path]
+    run("decompose", mixture, *options)
+    run("regroup", tmp_path / "mix" / "model.npz", "--group", "a=0", "-o", tmp_path / "new")
+    assert not list(tmp_path.rglob("report.html"))
+
+
 @pytest.mark.usefixtures("pictures")
 def test_a_report_never_overwrites_an_input(tmp_path, run):
     path = sound(tmp_path / "out" / "mix" / "report.html", two_notes())
@@ -293,6 +348,9 @@ def test_a_report_never_overwrites_an_input(tmp_path, run):
         "separate", mixture, "--example", f"a={path}", *TINY_OPTIONS, "-o", tmp_path / "out",
         "--report",
     )  # fmt: skip
+    assert (code, "overwrite" in error) == (4, True)
+    path = sound(tmp_path / "report" / "report.html", two_notes())
+    code, _, error = run("decompose", path, *TINY_OPTIONS, "-o", tmp_path, "--report")
     assert (code, "overwrite" in error) == (4, True)
 
 

@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 
 from audionmf import ParameterError, Settings
+from audionmf.cli.common import add_settings
 
 OUT_OF_RANGE = [
     ("n_fft", 1),
@@ -94,6 +96,18 @@ def test_from_options_changes_only_what_is_named():
 def test_an_option_that_does_not_exist_is_refused_and_the_options_are_listed():
     with pytest.raises(ParameterError, match=r"'n_component'.*n_components"):
         Settings.from_options(n_component=3)
+
+
+def test_the_arguments_of_a_command_give_the_same_settings():
+    settings = Settings(n_components=7, beta=0.5, cues="timbre", spatial=False, n_threads=3)
+    arguments = settings.to_arguments("separate")
+    assert "--n-threads" not in arguments
+    parser = argparse.ArgumentParser()
+    add_settings(parser, "separate")
+    given = vars(parser.parse_args(arguments))
+    assert Settings.from_options(**given) == dataclasses.replace(settings, n_threads=None)
+    assert "--no-spatial" not in settings.to_arguments("decompose")
+    assert Settings().to_arguments("separate") == []
 
 
 @pytest.mark.parametrize(

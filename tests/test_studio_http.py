@@ -286,6 +286,8 @@ def test_a_request_that_is_too_large_is_413(client):
         ("GET", "/api/recordings/x/waveform"),
         ("GET", "/api/recordings/x/file"),
         ("GET", "/api/recordings/x/tiles/0/0"),
+        ("GET", "/api/recordings/x/audio/0"),
+        ("GET", "/api/recordings/{}/audio/99"),
         ("GET", "/api/recordings/{}/tiles/99/0"),
         ("GET", "/api/recordings/{}/tiles/0/99"),
         ("GET", "/api/recordings/..%2f..%2fetc%2fpasswd/file"),
@@ -363,7 +365,9 @@ def test_pictures_and_sounds_come_as_attachments(client, analysed):
     assert len(activations.content) == 4 * 5 * model["frames"]
     block = client.get(f"/api/models/{model['id']}/audio/0")
     assert len(block.content) == 2 * 5 * 2 * model["block"] == 5 * 2 * RATE
-    for answer in (tile, templates, activations, block):
+    whole = client.get(f"/api/recordings/{analysed}/audio/0")
+    assert len(whole.content) == 2 * 2 * model["block"]
+    for answer in (tile, templates, activations, block, whole):
         assert answer.headers["content-disposition"] == "attachment"
         assert answer.headers["content-type"] == "application/octet-stream"
 

@@ -1,6 +1,7 @@
 """What a studio holds: what is heard is what is exported, and what the command line makes."""
 
 import asyncio
+import dataclasses
 import io
 import shlex
 import zipfile
@@ -45,7 +46,7 @@ def heard(model, groups):
     """Add up what the page adds up: 16-bit blocks of all components."""
     sums = {name: [] for name in groups}
     audio, index = model.recording.audio, 0
-    while (block := model.audio(index)) is not None:
+    while (block := model.sound(index)) is not None:
         samples, scale = block
         n = len(model.parts.grouping)
         pcm = np.frombuffer(samples, "<i2").reshape(n, model.told()["channels"], -1)
@@ -88,6 +89,38 @@ def test_what_is_heard_is_what_is_exported_and_what_the_command_line_makes(
         assert run(*arguments)[0] == 0
     for name, stem in exported.items():
         assert np.array_equal(steps(tmp_path / "separated" / "mix" / f"{name}.wav"), stem)
+
+
+def test_without_sources_every_component_is_exported(studio, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(3)))
+    exported = delivered(deliver.stems(model, (), studio.folder, "flac", lambda *_: None))
+    assert list(exported) == ["component00", "component01", "component02"]
+    (line,) = deliver.commands(model, (), "flac")
+    assert run(*shlex.split(line)[1:])[0] == 0
+    for name, stem in exported.items():
+        made = steps(tmp_path / "decomposed" / "mix" / f"{name}.flac")
+        assert np.array_equal(made, stem)
+    model.way = dataclasses.replace(model.way, by_hand=True)
+    (line,) = deliver.commands(model, (), "wav")
+    saved = deliver.model_file(model, (), studio.folder)
+    saved.path.rename(tmp_path / saved.name)
+    assert run(*shlex.split(line)[1:])[0] == 0
+    for name, stem in exported.items():
+        assert np.array_equal(steps(tmp_path / "separated" / "mix" / f"{name}.wav"), stem)
+
+
+def test_a_recording_is_heard_as_it_is_before_it_is_taken_apart(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path, 2), "mix.wav")
+    parts = []
+    while (block := recording.sound(len(parts))) is not None:
+        pcm = np.frombuffer(block[0], "<i2").reshape(2, -1)
+        parts.append(pcm * (block[1] / 32767))
+    assert recording.sound(-1) is None
+    heard_whole = np.concatenate(parts, axis=1)
+    assert heard_whole.shape == recording.audio.samples.shape
+    assert np.abs(heard_whole - recording.audio.samples).max() < 1e-4
 
 
 def test_sources_that_were_known_can_be_made_again_too(studio, run, tmp_path, monkeypatch):

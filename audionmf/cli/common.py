@@ -22,6 +22,7 @@ __all__ = [
     "add_export",
     "add_inputs",
     "add_output",
+    "add_report",
     "add_settings",
     "announce",
     "command",
@@ -238,6 +239,16 @@ def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) 
         help="kind of the audio files (default: %(default)s)",
     )
     return output
+
+
+def add_report(output: Any, what: str) -> None:
+    """Add the option that writes a page about what was found."""
+    output.add_argument(
+        "--report",
+        action="store_true",
+        help=f"write a page beside the {what} to hear them together, solo and mute, and to see "
+        "them: report.html, which opens without a network",
+    )
 
 
 def add_export(output: Any) -> None:

@@ -10,6 +10,7 @@ from audionmf.cli.common import (
     add_export,
     add_inputs,
     add_output,
+    add_report,
     add_settings,
     announce,
     command,
@@ -35,6 +36,8 @@ examples:
   audionmf decompose mix.wav --n-components 24 -o parts
   audionmf decompose melody.wav --export midi,labels,csv
       and the notes that each component plays, for a DAW or an editor
+  audionmf decompose mix.wav --report
+      with a page to hear and see the components: decomposed/mix/report.html
 """
 
 
@@ -44,7 +47,8 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.lock import FolderLock
 
     planned = [
-        plan_decomposition(path, options.out, options.export).values() for path in options.input
+        plan_decomposition(path, options.out, options.export, report=options.report).values()
+        for path in options.input
     ]
     refuse_overwriting([output for outputs in planned for output in outputs], options.input)
     announce(options)
@@ -57,12 +61,16 @@ def _run(options: argparse.Namespace) -> int:
                 options.out,
                 extension=options.format,
                 export=options.export,
+                report=options.report,
                 settings=settings_of(options),
                 progress=bar,
             )
         finally:
             bar.clear()
-        others = [files.model, files.templates, files.activations, files.picture, *files.notes]
+        others = [
+            files.model, files.templates, files.activations, files.picture, *files.notes,
+            files.report,
+        ]  # fmt: skip
         report(
             options,
             path,
@@ -86,5 +94,7 @@ def add(commands: Any) -> None:
         _run,
     )
     add_inputs(parser, "recordings to factorise")
-    add_export(add_output(parser, "decomposed", pattern=False))
+    output = add_output(parser, "decomposed", pattern=False)
+    add_report(output, "components")
+    add_export(output)
     add_settings(parser, "decompose")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from audionmf.cli.common import Bar, add_output, announce, command, report
+from audionmf.cli.common import Bar, add_output, add_report, announce, command, report
 
 __all__ = ["add"]
 
@@ -20,6 +20,8 @@ _EXAMPLES = """\
 examples:
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
   audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
+  audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --report
+      with a page to hear and see the sources: separated/mix/report.html
 """
 
 
@@ -33,19 +35,26 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar()
     try:
         with FolderLock(options.out):
-            stems, regrouped, trust = regroup_file(
+            files = regroup_file(
                 options.model,
                 groups,
                 options.out,
                 mixture=options.mixture,
                 pattern=options.filename,
                 extension=options.format,
+                report=options.report,
                 progress=bar,
             )
     finally:
         bar.clear()
-    grouping = {name: list(group) for name, group in regrouped.grouping.items()}
-    report(options, options.model, stems, {"grouping": grouping, "trust": trust.to_dict()})
+    grouping = {name: list(group) for name, group in files.decomposition.grouping.items()}
+    report(
+        options,
+        options.model,
+        files.stems,
+        {"grouping": grouping, "trust": files.trust.to_dict()},
+        [files.report] if files.report else [],
+    )
     return 0
 
 
@@ -68,4 +77,4 @@ def add(commands: Any) -> None:
         help="components of one source; ranges such as 4-9 work too; repeat it",
     )
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
-    add_output(parser, "separated", pattern=True)
+    add_report(add_output(parser, "separated", pattern=True), "stems")

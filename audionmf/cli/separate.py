@@ -11,6 +11,7 @@ from audionmf.cli.common import (
     add_export,
     add_inputs,
     add_output,
+    add_report,
     add_settings,
     announce,
     command,
@@ -269,12 +270,7 @@ def add(commands: Any) -> None:
     )
     sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
     output = add_output(parser, "separated", pattern=True)
-    output.add_argument(
-        "--report",
-        action="store_true",
-        help="write a page beside the stems to hear them together, solo and mute, and to see them: "
-        "report.html, which opens without a network",
-    )
+    add_report(output, "stems")
     add_export(output)
     _add_many(parser)
     add_scheduler(parser, "separate the files")

@@ -81,6 +81,7 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/api/recordings", "POST", studio.upload),
         ("/api/offered/{key}", "POST", studio.pick),
         ("/api/recordings/{key}/waveform", "GET", studio.waveform),
+        ("/api/recordings/{key}/audio/{index:int}", "GET", studio.original_audio),
         ("/api/recordings/{key}/file", "GET", studio.original),
         ("/api/recordings/{key}/tiles/{level:int}/{index:int}", "GET", studio.tile),
         ("/api/jobs", "POST", studio.start),
@@ -309,11 +310,11 @@ class _Studio:
         return _binary(await _thread(lambda: model.activations))
 
     async def audio(self, request: Request) -> Response:
-        found = await _thread(self._model(request).audio, request.path_params["index"])
-        if found is None:
-            raise UnknownIdError("there is no such block")
-        samples, scale = found
-        return _binary(samples, {"x-full-scale": repr(scale)})
+        return await _block(self._model(request).sound, request)
+
+    async def original_audio(self, request: Request) -> Response:
+        recording = self._session.recording(request.path_params["key"])
+        return await _block(recording.sound, request)
 
     async def suggest(self, request: Request) -> Response:
         body = await _body(request, {"components": list, "sources": int})
@@ -398,6 +399,15 @@ def _binary(content: bytes, headers: dict[str, str] | None = None) -> Response:
 
     disposition = {"content-disposition": "attachment", **(headers or {})}
     return Response(content, media_type="application/octet-stream", headers=disposition)
+
+
+async def _block(sound: Callable[[int], tuple[bytes, float] | None], request: Request) -> Response:
+    """Answer with a block of audio."""
+    found = await _thread(sound, request.path_params["index"])
+    if found is None:
+        raise UnknownIdError("there is no such block")
+    samples, scale = found
+    return _binary(samples, {"x-full-scale": repr(scale)})
 
 
 async def _not_found(_request: Request, _error: Exception) -> Response:

@@ -15,6 +15,7 @@ from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
 from audionmf.files import safe_name
 from audionmf.frontend import Progress
+from audionmf.grouping import REST
 from audionmf.notes import EXPORTS, transcribe, write_notes
 from audionmf.separation import render_to_files
 from audionmf.stems import stem_paths
@@ -50,8 +51,12 @@ class Delivery:
 
 
 def grouped(model: Model, groups: tuple[Group, ...]) -> Decomposition:
-    """Return the model with the sources of a page; what is in none is ``rest``."""
-    return model.parts.regroup({g.name: g.components for g in groups if g.components})
+    """Return the model with the sources of a page; what is in none is ``rest``.
+
+    Without sources every component is one.
+    """
+    filled = {g.name: g.components for g in groups if g.components}
+    return model.parts.regroup(filled) if filled else model.parts
 
 
 def stems(
@@ -61,7 +66,7 @@ def stems(
     extension: str,
     progress: Progress,
 ) -> Delivery:
-    """Render the stems, and put them together in a zip archive.
+    """Render the stems, and put them together in a zip archive; without sources, all components.
 
     Raises
     ------
@@ -153,15 +158,17 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
     recording = _written(model.recording)
     if model.way.named and not model.way.by_hand and _as_found(model, filled):
         return [shlex.join(["audionmf", "separate", recording, *_asked(model), *form])]
-    members = [f"{g.name}={','.join(map(str, g.components))}" for g in filled]
+    by_hand = model.way.named or model.way.by_hand
+    grouping = grouped(model, groups).grouping if filled or by_hand else {}
+    members = [f"{n}={','.join(map(str, ks))}" for n, ks in grouping.items() if n != REST]
     named = [text for member in members for text in ("--group", member)]
-    if model.way.named or model.way.by_hand:
+    if by_hand:
         given = [] if model.recording.given else ["--mixture", recording]
         regroup = ["audionmf", "regroup", model_name(model), *given, *named, *form]
         return [shlex.join(regroup)]
     decompose = ["audionmf", "decompose", recording, *_asked(model)]
     file = f"decomposed/{_track(model)}/model.npz"
-    lines = [shlex.join(decompose)]
+    lines = [shlex.join([*decompose, *([] if named else form)])]
     if named:
         lines.append(shlex.join(["audionmf", "regroup", file, *named, *form]))
     return lines

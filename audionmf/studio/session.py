@@ -88,6 +88,18 @@ class Recording:
         """The waveform, first all lowest, then all highest values."""
         return waveform(self.audio).tobytes()
 
+    @property
+    def block(self) -> int:
+        """Samples in each block of audio."""
+        return max(1, round(_BLOCK_SECONDS * self.audio.sample_rate))
+
+    def sound(self, index: int) -> tuple[bytes, float] | None:
+        """Return a block of the recording as it is, in the form of `Model.sound`."""
+        start = index * self.block
+        if not 0 <= start < self.audio.n_samples:
+            return None
+        return _sixteen_bits(self.audio.samples[None, :, start : start + self.block])
+
     def told(self) -> dict[str, Any]:
         """Return what a page needs to know."""
         return {
@@ -97,6 +109,7 @@ class Recording:
             "sample_rate": self.audio.sample_rate,
             "channels": self.audio.n_channels,
             "samples": self.audio.n_samples,
+            "block": self.block,
         }
 
 
@@ -151,11 +164,6 @@ class Model:
     way: Way
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
-    @property
-    def block(self) -> int:
-        """Samples in each block of audio."""
-        return max(1, round(_BLOCK_SECONDS * self.recording.audio.sample_rate))
-
     @cached_property
     def described(self) -> list[dict[str, Any]]:
         """The components in words and figures."""
@@ -176,21 +184,19 @@ class Model:
     def _rows(self) -> Rows:
         return Rows(self.parts.templates.stft, self.recording.audio.sample_rate)
 
-    def audio(self, index: int) -> tuple[bytes, float] | None:
+    def sound(self, index: int) -> tuple[bytes, float] | None:
         """Return a block of all components as 16-bit samples, and what full scale stands for.
 
         They lie component by component, channel by channel; of more than two channels the even and
         the odd ones are joined. None where there is no such block.
         """
-        audio, start = self.recording.audio, index * self.block
+        audio, block = self.recording.audio, self.recording.block
+        start = index * block
         if not 0 <= start < audio.n_samples:
             return None
-        stems = render_span(audio, self.parts, start, min(start + self.block, audio.n_samples))
-        if audio.n_channels > 2:
-            stems = np.stack([stems[:, 0::2].mean(axis=1), stems[:, 1::2].mean(axis=1)], axis=1)
-        scale = float(np.abs(stems).max(initial=0)) or 1.0
-        pcm: NDArray[np.int16] = np.round(stems * np.float32(_PCM / scale)).astype("<i2")
-        return pcm.tobytes(), scale
+        return _sixteen_bits(
+            render_span(audio, self.parts, start, min(start + block, audio.n_samples))
+        )
 
     def told(self) -> dict[str, Any]:
         """Return what a page needs to know."""
@@ -200,7 +206,7 @@ class Model:
             "recording": self.recording.id,
             "components": self.described,
             "frames": 0 if H is None else H.shape[1],
-            "block": self.block,
+            "block": self.recording.block,
             "channels": min(2, self.recording.audio.n_channels),
             "divergence": self.parts.divergence.tolist(),
             "named": self.way.named,
@@ -499,6 +505,15 @@ def _found(items: Mapping[str, _Item], key: str) -> _Item:
     if key not in items:
         raise UnknownIdError("there is nothing with this id")
     return items[key]
+
+
+def _sixteen_bits(stems: NDArray[np.float32]) -> tuple[bytes, float]:
+    """Return stems, (n_stems, n_channels, n), for a page, and what full scale stands for."""
+    if stems.shape[1] > 2:
+        stems = np.stack([stems[:, 0::2].mean(axis=1), stems[:, 1::2].mean(axis=1)], axis=1)
+    scale = float(np.abs(stems).max(initial=0)) or 1.0
+    pcm: NDArray[np.int16] = np.round(stems * np.float32(_PCM / scale)).astype("<i2")
+    return pcm.tobytes(), scale
 
 
 def _load(path: Path, name: str) -> Audio:

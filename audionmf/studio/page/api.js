@@ -46,8 +46,9 @@ export const api = {
   suggest: (id, components, sources) => send('POST', `/api/models/${id}/suggest`, { components, sources }),
   commands: (format) => answer(`/api/commands?format=${format}`).then((r) => r.json()),
 
-  async audio(id, index, signal) {
-    const response = await answer(`/api/models/${id}/audio/${index}`, { signal });
+  // A block of all components of a model, or of a recording as it is: `kind` is models or recordings.
+  async audio(kind, id, index, signal) {
+    const response = await answer(`/api/${kind}/${id}/audio/${index}`, { signal });
     return { scale: Number(response.headers.get('x-full-scale')), samples: await response.arrayBuffer() };
   },
 

@@ -98,8 +98,9 @@ const KEYS = [
   ['Home', 'back to the start, or to the start of the loop'],
   ['← →', 'a second back or on (with Shift: five)'],
   ['+ −', 'zoom the time'],
+  ['F, Shift F', 'zoom the frequencies in, out; on the spectrogram ↑ ↓ scroll them'],
   ['0', 'on the page: hear everything again'],
-  ['L', 'loop on or off; draw on the ruler to choose its range'],
+  ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
   ['E', 'export'],
@@ -110,9 +111,12 @@ const KEYS = [
   ['X', 'select'],
   ['1 … 9', 'put it, or all that are selected, into that source; 0: into the rest'],
   ['N', 'make a new source of it'],
+  ['With the mouse on the spectrogram', ''],
+  ['Wheel', 'zoom the time; with Shift scroll it, with Alt zoom the frequencies'],
+  ['Click, drag', 'move the playhead, move what is in view'],
 ];
 
 export function helpDialog() {
   const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'group' }, keys))));
-  dialog('Keys', h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
+  dialog('Keys and mouse', h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
 }

@@ -11,6 +11,7 @@ const { store } = data;
 const app = document.getElementById('app');
 const dark = matchMedia('(prefers-color-scheme: dark)');
 let studio = null;
+let setup = null;
 let themeButtons = [];
 const setups = new Map(); // what was filled in is still there after a stop
 
@@ -30,6 +31,7 @@ function applyScheme() {
   document.documentElement.dataset.scheme = scheme();
   for (const button of themeButtons) setIcon(button, scheme() === 'dark' ? 'sun' : 'moon', scheme() === 'dark' ? 'Light colours' : 'Dark colours');
   studio?.recolour();
+  setup?.fill();
 }
 
 function themeButton() {
@@ -51,9 +53,14 @@ dark.addEventListener('change', applyScheme);
 
 // views
 
+function quiet() {
+  studio?.player.close();
+  setup?.player.close();
+  studio = setup = null;
+}
+
 function frame(view) {
-  studio?.player.pause();
-  studio = null;
+  quiet();
   app.replaceChildren(h('header', { class: 'bar plain' }, h('span', { class: 'brand' }, h('img', { src: '/static/icon.svg', alt: '', width: '24', height: '24' }), 'audionmf studio'), h('div', { class: 'group' }, themeButton())), view);
 }
 
@@ -69,7 +76,8 @@ async function showSetup(recording) {
     setups.set(recording.id, new Setup(recording, { leave: showStart, start: (body) => analyse(body, recording) }));
   }
   frame(setups.get(recording.id).element);
-  setups.get(recording.id).draw();
+  setup = setups.get(recording.id);
+  setup.draw();
 }
 
 async function analyse(body, recording) {
@@ -106,6 +114,7 @@ async function watch(job, recording) {
 
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
+  quiet();
   studio = new Studio({ leave, exports: exportDialog, help: helpDialog, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
@@ -166,6 +175,10 @@ function showBest() {
 // keys
 
 document.addEventListener('keydown', (event) => {
+  if (setup && event.key === ' ' && !event.target.matches('button, input, select')) {
+    event.preventDefault();
+    setup.listen();
+  }
   if (!studio || document.querySelector('dialog[open]')) return;
   const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
   const key = event.key.toLowerCase();
@@ -180,13 +193,14 @@ document.addEventListener('keydown', (event) => {
   if (key === ' ' && event.target.matches('button, input, summary')) return;
   const range = event.target.matches('input[type=range]');
   const calls = {
-    ' ': () => studio.player.toggle(),
+    ' ': () => studio.toggle(),
     home: () => studio.rewind(),
     arrowleft: range ? null : () => studio.move(event.shiftKey ? -5 : -1),
     arrowright: range ? null : () => studio.move(event.shiftKey ? 5 : 1),
     '+': () => studio.timeline.zoom(0.5, studio.player.seconds),
     '=': () => studio.timeline.zoom(0.5, studio.player.seconds),
     '-': () => studio.timeline.zoom(2, studio.player.seconds),
+    f: () => studio.timeline.zoomFrequencies(event.shiftKey ? 1.5 : 1 / 1.5),
     0: () => data.hearEverything(),
     l: () => studio.toggleLoop(),
     b: () => studio.setMarking(!studio.marking),

@@ -1,4 +1,4 @@
-// Plays the components of a model in sync. Blocks of half a second come from the server as they are
+// Plays the components of a model in sync, or a recording as if it were one component. Blocks of half a second come from the server as they are
 // needed and stay in a store of bounded size, so that length does not matter.
 
 import { api } from './api.js';
@@ -12,12 +12,14 @@ export class Player extends EventTarget {
   constructor() {
     super();
     this.playing = false;
+    this.wished = false;
     this.position = 0;
     this.peak = 0;
     this.loop = null;
     this.volume = 1;
     this.gains = null;
     this.context = null;
+    this.opening = null;
     this.node = null;
     this.model = null;
     this.wanted = 0;
@@ -25,13 +27,10 @@ export class Player extends EventTarget {
 
   // Take over another model; position, loop and whether it plays stay as they are.
   async load(model, recording, keep = false) {
-    this.abort?.abort();
-    this.abort = new AbortController();
+    this.forget();
     this.model = model;
     this.recording = recording;
     this.rate = recording.sample_rate;
-    this.held = new Map();
-    this.asked = new Set();
     if (!keep) {
       this.position = 0;
       this.loop = null;
@@ -42,11 +41,35 @@ export class Player extends EventTarget {
     this.retire();
     if (this.context && this.context.sampleRate !== this.rate) {
       await this.context.close();
-      this.context = null;
+      this.context = this.opening = null;
     }
     if (generation !== this.wanted) return;
     if (playing) await this.play();
     else if (navigator.userActivation?.hasBeenActive) await this.warm();
+  }
+
+  // Play a recording that has not been taken apart.
+  loadWhole(recording) {
+    const { id, block, channels } = recording;
+    return this.load({ kind: 'recordings', id, block, channels: Math.min(2, channels), components: [{}] }, recording);
+  }
+
+  // Give the sound of this machine back; what is loaded can be played again.
+  close() {
+    this.pause();
+    this.retire();
+    this.forget();
+    this.wanted += 1;
+    this.context?.close();
+    this.context = this.opening = null;
+  }
+
+  // Blocks that are here, or on their way, are of no use to another node.
+  forget() {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    this.held = new Map();
+    this.asked = new Set();
   }
 
   // A node that is replaced must fall silent, and have no say any more.
@@ -60,25 +83,40 @@ export class Player extends EventTarget {
 
   // Get everything ready, so that the first sound comes at once.
   async warm() {
-    const generation = this.wanted;
-    await this.start();
-    if (generation === this.wanted) this.prefetch();
+    if (await this.start()) this.prefetch();
   }
 
+  // Have a node to play with; false if something else was loaded meanwhile.
   async start() {
-    if (!this.context) {
-      try {
-        this.context = new AudioContext({ sampleRate: this.rate });
-      } catch {
-        this.context = new AudioContext(); // a rate that the browser does not take: it is converted
-      }
-      await this.context.audioWorklet.addModule('/static/mixer.js');
-      this.output = this.context.createGain();
-      this.output.gain.value = this.volume;
-      this.output.connect(this.context.destination);
+    const generation = this.wanted;
+    this.opening ||= this.open();
+    try {
+      await this.opening;
+      if (generation === this.wanted && this.context.state !== 'running') await this.context.resume();
+    } catch (error) {
+      if (generation !== this.wanted) return false;
+      this.opening = null;
+      throw error;
     }
-    if (this.context.state !== 'running') await this.context.resume();
-    if (this.node) return;
+    if (generation !== this.wanted) return false;
+    if (!this.node) this.connect();
+    return true;
+  }
+
+  async open() {
+    try {
+      this.context = new AudioContext({ sampleRate: this.rate });
+    } catch {
+      this.context = new AudioContext(); // a rate that the browser does not take: it is converted
+    }
+    const { context } = this;
+    await context.audioWorklet.addModule('/static/mixer.js');
+    this.output = context.createGain();
+    this.output.gain.value = this.volume;
+    this.output.connect(context.destination);
+  }
+
+  connect() {
     const { model, recording } = this;
     this.node = new AudioWorkletNode(this.context, 'mixer', {
       numberOfInputs: 0,
@@ -116,23 +154,18 @@ export class Player extends EventTarget {
 
   async play() {
     if (!this.model) return;
-    this.playing = true;
+    this.playing = this.wished = true; // what the audio thread says of it may be older than the wish
     this.dispatchEvent(new Event('state'));
-    await this.start();
+    if (!(await this.start())) return;
     this.prefetch();
-    this.tell({ playing: true });
+    this.tell({ playing: this.wished });
   }
 
   pause() {
-    this.playing = false;
+    this.playing = this.wished = false;
     this.peak = 0;
     this.tell({ playing: false });
     this.dispatchEvent(new Event('state'));
-  }
-
-  async toggle() {
-    if (this.playing) this.pause();
-    else await this.play();
   }
 
   seek(seconds) {
@@ -178,10 +211,17 @@ export class Player extends EventTarget {
     for (const index of needed) {
       if (this.held.has(index)) {
         this.touch(index);
-      } else if (!this.asked.has(index) && this.asked.size < AT_ONCE) {
+      } else if (!this.asked.has(index) && (index === now || this.asked.size < AT_ONCE)) {
         this.fetch(index);
       }
     }
+  }
+
+  // Have the sound at a place at hand before it is asked for.
+  prepare(seconds) {
+    if (!this.node || this.playing) return;
+    const index = Math.floor((seconds * this.rate) / this.model.block);
+    if (!this.held.has(index) && !this.asked.has(index)) this.fetch(index);
   }
 
   touch(index) {
@@ -194,8 +234,8 @@ export class Player extends EventTarget {
     const { model, asked, abort } = this;
     asked.add(index);
     try {
-      const { scale, samples } = await api.audio(model.id, index, abort.signal);
-      if (model !== this.model) return;
+      const { scale, samples } = await api.audio(model.kind || 'models', model.id, index, abort.signal);
+      if (abort.signal.aborted) return;
       this.hold(index, scale, samples);
     } catch (error) {
       if (!abort.signal.aborted) {
@@ -204,7 +244,7 @@ export class Player extends EventTarget {
       }
     } finally {
       asked.delete(index);
-      if (model === this.model && this.held.has(index)) this.prefetch();
+      if (!abort.signal.aborted && this.held.has(index)) this.prefetch();
     }
   }
 

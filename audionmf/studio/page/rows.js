@@ -5,6 +5,8 @@ import * as data from './store.js';
 
 const { store } = data;
 
+const DWELL_MS = 60;
+
 const ORDERS = {
   energy: ['Loudest first', (a, b) => b.energy - a.energy],
   pitch: ['Highest first', (a, b) => (b.hertz || 0) - (a.hertz || 0) || b.energy - a.energy],
@@ -85,12 +87,19 @@ export class Rows {
     const head = h('div', { class: 'head' }, grip, check, hear, h('span', { class: 'toggles' }, solo, mute), choose);
     const row = h('li', { class: 'row', 'data-component': String(k) }, head, strip);
     for (const handle of [grip, hear]) handle.addEventListener('pointerdown', (event) => this.actions.drag(event, k));
-    row.addEventListener('pointerenter', () => data.light({ component: k }));
+    row.addEventListener('pointerenter', () => this.near(k));
     row.addEventListener('pointerleave', () => data.light(null));
-    row.addEventListener('focusin', () => data.light({ component: k }));
+    row.addEventListener('focusin', () => this.near(k));
     row.addEventListener('focusout', () => data.light(null));
     strip.addEventListener('pointerdown', (event) => this.actions.seek(event, strip));
     return { row, hear, check, solo, mute, choose, shape, strip, component };
+  }
+
+  // Light a component up; one that is looked at may be heard next.
+  near(k) {
+    data.light({ component: k });
+    clearTimeout(this.dwell);
+    this.dwell = setTimeout(() => this.actions.prepare(k), DWELL_MS);
   }
 
   toggle(letter, label, set, key) {

@@ -1,10 +1,12 @@
 // Before there are components: choose a recording, say how it is to be taken apart, watch it happen.
 
 import { api } from './api.js';
-import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, toast } from './dom.js';
+import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
+import { Player } from './player.js';
 import * as data from './store.js';
 
 const { store } = data;
+const SHORTEST_RANGE = 0.05;
 
 const STAGES = {
   start: 'Getting ready', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
@@ -102,6 +104,9 @@ export class Setup {
     this.sources.push(this.fresh());
     this.outline = null;
     this.marking = null;
+    this.player = new Player();
+    this.player.loadWhole(recording).catch((error) => toast(error.message, 'error'));
+    for (const name of ['state', 'position']) this.player.addEventListener(name, () => this.playState());
     this.element = this.build();
     this.load();
   }
@@ -124,7 +129,11 @@ export class Setup {
     this.canvas = h('canvas', { class: 'waveform', 'aria-label': 'Waveform', role: 'img' });
     this.draw = oncePerFrame(() => this.paint());
     new ResizeObserver(this.draw).observe(this.canvas);
-    this.canvas.addEventListener('pointerdown', (event) => this.mark(event));
+    this.canvas.addEventListener('pointerdown', (event) => this.press(event));
+    this.playButton = iconButton('play', 'Play', () => this.listen(), { class: 'icon-button play' });
+    this.time = h('output', { class: 'time', 'aria-label': 'Time' }, `0:00.0 / ${clock(duration)}`);
+    this.head = h('div', { class: 'playhead' });
+    const wave = h('div', { class: 'wave' }, h('div', { class: 'wave-line' }, this.playButton, h('div', { class: 'wave-box' }, this.canvas, h('div', { class: 'wave-head', 'aria-hidden': 'true' }, this.head)), this.time));
     this.form = h('div', { class: 'form' });
     const ways = [
       ['blind', 'Find its components', 'You do the grouping, by ear. Works for anything.'],
@@ -137,7 +146,7 @@ export class Setup {
       { class: 'setup' },
       h('h1', {}, name),
       h('p', { class: 'hint' }, `${clock(duration)} · ${rate / 1000} kHz · ${channels === 1 ? 'mono' : channels === 2 ? 'stereo' : `${channels} channels`}`),
-      this.canvas,
+      wave,
       h('fieldset', { class: 'ways' }, h('legend', {}, 'How should it be taken apart?'), ...ways),
       this.form,
       h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.go),
@@ -222,7 +231,8 @@ export class Setup {
         } });
         return input;
       };
-      return h('span', { class: 'chip' }, time(0, 'Start in seconds'), '–', time(1, 'End in seconds'), 's', iconButton('close', 'Remove the range', () => { source.solo.splice(j, 1); this.fill(); }));
+      const hear = iconButton('play', 'Hear the range', () => this.listen(span));
+      return h('span', { class: 'chip' }, hear, time(0, 'Start in seconds'), '–', time(1, 'End in seconds'), 's', iconButton('close', 'Remove the range', () => { source.solo.splice(j, 1); this.fill(); }));
     });
     const on = this.marking === i;
     const draw = h('button', { type: 'button', 'aria-pressed': String(on), class: on ? 'on' : '', onclick: () => { this.marking = on ? null : i; this.fill(); } }, on ? 'Drag on the waveform…' : 'Mark on the waveform');
@@ -230,32 +240,71 @@ export class Setup {
     return [h('div', { class: 'chips' }, ...listed), h('div', { class: 'line' }, draw, add)];
   }
 
-  mark(event) {
-    if (this.way !== 'solo') return;
-    if (this.marking === null) {
-      this.marking = 0;
-      this.fill();
+  // Play or pause; or play a range again and again.
+  async listen(range = null) {
+    if (range) {
+      this.player.setLoop(range);
+      this.player.seek(range[0]);
+    } else if (this.player.playing) {
+      this.player.pause();
+      return;
+    } else {
+      this.player.setLoop(null);
     }
-    const source = this.sources[this.marking];
+    try {
+      await this.player.play();
+    } catch (error) {
+      this.player.pause();
+      toast(`The browser plays no sound: ${error.message}`, 'error');
+    }
+  }
+
+  playState() {
+    const { playing } = this.player;
+    setIcon(this.playButton, playing ? 'pause' : 'play', playing ? 'Pause' : 'Play');
+    const step = () => {
+      const { seconds } = this.player;
+      this.head.style.transform = `translateX(${(seconds / this.recording.duration) * this.canvas.clientWidth}px)`;
+      this.time.textContent = `${clock(seconds)} / ${clock(this.recording.duration)}`;
+      this.ticking = this.player.playing && this.element.isConnected;
+      if (this.ticking) requestAnimationFrame(step);
+    };
+    if (!this.ticking) step();
+  }
+
+  // A click on the waveform moves the playhead; a drag marks where a source is alone.
+  press(event) {
+    if (event.button) return;
     const box = this.canvas.getBoundingClientRect();
     const time = (e) => clamp((e.clientX - box.left) / box.width, 0, 1) * this.recording.duration;
     const from = time(event);
+    const source = this.way === 'solo' ? this.sources[this.marking ?? 0] : null;
     const span = [from, from];
-    source.solo.push(span);
+    source?.solo.push(span);
     this.canvas.setPointerCapture(event.pointerId);
     const move = (e) => {
-      const now = time(e);
-      span[0] = Math.min(from, now);
-      span[1] = Math.max(from, now);
+      span[0] = Math.min(from, time(e));
+      span[1] = Math.max(from, time(e));
       this.draw();
     };
     const up = () => {
       this.canvas.removeEventListener('pointermove', move);
-      if (span[1] - span[0] < 0.05) source.solo.splice(source.solo.indexOf(span), 1);
-      this.fill();
+      this.canvas.removeEventListener('pointerup', up);
+      this.canvas.removeEventListener('pointercancel', up);
+      const marked = span[1] - span[0] >= SHORTEST_RANGE;
+      if (source && !marked) source.solo.splice(source.solo.indexOf(span), 1);
+      if (source && marked) {
+        this.marking ??= 0;
+        this.fill();
+      } else {
+        this.player.setLoop(null);
+        this.player.seek(from);
+        this.draw();
+      }
     };
     this.canvas.addEventListener('pointermove', move);
-    this.canvas.addEventListener('pointerup', up, { once: true });
+    this.canvas.addEventListener('pointerup', up);
+    this.canvas.addEventListener('pointercancel', up);
   }
 
   paint() {
@@ -307,6 +356,13 @@ export class Setup {
   }
 }
 
+// Where passes over more and more of the recording begin: within one the divergence never rises.
+export function passes(values) {
+  const starts = [0];
+  for (let i = 1; i < values.length; i += 1) if (values[i] > values[i - 1] * (1 + 1e-6)) starts.push(i);
+  return starts;
+}
+
 // While a job runs: what it does, how the divergence falls, and a way to stop it.
 export class Progress {
   constructor(name) {
@@ -328,8 +384,16 @@ export class Progress {
     if (this.stage.textContent !== name) this.stage.textContent = name;
     this.bar.value = told.share;
     this.canvas.hidden = this.enough.hidden = !told.divergence.length;
-    this.figure.textContent = told.divergence.length ? `Divergence after ${told.divergence.length} iterations: ${Number(told.divergence.at(-1).toPrecision(4)).toLocaleString('en', { maximumSignificantDigits: 4 })}` : '';
+    this.figure.textContent = this.words();
     this.draw();
+  }
+
+  words() {
+    const { values } = this;
+    if (!values.length) return '';
+    const now = Number(values.at(-1).toPrecision(4)).toLocaleString('en', { maximumSignificantDigits: 4 });
+    const n = passes(values).length;
+    return `Divergence after ${values.length} iterations: ${now}${n > 1 ? ` · pass ${n}, each looks at more of the recording` : ''}`;
   }
 
   async stop(keep) {
@@ -350,17 +414,31 @@ export class Progress {
     for (let i = 1; i < 4; i += 1) context.strokeRect(-1, (i * height) / 4, width + 2, 0);
     if (values.length < 2) return;
     const logs = values.map((v) => Math.log(Math.max(v, 1e-30)));
-    const [low, high] = [Math.min(...logs), Math.max(...logs)];
-    context.strokeStyle = colour('--accent');
-    context.lineWidth = 2.5;
+    const x = (i) => (i / (logs.length - 1)) * (width - 8) + 4;
+    const starts = passes(values);
+    context.font = '12px system-ui, sans-serif';
     context.lineJoin = 'round';
-    context.beginPath();
-    logs.forEach((value, i) => {
-      const x = (i / (logs.length - 1)) * (width - 8) + 4;
-      const y = 6 + (1 - (value - low) / Math.max(1e-9, high - low)) * (height - 12);
-      if (i) context.lineTo(x, y);
-      else context.moveTo(x, y);
+    starts.forEach((start, n) => {
+      const end = starts[n + 1] ?? logs.length;
+      const part = logs.slice(start, end);
+      const [low, high] = [Math.min(...part), Math.max(...part)];
+      if (n) {
+        context.fillStyle = colour('--line');
+        context.fillRect(Math.round(x(start)) - 4, 0, 1, height);
+      }
+      if (starts.length > 1 && (n < starts.length - 1 || x(end - 1) - x(start) > 60)) {
+        context.fillStyle = colour('--quiet');
+        context.fillText(`pass ${n + 1}`, x(start) + 10, 18);
+      }
+      context.strokeStyle = colour('--accent');
+      context.lineWidth = 2.5;
+      context.beginPath();
+      part.forEach((value, i) => {
+        const y = 8 + (1 - (value - low) / Math.max(1e-9, high - low)) * (height - 16);
+        if (i) context.lineTo(x(start + i), y);
+        else context.moveTo(x(start), y);
+      });
+      context.stroke();
     });
-    context.stroke();
   }
 }

@@ -6,6 +6,7 @@ import { clamp, colour, hertz, oncePerFrame, prepare } from './dom.js';
 const DARK = [[11, 13, 20], [38, 24, 72], [92, 30, 110], [164, 48, 103], [226, 88, 72], [251, 158, 60], [252, 246, 190]];
 const LIGHT = [[255, 255, 255], [236, 236, 246], [203, 204, 232], [146, 152, 206], [90, 98, 170], [46, 52, 122], [14, 16, 52]];
 const KEPT_TILES = 96;
+const COLOURED_AT_ONCE = 2;
 const LIGHT_RANGE_DB = 55;
 
 function ramp(stops) {
@@ -94,14 +95,36 @@ export class Spectrogram {
   paintTiles(context, width, height) {
     const { timeline, meta } = this;
     const perPixel = timeline.span / meta.seconds / width;
-    const level = clamp(Math.floor(Math.log2(Math.max(1, perPixel))), 0, meta.columns.length - 1);
+    const coarsest = meta.columns.length - 1;
+    const level = clamp(Math.floor(Math.log2(Math.max(1, perPixel))), 0, coarsest);
+    this.fresh = COLOURED_AT_ONCE;
+    if (level < coarsest && !this.ready(level)) this.paintLevel(context, width, height, coarsest);
+    this.paintLevel(context, width, height, level);
+  }
+
+  // The first and the last tile of a level that are in view.
+  span(level) {
+    const { timeline, meta } = this;
     const column = meta.seconds * 2 ** level;
-    const n = meta.columns[level];
+    const last = Math.ceil(meta.columns[level] / meta.tile) - 1;
+    // Column i is centred on i times its width: the picture starts half a column early.
+    const place = (seconds) => clamp(Math.floor((seconds / column + 0.5) / meta.tile), 0, last);
+    return [place(timeline.start), place(timeline.end)];
+  }
+
+  // Whether nothing of a level is missing in the view; until then a coarse picture stands in.
+  ready(level) {
+    const [first, last] = this.span(level);
+    for (let index = first; index <= last; index += 1) if (!this.tiles.get(`${level}/${index}`)?.picture) return false;
+    return true;
+  }
+
+  paintLevel(context, width, height, level) {
+    const { timeline, meta } = this;
+    const column = meta.seconds * 2 ** level;
     const top = (1 - timeline.high) * meta.rows;
     const rows = (timeline.high - timeline.low) * meta.rows;
-    // Column i is centred on i times its width: the picture starts half a column early.
-    const first = clamp(Math.floor((timeline.start / column + 0.5) / meta.tile), 0, Math.ceil(n / meta.tile) - 1);
-    const last = clamp(Math.floor((timeline.end / column + 0.5) / meta.tile), first, Math.ceil(n / meta.tile) - 1);
+    const [first, last] = this.span(level);
     for (let index = first; index <= last; index += 1) {
       const tile = this.tile(level, index);
       if (!tile) continue;
@@ -120,8 +143,15 @@ export class Spectrogram {
     }
     this.tiles.delete(key);
     this.tiles.set(key, found);
-    if (found.values && !found.picture) found.picture = this.colour(found.values);
-    return found.picture || null;
+    if (found.values && !found.picture) {
+      if (this.fresh > 0) {
+        this.fresh -= 1;
+        found.picture = this.colour(found.values);
+      } else {
+        this.draw(); // the others in the next frame: this one is not to be late
+      }
+    }
+    return found.picture;
   }
 
   async fetch(key, level, index) {

@@ -46,6 +46,7 @@ export class Studio {
   handlers() {
     return {
       hear: (k) => this.hear(k),
+      prepare: (k) => this.player.prepare(this.place(k)),
       drag: (event, k) => this.drag(event, k),
       seek: (event, strip) => this.scrub(event, strip),
       choose: (components, id) => this.choose(components, id),
@@ -149,12 +150,13 @@ export class Studio {
     this.head = h('div', { class: 'playhead' });
     this.frame = h(
       'div',
-      { class: 'picture', tabindex: '0', role: 'group', 'aria-label': 'Spectrogram. Left and right move the playhead, plus and minus zoom.' },
+      { class: 'picture', tabindex: '0', role: 'group', 'aria-label': 'Spectrogram. Left and right move the playhead, plus and minus zoom the time, F and Shift F the frequencies, up and down scroll them.' },
       this.canvas,
       this.over,
     );
     this.frame.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
     this.frame.addEventListener('pointerdown', (event) => this.press(event));
+    this.frame.addEventListener('keydown', (event) => this.frequencies(event));
     this.ruler.addEventListener('pointerdown', (event) => this.range(event));
     const stage = h(
       'section',
@@ -174,7 +176,7 @@ export class Studio {
 
   bar() {
     const recording = data.recording();
-    this.playButton = iconButton('play', 'Play', () => this.player.toggle(), { class: 'icon-button play' });
+    this.playButton = iconButton('play', 'Play', () => this.toggle(), { class: 'icon-button play' });
     this.loopButton = iconButton('loop', 'Loop', () => this.toggleLoop(), { 'aria-pressed': 'false' });
     this.undoButton = iconButton('undo', 'Undo', () => data.undo(), { disabled: !store.past.length });
     this.redoButton = iconButton('redo', 'Redo', () => data.redo(), { disabled: !store.future.length });
@@ -188,7 +190,7 @@ export class Studio {
       iconButton('home', 'Another recording', () => this.actions.leave()),
       h('h1', { class: 'track', title: recording.name }, recording.name),
       h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.everything),
-      h('div', { class: 'group' }, this.undoButton, this.redoButton, h('button', { type: 'button', class: 'primary', onclick: () => this.actions.exports() }, 'Export'), this.actions.themeButton(), iconButton('help', 'Keys', () => this.actions.help())),
+      h('div', { class: 'group' }, this.undoButton, this.redoButton, h('button', { type: 'button', class: 'primary', onclick: () => this.actions.exports() }, 'Export'), this.actions.themeButton(), iconButton('help', 'Keys and mouse', () => this.actions.help())),
     );
   }
 
@@ -222,16 +224,25 @@ export class Studio {
 
   // hearing
 
+  // Where a component is heard at its loudest.
+  place(k) {
+    return Math.max(0, data.model().components[k].loudest - 0.15);
+  }
+
   async hear(k) {
     if (this.dragged) return;
     const alone = data.hearAlone(k);
     if (alone && !this.player.playing) {
-      const { loudest } = data.model().components[k];
-      this.player.seek(Math.max(0, loudest - 0.15));
+      this.player.seek(this.place(k));
       this.placeHead();
       await this.playSafely();
     }
     announce(alone ? `Component ${k} alone` : 'Everything');
+  }
+
+  toggle() {
+    if (this.player.playing) this.player.pause();
+    else this.playSafely();
   }
 
   async playSafely() {
@@ -313,6 +324,15 @@ export class Studio {
     }
   }
 
+  // Up and down on the spectrogram scroll its frequencies.
+  frequencies(event) {
+    const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { low, high } = this.timeline;
+    this.timeline.showFrequencies(low + (way * (high - low)) / 8);
+    event.preventDefault();
+  }
+
   press(event) {
     if (event.button) return;
     if (this.marking) this.drawMark(event);
@@ -322,11 +342,13 @@ export class Studio {
   // A click moves the playhead, a drag the view.
   pan(event) {
     const box = this.canvas.getBoundingClientRect();
-    const { start, end } = this.timeline;
+    const { start, end, low, high } = this.timeline;
     let moved = false;
     this.capture(event, this.frame, (e) => {
       const delta = e.clientX - event.clientX;
-      moved ||= Math.abs(delta) > DRAG_PIXELS;
+      const rise = e.clientY - event.clientY;
+      moved ||= Math.hypot(delta, rise) > DRAG_PIXELS;
+      if (moved) this.timeline.showFrequencies(low + (rise / box.height) * (high - low));
       if (moved) this.timeline.show(start - (delta / box.width) * (end - start), end - (delta / box.width) * (end - start));
     }, () => {
       if (!moved) {

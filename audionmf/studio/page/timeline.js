@@ -43,6 +43,14 @@ export class Timeline extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
+  // Move the frequencies in view so that the lowest is at a share of the axis.
+  showFrequencies(low) {
+    const span = this.high - this.low;
+    this.low = clamp(low, 0, 1 - span);
+    this.high = this.low + span;
+    this.dispatchEvent(new Event('change'));
+  }
+
   everything() {
     this.low = 0;
     this.high = 1;
