@@ -240,7 +240,7 @@ class _Server:
     def __init__(self) -> None:
         signal.signal(signal.SIGTERM, _end)
         self._tasks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._busy = False
+        self._busy = self._ended = False
 
     def run(self) -> None:
         sender = _Sender()
@@ -249,13 +249,19 @@ class _Server:
 
         while (line := self._tasks.get()) is not None:
             self._busy = True
+            if self._ended:  # whoever wanted it is gone
+                return
             sender.send({"outcome": perform(json.loads(line), sender.progress)})
             self._busy = False
 
     def _listen(self) -> None:
-        """Pass on what comes in; where it ends while something is being done, end that too."""
+        """Pass on what comes in; where it ends, begin nothing more, and end what is being done.
+
+        Nobody closes it who still waits for an outcome.
+        """
         for line in sys.stdin.buffer:
             self._tasks.put(line)
+        self._ended = True  # before it is asked what is being done: one of the two sees the other
         self._tasks.put(None)
         if self._busy:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -515,12 +515,12 @@ def _clock(tempos: list[tuple[int, int]], division: int) -> Callable[[int], floa
 
 
 def _parts(tracks: list[_Track], split: SplitBy, path: str) -> tuple[Part, ...]:
+    if sum(e.status == 0x90 and e.second > 0 for t in tracks for e in t.events) > _MAX_NOTES:
+        raise ScoreError(f"{path!r} holds more than {_MAX_NOTES:,} notes; split it")
     found = {t: _notes(track) for t, track in enumerate(tracks)}
     found = {t: notes for t, notes in found.items() if notes}
     if not found:
         raise ScoreError(f"{path!r} holds no notes")
-    if sum(map(len, found.values())) > _MAX_NOTES:
-        raise ScoreError(f"{path!r} holds more than {_MAX_NOTES:,} notes; split it")
     by_channel = split == "channel" or len(found) == 1
     groups: dict[int, list[tuple[int, int, Note]]] = {}
     for t, notes in found.items():

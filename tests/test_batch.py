@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY, TINY_OPTIONS, files_below, sound, tone
 
-from audionmf import batch, tasks
+from audionmf import batch, processes, tasks
 from audionmf.batch import find_audio, plan_files, separate_files
 from audionmf.cli.telling import Teller
 from audionmf.errors import AudioReadError, OutputError, ParameterError, TemplateError
@@ -372,6 +373,19 @@ def test_a_killed_worker_process_is_noticed_and_the_others_go_on(tmp_path, jobs)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and inherited files of POSIX")
+def test_a_worker_whose_parent_dies_while_it_starts_does_nothing(tmp_path, jobs):
+    task = tasks.Task(jobs[0], "t000").to_dict()
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", processes._START, *sys.path],
+        input=json.dumps(task).encode() + b"\n",  # and then the pipe is closed
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_worker_process_holds_the_lock_and_leaves_ctrl_c_to_its_parent(jobs):
     reading, writing = os.pipe()
     os.set_blocking(reading, False)

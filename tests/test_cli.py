@@ -597,6 +597,8 @@ def test_a_signal_ends_a_long_run_within_two_seconds_and_leaves_nothing(
         "1024",
         "--activation-iter",
         "300",
+        "--n-components",
+        "16",
     )
     arguments = ("separate", str(path), "--n-sources", "2", "-o", str(out), *options)
     with subprocess.Popen(

@@ -18,7 +18,7 @@ from conftest import TINY_OPTIONS, files_below
 
 CASES = {case.name: case for case in malformed.CASES}
 MOST_MEGABYTES = 500
-MOST_SECONDS = 20
+MOST_SECONDS = 40
 
 DECODER = ("Note: ", "Warning: Xing", "[src/libmpg123/", "\tThis", "main: [src")
 """How lines of the MP3 decoder start, which writes to standard error by itself."""
