@@ -27,8 +27,10 @@ _INTERRUPTED = 130
 
 _MAIN_EXAMPLES = """\
 examples:
-  audionmf separate mix.wav --n-sources 3
-      three sources, found without being told what they are
+  audionmf separate mix.wav
+      the sources that can be told apart, found without being told what they are
+  audionmf separate song.wav --lead
+      a singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=piano.wav
       you have seconds of each instrument alone
   audionmf learn violin.wav -o violin.npz
@@ -43,7 +45,7 @@ exit codes:
   2 a wrong option      3 input that cannot be read or worked on
   4 output that cannot be written      5 a template or model file refused
   6 over a limit      7 the output folder is in use by another run
-  130 interrupted     143 terminated
+  130 interrupted     143 terminated     141 the reader of a pipe is gone
 """
 
 
