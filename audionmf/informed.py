@@ -84,7 +84,10 @@ _EXTRA_KEYS = 2
 
 _ITERATIONS = 80
 _GAINS_FROM, _TEMPLATES_FROM, _ATTACKS_FROM = 10, 3, 20
-_MISSING_AT = (30, 50)
+_MISSING_AT = (5, 15, 30, 50)
+"""Iterations before which missing notes are looked for: at first before drums have learnt to sound like
+a bass whose notes are missing under them."""
+
 _MISSING_COST = 0.1
 _MISSING_ITERATIONS = 20
 _MISSING_LEVEL = 0.15
@@ -320,6 +323,7 @@ class _Model:
         self.heard = np.zeros((len(self.voices), 0), np.float32)
         self.divergence: list[float] = []
         self._tie = _Tie(self.rows, self.voices, sample_rate / stft.n_fft)
+        self._attacks = self.heard
         self._n_done = 0
 
     @property
@@ -397,11 +401,11 @@ class _Model:
             for _ in range(n_iter):
                 rows = self.spread()
                 if self._n_done == 0:
-                    late = H[:, attacks] * np.float32(_ATTACK_LEVEL)
+                    self._attacks = H[:, attacks] * np.float32(_ATTACK_LEVEL)
                 if self._n_done < _ATTACKS_FROM:  # notes first: an attack could be anything
                     rows[attacks] = 0
                 elif self._n_done == _ATTACKS_FROM:
-                    H[:, attacks] = late
+                    H[:, attacks] = self._attacks
                 if self._n_done % _EVALUATE_EVERY == 0:
                     value = kernel.iterate(rows, H, templates=False, divergence=True)
                     self.divergence.append(value)

@@ -113,6 +113,28 @@ def test_missing_notes_are_found_by_what_is_left_unexplained(trio, monkeypatch, 
     assert with_them > reached() + 2
 
 
+def test_a_drum_does_not_take_a_bass_whose_notes_are_missing_under_it(monkeypatch, tmp_path):
+    """Every note of one key is missing, and the drum is struck with each of them."""
+    _, bass = tune()
+    drums = [(onset, onset + 0.1, 36) for onset, *_ in bass]
+    (tmp_path / "all.mid").write_bytes(band(bass=bass, drums=drums))
+    few = [note for note in bass if note[2] != 45]
+    assert len(few) == len(bass) - 2
+    (tmp_path / "few.mid").write_bytes(band(bass=few, drums=drums))
+    mono = play(read_score(tmp_path / "all.mid"), SECONDS, RATE, STRENGTHS)
+    places = {"bass": [[0.9], [0.4]], "drums": [[0.6], [0.75]]}
+    stems = {name: (np.array(places[name]) * mono[name]).astype(np.float32) for name in mono}
+
+    def reached(score):
+        found = audionmf.separate(mixed(stems), midi=tmp_path / score).sources
+        return np.mean(list(scores(stems, found).values()))
+
+    early = reached("few.mid")
+    assert early > reached("all.mid") - 2
+    monkeypatch.setattr(informed, "_MISSING_AT", informed._MISSING_AT[2:])
+    assert early > reached("few.mid") + 5
+
+
 def test_notes_heard_never_alone_borrow_from_their_neighbours(trio, separated, monkeypatch):
     path, stems = trio
     monkeypatch.setattr(informed, "_TIE", 0.0)
