@@ -99,16 +99,15 @@ def analyse_lead(
         raise ParameterError("a lead is found under beta 1 only; leave beta out")
     rate = source.sample_rate
     stft = STFT(settings.n_fft_at(rate), settings.hop_length_at(rate), settings.window)
-    if stft.n_frames(source.n_samples) > _MAX_FRAMES:
-        raise LimitError(
-            f"{describe_source(source)} has more than the {_MAX_FRAMES} frames in which a lead is "
-            "found (6 minutes by default); cut it, or take a larger hop"
-        )
+    _check_length(stft.n_frames(source.n_samples), source)
     stereo = source.n_channels == 2
     frames = gather(
         source, stft, _MAX_FRAMES, keep_transform=stereo,
         n_threads=thread_count(settings.n_threads), progress=partial(progress, "read"),
     )  # fmt: skip
+    _check_length(
+        stft.n_frames(frames.n_samples), source
+    )  # a header may promise less than there is
     known = _Known.of(stft, rate)
     V, level = _banded(frames, known.bands)
     strengths = pitch_strengths(
@@ -135,6 +134,14 @@ def analyse_lead(
     if frames.X is None or not settings.spatial or not frames.V.any():
         return found
     return found.with_covariances(frames.X, H)
+
+
+def _check_length(n_frames: int, source: Source) -> None:
+    if n_frames > _MAX_FRAMES:
+        raise LimitError(
+            f"{describe_source(source)} has more than the {_MAX_FRAMES} frames in which a lead is "
+            "found (6 minutes by default); cut it, or take a larger hop"
+        )
 
 
 def pitch_strengths(V: Matrix, frequencies: NDArray[np.float64], pitches: Matrix) -> Matrix:

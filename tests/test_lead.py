@@ -13,8 +13,9 @@ import audionmf
 from audionmf.audio import Audio
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate import si_sdr
-from audionmf.lead import melody, pitch_strengths
+from audionmf.lead import analyse_lead, melody, pitch_strengths
 from audionmf.notes import transcribe
+from audionmf.settings import Settings
 
 SECONDS = 6.0
 TUNE = (69, 71, 72, 76, 74, 72, 71, 74, 69, 67)
@@ -153,6 +154,15 @@ def test_what_is_too_long_is_refused_before_it_is_read(song):
         audionmf.separate(
             np.zeros((1, 16384 * 8), np.float32), sample_rate=RATE, lead=True, n_fft=32
         )
+
+
+def test_what_is_longer_than_it_says_is_refused_too():
+    class Longer(Audio):
+        n_samples = property(lambda self: 100)
+
+    source = Longer(np.full((1, 16384 * 8), 0.1, np.float32), RATE)
+    with pytest.raises(LimitError, match="more than the 16384 frames"):
+        analyse_lead(source, Settings(n_fft=32), lambda stage, done: None)
 
 
 def test_another_beta_is_refused():
