@@ -152,6 +152,16 @@ export class Player extends EventTarget {
     return this.position / (this.rate || 1);
   }
 
+  /** Play, or say why the browser does not. */
+  async playOrTell() {
+    try {
+      await this.play();
+    } catch (error) {
+      this.pause();
+      toast(`The browser plays no sound: ${error.message}`, 'error');
+    }
+  }
+
   async play() {
     if (!this.model) return;
     this.playing = this.wished = true; // what the audio thread says of it may be older than the wish

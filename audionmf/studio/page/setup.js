@@ -251,12 +251,7 @@ export class Setup {
     } else {
       this.player.setLoop(null);
     }
-    try {
-      await this.player.play();
-    } catch (error) {
-      this.player.pause();
-      toast(`The browser plays no sound: ${error.message}`, 'error');
-    }
+    await this.player.playOrTell();
   }
 
   playState() {

@@ -235,23 +235,14 @@ export class Studio {
     if (alone && !this.player.playing) {
       this.player.seek(this.place(k));
       this.placeHead();
-      await this.playSafely();
+      await this.player.playOrTell();
     }
     announce(alone ? `Component ${k} alone` : 'Everything');
   }
 
   toggle() {
     if (this.player.playing) this.player.pause();
-    else this.playSafely();
-  }
-
-  async playSafely() {
-    try {
-      await this.player.play();
-    } catch (error) {
-      this.player.pause();
-      toast(`The browser plays no sound: ${error.message}`, 'error');
-    }
+    else this.player.playOrTell();
   }
 
   playState() {
