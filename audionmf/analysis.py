@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from audionmf.blind import analyse_blind, check_component_count, component_name
 from audionmf.clusters import MOST_SOURCES
 from audionmf.decomposition import Absent, Decomposition, Mixture, absent_frames
 from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.evidence import left_share
 from audionmf.files import StrPath
 from audionmf.frontend import (
     BLOCK_FRAMES,
@@ -37,7 +38,7 @@ from audionmf.frontend import (
     gather,
     pooled_magnitude,
 )
-from audionmf.grouping import Grouping, by_label, one_and_rest, source_name
+from audionmf.grouping import REST, Grouping, by_label, one_and_rest, source_name
 from audionmf.informed import analyse_score
 from audionmf.labels import Labels, Ranges
 from audionmf.lead import ACCOMPANIMENT, LEAD, analyse_lead
@@ -68,7 +69,13 @@ Examples = Mapping[str, AudioLike | Sequence[AudioLike]]
 Banks = Templates | StrPath | Sequence[Templates | StrPath]
 
 OTHER = "other"
-"""Name of the source of the free components."""
+"""Name of the source of the free components that were asked for."""
+
+_ALL_EXPLAINED = 0.03
+"""A share left below which nothing is missing, and patterns, the narrower model, are enough."""
+
+_REST_COMPONENTS = 16
+"""Free components of what a single source leaves."""
 
 _EXAMPLE_COMPONENTS = 40
 _SINGLE_COMPONENTS = 16
@@ -347,18 +354,25 @@ def analyse(
             "a residual is what templates leave: it goes with templates or examples"
         )
     if named:
-        struck = _as_struck(templates, examples or {}, labels, free, source, config, report)
-        if struck is not None:
-            if residual in struck.grouping:
-                raise ParameterError(f"the residual {residual!r} needs a name that no source has")
-            return dataclasses.replace(struck, residual=residual)
-        banks = _banks(templates, source, config, convert=convert)
-        bank = _bank(banks, examples or {}, labels, source, config, report)
-        if residual in bank.names or (free and residual == OTHER):
+        struck = _as_struck(
+            templates, examples or {}, labels, free, residual, source, config, report
+        )
+        if struck is not None and (config.model == "patterns" or REST in struck.grouping):
+            found = struck  # free components explain anything: what they leave judges nothing
+        else:
+            banks = _banks(templates, source, config, convert=convert)
+            bank = _bank(banks, examples or {}, labels, source, config, report)
+            further = OTHER if free else _rest_of(bank.names, residual)
+            free = free or (_REST_COMPONENTS if further else 0)
+            names = list(filter(None, [*bank.names, further, residual]))
+            silence = labels.silence(names, source, bank.stft, describe_source(source))
+            found = _analyse_with(bank, free, further, silence, source, config, report)
+            if struck is not None and left_share(struck, source) < max(
+                _ALL_EXPLAINED, left_share(found, source)
+            ):
+                found = struck
+        if residual in found.grouping:
             raise ParameterError(f"the residual {residual!r} needs a name that no source has")
-        names = [*bank.names, *([OTHER] if free else []), *([residual] if residual else [])]
-        silence = labels.silence(names, source, bank.stft, describe_source(source))
-        found = _analyse_with(bank, free, silence, source, config, report)
         return dataclasses.replace(found, residual=residual)
     if lead:
         return analyse_lead(source, config, report, watch)
@@ -402,6 +416,7 @@ def _as_struck(
     examples: Examples,
     labels: Labels,
     free: int,
+    residual: str,
     source: Source,
     config: Settings,
     report: Progress,
@@ -427,7 +442,8 @@ def _as_struck(
         for name, example in examples.items()
     }
     always = config.model == "patterns"
-    return analyse_struck(recordings, source, config, report, always=always)
+    rest = _rest_of(list(examples), residual)
+    return analyse_struck(recordings, source, config, report, rest=rest, always=always)
 
 
 def source_names(
@@ -457,9 +473,10 @@ def source_names(
     elif n_sources is not None or not (templates or examples):
         names = [source_name(i) for i in range(n_sources or MOST_SOURCES)]
     else:
-        further = [*([OTHER] if free else []), *([residual] if residual else [])]
         labels = [name for bank in templates for name in bank.names]
-        names = list(dict.fromkeys([*labels, *examples, *further]))
+        known = list(dict.fromkeys([*labels, *examples]))
+        further = OTHER if free else _rest_of(known, residual)
+        names = list(dict.fromkeys([*known, *filter(None, [further, residual])]))
     return names if only is None else one_and_rest(names, only)
 
 
@@ -493,16 +510,22 @@ def _analyse_components(
     return with_activations(source, dataclasses.replace(found, remarks=remarks), report)
 
 
+def _rest_of(names: Sequence[str], residual: str) -> str:
+    """Return the name of what a single source leaves; nothing for several, or with a residual."""
+    return REST if len(names) == 1 and not residual else ""
+
+
 def _analyse_with(
     bank: Templates,
     free: int,
+    further: str,
     silence: Absent,
     source: Source,
     config: Settings,
     report: Progress,
 ) -> Decomposition:
-    if free and OTHER in bank.names:
-        raise ParameterError(f"free components become {OTHER!r}, a name that the templates have")
+    if free and further in bank.names:
+        raise ParameterError(f"free components become {further!r}, a name that the templates have")
     adapting = config.adapt_iter > 0
     if adapting and config.beta != 1:
         raise ParameterError(
@@ -515,7 +538,10 @@ def _analyse_with(
     frames = _gather(source, bank.stft, limit, config, read, keep_transform=spatial)
     model = None
     if free:
-        model, bank = _with_free(frames, bank, free, silence, config, partial(report, "factorise"))
+        labels = (*bank.labels, *(further,) * free)
+        model, bank = _with_free(
+            frames, bank, labels, silence, config, partial(report, "factorise")
+        )
     found = _decomposition(source, frames, bank, by_label(bank), config, model)
     n_frames = bank.stft.n_frames(frames.n_samples)  # fewer than a header promised, maybe
     within = {
@@ -525,19 +551,18 @@ def _analyse_with(
     found = dataclasses.replace(found, absent=within)
     if not adapting or not frames.V.any():
         return found
-    return _adapted(found, frames, partial(report, "adapt"))
+    return _adapted(found, frames, further if free else "", partial(report, "adapt"))
 
 
 def _with_free(
     frames: Frames,
     bank: Templates,
-    free: int,
+    labels: tuple[str, ...],
     silence: Absent,
     config: Settings,
     report: Callable[[float], None],
 ) -> tuple[nmf.NMF, Templates]:
-    """Learn further templates from the mixture, those of the bank fixed."""
-    labels = (*bank.labels, *(OTHER,) * free)
+    """Learn further templates, labelled like the last of `labels`, those of the bank fixed."""
     start: dict[str, Any] = {}
     if silence:
         level = frames.V.sum(axis=0) / len(labels)
@@ -552,11 +577,13 @@ def _with_free(
 
 
 def _adapted(
-    found: Decomposition, frames: Frames, report: Callable[[float], None]
+    found: Decomposition, frames: Frames, further: str, report: Callable[[float], None]
 ) -> Decomposition:
     """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
     config = found.settings
-    bank, penalties = _with_shifts(found.templates, config.pitch_shifts)
+    given = set(found.templates.names) - {further}
+    most = 0 if further == REST else config.pitch_shifts  # a copy would take what is not its own
+    bank, penalties = _with_shifts(found.templates, given, most)
     bands = Bands.of(bank.stft, bank.sample_rate)
     pooled = bands.pool(bank.templates)
     sums = pooled.sum(axis=0)
@@ -592,15 +619,17 @@ def _adapted(
     return adapted.with_covariances(frames.X, H)
 
 
-def _with_shifts(bank: Templates, most: int) -> tuple[Templates, NDArray[np.float32]]:
+def _with_shifts(
+    bank: Templates, given: Collection[str], most: int
+) -> tuple[Templates, NDArray[np.float32]]:
     """Return the bank with copies of its templates up to `most` semitones away, and penalties.
 
-    What was learnt from the mixture itself has all its notes and gets no copies.
+    What was learnt from the mixture itself, not `given`, has all its notes and gets no copies.
     """
-    keep = np.array([label != OTHER for label in bank.labels])
+    keep = np.array([label in given for label in bank.labels])
     copies = [s for n in range(1, most + 1) for s in (-n, n)]
     W = [bank.templates, *(_shifted(bank.templates[:, keep], s) for s in copies)]
-    labels = [label for label in bank.labels if label != OTHER]
+    labels = [label for label in bank.labels if label in given]
     penalties = np.full(bank.n_components + len(labels) * len(copies), _SHIFT_PENALTY, np.float32)
     penalties[: bank.n_components] = 0
     joined = dataclasses.replace(

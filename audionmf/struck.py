@@ -35,6 +35,7 @@ _PATTERN_SECONDS = 0.186
 _MAX_FRAMES = 16384
 _FIXED_ITERATIONS = 50
 _TRIED_ITERATIONS = 15
+_REST_PATTERNS = 4
 _MOST_TONAL = 0.35
 
 
@@ -44,6 +45,7 @@ def analyse_struck(
     settings: Settings,
     progress: Progress,
     *,
+    rest: str = "",
     always: bool = False,
 ) -> Decomposition | None:
     """Analyse a mixture by one pattern a source, if that suits the examples.
@@ -58,6 +60,8 @@ def analyse_struck(
         Options; the window is half of what it is elsewhere, unless ``n_fft`` asks for one.
     progress : callable
         Told the stage and the share done.
+    rest : str, default ""
+        Name of a source of free patterns, for what the others leave; none if empty.
     always : bool, default False
         Do not ask whether the examples are struck sounds.
 
@@ -87,7 +91,8 @@ def analyse_struck(
             return None
         patterns.append(pattern_of(V, n_lags))
         progress(f"read {name}", 1.0)
-    spatial = settings.spatial and source.n_channels == 2 and len(examples) > 1
+    names = [*examples, *(rest,) * (_REST_PATTERNS if rest else 0)]
+    spatial = settings.spatial and source.n_channels == 2 and len(names) > 1
     frames = gather(
         source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
         progress=lambda done: progress("read", done),
@@ -95,7 +100,7 @@ def analyse_struck(
     if frames.step > 1:  # longer than its header said
         return None
     start = np.stack(patterns, axis=-1)
-    found = _fitted(list(examples), start, None, frames, source, stft, settings, progress)
+    found = _fitted(names, start, None, frames, source, stft, settings, progress)
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
     return found.with_covariances(frames.X, found.activations)
@@ -212,10 +217,12 @@ def _fitted(
         return watch(state) if watch else None
 
     sums = start.sum(axis=(0, 1))
+    # Free patterns beside one that may move would change places with it.
+    fixed = np.full(start.shape[2], settings.adapt_iter == 0 or start.shape[2] < len(names))
     model = convolutive.fit(
         frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
         activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
-        fixed_templates=settings.adapt_iter == 0, n_threads=settings.n_threads,
+        fixed_templates=fixed, seed=settings.seed, n_threads=settings.n_threads,
         callback=callback,
     )  # fmt: skip
     W = model.templates.astype(np.float32)

@@ -172,7 +172,7 @@ def bank_of(*columns, labels, n_fft=4096):
 @pytest.mark.parametrize("most", [0, 1, 2, 6])
 def test_copies_lie_semitones_away(most):
     bank = bank_of(bump(400), bump(700), labels=("a", "b"))
-    shifted, penalties = analysis._with_shifts(bank, most)
+    shifted, penalties = analysis._with_shifts(bank, {"a", "b"}, most)
     semitones = [s for n in range(1, most + 1) for s in (-n, n)]
     assert shifted.labels == ("a", "b") * (1 + 2 * most)
     np.testing.assert_array_equal(shifted.templates[:, :2], bank.templates)
@@ -199,7 +199,7 @@ def test_copies_keep_their_shape_and_what_leaves_the_spectrum_is_gone():
 
 def test_what_was_learnt_from_the_mixture_itself_gets_no_copies():
     bank = bank_of(bump(400), bump(700), bump(900), labels=("a", "other", "a"))
-    shifted, penalties = analysis._with_shifts(bank, 1)
+    shifted, penalties = analysis._with_shifts(bank, {"a"}, 1)
     assert shifted.labels == ("a", "other", "a", "a", "a", "a", "a")
     np.testing.assert_array_equal(penalties > 0, [False] * 3 + [True] * 4)
 
@@ -213,6 +213,7 @@ def test_a_note_that_the_example_lacks_is_played_by_a_copy():
     )
     options = {"sample_rate": RATE, "n_fft": 2048}
     bank = learn(example, "x", 1, **options)
+    options["residual"] = "left"  # a single source with no rest of free components
     with_copies = analyse(mixture, templates=bank, **options)
     loudest = np.argmax(with_copies.activations.sum(axis=1))
     assert with_copies.penalties[loudest] > 0
@@ -246,7 +247,7 @@ def test_the_equaliser_of_another_microphone_is_found(tilt, level):
     gain = np.exp(tilt * np.cos(2 * np.pi * hertz / RATE))
     taps = scipy.signal.firwin2(255, hertz, gain, fs=RATE)
     heard = level * scipy.signal.lfilter(taps, 1, noise(8 * RATE, seed=2))
-    found = analyse(heard, templates=bank, pitch_shifts=0, **OPTIONS)
+    found = analyse(heard, templates=bank, pitch_shifts=0, residual="left", **OPTIONS)
     ratio = found.templates.templates[:, 0] / bank.templates[:, 0]
     gain /= bank.templates[:, 0] @ gain
     pulled = (gain + _PRIOR) / (1 + _PRIOR)
@@ -318,8 +319,19 @@ def test_only_two_channels_have_a_stereo_image(mixture, banks, n_channels, optio
         assert energy(stem) > 0.01 * energy(samples)
 
 
+def test_a_single_source_gets_a_rest_of_free_components(mixture, banks):
+    found = analyse(mixture, templates=banks[0], max_iter=30, **OPTIONS)
+    assert list(found.grouping) == ["low", "rest"]
+    assert found.covariances.shape == (2, 257, 2, 2)
+    stems = render(mixture, found, sample_rate=RATE).sources
+    for stem in stems.values():  # neither the whole mixture nor nothing
+        assert 0.02 < energy(stem) / energy(mixture) < 0.98
+    assert not found.penalties.any()  # copies would take what is not the source's
+
+
 def test_one_source_alone_needs_no_place_and_a_free_one_beside_it_gets_one(mixture, banks):
-    assert analyse(mixture, templates=banks[0], **OPTIONS).covariances is None
+    alone = analyse(mixture, templates=banks[0], residual="left", **OPTIONS)
+    assert alone.covariances is None
     with_free = analyse(mixture, templates=banks[0], free=4, max_iter=30, **OPTIONS)
     assert list(with_free.grouping) == ["low", "other"]
     assert with_free.covariances.shape == (2, 257, 2, 2)

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 import audionmf
-from audionmf import Audio, Decomposition, ParameterError, Settings, TemplateError, struck
+from audionmf import Audio, Decomposition, ParameterError, Settings, TemplateError, analysis, struck
 from audionmf.evaluate import si_sdr
+from audionmf.evidence import left_share
 
 RATE = 8000
 N_SAMPLES = 3 * RATE
@@ -152,7 +155,9 @@ def test_a_silent_mixture_gives_silent_stems():
 
 
 def test_with_no_iterations_to_adapt_the_patterns_stay_as_they_are(found):
-    kept = audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, adapt_iter=0, **OPTIONS)
+    kept = audionmf.analyse(
+        MIXTURE, examples=EXAMPLES_AS_AUDIO, adapt_iter=0, model="patterns", **OPTIONS
+    )
     V = struck.gather(EXAMPLES_AS_AUDIO["kick"], kept.templates.stft).V
     pattern = struck.pattern_of(V / V.max(), len(kept.patterns))
     np.testing.assert_allclose(kept.patterns[..., 0], pattern / pattern.sum(), rtol=1e-4, atol=1e-7)
@@ -163,3 +168,28 @@ def test_a_silent_example_is_refused():
     examples = {**EXAMPLES, "hat": np.zeros(RATE, np.float32)}
     with pytest.raises(audionmf.InvalidAudioError, match="'hat' is silent"):  # and no warning of it
         audionmf.separate(MIXTURE, examples=examples, **OPTIONS)
+
+
+def test_patterns_are_taken_only_where_they_explain_the_mixture_better(monkeypatch):
+    """Examples that look struck are no proof: the frames may explain the mixture, and patterns not."""
+    shares = {True: 0.2, False: 0.1}
+    monkeypatch.setattr(analysis, "left_share", lambda d, _: shares[d.patterns is not None])
+    assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is None
+    shares[False] = 0.3
+    assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is not None
+
+
+def test_the_share_left_is_nothing_for_a_perfect_model_and_all_for_none(found):
+    source = Audio(MIXTURE.astype(np.float32), RATE)
+    assert 0 <= left_share(found, source) < 0.05
+    silent = dataclasses.replace(found, activations=0 * found.activations)
+    assert left_share(silent, source) > 1
+
+
+def test_one_struck_example_gets_a_rest_of_free_patterns():
+    one = {"kick": EXAMPLES_AS_AUDIO["kick"]}
+    single = audionmf.analyse(MIXTURE, examples=one, **OPTIONS)
+    assert list(single.grouping) == ["kick", "rest"]
+    kick = audionmf.render(MIXTURE, single, sample_rate=RATE).sources["kick"]
+    error = np.sum((kick - STEMS["kick"]) ** 2) / np.sum(STEMS["kick"] ** 2)
+    assert error < 0.3
