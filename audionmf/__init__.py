@@ -12,9 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
-    from audionmf.analysis import analyse, learn
-    from audionmf.audio import Audio, AudioFile, read, write
-    from audionmf.decomposition import Decomposition
+    from audionmf.analysis.analysing import analyse, learn
     from audionmf.errors import (
         AudioNMFError,
         AudioNMFWarning,
@@ -31,42 +29,44 @@ if TYPE_CHECKING:
         TemplateError,
         TemplateMismatchError,
     )
-    from audionmf.live import LiveSeparator, stream
-    from audionmf.separation import Separation, render, separate
+    from audionmf.io.audio import Audio, AudioFile, read, write
+    from audionmf.live.separator import LiveSeparator, stream
+    from audionmf.rendering.decomposition import Decomposition
+    from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
-    from audionmf.stft import STFT
-    from audionmf.templates import Templates
+    from audionmf.sources.templates import Templates
+    from audionmf.spectra.stft import STFT
 
 _HOME = {
-    "Audio": "audio",
-    "AudioFile": "audio",
+    "Audio": "io.audio",
+    "AudioFile": "io.audio",
     "AudioNMFError": "errors",
     "AudioNMFWarning": "errors",
     "AudioReadError": "errors",
     "AudioWarning": "errors",
     "ClusterError": "errors",
-    "Decomposition": "decomposition",
+    "Decomposition": "separation",
     "InvalidAudioError": "errors",
     "LimitError": "errors",
-    "LiveSeparator": "live",
+    "LiveSeparator": "live.separator",
     "LockedError": "errors",
     "MissingExtraError": "errors",
     "OutputError": "errors",
     "ParameterError": "errors",
-    "STFT": "stft",
+    "STFT": "spectra.stft",
     "ScoreError": "errors",
-    "Separation": "separation",
+    "Separation": "separation.separating",
     "Settings": "settings",
     "TemplateError": "errors",
     "TemplateMismatchError": "errors",
-    "Templates": "templates",
-    "analyse": "analysis",
-    "learn": "analysis",
-    "read": "audio",
-    "render": "separation",
-    "separate": "separation",
-    "stream": "live",
-    "write": "audio",
+    "Templates": "sources.templates",
+    "analyse": "separation",
+    "learn": "analysis.analysing",
+    "read": "io.audio",
+    "render": "separation.separating",
+    "separate": "separation.separating",
+    "stream": "live.separator",
+    "write": "io.audio",
 }
 _MODULES = ("evaluate", "nmf", "plot")
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 import audionmf
 from audionmf import nmf
 from audionmf.nmf.updates import make_updater
-from audionmf.stft import STFT
+from audionmf.spectra.stft import STFT
 
 Matrix = NDArray[np.float32]
 Result = dict[str, Any]

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import audionmf
-from audionmf import cluster, nmf
-from audionmf.frontend import pooled_magnitude
+from audionmf import nmf
+from audionmf.batch import cluster
+from audionmf.spectra.frames import pooled_magnitude
 
 RATE, N_FFT = 44100, 4096
 ROUNDS = (3, 13)

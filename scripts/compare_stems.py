@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import audionmf
-from audionmf.evaluate import si_sdr
+from audionmf.evaluate.measures import si_sdr
 
 
 def main(true_folder: str, folder: str, mixture_path: str) -> int:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import audionmf
-from audionmf.evaluate import si_sdr
-from audionmf.masks import ratio_masks
-from audionmf.stft import STFT
+from audionmf.evaluate.measures import si_sdr
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.stft import STFT
 
 Stems = dict[str, NDArray[np.float32]]
 

@@ -35,16 +35,16 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["audionmf"]):
-    from audionmf.archive import read_archive, read_kind
-    from audionmf.audio import AudioFile
-    from audionmf.decomposition import MODEL_KIND, Decomposition
+    from audionmf.batch.journal import Journal
+    from audionmf.batch.manifest import Manifest
     from audionmf.errors import AudioNMFError, AudioWarning
-    from audionmf.journal import Journal
-    from audionmf.labels import read_labels
-    from audionmf.live_io import PCMStream
-    from audionmf.manifest import Manifest
-    from audionmf.score import read_score
-    from audionmf.templates import TEMPLATES_KIND, Templates
+    from audionmf.io.archive import read_archive, read_kind
+    from audionmf.io.audio import AudioFile
+    from audionmf.live.streams import PCMStream
+    from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
+    from audionmf.sources.labels import read_labels
+    from audionmf.sources.score import read_score
+    from audionmf.sources.templates import TEMPLATES_KIND, Templates
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 MOST_BLOCKS = 64

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.score import Score, key_hertz
+from audionmf.sources.score import Score, key_hertz
 
 Played = tuple[float, float, int]
 """Onset and offset in seconds, and key."""

@@ -21,15 +21,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from audionmf import alignment, audio, spool
-from audionmf.archive import read_kind
-from audionmf.compiled import keeping_optional
-from audionmf.decomposition import Decomposition
 from audionmf.errors import AudioNMFError, AudioReadError, LimitError, OutputError
-from audionmf.lock import FolderLock
+from audionmf.io import audio, spool
+from audionmf.io.archive import read_kind
+from audionmf.io.lock import FolderLock
 from audionmf.nmf import kernels
-from audionmf.score import Note, Part, Score
-from audionmf.templates import Templates
+from audionmf.nmf.compiled import keeping_optional
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.sources import alignment
+from audionmf.sources.score import Note, Part, Score
+from audionmf.sources.templates import Templates
 
 
 @pytest.fixture

@@ -2,6 +2,21 @@
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the arguments are understood, so that ``--help`` answers at once.
+
+A file imports only from those that are named before it:
+
+- `common`: what the commands share
+- `scheduling`: the options that name a cluster
+- `decompose`: a recording becomes components
+- `evaluate`: stems against the true ones
+- `info`: a file in words
+- `learn`: recordings of a source become templates
+- `regroup`: components become stems, grouped by hand
+- `rerun`: the stems of a manifest, made again
+- `stream`: a signal taken apart while it is played
+- `studio`: a local page
+- `telling`: how a batch is told of
+- `separate`: a recording becomes stems
 """
 
 from __future__ import annotations

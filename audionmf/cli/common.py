@@ -206,7 +206,7 @@ def standard_input(options: argparse.Namespace) -> Iterator[None]:
     if not getattr(options, "spools", False) or "-" not in options.input:
         yield
         return
-    from audionmf.spool import spooled
+    from audionmf.io.spool import spooled
 
     if options.input.count("-") > 1:
         raise ParameterError("standard input can be read once; give - once")

@@ -42,9 +42,9 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.exports import decompose_file, plan_decomposition
-    from audionmf.files import refuse_overwriting
-    from audionmf.lock import FolderLock
+    from audionmf.io.files import refuse_overwriting
+    from audionmf.io.lock import FolderLock
+    from audionmf.separation.decomposing import decompose_file, plan_decomposition
 
     planned = [
         plan_decomposition(path, options.out, options.export, report=options.report).values()

@@ -32,8 +32,8 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.files import make_room, refuse_overwriting
-    from audionmf.reports import audio_files, evaluate_folders, to_csv, to_dict, to_text
+    from audionmf.evaluate.folders import audio_files, evaluate_folders, to_csv, to_dict, to_text
+    from audionmf.io.files import make_room, refuse_overwriting
 
     table = [Path(options.csv).absolute()] if options.csv else []
     inputs = [*audio_files(options.references), *audio_files(options.estimates)]

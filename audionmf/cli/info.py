@@ -27,7 +27,7 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.info import describe, draw, to_text
+    from audionmf.show.info import describe, draw, to_text
 
     if options.picture and len(options.input) > 1:
         raise ParameterError("a picture is of one template file; give one FILE with --picture")

@@ -20,9 +20,9 @@ from audionmf.cli.scheduling import add_scheduler, tls_of
 from audionmf.errors import ParameterError
 
 if TYPE_CHECKING:
-    from audionmf.cluster import TLS
+    from audionmf.batch.cluster import TLS
     from audionmf.nmf.choose import ComponentChoice
-    from audionmf.templates import Templates
+    from audionmf.sources.templates import Templates
 
 __all__ = ["add"]
 
@@ -50,8 +50,8 @@ _NOT_ON_A_CLUSTER = {
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.analysis import learn
-    from audionmf.files import make_room, refuse_overwriting
+    from audionmf.analysis.analysing import learn
+    from audionmf.io.files import make_room, refuse_overwriting
 
     out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
     if out.suffix.lower() != ".npz":
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
 def _learn_on_cluster(
     options: argparse.Namespace, count: str | None, tls: TLS | None, bar: Bar
 ) -> Templates:
-    from audionmf import cluster
+    from audionmf.batch import cluster
 
     if count == "auto":
         raise ParameterError("on a cluster --n-components is a number")

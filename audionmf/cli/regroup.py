@@ -26,9 +26,9 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.exports import regroup_file
-    from audionmf.grouping import parse_groups
-    from audionmf.lock import FolderLock
+    from audionmf.io.lock import FolderLock
+    from audionmf.rendering.grouping import parse_groups
+    from audionmf.separation.decomposing import regroup_file
 
     groups = parse_groups(options.group)
     announce(options)

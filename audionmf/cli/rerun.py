@@ -28,7 +28,7 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.rerun import rerun
+    from audionmf.batch.rerun import rerun
 
     bar = Bar()
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audionmf.errors import ParameterError
 
 if TYPE_CHECKING:
-    from audionmf.cluster import TLS, ClusterExecutor
+    from audionmf.batch.cluster import TLS, ClusterExecutor
 
 __all__ = ["add_scheduler", "tls_of", "workplace"]
 
@@ -42,7 +42,7 @@ def tls_of(options: argparse.Namespace) -> TLS | None:
         raise ParameterError("--tls-ca, --tls-cert and --tls-key go with --scheduler")
     if options.tls_ca is None or options.tls_cert is None:
         raise ParameterError("certificates are given by --tls-ca and --tls-cert together")
-    from audionmf.cluster import TLS
+    from audionmf.batch.cluster import TLS
 
     return TLS(*given)
 
@@ -60,7 +60,7 @@ def workplace(options: argparse.Namespace) -> Iterator[Callable[[Any], ClusterEx
     n_workers = options.jobs if options.jobs > 1 else None
     if n_workers is not None and options.scheduler != "local":
         raise ParameterError("a cluster has its own number of workers; leave out --jobs")
-    from audionmf.cluster import ClusterExecutor, connect
+    from audionmf.batch.cluster import ClusterExecutor, connect
 
     with connect(options.scheduler, n_workers=n_workers, tls=tls) as client:
         yield lambda _lock: ClusterExecutor(client)

@@ -26,8 +26,8 @@ from audionmf.cli.telling import Teller
 from audionmf.errors import ParameterError, exit_code
 
 if TYPE_CHECKING:
-    from audionmf.batch import PlannedTrack
-    from audionmf.jobs import SeparationJob
+    from audionmf.batch.job import SeparationJob
+    from audionmf.batch.run import PlannedTrack
 
 __all__ = ["add"]
 
@@ -68,7 +68,7 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.batch import plan_files, separate_files
+    from audionmf.batch.run import plan_files, separate_files
 
     jobs = _jobs(options)
     label_files = [options.labels] if options.labels is not None else []
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report_file(options: argparse.Namespace, *, many: bool) -> Path | None:
-    from audionmf.batch import report_path
+    from audionmf.batch.run import report_path
 
     if options.report_json is not None:
         return Path(options.report_json)
@@ -135,9 +135,9 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
 
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     """Return the job of each input, and of each audio file in the folders among them."""
-    from audionmf.batch import find_audio
-    from audionmf.jobs import SeparationJob
-    from audionmf.labels import collect
+    from audionmf.batch.job import SeparationJob
+    from audionmf.batch.run import find_audio
+    from audionmf.sources.labels import collect
 
     examples: dict[str, list[str]] = {}
     for name, path in options.example:

@@ -11,9 +11,9 @@ from audionmf.cli.common import add_settings, command, print_json, printable, sa
 from audionmf.errors import AudioNMFError, ParameterError
 
 if TYPE_CHECKING:
-    from audionmf.audio import AudioFile
-    from audionmf.live import LiveSeparator
-    from audionmf.live_io import PCMStream
+    from audionmf.io.audio import AudioFile
+    from audionmf.live.separator import LiveSeparator
+    from audionmf.live.streams import PCMStream
 
 __all__ = ["add"]
 
@@ -41,8 +41,8 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.live import LiveSeparator
-    from audionmf.live_io import stream_to_pipe
+    from audionmf.live.separator import LiveSeparator
+    from audionmf.live.streams import stream_to_pipe
 
     to_pipe = options.out == "-"
     if to_pipe and (options.only is None or options.json):
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     form = source.form if hasattr(source, "form") else source
     known: Any = options.templates
     if options.known_model is not None:
-        from audionmf.decomposition import Decomposition
+        from audionmf.rendering.decomposition import Decomposition
 
         known = Decomposition.load(options.known_model)
     separator = LiveSeparator(
@@ -76,8 +76,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _source(options: argparse.Namespace) -> AudioFile | PCMStream:
     """Open the input: a file, or standard input with or without a header."""
-    from audionmf.audio import AudioFile
-    from audionmf.live_io import PCMFormat, PCMStream
+    from audionmf.io.audio import AudioFile
+    from audionmf.live.streams import PCMFormat, PCMStream
 
     raw = (options.rate, options.channels, options.sample_format)
     if options.input != "-":
@@ -100,10 +100,10 @@ def _to_files(
     separator: LiveSeparator,
     sample_rate: int,
 ) -> int:
-    from audionmf.files import make_room, refuse_overwriting
-    from audionmf.live_io import stream_to_files
-    from audionmf.lock import FolderLock
-    from audionmf.stems import stem_paths
+    from audionmf.io.files import make_room, refuse_overwriting
+    from audionmf.io.lock import FolderLock
+    from audionmf.live.streams import stream_to_files
+    from audionmf.rendering.stems import stem_paths
 
     given = [path for path in (options.known_model, *options.templates) if path]
     given += [] if options.input == "-" else [options.input]

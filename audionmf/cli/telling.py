@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from audionmf.cli.common import printable, report, say
 
 if TYPE_CHECKING:
-    from audionmf.batch import BatchReport, State
-    from audionmf.tasks import Outcome
+    from audionmf.batch.perform import Outcome
+    from audionmf.batch.run import BatchReport, State
 
 __all__ = ["Teller"]
 
@@ -86,7 +86,7 @@ class Teller:
         say(f"error: {outcome.message}{'' if known else hint}")
 
     def _success(self, outcome: Outcome) -> None:
-        from audionmf.stems import StemFiles
+        from audionmf.rendering.stems import StemFiles
 
         stems = StemFiles({name: Path(p) for name, p in outcome.stems.items()}, outcome.gain)
         details = {

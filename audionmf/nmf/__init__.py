@@ -1,6 +1,25 @@
 """Non-negative matrix factorisation on plain arrays: V ≈ WH. It knows neither audio nor files.
 
 `KLNMF` needs scikit-learn, which is loaded when the name is first used.
+
+A file imports only from those that are named before it:
+
+- `checks`: what every model here asks of its input
+- `compiled`: machine code that numba keeps on disk
+- `divergence`: the β-divergence
+- `initialize`: where a factorisation starts
+- `kernels`: the Kullback–Leibler update as machine code
+- `equalise`: known templates and one smooth equaliser a source
+- `updates`: the multiplicative updates, the plain one and the fast ones
+- `solver`: `fit` and `activate`
+- `choose`: how many components a matrix needs
+- `constrained`: hints in the time-frequency plane
+- `convolutive`: components that are patterns of several frames
+- `distributed`: templates from frames on several machines
+- `minibatch`: templates from data that does not fit in memory
+- `source_filter`: a voice over an accompaniment
+- `tensor`: several channels share templates and activations
+- `estimator`: `KLNMF` for scikit-learn
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from audionmf.compiled import OptionalCache
+from audionmf.nmf.compiled import OptionalCache
 
 __all__ = ["TINY", "KLKernel", "extrapolate"]
 

@@ -3,21 +3,20 @@
 Needs Starlette and uvicorn: ``pip install audionmf[studio]``. The server answers to this machine
 alone, and the page loads nothing from elsewhere.
 
-======================  ===========================================================================
-`server`                binds the port, makes the token and the temporary folder, runs until the end
-`app`                   requests become calls of a session; nothing else
-`guard`                 who may ask: host, origin, token, cookie; the headers of every answer
-`session`               recordings, decompositions, sources and marks of one page, with versions
-`work`                  one job at a time in a thread, its progress, how to stop it
-`views`                 spectrogram, waveform and components as small arrays for the page to draw
-`deliver`               stems, banks and models as files, and the command line that makes them
-`sample`                a few seconds of music, computed
-``page/``               the page: modern JavaScript modules, CSS and HTML, served as they are
-======================  ===========================================================================
-
 Everything in the studio is linear: with a mask exponent of 1, and without places in the stereo
 image, the stem of a source is the sum of the stems of its components. That is why sources can be
 mixed in the browser while they are being grouped, and why what is heard is what is exported.
+
+A file imports only from those that are named before it:
+
+- `guard`: who may ask: host, origin, token, cookie; the headers of every answer
+- `sample`: a few seconds of music, computed
+- `views`: spectrogram, waveform and components as small arrays for the page to draw
+- `work`: one job at a time in a thread, its progress, how to stop it
+- `session`: recordings, decompositions, sources and marks of one page, with versions
+- `deliver`: stems, banks and models as files, and the command line that makes them
+- `app`: requests become calls of a session; nothing else
+- `server`: binds the port, makes the token and the temporary folder, runs until the end
 """
 
 from __future__ import annotations

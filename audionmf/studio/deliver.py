@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.decomposition import Decomposition
 from audionmf.errors import ParameterError
-from audionmf.files import safe_name
-from audionmf.frontend import Progress
-from audionmf.grouping import REST
-from audionmf.notes import EXPORTS, transcribe, write_notes
-from audionmf.separation import render_to_files
-from audionmf.stems import stem_paths
+from audionmf.io.files import safe_name
+from audionmf.notes.transcription import EXPORTS, transcribe, write_notes
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.grouping import REST
+from audionmf.rendering.stems import stem_paths
+from audionmf.separation.separating import render_to_files
+from audionmf.sources.templates import Templates
+from audionmf.spectra.frames import Progress
 from audionmf.studio.session import Group, Model, Recording
-from audionmf.templates import Templates
 
 __all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "stems"]
 

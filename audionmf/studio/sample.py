@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.audio import Audio
+from audionmf.io.audio import Audio
 
 __all__ = ["NAME", "sample"]
 

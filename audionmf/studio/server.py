@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from audionmf.audio import AudioFile
 from audionmf.errors import MissingExtraError, OutputError, ParameterError
-from audionmf.files import StrPath
+from audionmf.io.audio import AudioFile
+from audionmf.io.files import StrPath
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "HOST", "serve"]
 

@@ -19,16 +19,17 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis import analyse, with_activations
-from audionmf.audio import Audio, AudioFile, write
-from audionmf.blind import component_name
-from audionmf.decomposition import Decomposition
+from audionmf.analysis.analysing import analyse, with_activations
+from audionmf.analysis.blind import component_name
+from audionmf.analysis.refinement import Hint, refine
+from audionmf.analysis.timbre_groups import by_timbre
 from audionmf.errors import AudioNMFError, LimitError, ParameterError
-from audionmf.grouping import REST, by_timbre
-from audionmf.labels import Labels
-from audionmf.refinement import Hint, refine
-from audionmf.rendering import render_span
+from audionmf.io.audio import Audio, AudioFile, write
+from audionmf.rendering.blocks import render_span
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.grouping import REST
 from audionmf.settings import Settings
+from audionmf.sources.labels import Labels
 from audionmf.studio.sample import NAME, sample
 from audionmf.studio.views import Rows, Spectrogram, components, waveform
 from audionmf.studio.work import Job, Worker

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.audio import Audio
-from audionmf.decomposition import Decomposition
-from audionmf.frontend import BLOCK_FRAMES, Progress, pooled_magnitude
-from audionmf.stft import STFT
-from audionmf.timbre import note_name, timbre
+from audionmf.io.audio import Audio
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude
+from audionmf.spectra.stft import STFT
+from audionmf.spectra.timbre import note_name, timbre
 
 __all__ = ["DYNAMIC_RANGE_DB", "N_ROWS", "TILE", "Rows", "Spectrogram", "components", "waveform"]
 

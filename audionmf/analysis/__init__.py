@@ -1,0 +1,17 @@
+"""From what is known of the sources to a decomposition of a mixture.
+
+A file imports only from those that are named before it:
+
+- `clustering`: trees of alike things, and where to cut them
+- `timbre_groups`: components grouped by the colour of their sound
+- `starts`: random starts and how far they end apart
+- `cues`: which components belong together
+- `evidence`: what the models leave unexplained
+- `patterns`: courses of struck sounds
+- `by_patterns`: sources that are struck sounds
+- `blind`: sources of which nothing is known
+- `by_score`: sources whose notes are known
+- `by_lead`: one voice that leads, and its accompaniment
+- `refinement`: components moved by hints
+- `analysing`: which way suits what is known
+"""

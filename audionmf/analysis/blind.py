@@ -1,0 +1,292 @@
+"""Analyse a mixture of which nothing is known: what its components are, and which belong together.
+
+*What it is made of* decides the model. Where hardly anything holds a pitch, sources are struck sounds
+with a course of their own (`struck`). Everything else is factorised into the notes there are and a few
+noises (`harmonic`), all channels at once where there are two, and the components are grouped by what
+can be heard of them (`cues`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.analysis.by_patterns import analyse_struck_blind
+from audionmf.analysis.cues import (
+    component_cues,
+    cues_in_words,
+    group_by_cues,
+    only_cues,
+    parse_cues,
+)
+from audionmf.analysis.starts import best_start, varied
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Source
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_source, gather
+from audionmf.spectra.harmonic import harmonic_start
+from audionmf.spectra.stft import STFT
+
+__all__ = ["analyse_blind", "check_component_count", "component_name"]
+
+Matrix = NDArray[np.floating[Any]]
+
+_FREE_COMPONENTS = 40
+_STEREO_FRAMES = 4096
+_WIDEN_ITERATIONS = 10
+
+
+def analyse_blind(
+    n_sources: int | None,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    watch: nmf.Callback | None = None,
+) -> Decomposition:
+    """Find sources of which nothing is known but perhaps their number.
+
+    Parameters
+    ----------
+    n_sources : int, optional
+        Number of sources; None: it is chosen.
+    source : Audio or AudioFile
+        The mixture.
+    settings : Settings
+        Options; ``model``, ``cues``, ``n_components`` and ``restarts`` decide how.
+    progress : callable
+        Told the stage and the share done.
+    watch : callable, optional
+        Called with the `nmf.State` after each iteration; returning True ends the factorisation.
+
+    Returns
+    -------
+    Decomposition
+        Its remarks say how the number of sources was chosen.
+
+    Raises
+    ------
+    ParameterError
+        If there are more components than frames, or more sources than components, or the model does
+        not go with the other options.
+    """
+    heard = parse_cues(settings.cues)
+    free = settings.model == "free" or settings.n_components is not None or settings.beta != 1
+    if settings.model == "frames":
+        raise ParameterError(
+            "the model 'frames' is for examples and templates; blind there are 'auto', 'harmonic', "
+            "'patterns' and 'free'"
+        )
+    if free and settings.model in ("harmonic", "patterns"):
+        raise ParameterError(
+            f"the model {settings.model!r} has a number of components of its own and beta 1; leave "
+            "out n_components and beta, or take the model 'free'"
+        )
+    if settings.model == "patterns" or (settings.model == "auto" and not free):
+        always = settings.model == "patterns"
+        struck = analyse_struck_blind(n_sources, source, settings, progress, watch, always=always)
+        if struck is not None:
+            return struck
+    stft = STFT(
+        settings.n_fft_at(source.sample_rate),
+        settings.hop_length_at(source.sample_rate),
+        settings.window,
+    )
+    stereo = source.n_channels == 2
+    limit = min(settings.max_frames, _STEREO_FRAMES) if stereo else settings.max_frames
+    frames = gather(
+        source, stft, limit, keep_transform=stereo, n_threads=thread_count(settings.n_threads),
+        progress=partial(progress, "read"),
+    )  # fmt: skip
+    frames, level = _levelled(frames)
+    factors = _factorise(
+        frames, n_sources, free, source, stft, settings, partial(progress, "factorise"), watch
+    )
+    labels = tuple(component_name(k) for k in range(factors.W.shape[1]))
+    templates = Templates(factors.W, labels, stft, source.sample_rate)
+    places, energies = _places(frames, factors.W, factors.H)
+    cues = component_cues(templates, factors.H, places, factors.keys)
+    grouping, choice, shares = group_by_cues(only_cues(cues, heard), energies, n_sources)
+    remarks = [
+        *([choice.to_text()] if choice else []),
+        *([cues_in_words(shares)] if shares else []),
+        *factors.remarks,
+    ]
+    found = Decomposition(
+        templates=templates,
+        grouping=grouping,
+        settings=settings,
+        mixture=Mixture.of(source, frames.n_samples),
+        divergence=factors.divergence * float(level) ** settings.beta,
+        reason=factors.reason,
+        banded=settings.beta == 1,
+        activations=factors.H * level if frames.step == 1 and settings.beta == 1 else None,
+        remarks=tuple(remarks),
+    )
+    wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()
+    if not wide or frames.X is None:
+        return found
+    return found.with_covariances(frames.X, factors.H)
+
+
+def _levelled(frames: Frames) -> tuple[Frames, np.float32]:
+    """Return frames whose peak is near 1, and the power of two that they were divided by."""
+    peak = float(frames.V.max())
+    level = np.float32(2.0 ** np.clip(np.floor(np.log2(peak)), -120, 120) if peak > 0 else 1.0)
+    factor = np.float32(1) / level  # a product, for a quotient of complex numbers squares
+    X = None if frames.X is None else frames.X * factor
+    return dataclasses.replace(frames, V=frames.V * factor, X=X), level
+
+
+def component_name(component: int) -> str:
+    """Return the name of a component that is its own source: ``component00`` and so on."""
+    return f"component{component:02d}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Factors:
+    """W (n_bins, n_components) and H (n_components, n_frames), and how they were found."""
+
+    W: NDArray[np.float32]
+    H: NDArray[np.float32]
+    keys: NDArray[np.float64]
+    divergence: NDArray[np.float64]
+    reason: str
+    remarks: tuple[str, ...] = ()
+
+
+def check_component_count(wanted: int | None, frames: Frames, source: Source) -> None:
+    """Refuse more components than there are frames.
+
+    Raises
+    ------
+    ParameterError
+        If there are.
+    """
+    n_frames = frames.V.shape[1]
+    if wanted is not None and wanted > n_frames:
+        raise ParameterError(
+            f"{wanted} components are more than the {n_frames} frames of "
+            f"{describe_source(source)}; ask for fewer, or take a smaller hop"
+        )
+
+
+def _factorise(
+    frames: Frames,
+    n_sources: int | None,
+    free: bool,
+    source: Source,
+    stft: STFT,
+    settings: Settings,
+    report: Callable[[float], None],
+    watch: nmf.Callback | None,
+) -> _Factors:
+    check_component_count(settings.n_components, frames, source)
+    count = settings.n_components or max(n_sources or 1, min(_FREE_COMPONENTS, frames.V.shape[1]))
+
+    def callback(state: nmf.State) -> bool | None:
+        report(state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    options: dict[str, Any] = {
+        "max_iter": settings.max_iter, "tol": settings.tol, "callback": callback,
+        "n_threads": settings.n_threads,
+    }  # fmt: skip
+    if settings.beta != 1:
+        model, remarks = best_start(
+            settings.restarts,
+            lambda r: nmf.fit(
+                frames.V, count, beta=settings.beta, seed=settings.seed + r, **options
+            ),
+        )
+        report(1.0)
+        return _Factors(
+            model.templates.astype(np.float32), model.activations.astype(np.float32),
+            np.full(model.n_components, np.nan), model.divergence, model.reason, remarks,
+        )  # fmt: skip
+    bands = Bands.of(stft, source.sample_rate)
+    tensor = _banded(frames, bands)
+    if free:
+        keys = np.full(count, np.nan)
+        found, remarks = best_start(
+            settings.restarts,
+            lambda r: nmf.fit_channels(tensor, len(keys), seed=settings.seed + r, **options),
+        )
+    else:
+        bin_hertz = source.sample_rate / stft.n_fft
+        start, keys = harmonic_start(
+            tensor.sum(axis=0), bands.frequencies, source.sample_rate, bin_hertz
+        )
+        level = np.tile(tensor.sum(axis=(0, 1)) / len(keys), (len(keys), 1))
+        found, remarks = best_start(
+            settings.restarts,
+            lambda r: nmf.fit_channels(
+                tensor, len(keys), activations=level,
+                templates=varied(start, settings.seed + r, r), **options,
+            ),
+        )  # fmt: skip
+    report(1.0)
+    H = (found.activations * frames.V.sum() / max(float(tensor.sum()), 1e-30)).astype(np.float32)
+    W = _unpooled(frames.V, bands, found.templates, H, settings.n_threads)
+    return _Factors(W, H, keys, found.divergence, found.reason, remarks)
+
+
+def _banded(frames: Frames, bands: Bands) -> NDArray[np.float32]:
+    """Return the magnitudes of the channels summed over bands, (n_channels, n_bands, n_frames)."""
+    if frames.X is None:
+        return bands.pool(frames.V)[None].astype(np.float32)
+    n_bands, n_frames = len(bands.edges), frames.V.shape[1]
+    tensor = np.empty((len(frames.X), n_bands, n_frames), np.float32)
+    for first in range(0, n_frames, BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        for channel, X in zip(tensor, frames.X, strict=True):
+            channel[:, block] = bands.pool(np.abs(X[:, block]))
+    return tensor
+
+
+def _unpooled(
+    V: NDArray[np.float32], bands: Bands, W: Matrix, H: Matrix, n_threads: int | None
+) -> NDArray[np.float32]:
+    """Learn templates of the single bins from those of the bands, the activations known."""
+    widths = np.diff(bands.edges, append=len(V))
+    start = np.repeat(W / widths[:, None], widths, axis=0).astype(np.float32)
+    model = nmf.fit(
+        V, W.shape[1], templates=start, activations=H, fixed_activations=True,
+        max_iter=_WIDEN_ITERATIONS, tol=0, method="plain", n_threads=n_threads,
+    )  # fmt: skip
+    return model.templates.astype(np.float32)
+
+
+def _places(
+    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32]
+) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
+    """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component."""
+    n_components = W.shape[1]
+    sums = np.zeros((2, 2, n_components), np.complex128)
+    for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        part = H[:, block]
+        model = np.maximum(W @ part, np.float32(1e-20))
+        if frames.X is None:
+            power = frames.V[:, block] ** 2 / model
+            sums[0, 0] += np.einsum("fk,fk->k", W, power @ part.T)
+            continue
+        X = frames.X[:, :, block]
+        for a, b in ((0, 0), (1, 1), (0, 1)):
+            product = X[a] * X[b].conj() / model
+            sums[a, b] += np.einsum("fk,fk->k", W, product @ part.T)
+    energies = (sums[0, 0] + sums[1, 1]).real
+    if frames.X is None:
+        return None, energies
+    sums[1, 0] = sums[0, 1].conj()
+    return np.moveaxis(sums, -1, 0), energies

@@ -1,0 +1,255 @@
+"""Analyse a mixture of struck sounds: one pattern a source, fitted by convolutive NMF.
+
+A drum, a bell, a plucked string that is always the same: a sound with a course of its own, repeated.
+Where every example is one such sound, a pattern of several frames says more than any number of
+single frames, and it may adapt freely to the mixture, because what it may become is narrow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.analysis.clustering import MOST_SOURCES
+from audionmf.analysis.patterns import blind_patterns, count_strokes, is_struck, pattern_of
+from audionmf.analysis.starts import spread_of, varied
+from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.io.audio import Source
+from audionmf.nmf import State, convolutive
+from audionmf.nmf.solver import Callback, thread_count
+from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.rendering.grouping import by_label, source_name
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
+from audionmf.spectra.frames import Frames, Progress, gather
+from audionmf.spectra.harmonic import tonal_share
+from audionmf.spectra.stft import STFT
+
+__all__ = ["analyse_struck", "analyse_struck_blind"]
+
+_PATTERN_SECONDS = 0.186
+_MAX_FRAMES = 16384
+_FIXED_ITERATIONS = 50
+_TRIED_ITERATIONS = 15
+_REST_PATTERNS = 4
+_MOST_TONAL = 0.35
+
+
+def analyse_struck(
+    examples: Mapping[str, Sequence[Source]],
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    *,
+    rest: str = "",
+    always: bool = False,
+) -> Decomposition | None:
+    """Analyse a mixture by one pattern a source, if that suits the examples.
+
+    Parameters
+    ----------
+    examples : mapping of str to sequence of Audio or AudioFile
+        Each source alone, at the rate of the mixture.
+    source : Audio or AudioFile
+        The mixture.
+    settings : Settings
+        Options; the window is half of what it is elsewhere, unless ``n_fft`` asks for one.
+    progress : callable
+        Told the stage and the share done.
+    rest : str, default ""
+        Name of a source of free patterns, for what the others leave; none if empty.
+    always : bool, default False
+        Do not ask whether the examples are struck sounds.
+
+    Returns
+    -------
+    Decomposition or None
+        None if some example is not one struck sound repeated, or the mixture has more than 16384
+        frames (3 minutes at 44.1 kHz): patterns need neighbouring frames, all of them in memory.
+
+    Raises
+    ------
+    InvalidAudioError
+        If an example is silent.
+    """
+    stft = _half_window(settings, source.sample_rate)
+    n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
+    threads = thread_count(settings.n_threads)
+    if stft.n_frames(source.n_samples) > _most_frames(settings):
+        return None
+    patterns = []
+    for name, recordings in examples.items():
+        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads, warn=always).V for r in recordings]
+        V = _normalised(np.concatenate(read, axis=1))
+        if not V.any():
+            raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
+        if not (always or is_struck(V, n_lags)):
+            return None
+        patterns.append(pattern_of(V, n_lags))
+        progress(f"read {name}", 1.0)
+    names = [*examples, *(rest,) * (_REST_PATTERNS if rest else 0)]
+    spatial = settings.spatial and source.n_channels == 2 and len(names) > 1
+    frames = gather(
+        source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
+        progress=lambda done: progress("read", done),
+    )  # fmt: skip
+    if frames.step > 1:  # longer than its header said
+        return None
+    start = np.stack(patterns, axis=-1)
+    found = _fitted(names, start, None, frames, source, stft, settings, progress)
+    if frames.X is None or found.activations is None or not frames.V.any():
+        return found
+    return found.with_covariances(frames.X, found.activations)
+
+
+def analyse_struck_blind(
+    n_sources: int | None,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    watch: Callback | None = None,
+    *,
+    always: bool = False,
+) -> Decomposition | None:
+    """Analyse a mixture by patterns that are guessed from its strokes, if it is made of strokes.
+
+    A few iterations from each guess of `blind_patterns` show which ends lowest; from that one the
+    fit goes on.
+
+    Parameters
+    ----------
+    n_sources : int, optional
+        Number of sources; None: it is chosen by how many kinds of strokes there are.
+    source, settings, progress, always
+        As in `analyse_struck`; with `always` the mixture may hold tones.
+    watch : callable, optional
+        Called with the `nmf.State` after each iteration; returning True ends the fit.
+
+    Returns
+    -------
+    Decomposition or None
+        None if more than 35 % of the mixture holds a pitch, if it is silent, or longer than 16384
+        frames.
+
+    Raises
+    ------
+    ParameterError
+        If it is too long and `always` was asked for.
+    """
+    stft = _half_window(settings, source.sample_rate)
+    most = _most_frames(settings)
+    if stft.n_frames(source.n_samples) > most:
+        if always:
+            raise ParameterError(
+                f"the model 'patterns' is for recordings of up to {most} frames, "
+                "3 minutes by default; take a larger hop or another model"
+            )
+        return None
+    read = partial(
+        gather, source, stft, _MAX_FRAMES, n_threads=thread_count(settings.n_threads),
+        progress=lambda done: progress("read", done),
+    )  # fmt: skip
+    frames = read(warn=always)
+    if frames.n_samples < 2 * stft.n_fft and not always:  # of which nothing can be told
+        return None
+    rate, bin_hertz = source.sample_rate / stft.hop_length, source.sample_rate / stft.n_fft
+    V = _normalised(frames.V)
+    if not V.any() or frames.step > 1:
+        return None
+    if not always and tonal_share(V, rate, bin_hertz) > _MOST_TONAL:
+        return None
+    n_lags = max(1, round(_PATTERN_SECONDS * rate))
+    choice = None if n_sources else count_strokes(V, n_lags, MOST_SOURCES)
+    count = n_sources or (choice.n_sources if choice else 1)
+    starts = blind_patterns(V, n_lags, count, stft.frequencies(source.sample_rate))
+    n_given = len(starts)
+    for number in range(1, settings.restarts):
+        start = starts[number % n_given]
+        starts.append(varied(start, settings.seed + number, number))
+    tried = [_tried(V, start, settings) for start in starts]
+    best = min(tried, key=lambda model: float(model.divergence[-1]))
+    if settings.spatial and source.n_channels == 2 and count > 1:  # kept only where it is needed
+        frames = read(keep_transform=True, warn=False)
+    spread = spread_of([float(m.divergence[-1]) for m in tried]) if settings.restarts > 1 else ()
+    names = [source_name(i) for i in range(count)]
+    found = _fitted(
+        names, best.templates, best.activations * (frames.V.max() / V.max()), frames, source, stft,
+        settings, progress, watch,
+    )  # fmt: skip
+    remarks = (*((choice.to_text(),) if choice else ()), *spread)
+    found = dataclasses.replace(found, remarks=remarks)
+    if frames.X is None or count == 1 or found.activations is None:
+        return found
+    return found.with_covariances(frames.X, found.activations)
+
+
+def _most_frames(settings: Settings) -> int:
+    """Return how long a recording may be: all of its frames are in memory."""
+    return min(_MAX_FRAMES, settings.max_frames)
+
+
+def _tried(
+    V: NDArray[np.float32], start: NDArray[np.float32], settings: Settings
+) -> convolutive.ConvolutiveNMF:
+    return convolutive.fit(
+        V, start.shape[2], len(start), templates=start, max_iter=_TRIED_ITERATIONS, tol=0,
+        n_threads=settings.n_threads,
+    )  # fmt: skip
+
+
+def _fitted(
+    names: list[str],
+    start: NDArray[np.float32],
+    activations: NDArray[np.float32] | None,
+    frames: Frames,
+    source: Source,
+    stft: STFT,
+    settings: Settings,
+    progress: Progress,
+    watch: Callback | None = None,
+) -> Decomposition:
+    def callback(state: State) -> bool | None:
+        progress("adapt", state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    sums = start.sum(axis=(0, 1))
+    # Free patterns beside one that may move would change places with it.
+    fixed = np.full(start.shape[2], settings.adapt_iter == 0 or start.shape[2] < len(names))
+    model = convolutive.fit(
+        frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
+        activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
+        fixed_templates=fixed, seed=settings.seed, n_threads=settings.n_threads,
+        callback=callback,
+    )  # fmt: skip
+    W = model.templates.astype(np.float32)
+    templates = Templates(W.sum(axis=0), tuple(names), stft, source.sample_rate)
+    mixture = Mixture.of(source, frames.n_samples)
+    return Decomposition(
+        templates=templates,
+        grouping=by_label(templates),
+        settings=settings,
+        mixture=mixture,
+        divergence=model.divergence,
+        reason=model.reason,
+        activations=model.activations.astype(np.float32),
+        patterns=W,
+    )
+
+
+def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = V.max(initial=0)
+    return V / peak if peak > 0 else V
+
+
+def _half_window(settings: Settings, sample_rate: int) -> STFT:
+    """Return the STFT for struck sounds: their attacks ask for a shorter window."""
+    if settings.n_fft is not None:
+        n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)
+    else:
+        n_fft = max(2, settings.n_fft_at(sample_rate) // 2)
+        hop = settings.hop_length or max(1, n_fft // 4)
+    return STFT(n_fft, hop, settings.window)

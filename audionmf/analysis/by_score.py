@@ -1,0 +1,636 @@
+"""Analyse with a score: it says what is played when, the mixture teaches how that sounds.
+
+Every key of every part becomes a *voice*: a template that is zero but near the partials of the key,
+and an activation that is zero but while the score has the note sound. Drums get voices for stroke,
+body and ring of every key, and each part one for the attacks of its notes, all of them free in
+frequency. Multiplicative updates of the Kullback–Leibler divergence keep zeros, so that what the
+score forbids stays so; all else adapts to the recording.
+
+What one recording teaches about one note is little, and often something else sounds with it. So the
+strength of each partial is drawn to that of the same partial in neighbouring notes of the part: notes
+heard rarely, or never alone, borrow from those heard well. Attacks are smooth in frequency.
+
+In stereo each part has a gain a channel too, and the two channels are fitted at once with the same
+templates and activations: a tensor factorisation, in which the place of a part helps to tell it from
+others that play the same note.
+
+Scores lack notes. Once templates are known, voices may speak up outside their notes at a cost, an L1
+weight that nothing but sound left unexplained can pay for; where one does for a while, a note is
+taken to be missing, and the factorisation goes on with it.
+
+References
+----------
+Gates from a score: Ewert and Müller, "Using score-informed constraints for NMF-based source
+separation", ICASSP 2012; templates that are zero between partials: Hennequin, David and Badeau,
+"Score informed audio source separation using a parametric model of non-negative spectrogram", ICASSP
+2011; Fritsch and Plumbley, "Score informed audio source separation using constrained nonnegative
+matrix factorization and score synthesis", ICASSP 2013. Gains a channel: FitzGerald, Cranitch and
+Coyle, "Non-negative tensor factorisation for sound source separation", ISSC 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import LimitError, ParameterError
+from audionmf.io.audio import Source
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.settings import Settings
+from audionmf.sources.alignment import align
+from audionmf.sources.score import Part, Score, key_hertz
+from audionmf.sources.templates import Templates
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress, gather, pooled_magnitude
+from audionmf.spectra.stft import STFT, Transform
+
+__all__ = ["Voice", "analyse_score", "voices_of"]
+
+Matrix = NDArray[np.floating[Any]]
+
+Kind = Literal["note", "attack", "stroke"]
+
+_MAX_FRAMES = 4096
+_MAX_VOICES = 2048
+_MAX_BYTES = 1 << 32
+
+_BEFORE_SECONDS = 0.05
+_AFTER_SECONDS = 0.12
+_RELEASE_SECONDS = 0.25
+_RELEASE_DECAY = 0.1
+_ATTACK_SECONDS = 0.12
+_ATTACK_LEVEL = 0.3
+_STROKES = ((0.05, 0.12, 0.06), (0.025, 1.0, 0.25), (-0.08, 1.5, 0.6))
+"""Of each template of a drum: how long before the onset it starts, how long after it ends, and the
+time constant that its activation starts from, in seconds."""
+
+_CENTS = 20.0
+_LOBE_BINS = 2.0
+_INHARMONICITY = 3e-4
+_BETWEEN = 1e-3
+"""Share of a template that ends up between its partials, where something always sounds."""
+
+_MAX_PARTIAL = 80
+_TAIL = 1e-3
+
+_TIE = 0.3
+_TIE_SEMITONES = 6.0
+_SMOOTH_OCTAVES = 0.3
+_EXTRA_KEYS = 2
+
+_ITERATIONS = 80
+_GAINS_FROM, _TEMPLATES_FROM, _ATTACKS_FROM = 10, 3, 20
+_MISSING_AT = (5, 15, 30, 50)
+"""Iterations before which missing notes are looked for: at first before drums have learnt to sound like
+a bass whose notes are missing under them."""
+
+_MISSING_COST = 0.1
+_MISSING_ITERATIONS = 20
+_MISSING_LEVEL = 0.15
+_MISSING_FRAMES = 3
+_EVALUATE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What a component of an analysis with a score stands for.
+
+    Parameters
+    ----------
+    part : int
+        Index of the part.
+    kind : {"note", "attack", "stroke"}
+        A key of a pitched part, the attacks of a part, or a template of a drum.
+    pitch : int
+        The MIDI key; -1 for attacks.
+    layer : int, default 0
+        Which of the templates of a drum.
+    """
+
+    part: int
+    kind: Kind
+    pitch: int
+    layer: int = 0
+
+
+def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
+    """Return the components of an analysis with a score, in their order.
+
+    Parameters
+    ----------
+    score : Score
+        The notes.
+    further : int, default 0
+        Also the keys between those that a part has, and so many below and above.
+    """
+    voices: list[Voice] = []
+    for j, part in enumerate(score.parts):
+        keys = {note.pitch for note in part.notes if not note.drum}
+        drums = sorted({note.pitch for note in part.notes if note.drum})
+        if keys:
+            if further:
+                low, high = max(0, min(keys) - further), min(127, max(keys) + further)
+                keys = set(range(low, high + 1))
+            voices += [Voice(j, "note", key) for key in sorted(keys)]
+            voices.append(Voice(j, "attack", -1))
+        voices += [
+            Voice(j, "stroke", key, layer) for key in drums for layer in range(len(_STROKES))
+        ]
+    return voices
+
+
+def analyse_score(
+    score: Score, source: Source, settings: Settings, progress: Progress
+) -> Decomposition:
+    """Analyse a recording of which the score is known.
+
+    A recording of more than 4096 frames (95 s at 44.1 kHz) is thinned to so many to learn from, and
+    then read once more for its activations. They are kept for all of it, 4 bytes for each frame
+    and component; that is what memory grows by, about 60 MB an hour for 100 components.
+
+    Parameters
+    ----------
+    score : Score
+        What is played; it is brought to the clock of the recording first.
+    source : Audio or AudioFile
+        The recording.
+    settings : Settings
+        Options; the STFT, ``mask_exponent``, ``spatial``, ``max_frames``, ``activation_iter`` and
+        ``n_threads`` mean something here.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        A source for each part, with the score as it was moved, and activations for every frame.
+
+    Raises
+    ------
+    ParameterError
+        If beta is not 1.
+    ScoreError
+        If no note lies within the recording.
+    LimitError
+        If the score has more than 2048 different keys in its parts, or activations would take more
+        than 4 GiB.
+    """
+    if settings.beta != 1:
+        raise ParameterError("a score is fitted to the mixture under beta 1 only")
+    stft = STFT(
+        settings.n_fft_at(source.sample_rate),
+        settings.hop_length_at(source.sample_rate),
+        settings.window,
+    )
+    n_voices = len(voices_of(score))
+    _check_size(score, n_voices, stft.n_frames(source.n_samples))
+    alignment = align(score, source, stft, lambda done: progress("align", done))
+    found = score.moved(alignment).within(source.n_samples / source.sample_rate)
+    spatial = settings.spatial and source.n_channels == 2 and len(score.parts) > 1
+    threads = thread_count(settings.n_threads)
+    frames = gather(
+        source, stft, min(settings.max_frames, _MAX_FRAMES), keep_transform=spatial,
+        n_threads=threads, progress=lambda done: progress("read", done),
+    )  # fmt: skip
+    model = _Model(found, stft, source.sample_rate)
+    if not frames.V.any():
+        model.heard = np.zeros((len(model.voices), frames.V.shape[1]), np.float32)
+    else:
+        model.fit(_stacked(frames.V, frames.X), frames.step, threads, progress)
+    H = model.heard
+    if frames.step > 1:
+        H = _all_activations(model, source, spatial, settings, progress)
+    names, labels = found.names, [found.parts[voice.part].name for voice in model.voices]
+    analysed = Decomposition(
+        templates=Templates(
+            np.asfortranarray(model.rows.T, np.float32), tuple(labels), stft, source.sample_rate
+        ),
+        grouping={n: tuple(k for k, own in enumerate(labels) if own == n) for n in names},
+        settings=settings,
+        mixture=Mixture.of(source, frames.n_samples),
+        divergence=np.array(model.divergence),
+        reason="",
+        activations=np.ascontiguousarray(H),
+        score=found,
+        keys=tuple(voice.pitch for voice in model.voices),
+    )
+    if frames.X is None or not frames.V.any():
+        return analysed
+    return analysed.with_covariances(frames.X, model.heard)
+
+
+def _check_size(score: Score, n_voices: int, n_frames: int) -> None:
+    if n_voices > _MAX_VOICES:
+        raise LimitError(
+            f"{score.path!r} has {n_voices} keys in its parts, more than the {_MAX_VOICES} that can "
+            "be told apart; leave parts out"
+        )
+    if n_voices * n_frames * 4 > _MAX_BYTES:
+        raise LimitError(
+            f"the activations of {n_voices} components in {n_frames} frames take more than "
+            f"{_MAX_BYTES >> 30} GiB; take a larger hop, or cut the recording"
+        )
+
+
+def _stacked(V: Matrix, X: Transform | None) -> NDArray[np.float32]:
+    """Return magnitudes, (n_bins, n_frames), or those of all channels, one below the other."""
+    if X is None:
+        return np.asfortranarray(V)
+    n_channels, n_bins, n_frames = X.shape
+    rows = np.empty((n_frames, n_channels * n_bins), np.float32)
+    for c in range(n_channels):
+        rows[:, c * n_bins : (c + 1) * n_bins] = np.abs(X[c]).T
+    return rows.T
+
+
+class _Gates:
+    """When voices may sound: spans in seconds, each full until a moment and then dying away."""
+
+    def __init__(self, score: Score, voices: Sequence[Voice]) -> None:
+        rows = []
+        for v, voice in enumerate(voices):
+            rows += [(v, *span) for span in _spans(score.parts[voice.part], voice)]
+        self._spans = np.array(rows, np.float64).reshape(-1, 5)
+
+    def add(self, spans: Sequence[tuple[float, float, float, float, float]]) -> None:
+        """Add spans: voice, start, until when it is full, end, time constant of the decay."""
+        self._spans = np.concatenate([self._spans, np.array(spans, np.float64).reshape(-1, 5)])
+
+    def used(self) -> NDArray[np.int64]:
+        """Return the voices that have spans."""
+        return np.unique(self._spans[:, 0]).astype(np.int64)
+
+    def keep(self, voices: NDArray[np.int64]) -> None:
+        """Leave out all voices but these, all of which others are not used."""
+        self._spans[:, 0] = np.searchsorted(voices, self._spans[:, 0])
+
+    def at(self, first: int, n: int, frame_seconds: float, n_voices: int) -> NDArray[np.float32]:
+        """Return the gates of some frames, (n, n_voices), 0 where a voice is silent, else to 1."""
+        G = np.zeros((n, n_voices), np.float32)
+        starts = np.ceil(self._spans[:, 1] / frame_seconds).astype(np.int64) - first
+        stops = np.floor(self._spans[:, 3] / frame_seconds).astype(np.int64) + 1 - first
+        for i in np.flatnonzero((starts < n) & (stops > 0)):
+            a, b = max(0, int(starts[i])), min(n, int(stops[i]))
+            voice, _, full, _, decay = self._spans[i]
+            times = np.arange(first + a, first + b) * frame_seconds
+            value = np.exp(-np.maximum(times - full, 0) / decay).astype(np.float32)
+            G[a:b, int(voice)] = np.maximum(G[a:b, int(voice)], value)
+        return G
+
+
+def _spans(part: Part, voice: Voice) -> Iterator[tuple[float, float, float, float]]:
+    """Yield the spans of a voice: start, until when it is full, end, time constant."""
+    for note in part.notes:
+        if voice.kind == "stroke":
+            if note.drum and note.pitch == voice.pitch:
+                yield _stroke(note.onset, voice.layer)
+        elif voice.kind == "attack":
+            if not note.drum:
+                full = note.onset + _ATTACK_SECONDS
+                yield note.onset - _BEFORE_SECONDS, full, full, 1.0
+        elif not note.drum and note.pitch == voice.pitch:
+            yield _sounding(note.onset, note.end)
+
+
+def _stroke(onset: float, layer: int) -> tuple[float, float, float, float]:
+    before, after, decay = _STROKES[layer]
+    return onset - before, onset, onset + after, decay
+
+
+def _sounding(onset: float, end: float) -> tuple[float, float, float, float]:
+    full = end + _AFTER_SECONDS
+    return onset - _BEFORE_SECONDS, full, full + _RELEASE_SECONDS, _RELEASE_DECAY
+
+
+class _Model:
+    """Templates, activations and gains of the voices of a score, as they are being learnt.
+
+    ``rows`` (n_voices, n_bins) are the templates, each summing to 1; ``gains`` (n_parts, n_channels)
+    say how a part spreads over the channels; ``heard`` (n_voices, n_frames) are the activations, in
+    the unit of the pooled magnitudes.
+    """
+
+    def __init__(self, score: Score, stft: STFT, sample_rate: int) -> None:
+        self.score, self.stft, self.sample_rate = score, stft, sample_rate
+        self.voices = voices_of(score, further=_EXTRA_KEYS)
+        self.gates = _Gates(score, self.voices)
+        self.rows = np.stack([self._start(voice) for voice in self.voices])
+        self.gains = np.ones((len(score.parts), 1))
+        self.heard = np.zeros((len(self.voices), 0), np.float32)
+        self.divergence: list[float] = []
+        self._tie = _Tie(self.rows, self.voices, sample_rate / stft.n_fft)
+        self._attacks = self.heard
+        self._n_done = 0
+
+    @property
+    def parts(self) -> NDArray[np.int64]:
+        """The part of each voice."""
+        return np.array([voice.part for voice in self.voices])
+
+    def _start(self, voice: Voice) -> NDArray[np.float64]:
+        """Return where the template of a voice starts from."""
+        frequencies = self.stft.frequencies(self.sample_rate)
+        if voice.kind == "note":
+            row = _comb(frequencies, key_hertz(voice.pitch))
+        elif voice.kind == "attack":
+            row = 1 / (frequencies + 200)
+        else:
+            row = np.ones(len(frequencies))
+        scaled: NDArray[np.float64] = row / max(row.sum(), np.finfo(float).tiny)
+        return scaled
+
+    def fit(self, V: NDArray[np.float32], step: int, n_threads: int, progress: Progress) -> None:
+        """Learn from V, (n_channels · n_bins, n_frames), of which every `step`-th frame is there."""
+        n_channels = len(V) // self.stft.n_bins
+        self.gains = np.full((len(self.score.parts), n_channels), 1 / n_channels)
+        peak = np.float32(2.0 ** np.floor(np.log2(V.max())))
+        data = V / peak
+        seconds = step * self.stft.hop_length / self.sample_rate
+        H = self.level(data, self.gates.at(0, V.shape[1], seconds, len(self.voices)))
+        for last in (*_MISSING_AT, _ITERATIONS):
+            self._iterate(data, H, last - self._n_done, n_threads, progress)
+            if last < _ITERATIONS:
+                H = self._with_missing(data, H, seconds, n_threads)
+        used = self.gates.used()
+        self._keep(used)
+        H = H[:, used]
+        self.rows = (1 - _BETWEEN) * self.rows + _BETWEEN * _smoothed(self.rows)
+        self.divergence.append(self._value(data, H, n_threads))
+        self.heard = np.ascontiguousarray(H.T) * (peak * self.loudness[:, None])
+
+    @property
+    def loudness(self) -> NDArray[np.float32]:
+        """What an activation is in the root mean square of the channels, for each voice."""
+        pooled: NDArray[np.float32] = np.sqrt((self.gains**2).mean(axis=1)).astype(np.float32)
+        return pooled[self.parts]
+
+    def spread(self) -> NDArray[np.float32]:
+        """Return the templates on all channels, (n_voices, n_channels · n_bins)."""
+        stacked = self.gains[self.parts][:, :, None] * self.rows[:, None, :]
+        return np.ascontiguousarray(stacked.reshape(len(self.rows), -1), np.float32)
+
+    def _keep(self, used: NDArray[np.int64]) -> None:
+        self.gates.keep(used)
+        self.voices = [self.voices[v] for v in used]
+        self.rows = self.rows[used]
+
+    def level(self, data: NDArray[np.float32], G: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Share the level of each frame out among the voices that may sound."""
+        total = G.sum(axis=1, keepdims=True)
+        level = data.sum(axis=0)[:, None]
+        H: NDArray[np.float32] = G * (level / np.where(total > 0, total, 1))
+        return H
+
+    def _iterate(
+        self,
+        data: NDArray[np.float32],
+        H: NDArray[np.float32],
+        n_iter: int,
+        n_threads: int,
+        progress: Progress,
+    ) -> None:
+        from audionmf.nmf.kernels import KLKernel
+
+        attacks = np.array([voice.kind == "attack" for voice in self.voices])
+        free = np.ones(len(self.rows), bool)
+        with KLKernel(data, len(self.rows), n_threads, free, free) as kernel:
+            for _ in range(n_iter):
+                rows = self.spread()
+                if self._n_done == 0:
+                    self._attacks = H[:, attacks] * np.float32(_ATTACK_LEVEL)
+                if self._n_done < _ATTACKS_FROM:  # notes first: an attack could be anything
+                    rows[attacks] = 0
+                elif self._n_done == _ATTACKS_FROM:
+                    H[:, attacks] = self._attacks
+                if self._n_done % _EVALUATE_EVERY == 0:
+                    value = kernel.iterate(rows, H, templates=False, divergence=True)
+                    self.divergence.append(value)
+                over, sums = kernel.sums(rows, H)
+                if over is not None and sums is not None:
+                    self._move(rows, over, sums, attacks)
+                self._n_done += 1
+                progress("fit the score", self._n_done / _ITERATIONS)
+
+    def _move(
+        self,
+        rows: NDArray[np.float32],
+        over: Matrix,
+        sums: NDArray[np.float64],
+        attacks: NDArray[np.bool_],
+    ) -> None:
+        """Update templates and gains by what each explains, drawn to what neighbours say."""
+        parts, n_bins = self.parts, self.stft.n_bins
+        explained = (rows * over).astype(np.float64).reshape(len(rows), -1, n_bins)
+        if self._n_done >= _TEMPLATES_FROM:
+            counts = explained.sum(axis=1)
+            counts[attacks] = _smoothed(counts[attacks])
+            self._tie.draw(counts)
+            heard = counts.sum(axis=1) > 0
+            self.rows[heard] = counts[heard] / counts[heard].sum(axis=1, keepdims=True)
+        if self._n_done >= _GAINS_FROM:
+            for j, gain in enumerate(self.gains):
+                shares = explained[parts == j].sum(axis=(0, 2))
+                if shares.sum() > 0:
+                    gain[:] = shares / shares.sum()
+
+    def _value(self, data: NDArray[np.float32], H: NDArray[np.float32], n_threads: int) -> float:
+        """Return the divergence."""
+        from audionmf.nmf.kernels import KLKernel
+
+        free = np.ones(len(self.rows), bool)
+        with KLKernel(data, len(self.rows), n_threads, free, free) as kernel:
+            return kernel.iterate(self.spread(), H.copy(), templates=False, divergence=True)
+
+    def _with_missing(
+        self, data: NDArray[np.float32], H: NDArray[np.float32], seconds: float, n_threads: int
+    ) -> NDArray[np.float32]:
+        """Open gates where voices explain, at a cost, what is left unexplained; return H.
+
+        Copies of the voices with a penalty sound where the voices themselves may not.
+        """
+        from audionmf.nmf.kernels import KLKernel
+
+        K = len(self.voices)
+        copied = np.array([k for k, v in enumerate(self.voices) if v.kind != "attack"])
+        G = self.gates.at(0, len(H), seconds, K)
+        rows = self.spread()
+        start = (G[:, copied] == 0) * (data.sum(axis=0)[:, None] * np.float32(0.05 / K))
+        both = np.concatenate([H, start.astype(np.float32)], axis=1)
+        free = np.ones(K + len(copied), bool)
+        penalties = np.repeat([0.0, _MISSING_COST], [K, len(copied)])
+        stacked = np.concatenate([rows, rows[copied]])
+        with KLKernel(data, len(stacked), n_threads, free, free, penalties) as kernel:
+            for _ in range(_MISSING_ITERATIONS):
+                kernel.sums(stacked, both, gather=False)
+        levels = self._levels(H, G)[copied]
+        spoken = both[:, K:] > _MISSING_LEVEL * np.where(levels > 0, levels, np.inf)
+        spans = []
+        for i, k in enumerate(copied):
+            stroke = self.voices[k].kind == "stroke"
+            for first, stop in _runs(spoken[:, i]):
+                if stroke and not self.voices[k].layer:
+                    spans += self._stroke_spans(self.voices[k], (first + 0.5) * seconds)
+                elif not stroke and stop - first >= _MISSING_FRAMES:
+                    spans.append((int(k), *_sounding(first * seconds, stop * seconds)))
+        self.gates.add(spans)
+        opened = (self.gates.at(0, len(H), seconds, K) > 0) & (H == 0)
+        guess = np.zeros_like(H)
+        guess[:, copied] = np.maximum(both[:, K:], np.float32(0.02) * levels)
+        result: NDArray[np.float32] = np.where(opened, guess, H)
+        return result
+
+    def _stroke_spans(
+        self, stroke: Voice, onset: float
+    ) -> list[tuple[float, float, float, float, float]]:
+        """Return the spans of all templates of a drum for one more stroke."""
+        return [
+            (k, *_stroke(onset, voice.layer))
+            for k, voice in enumerate(self.voices)
+            if voice.kind == "stroke" and (voice.part, voice.pitch) == (stroke.part, stroke.pitch)
+        ]
+
+    def _levels(self, H: NDArray[np.float32], G: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how loud each voice is where it sounds; of a silent key, its part's median."""
+        levels = np.zeros(len(self.voices), np.float32)
+        for k in range(len(levels)):
+            sounding = H[G[:, k] > 0, k]
+            levels[k] = np.percentile(sounding, 90) if sounding.size else 0
+        notes = np.array([voice.kind == "note" for voice in self.voices])
+        for j in range(len(self.score.parts)):
+            mine = notes & (self.parts == j)
+            heard = levels[mine & (levels > 0)]
+            levels[mine & (levels == 0)] = np.median(heard) if heard.size else 0
+        return levels
+
+
+class _Tie:
+    """Draws the partials of a note to those of its neighbours in the same part."""
+
+    def __init__(
+        self, rows: NDArray[np.float64], voices: Sequence[Voice], bin_hertz: float
+    ) -> None:
+        self._groups = []
+        for j in sorted({voice.part for voice in voices if voice.kind == "note"}):
+            members = [k for k, v in enumerate(voices) if v.part == j and v.kind == "note"]
+            keys = np.array([voices[k].pitch for k in members], np.float64)
+            near = np.exp(-0.5 * ((keys[:, None] - keys) / _TIE_SEMITONES) ** 2)
+            shapes = [_Partials(rows[k], key_hertz(voices[k].pitch) / bin_hertz) for k in members]
+            self._groups.append((members, near, shapes))
+
+    def draw(self, counts: NDArray[np.float64]) -> None:
+        """Add to the counts of each note, in place, what its neighbours would lead to expect.
+
+        The weight is a share of the mean count of the part's notes: the less a note is heard
+        beside the others, the more it takes from them.
+        """
+        for members, near, shapes in self._groups:
+            n_partials = max(shape.count for shape in shapes)
+            sums, there = np.zeros((2, len(members), n_partials))
+            for i, (k, shape) in enumerate(zip(members, shapes, strict=True)):
+                sums[i, : shape.count] = shape.sums(counts[k])
+                there[i, : shape.count] = 1
+            totals = sums.sum(axis=1, keepdims=True)
+            tiny = np.finfo(float).tiny
+            shares = (near @ sums) / np.maximum(near @ (there * totals), tiny)
+            weight = _TIE * totals.mean()
+            for k, shape, share in zip(members, shapes, shares, strict=True):
+                counts[k] += weight * shape.spread(share[: shape.count])
+
+
+class _Partials:
+    """Which bins belong to which partial of a note, and how each partial is shaped at first."""
+
+    def __init__(self, row: NDArray[np.float64], spacing: float) -> None:
+        n = int((len(row) - 1) / spacing)
+        edges = np.unique(np.round((np.arange(n) + 0.5) * spacing).astype(np.int64))
+        self._edges = edges[edges < len(row)]
+        self.count = len(self._edges)
+        sums = np.repeat(self.sums(row), self._widths(row))
+        self._shape = np.zeros(len(row))
+        self._shape[len(row) - len(sums) :] = np.divide(
+            row[len(row) - len(sums) :], sums, out=np.zeros(len(sums)), where=sums > 0
+        )
+
+    def _widths(self, row: NDArray[np.float64]) -> NDArray[np.int64]:
+        return np.diff(self._edges, append=len(row))
+
+    def sums(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what lies at each partial."""
+        if not self.count:
+            return np.zeros(0)
+        summed: NDArray[np.float64] = np.add.reduceat(row, self._edges)
+        return summed
+
+    def spread(self, partials: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a template with partials of these sums."""
+        row = self._shape.copy()
+        if self.count:
+            row[self._edges[0] :] *= np.repeat(partials, self._widths(row))
+        return row
+
+
+def _comb(frequencies: NDArray[np.float64], fundamental: float) -> NDArray[np.float64]:
+    """Return a harmonic spectrum that is zero between the partials, each as wide as it may get.
+
+    A partial may lie 20 cents beside its place, or above it where strings are stiff.
+    """
+    row = np.zeros(len(frequencies))
+    spacing = frequencies[1]
+    wide, margin = 2 ** (_CENTS / 1200), _LOBE_BINS * spacing
+    for n in range(1, _MAX_PARTIAL + 1):
+        centre = n * fundamental
+        if centre > frequencies[-1]:
+            break
+        top = centre * np.sqrt(1 + _INHARMONICITY * n * n) * wide + margin
+        first, stop = np.searchsorted(frequencies, [centre / wide - margin, top])
+        width = max(1.2 * spacing, 0.6 * centre * (wide - 1))
+        lobe = np.exp(-0.5 * ((frequencies[first:stop] - centre) / width) ** 2)
+        row[first:stop] = np.maximum(row[first:stop], (lobe + _TAIL) / n)
+    return row
+
+
+def _smoothed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means over bands of 0.3 octaves, interpolated between the middles of the bands."""
+    n_bins = rows.shape[1]
+    steps = np.geomspace(2, n_bins - 1, max(2, int(9 / _SMOOTH_OCTAVES)))
+    edges = np.unique(np.round(np.concatenate([[0], steps])).astype(np.int64))
+    widths = np.diff(edges, append=n_bins)
+    means = np.add.reduceat(rows, edges, axis=1) / widths
+    middles, bins = edges + (widths - 1) / 2, np.arange(n_bins)
+    return np.array([np.interp(bins, middles, row) for row in means]).reshape(rows.shape)
+
+
+def _runs(spoken: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield first and one after the last of each run of True."""
+    changes = np.flatnonzero(np.diff(spoken, prepend=False, append=False))
+    yield from zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True)
+
+
+def _all_activations(
+    model: _Model, source: Source, spatial: bool, settings: Settings, progress: Progress
+) -> NDArray[np.float32]:
+    """Return the activations of every frame, the templates as they are, block by block."""
+    from audionmf.nmf.kernels import KLKernel
+
+    stft, rows, K = model.stft, model.spread(), len(model.voices)
+    n_frames = stft.n_frames(source.n_samples)
+    free, parts, n_done = np.ones(K, bool), [], 0
+    threads = thread_count(settings.n_threads)
+    for X in stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
+        V = _stacked(pooled_magnitude(X), X if spatial else None)
+        n = V.shape[1]
+        H = model.gates.at(n_done, n, stft.hop_length / model.sample_rate, K)
+        if V.any():
+            peak = np.float32(2.0 ** np.floor(np.log2(V.max())))
+            H = model.level(V / peak, H)
+            with KLKernel(V / peak, K, threads, free, free) as kernel:
+                kernel.activate(rows, H, settings.activation_iter)
+            H *= peak
+        parts.append((H * model.loudness).T)
+        n_done += n
+        progress("activate", min(1.0, n_done / n_frames))
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,212 @@
+"""Which components belong together, when nobody says so: several cues, each heard on its own.
+
+What comes from one instrument tends to come from one *place*, to have one *timbre*, to stay in one
+*pitch* range, and to start and end alike (its *course*). Every cue gives numbers for every component;
+components are joined, two clusters at a time, where the cues differ least. No random start, and any
+cue can be left out.
+
+References
+----------
+Bregman, "Auditory scene analysis", MIT Press 1990. Spiertz and Gnann, "Source-filter based clustering
+for monaural blind source separation", DAFx 2009. FitzGerald, Cranitch and Coyle, "Extended nonnegative
+tensor factorisation models for musical sound source separation", Computational Intelligence and
+Neuroscience, 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.analysis.clustering import GroupingChoice, join_clusters
+from audionmf.analysis.timbre_groups import timbre_features
+from audionmf.errors import ParameterError
+from audionmf.rendering.grouping import Grouping, source_name
+from audionmf.sources.templates import Templates
+
+__all__ = [
+    "CUES",
+    "component_cues",
+    "cues_in_words",
+    "group_by_cues",
+    "only_cues",
+    "parse_cues",
+]
+
+Features = NDArray[np.float64]
+
+CUES = ("place", "timbre", "pitch", "course")
+"""The cues: level and phase difference between the channels; colour and brightness of the template;
+its pitch; how fast the activation rises against how fast it falls."""
+
+_CLIP = 3.0
+_TINY = 1e-12
+_ALIKE = 1e-9
+_LOW_HZ = 20.0
+_LEAST_LEVEL_SPREAD = 0.02
+_LEAST_PHASE_SPREAD = 0.3
+_PHASE_WEIGHT = 0.3
+
+
+def component_cues(
+    templates: Templates,
+    activations: NDArray[np.float32],
+    places: NDArray[np.complex128] | None,
+    pitches: NDArray[np.float64],
+) -> dict[str, list[tuple[float, Features]]]:
+    """Return what each cue says of each component.
+
+    Parameters
+    ----------
+    templates : Templates
+        W.
+    activations : ndarray, shape (n_components, n_frames), float32
+        H.
+    places : ndarray, shape (n_components, 2, 2), complex128, optional
+        Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
+    pitches : ndarray, shape (n_components,)
+        In semitones; NaN where a component has no pitch, which then goes by its brightness.
+
+    Returns
+    -------
+    dict of str to list of (float, ndarray)
+        For each of `CUES`, weights and features of shape (n_components, n_features), standardised
+        later.
+    """
+    W = templates.templates.astype(np.float64)
+    frequencies = templates.stft.frequencies(templates.sample_rate)
+    sums = np.maximum(W.sum(axis=0), _TINY)
+    brightness = np.log2(frequencies @ W / sums + _LOW_HZ)
+    pitch = np.where(np.isnan(pitches), 12 * (brightness - np.log2(440)) + 69, pitches) / 12
+    rises = np.diff(activations.astype(np.float64), axis=1, prepend=0)
+    up, down = (np.maximum(sign * rises, 0) ** 2 for sign in (1, -1))
+    course = np.log((up.sum(axis=1) + _TINY) / (down.sum(axis=1) + _TINY))
+    course[~activations.any(axis=1)] = 0
+    return {
+        "place": [] if places is None else _place_features(places),
+        "timbre": [(2.5, timbre_features(templates)), (2.0, brightness[:, None])],
+        "pitch": [(0.6, pitch[:, None])],
+        "course": [(1.0, course[:, None])],
+    }
+
+
+def _place_features(places: NDArray[np.complex128]) -> list[tuple[float, Features]]:
+    left, right, cross = places[:, 0, 0].real, places[:, 1, 1].real, places[:, 0, 1]
+    total = np.maximum(left + right, np.finfo(np.float64).tiny)
+    level = (left - right) / total
+    phase = np.angle(cross) * np.minimum(1, 2 * np.abs(cross) / total)
+    # Where all stand at one place, what little they differ by is noise: it weighs less.
+    return [
+        (min(1.0, level.std() / _LEAST_LEVEL_SPREAD), level[:, None]),
+        (_PHASE_WEIGHT * min(1.0, phase.std() / _LEAST_PHASE_SPREAD), phase[:, None]),
+    ]
+
+
+def group_by_cues(
+    cues: Mapping[str, Sequence[tuple[float, Features]]],
+    energies: NDArray[np.float64],
+    n_sources: int | None = None,
+) -> tuple[Grouping, GroupingChoice | None, dict[str, float]]:
+    """Group components into sources where all cues together differ least.
+
+    Parameters
+    ----------
+    cues : mapping of str to sequence of (float, ndarray)
+        As `component_cues` gives them; leave out those that are not to be heard.
+    energies : ndarray, shape (n_components,)
+        How much each component counts, ≥ 0.
+    n_sources : int, optional
+        Number of sources, 1 to the number of components; None: it is chosen.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        ``source1``, ``source2``, … in the order of their first component.
+    GroupingChoice or None
+        How the number was chosen, where it was.
+    dict of str to float
+        Which share of what tells the sources apart is due to each cue; the shares sum to 1. Empty
+        where nothing does.
+
+    Raises
+    ------
+    ParameterError
+        If `n_sources` is out of its range.
+    """
+    n_components = len(energies)
+    if n_sources is not None and not 1 <= n_sources <= n_components:
+        raise ParameterError(
+            f"{n_sources} sources cannot be made of {n_components} components; "
+            "ask for fewer sources or more components"
+        )
+    weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
+    columns = {
+        name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
+        for name, cue in cues.items()
+        if cue
+    }
+    features = np.concatenate([np.zeros((n_components, 1)), *columns.values()], axis=1)
+    tree = join_clusters(features, weights)
+    choice = tree.choose() if n_sources is None else None
+    groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
+    between = {name: _between(x, weights, groups) for name, x in columns.items()}
+    total = sum(between.values())
+    shares = {name: part / total for name, part in between.items()} if total > _ALIKE else {}
+    return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
+
+
+def cues_in_words(shares: Mapping[str, float]) -> str:
+    """Say what told the sources apart, the strongest cue first."""
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return "told apart by " + ", ".join(f"{name} ({share:.0%})" for name, share in ordered)
+
+
+def _between(
+    features: Features, weights: NDArray[np.float64], groups: Sequence[Sequence[int]]
+) -> float:
+    """Return the weighted squared distances of the groups' means from the mean of all."""
+    mean = np.average(features, axis=0, weights=weights)
+    return sum(
+        float(
+            weights[g].sum()
+            * ((np.average(features[g], axis=0, weights=weights[g]) - mean) ** 2).sum()
+        )
+        for g in map(list, groups)
+    )
+
+
+def _standardised(features: Features, weights: NDArray[np.float64], weight: float) -> Features:
+    """Scale features to a standard deviation of `weight` over all of them, outliers held back."""
+    centred = features - np.average(features, axis=0, weights=weights)
+    spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
+    scaled: Features = np.clip(centred / np.where(spread > _TINY, spread, 1), -_CLIP, _CLIP)
+    scaled *= weight / np.sqrt(features.shape[1])
+    return scaled
+
+
+def parse_cues(text: str) -> tuple[str, ...]:
+    """Read names of cues, separated by commas.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such cue, or none is named.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return _checked(names)
+
+
+def _checked(names: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(names)
+    wrong = [name for name in names if name not in CUES]
+    if wrong or not names:
+        raise ParameterError(f"the cues are {', '.join(CUES)}, not {', '.join(wrong) or 'none'!r}")
+    return names
+
+
+def only_cues(cues: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the cues of these names."""
+    return {name: cues[name] for name in names}

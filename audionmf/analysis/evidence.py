@@ -1,0 +1,50 @@
+"""How well the models of a mixture explain it: the judge between models.
+
+Artificial mixtures of the examples do not tell which model separates best; what the models leave
+unexplained of the mixture itself does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audionmf.io.audio import Source
+from audionmf.nmf import beta_divergence
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import gather
+
+__all__ = ["left_share"]
+
+_JUDGED_FRAMES = 1024
+_FLOOR = 1e-9
+
+
+def left_share(found: Decomposition, source: Source) -> float:
+    """Return how much of a recording the models of a decomposition leave unexplained.
+
+    It is the Kullback–Leibler divergence of the models from the magnitudes, both summed over
+    `Bands`, as a share of the sum of the magnitudes: 0 where all is explained. Bands make
+    decompositions with other windows comparable. Of a long recording 1024 frames are judged, unless
+    the models need neighbouring frames.
+
+    Parameters
+    ----------
+    found : Decomposition
+        With activations if its components are patterns.
+    source : Audio or AudioFile
+        The recording that was analysed.
+    """
+    threads = thread_count(found.settings.n_threads)
+    stft, rate = found.templates.stft, source.sample_rate
+    whole = found.patterns is not None
+    limit = stft.n_frames(source.n_samples) if whole else _JUDGED_FRAMES
+    V = gather(source, stft, limit, n_threads=threads, warn=False).V
+    models = found.source_models(0, V) if whole else found.models(found.activate(V, threads))
+    bands = Bands.of(stft, rate)
+    heard, model = bands.pool(V), bands.pool(models.sum(axis=0))
+    total = float(heard.sum(dtype=np.float64))
+    floor = np.float32(_FLOOR) * heard.max(initial=np.finfo(np.float32).tiny)
+    left = beta_divergence(heard, np.maximum(model, floor), 1)
+    return left / total if total > 0 else 0.0

@@ -1,0 +1,192 @@
+"""Refine: what a listener says about parts of the spectrogram makes a factorisation better.
+
+A `Hint` marks a rectangle of time and frequency: it belongs to a source, or a source is not there.
+`refine` goes on from a decomposition with these hints (see `audionmf.nmf.constrained`). The result
+is a decomposition like any other: it is rendered, regrouped and saved in the same way.
+
+References
+----------
+Bryan, Mysore and Wang, "ISSE: an interactive source separation editor", CHI 2014.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Source
+from audionmf.nmf.constrained import MAX_PENALTY, fit_constrained
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.spectra.frames import Progress, gather
+from audionmf.spectra.stft import STFT
+
+__all__ = ["Hint", "refine"]
+
+_MAX_ZONES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What is known of a rectangle of the spectrogram.
+
+    Parameters
+    ----------
+    source : str
+        The source.
+    belongs : bool
+        True: what sounds there is this source. False: this source does not sound there.
+    start, end : float
+        In seconds, ``0 ≤ start < end``.
+    low, high : float
+        In Hz, ``0 ≤ low < high``.
+    strength : float, default 10
+        How firmly, more than 0 to 50: 1 is "rather", 10 leaves no doubt.
+
+    Raises
+    ------
+    ParameterError
+        If a number is not in its range.
+    """
+
+    source: str
+    belongs: bool
+    start: float
+    end: float
+    low: float
+    high: float
+    strength: float = 10.0
+
+    def __post_init__(self) -> None:
+        numbers = (self.start, self.end, self.low, self.high, self.strength)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ParameterError("a hint is given in finite numbers")
+        if not (0 <= self.start < self.end and 0 <= self.low < self.high):
+            raise ParameterError(
+                f"a hint spans from a time to a later one, and from a frequency to a higher one; "
+                f"not {self.start:g} to {self.end:g} s, {self.low:g} to {self.high:g} Hz"
+            )
+        if not 0 < self.strength <= MAX_PENALTY:
+            raise ParameterError(f"the strength of a hint is above 0 and at most {MAX_PENALTY:g}")
+
+
+def refine(
+    mixture: Source,
+    decomposition: Decomposition,
+    hints: Sequence[Hint],
+    *,
+    max_iter: int = 100,
+    progress: Progress | None = None,
+    watch: nmf.Callback | None = None,
+) -> Decomposition:
+    """Go on from a decomposition with hints about its sources.
+
+    Parameters
+    ----------
+    mixture : Audio or AudioFile
+        The recording.
+    decomposition : Decomposition
+        Where to start; found under β = 1, with its activations.
+    hints : sequence of Hint
+        Each about a source of ``decomposition.grouping``.
+    max_iter : int, default 100
+        Most iterations.
+    progress : callable, optional
+        Told the stage and the share done.
+    watch : callable, optional
+        Called with the `nmf.State`, which has the objective, after each iteration; returning True
+        ends the refinement there.
+
+    Returns
+    -------
+    Decomposition
+        With other templates and activations; labels and grouping are the same, places in the stereo
+        image are forgotten. ``divergence`` is the objective.
+
+    Raises
+    ------
+    ParameterError
+        If a hint is about a source that does not exist, or about no frame or bin, or there are not
+        two sources to choose between, or the decomposition cannot be refined.
+    """
+    report = progress or (lambda _stage, _done: None)
+    H = decomposition.activations
+    if H is None or decomposition.patterns is not None or decomposition.settings.beta != 1:
+        raise ParameterError(
+            "only a decomposition into templates, under beta 1 and with activations, can be refined"
+        )
+    names = list(decomposition.grouping)
+    if not hints or len(names) < 2:
+        raise ParameterError("to refine takes at least one hint and two sources to choose between")
+    templates, config = decomposition.templates, decomposition.settings
+    zones, penalties = _zones(hints, names, templates.stft, templates.sample_rate, H.shape[1])
+    frames = gather(
+        mixture, templates.stft, H.shape[1], n_threads=thread_count(config.n_threads),
+        progress=lambda done: report("read", done),
+    )  # fmt: skip
+    owner = {k: g for g, name in enumerate(names) for k in decomposition.grouping[name]}
+
+    def callback(state: nmf.State) -> bool | None:
+        report("refine", state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    found = fit_constrained(
+        frames.V, templates.templates, H, [owner[k] for k in range(len(owner))], zones, penalties,
+        max_iter=max_iter, tol=config.tol, callback=callback, n_threads=config.n_threads,
+    )  # fmt: skip
+    return dataclasses.replace(
+        decomposition,
+        templates=dataclasses.replace(templates, templates=found.templates),
+        activations=np.ascontiguousarray(found.activations, np.float32),
+        divergence=found.objective,
+        reason=found.reason,
+        penalties=None,
+        banded=False,
+        covariances=None,
+    )
+
+
+def _zones(
+    hints: Sequence[Hint], names: list[str], stft: STFT, rate: int, n_frames: int
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    """Return the zone of each element, and the penalties of each zone on each source.
+
+    Where hints overlap, a source gets the largest of its penalties.
+    """
+    frequencies, times = stft.frequencies(rate), stft.times(n_frames, rate)
+    zones = np.zeros((n_frames, stft.n_bins), np.uint16)
+    table = {(0.0,) * len(names): 0}
+    for hint in hints:
+        wanted = _penalty(hint, names)
+        bins = np.flatnonzero((hint.low <= frequencies) & (frequencies <= hint.high))
+        frames = np.flatnonzero((hint.start <= times) & (times < hint.end))
+        if not (bins.size and frames.size):
+            raise ParameterError(
+                f"the hint about {hint.source!r} at {hint.start:g} to {hint.end:g} s, "
+                f"{hint.low:g} to {hint.high:g} Hz holds no element of the spectrogram; "
+                "make it larger"
+            )
+        part = zones[frames[0] : frames[-1] + 1, bins[0] : bins[-1] + 1]
+        before, rows = part.copy(), list(table)
+        for zone in np.unique(before):
+            row = tuple(np.maximum(rows[zone], wanted).tolist())
+            part[before == zone] = table.setdefault(row, len(table))
+        if len(table) >= _MAX_ZONES:
+            raise ParameterError("the hints overlap in too many ways; take some of them away")
+    return zones.T, np.array(list(table))
+
+
+def _penalty(hint: Hint, names: list[str]) -> NDArray[np.float64]:
+    if hint.source not in names:
+        raise ParameterError(
+            f"a hint is about {hint.source!r}; the sources are {', '.join(map(repr, names))}"
+        )
+    this = np.array([name == hint.source for name in names])
+    return np.where(this != hint.belongs, hint.strength, 0.0)

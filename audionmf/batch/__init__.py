@@ -1,0 +1,14 @@
+"""Many files: jobs, journals, processes, clusters, manifests.
+
+A file imports only from those that are named before it:
+
+- `job`: a separation of one file as plain data
+- `journal`: what is finished, written down
+- `manifest`: what stems were made from
+- `perform`: one job as a worker does it
+- `processes`: workers on this machine
+- `worker`: workers of a cluster
+- `cluster`: a Dask cluster
+- `run`: a batch of jobs
+- `rerun`: stems made again from a manifest
+"""

@@ -1,0 +1,269 @@
+"""The manifest of a separated track: what its stems were made from, with what, and what came out.
+
+It lies beside the stems as JSON and holds all that they depend on: every input and template file
+with a hash of its bytes, every option, the seed, the versions of what computed. So the same stems
+can be made again, or it can be said why not. It holds no time of day and no folder of output: the
+same separation gives the same manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audionmf.batch.job import SeparatedFiles, SeparationJob
+from audionmf.batch.journal import OutputHash
+from audionmf.errors import OutputError, TemplateError
+from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
+
+__all__ = ["Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
+
+_FORMAT, _VERSION = "audionmf manifest", 1
+_NAME = "manifest.json"
+_MAX_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the stems of a track depend on.
+
+    Parameters
+    ----------
+    job : dict
+        A `SeparationJob` as plain values, its paths absolute, without what the stems and notes
+        do not depend on: the output folder, the number of threads, whether there is a report.
+    inputs : dict of str to str
+        SHA-256 of every file that is read, by its absolute path.
+    versions : dict of str to str
+        Of this package, Python and the libraries that compute.
+    """
+
+    job: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, job: SeparationJob) -> Recipe:
+        """Describe a job, and take the hashes of its inputs.
+
+        Raises
+        ------
+        FileNotFoundError, AudioReadError
+            If an input is not there or is not an ordinary file.
+        """
+        job = job.absolute()
+        inputs = {path: file_hash(require_file(path)) for path in job.inputs()}
+        values = job.to_dict()
+        del values["folder"], values["report"], values["settings"]["n_threads"]
+        # As JSON has it, so that what was read back is equal to what was written.
+        return cls(json.loads(json.dumps(values)), inputs, versions())
+
+    @property
+    def key(self) -> str:
+        """Hash of the recipe, in hexadecimal digits."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self)).encode()).hexdigest()
+
+    def to_job(self, folder: StrPath) -> SeparationJob:
+        """Return the job again, with an output folder.
+
+        Raises
+        ------
+        ParameterError
+            If the values are none of a job.
+        """
+        return SeparationJob.from_dict({**self.job, "folder": os.fspath(folder)})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `Manifest.save` writes beside the stems.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What the stems depend on.
+    stems : mapping of str to (str, OutputHash)
+        The file of each source, relative to the output folder, and what it holds.
+    notes : mapping of str to (str, OutputHash)
+        The files with notes likewise, by their kind.
+    gain : float
+        The common gain of all stems.
+    divergence : sequence of float
+        How the divergence fell while templates were learnt.
+    reason : str
+        Why that stopped.
+    trust : mapping
+        How far to trust each stem, as `Trust.to_dict` gives it.
+    """
+
+    recipe: Recipe
+    stems: Mapping[str, tuple[str, OutputHash]]
+    notes: Mapping[str, tuple[str, OutputHash]]
+    gain: float
+    divergence: Sequence[float]
+    reason: str
+    trust: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, recipe: Recipe, done: SeparatedFiles, folder: StrPath) -> Manifest:
+        """Describe stems that are in place below `folder`."""
+        root = os.path.realpath(folder)
+
+        def described(paths: Mapping[str, Path]) -> dict[str, tuple[str, OutputHash]]:
+            return {
+                name: (Path(os.path.relpath(path, root)).as_posix(), OutputHash.of(path))
+                for name, path in paths.items()
+            }
+
+        found, stems, notes = (
+            done.decomposition,
+            described(done.stems.paths),
+            described(done.exports),
+        )
+        return cls(
+            recipe, stems, notes, done.stems.gain, found.divergence.tolist(), found.reason,
+            done.trust.to_dict(),
+        )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: StrPath) -> Manifest:
+        """Read a manifest.
+
+        Raises
+        ------
+        FileNotFoundError, AudioReadError
+            If it is not there or not an ordinary file.
+        TemplateError
+            If it is not a manifest of this version.
+        """
+        path = require_file(path)
+        refused = TemplateError(f"{str(path)!r} is not a manifest that audionmf wrote")
+        if path.stat().st_size > _MAX_BYTES:
+            raise refused
+        try:
+            values = json.loads(path.read_bytes())
+            if values["format"] != _FORMAT:
+                raise refused
+            if values["version"] != _VERSION:
+                raise TemplateError(
+                    f"{str(path)!r} is of version {values['version']!r} of the format; this "
+                    f"audionmf reads version {_VERSION}"
+                )
+            return cls._from_dict(values)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise error if isinstance(error, TemplateError) else refused from error
+
+    @classmethod
+    def _from_dict(cls, values: dict[str, Any]) -> Manifest:
+        recipe = Recipe(
+            dict(values["job"]),
+            {str(path): str(sha256) for path, sha256 in values["inputs"].items()},
+            {str(name): str(version) for name, version in values["versions"].items()},
+        )
+        stems, notes = (
+            {
+                str(name): (str(one["file"]), OutputHash(str(one["sha256"]), int(one["n_bytes"])))
+                for name, one in files.items()
+            }
+            for files in (values["stems"], values.get("notes", {}))
+        )
+        return cls(
+            recipe, stems, notes, float(values["gain"]), list(map(float, values["divergence"])),
+            str(values["reason"]), dict(values["trust"]),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that go into JSON."""
+        stems, notes = (
+            {
+                name: {"file": file, "sha256": output.sha256, "n_bytes": output.n_bytes}
+                for name, (file, output) in files.items()
+            }
+            for files in (self.stems, self.notes)
+        )
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "versions": dict(self.recipe.versions),
+            "inputs": dict(self.recipe.inputs),
+            "job": dict(self.recipe.job),
+            "stems": stems,
+            "notes": notes,
+            "gain": self.gain,
+            "divergence": list(self.divergence),
+            "reason": self.reason,
+            "trust": dict(self.trust),
+        }
+
+    def save(self, path: StrPath) -> Path:
+        """Write the manifest, whole or not at all; the same bytes each time.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        return write_bytes(path, f"{text}\n".encode())
+
+
+def manifest_path(job: SeparationJob) -> Path:
+    """Return where the manifest of a job goes.
+
+    It is ``manifest.json`` in the folder that the pattern gives the track alone, and
+    ``TRACK.manifest.json`` where it gives none.
+    """
+    track = safe_name(Path(job.input).stem)
+    shared = job.pattern.split("{source}")[0].split("/")[:-1]
+    folder = Path(os.path.realpath(job.folder), *(re.sub(r"\{track\}", track, p) for p in shared))
+    folder = Path(os.path.normpath(folder))
+    return folder / (_NAME if any("{track}" in part for part in shared) else f"{track}.{_NAME}")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Make sure that no other program's file is where a manifest goes.
+
+    Raises
+    ------
+    OutputError
+        If there is one.
+    """
+    if not os.path.lexists(path):
+        return
+    with contextlib.suppress(TemplateError, OSError):
+        Manifest.load(path)
+        return
+    raise OutputError(
+        errno.EEXIST,
+        f"{str(path)!r} is there and no manifest of audionmf; rename it or choose another folder",
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, of Python and of the libraries that compute."""
+    import numba
+    import numpy as np
+    import scipy
+    import soundfile
+
+    from audionmf import __version__
+
+    return {
+        "audionmf": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "numba": numba.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,19 @@
+"""How good stems are: measures on arrays, and folders of stems.
+
+A file imports only from those that are named before it:
+
+- `measures`: SI-SDR and the measures of BSS Eval
+- `folders`: reports on folders of stems
+"""
+
+from audionmf.evaluate.measures import (
+    BssEval,
+    Scores,
+    best_match,
+    bss_eval,
+    residual,
+    scores,
+    si_sdr,
+)
+
+__all__ = ["BssEval", "Scores", "best_match", "bss_eval", "residual", "scores", "si_sdr"]

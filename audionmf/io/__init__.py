@@ -1,0 +1,12 @@
+"""What touches the disk or a pipe: audio in and out, whole files, headers, archives, locks.
+
+A file imports only from those that are named before it:
+
+- `files`: files that are whole or not there, names that are safe
+- `chunks`: headers of audio files, walked chunk by chunk
+- `audio`: recordings in and out
+- `archive`: `.npz` archives from strangers
+- `spool`: standard input as a file
+- `rows`: rows of a matrix on disk
+- `lock`: one run in a folder at a time
+"""

@@ -1,0 +1,247 @@
+"""The ``.npz`` files of this package: self-describing, versioned, the same bytes each time.
+
+An archive holds the arrays of one kind of object and one JSON string, ``metadata``, with the format,
+its version and everything that is not an array. `numpy.load` opens it without pickle. Files may come
+from strangers: sizes are checked from the archive's directory and the array headers before anything
+is unpacked, and only the members that the kind has are accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import AudioReadError, TemplateError
+from audionmf.io.files import StrPath, require_file, write_bytes
+
+__all__ = ["Kind", "read_archive", "read_kind", "write_archive"]
+
+_METADATA = "metadata"
+_MAX_BYTES = 1 << 30
+_MAX_METADATA_BYTES = 1 << 24
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_MAGIC = b"PK\x03\x04"
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    UnicodeDecodeError,
+)
+"""What `zipfile` and NumPy raise for damaged files, beside `ValueError`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of archive.
+
+    Parameters
+    ----------
+    name : str
+        Value of ``format`` in the metadata, such as "audionmf templates".
+    version : int
+        The version that is written; only it is read.
+    arrays : mapping of str to int
+        Names of the arrays and their number of dimensions. All are float.
+    optional : frozenset of str
+        Arrays that may be missing.
+    signed : frozenset of str
+        Arrays that may hold negative values.
+    """
+
+    name: str
+    version: int
+    arrays: Mapping[str, int]
+    optional: frozenset[str] = frozenset()
+    signed: frozenset[str] = frozenset()
+
+
+def write_archive(
+    path: StrPath, kind: Kind, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+) -> Path:
+    """Write an archive, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    text = json.dumps(
+        {"format": kind.name, "version": kind.version, **metadata},
+        sort_keys=True,
+        ensure_ascii=True,
+    )
+    content = io.BytesIO()
+    members: dict[str, Any] = {_METADATA: np.array(text)}
+    members |= {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    np.savez_compressed(content, **members)
+    return write_bytes(path, content.getvalue())
+
+
+def read_kind(path: StrPath) -> str | None:
+    """Return the format that a file says it has; None if it is no archive at all.
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError
+        If there is no such file, or no ordinary one.
+    TemplateError
+        If it is an archive, but damaged or not of this package.
+    """
+    file = require_file(path)
+    with file.open("rb") as stream:
+        if stream.read(4) != _MAGIC:
+            return None
+    name = repr(str(path))
+    with _opened(file, f"{name} is an archive that is damaged or not of audionmf") as archive:
+        return str(_read_metadata(archive, name).get("format"))
+
+
+def read_archive(
+    path: StrPath, kind: Kind
+) -> tuple[dict[str, NDArray[np.floating[Any]]], dict[str, Any]]:
+    """Read an archive of one kind.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        Finite, ≥ 0, float32 or float64, with the number of dimensions that the kind says.
+    metadata : dict
+        Without the format and the version.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TemplateError
+        If the file is not such an archive, was made by another version, is damaged, or would
+        unpack to more than 1 GiB.
+    """
+    name = repr(str(path))
+    try:
+        file = require_file(path)
+    except AudioReadError as error:
+        raise TemplateError(str(error)) from error
+    refusal = f"{name} is not an {kind.name} file, or it is damaged; make it again"
+    with _opened(file, refusal) as archive:
+        return _read(archive, kind, name)
+
+
+@contextlib.contextmanager
+def _opened(file: Path, refusal: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; whatever is wrong with it, now or while it is read, is a refusal."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if any(m.compress_type not in _COMPRESSIONS for m in archive.infolist()):
+                raise TemplateError(refusal)
+            yield archive
+    except _DAMAGE as error:
+        raise TemplateError(refusal) from error
+
+
+def _read(
+    archive: zipfile.ZipFile, kind: Kind, name: str
+) -> tuple[dict[str, NDArray[np.floating[Any]]], dict[str, Any]]:
+    total = sum(member.file_size for member in archive.infolist())
+    if total > _MAX_BYTES:
+        raise TemplateError(f"{name} would unpack to {total} bytes; {_MAX_BYTES} is the most")
+    metadata = _read_metadata(archive, name)
+    if metadata.pop("format", None) != kind.name:
+        raise TemplateError(f"{name} is not an {kind.name} file")
+    version = metadata.pop("version", None)
+    if version != kind.version:
+        raise TemplateError(
+            f"{name} has version {version!r}; this audionmf reads version {kind.version}: "
+            "make the file again, or use the audionmf that made it"
+        )
+    found = archive.namelist()
+    expected = {f"{member}.npy" for member in (_METADATA, *kind.arrays)}
+    required = expected - {f"{member}.npy" for member in kind.optional}
+    if len(set(found)) != len(found) or not required <= set(found) <= expected:
+        raise TemplateError(f"{name} does not hold exactly the members of an {kind.name} file")
+    arrays = {
+        member: _read_array(archive, member, n_dims, name, signed=member in kind.signed)
+        for member, n_dims in kind.arrays.items()
+        if f"{member}.npy" in found
+    }
+    return arrays, metadata
+
+
+def _read_metadata(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    try:
+        member = archive.getinfo(f"{_METADATA}.npy")
+    except KeyError:
+        raise TemplateError(f"{name} holds no metadata; it was not made by audionmf") from None
+    if member.file_size > _MAX_METADATA_BYTES:
+        raise TemplateError(f"{name} holds metadata of {member.file_size} bytes, which is too much")
+    try:
+        shape, dtype = _read_header(archive, member)
+        if shape != () or dtype.kind != "U":
+            raise ValueError("the metadata is not one string")
+        metadata = json.loads(str(_read_content(archive, member)[()]))
+        if not isinstance(metadata, dict):
+            raise ValueError("the metadata is not an object")
+    except (ValueError, RecursionError) as error:
+        raise TemplateError(f"{name} holds metadata that cannot be read") from error
+    return metadata
+
+
+def _read_array(
+    archive: zipfile.ZipFile, member: str, n_dims: int, name: str, *, signed: bool
+) -> NDArray[np.floating[Any]]:
+    info = archive.getinfo(f"{member}.npy")
+    try:
+        shape, dtype = _read_header(archive, info)
+        if dtype not in _DTYPES or len(shape) != n_dims:
+            raise TemplateError(
+                f"{name}: {member} must be {n_dims}-dimensional float32 or float64, "
+                f"not {dtype} of shape {shape}"
+            )
+        array = _read_content(archive, info)
+    except TemplateError:
+        raise
+    except ValueError as error:
+        raise TemplateError(f"{name}: {member} is damaged") from error
+    if not np.isfinite(array).all() or (not signed and (array < 0).any()):
+        raise TemplateError(f"{name}: {member} has values that are negative or not finite")
+    return array
+
+
+def _read_header(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype of a member, once they agree with its size in the directory."""
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
+            raise ValueError(f"shape {shape} of {dtype} does not fit {info.file_size} bytes")
+    return shape, dtype
+
+
+def _read_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(info) as stream:
+        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array

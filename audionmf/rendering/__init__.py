@@ -1,0 +1,10 @@
+"""From a decomposition and a mixture to stems, block by block.
+
+A file imports only from those that are named before it:
+
+- `trust`: how far to trust each stem
+- `grouping`: which components make which source
+- `decomposition`: what a mixture is made of, as a small file
+- `stems`: where stems go and how they are written
+- `blocks`: masks, inverse STFT
+"""

@@ -1,0 +1,233 @@
+"""Render: a mixture and a decomposition give stems, block by block.
+
+Only a few blocks are in memory at a time; a short recording is the one-block case. Blocks are
+rendered by several threads and joined in order, so that the stems do not depend on how many there
+are. The last stem is what the others leave, so that they sum to the mixture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import ParameterError, TemplateMismatchError
+from audionmf.io.audio import Audio, Samples, Source
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.grouping import one_and_rest
+from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
+from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.spatial import wiener_filter
+from audionmf.spectra.stft import STFT, InverseStream, Transform
+
+BLOCK_FRAMES = 64
+"""Frames that a thread renders at a time: they are most of what hours of sound need in memory."""
+
+_Result = TypeVar("_Result")
+
+__all__ = ["render_blocks", "render_span", "stem_names"]
+
+
+def stem_names(decomposition: Decomposition, only: str | None = None) -> list[str]:
+    """Return the names of the stems that are rendered: all sources, or one and the rest.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source `only`, or it is called like the rest.
+    """
+    names = decomposition.source_names
+    return names if only is None else one_and_rest(names, only)
+
+
+def render_blocks(
+    source: Source,
+    decomposition: Decomposition,
+    progress: Progress,
+    only: str | None = None,
+    trust: TrustMeter | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the stems of a recording block by block.
+
+    Parameters
+    ----------
+    source : Audio or AudioFile
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping.
+    progress : callable
+        Told the stage and the share done.
+    only : str, optional
+        Render this source and the rest, instead of all sources.
+    trust : TrustMeter, optional
+        Told about every block.
+
+    Yields
+    ------
+    ndarray, shape (n_stems, n_channels, n), float32
+        The next samples of the stems of `stem_names`; they sum to the recording.
+
+    Raises
+    ------
+    TemplateMismatchError
+        If the recording has another sample rate than the templates, or, as a file, another length
+        than the recording that was analysed.
+    ParameterError
+        If it has another length in memory, or there is no source `only`.
+    """
+    templates, n_samples = decomposition.templates, decomposition.mixture.n_samples
+    templates.require(source.sample_rate, None, describe_source(source))
+    if isinstance(source, Audio) and source.n_samples != n_samples:
+        raise ParameterError(
+            f"{describe_source(source)} has {source.n_samples} samples, the recording that was "
+            f"analysed {n_samples}; analyse this one first"
+        )
+    names = decomposition.source_names
+    rendered = [names.index(name) for name in stem_names(decomposition, only)[:-1]]
+    waiting = _Queue()
+    transforms = templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES)
+    stream = InverseStream(templates.stft, n_samples)
+    threads = thread_count(decomposition.settings.n_threads)
+    work = partial(_synthesise, decomposition, rendered)
+    n_done = 0
+    for synthesised, block in _in_order(work, _numbered(transforms), threads):
+        if trust is not None:
+            trust.add(block)
+        stems = stream.push(synthesised)
+        mixture = waiting.take(stems.shape[-1])
+        n_done += mixture.shape[-1]
+        progress("render", n_done / n_samples)
+        yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+    if waiting.n_seen != n_samples:
+        raise TemplateMismatchError(
+            f"{describe_source(source)} has {waiting.n_seen} samples, the recording that was "
+            f"analysed {n_samples}; analyse this one first"
+        )
+
+
+def render_span(
+    source: Audio, decomposition: Decomposition, start: int, stop: int
+) -> NDArray[np.float32]:
+    """Render some samples alone: those that `render_blocks` would give there, but for rounding.
+
+    Parameters
+    ----------
+    source : Audio
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping.
+    start, stop : int
+        The first sample, and the one after the last.
+
+    Returns
+    -------
+    ndarray, shape (n_stems, n_channels, stop - start), float32
+        The stems of all sources; they sum to the recording.
+
+    Raises
+    ------
+    ParameterError
+        If the samples are not all inside the recording.
+    """
+    stft, n_samples = decomposition.templates.stft, source.n_samples
+    if not 0 <= start < stop <= n_samples:
+        raise ParameterError(f"samples {start} to {stop} are not inside the {n_samples} there are")
+    margin = -(-stft.n_fft // (2 * stft.hop_length))
+    first = max(0, start // stft.hop_length - margin)
+    last = min(stft.n_frames(n_samples), -(-stop // stft.hop_length) + margin + 1)
+    X = _frames_between(source, stft, first, last, margin)
+    rendered = list(range(len(decomposition.source_names) - 1))
+    synthesised, _ = _synthesise(decomposition, rendered, (first, X))
+    origin = first * stft.hop_length
+    n_reached = min(n_samples - origin, (last - first - 1) * stft.hop_length)
+    stems = InverseStream(stft, n_reached).push(synthesised)[..., start - origin : stop - origin]
+    rest = source.samples[:, start:stop] - stems.sum(axis=0)
+    return np.concatenate([stems, rest[None]])
+
+
+def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: int) -> Transform:
+    """Return the frames from `first` to before `last`; those at the ends of a piece are cut off."""
+    begin, end = (first - margin) * stft.hop_length, (last + margin) * stft.hop_length
+    piece = source.samples[:, max(0, begin) : max(0, end)]
+    before, after = max(0, -begin), max(0, end - source.n_samples)
+    padded = np.pad(piece, ((0, 0), (before, after)))
+    return stft.forward(padded)[..., margin : margin + last - first]
+
+
+def _synthesise(
+    decomposition: Decomposition, rendered: list[int], numbered: tuple[int, Transform]
+) -> tuple[Samples, BlockTrust]:
+    """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
+    first, X = numbered
+    stft, V = decomposition.templates.stft, pooled_magnitude(X)
+    models = decomposition.source_models(first, V)
+    masks = ratio_masks(models, decomposition.settings.mask_exponent)
+    length = (X.shape[-1] - 1) * stft.hop_length + stft.n_fft
+    stems = np.empty((len(rendered), len(X), length), np.float32)
+    if decomposition.covariances is None:
+        for stem, j in zip(stems, rendered, strict=True):
+            stem[...] = stft.synthesise(X * masks[j])
+    elif rendered:
+        # The shares are as good as powers here, and cannot leave the range of the type.
+        parts = wiener_filter(X, masks, decomposition.source_covariances())
+        for stem, j in zip(stems, rendered, strict=True):
+            stem[...] = stft.synthesise(parts[j])
+    return stems, block_trust(V, models, masks)
+
+
+class _Queue:
+    """Keeps the samples that went into the transform until their stems come out of it."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[Samples] = deque()
+        self.n_seen = 0
+
+    def through(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
+        for block in blocks:
+            self._blocks.append(block)
+            self.n_seen += block.shape[1]
+            yield block
+
+    def take(self, n: int) -> Samples:
+        parts = []
+        while n > 0 and self._blocks:
+            block = self._blocks.popleft()
+            parts.append(block[:, :n])
+            if block.shape[1] > n:
+                self._blocks.appendleft(block[:, n:])
+            n -= parts[-1].shape[1]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32)
+
+
+def _numbered(transforms: Iterable[Transform]) -> Iterator[tuple[int, Transform]]:
+    first = 0
+    for X in transforms:
+        yield first, X
+        first += X.shape[-1]
+
+
+def _in_order(
+    function: Callable[[Any], _Result], items: Iterable[Any], n_threads: int
+) -> Iterator[_Result]:
+    """Apply `function` in threads, a few items ahead; results come in the order of the items."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+        pending: deque[Future[_Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > n_threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

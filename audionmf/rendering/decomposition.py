@@ -1,0 +1,571 @@
+"""`Decomposition`: what an analysis found, small enough to keep; rendering needs no more than it.
+
+Templates and grouping determine the stems: with the templates fixed, the activations follow from the
+mixture frame by frame. Where they are known for the whole mixture they are kept, and rendering
+again need not look for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateMismatchError
+from audionmf.io.archive import Kind, read_archive, write_archive
+from audionmf.io.audio import AudioFile, Source
+from audionmf.io.files import StrPath
+from audionmf.nmf import convolutive
+from audionmf.rendering.grouping import Grouping, by_hand
+from audionmf.settings import Settings
+from audionmf.sources.score import Score
+from audionmf.sources.templates import (
+    Templates,
+    labels_from_metadata,
+    rate_from_metadata,
+    stft_from_metadata,
+    stft_metadata,
+)
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import BLOCK_FRAMES
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.spatial import estimate_covariances
+
+__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames"]
+
+Absent = Mapping[str, Sequence[tuple[int, int]]]
+"""Runs of frames in which templates with a label do not play: the first, and one after the last."""
+
+MODEL_KIND = Kind(
+    "audionmf model",
+    1,
+    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3},
+    optional=frozenset({"activations", "penalties", "covariances", "patterns"}),
+    signed=frozenset({"covariances"}),
+)
+
+_HASH_BLOCK = 1 << 20
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Which recording a decomposition was made from.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path of the file; empty for samples that came as an array.
+    sha256 : str
+        Hash of the file's bytes; empty for an array.
+    n_channels : int
+        Number of channels.
+    n_samples : int
+        Samples in each channel.
+    """
+
+    path: str
+    sha256: str
+    n_channels: int
+    n_samples: int
+
+    @classmethod
+    def of(cls, source: Source, n_samples: int) -> Mixture:
+        """Describe a recording of which `n_samples` were read."""
+        if source.path is None:
+            return cls("", "", source.n_channels, n_samples)
+        path = source.path
+        return cls(str(path.resolve()), _sha256(path), source.n_channels, n_samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Templates, how they are grouped into sources, and what they were found in.
+
+    Parameters
+    ----------
+    templates : Templates
+        W, with labels, STFT and sample rate.
+    grouping : dict of str to tuple of int
+        Components of each source.
+    settings : Settings
+        What the analysis was made with.
+    mixture : Mixture
+        The recording.
+    divergence : ndarray, shape (n_evaluations,), float64
+        How the divergence fell while templates were learnt; empty if none were.
+    reason : str
+        Why the factorisation stopped; empty if there was none.
+    activations : ndarray, shape (n_components, n_frames), float32, optional
+        H for every frame of the mixture, where it is known.
+    penalties : ndarray, shape (n_components,), float32, optional
+        L1 weight on the activations of each component.
+    banded : bool, default False
+        Activations are found on the sums over `Bands`, not on the single bins.
+    patterns : ndarray, shape (n_lags, n_bins, n_components), float32, optional
+        Components are patterns of several frames, and activations say where they start; the
+        templates are then what the patterns are on the whole.
+    covariances : ndarray, shape (n_sources, n_bins, 2, 2), complex64, optional
+        Where each source stands in the stereo image.
+    residual : str, default ""
+        Name of a further source that gets what no model explains; none if it is empty.
+    absent : mapping of str to sequence of (int, int), default {}
+        Frames of the mixture, from the first to before the last, in which the templates with this
+        label, or the residual of this name, are known not to play.
+    score : Score, optional
+        What was known to be played, by the clock of the recording.
+    remarks : tuple of str, default ()
+        What the analysis decided by itself, a line each.
+    keys : sequence of int, default ()
+        With a score or a lead: the MIDI key of each component, -1 where none is known.
+
+    Raises
+    ------
+    TemplateError
+        If activations, penalties, covariances or frames do not fit.
+    """
+
+    templates: Templates
+    grouping: Grouping
+    settings: Settings
+    mixture: Mixture
+    divergence: NDArray[np.float64]
+    reason: str
+    activations: NDArray[np.float32] | None = None
+    penalties: NDArray[np.float32] | None = None
+    banded: bool = False
+    covariances: NDArray[np.complex64] | None = None
+    patterns: NDArray[np.float32] | None = None
+    residual: str = ""
+    absent: Absent = field(default_factory=dict)
+    score: Score | None = None
+    remarks: tuple[str, ...] = ()
+    keys: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        n_frames = self.templates.stft.n_frames(self.mixture.n_samples)
+        if not all(0 <= a < b <= n_frames for runs in self.absent.values() for a, b in runs):
+            raise TemplateError(
+                f"absent sources need runs of frames within the {n_frames} there are"
+            )
+        self._check_patterns()
+        if len(self.keys) not in (0, self.n_components):
+            raise TemplateError(f"{len(self.keys)} keys do not fit {self.n_components} components")
+        if self.covariances is not None:
+            wanted = (len(self.grouping), self.templates.stft.n_bins, 2, 2)
+            if self.covariances.shape != wanted or self.mixture.n_channels != 2:
+                raise TemplateError(
+                    f"spatial covariances of shape {self.covariances.shape} do not fit"
+                )
+            _check_covariances(self.covariances)
+        if self.penalties is not None and self.penalties.shape != (self.n_components,):
+            raise TemplateError(f"penalties of shape {self.penalties.shape} do not fit")
+        if self.activations is None:
+            return
+        shape = (self.templates.n_components, self.templates.stft.n_frames(self.mixture.n_samples))
+        if self.activations.shape != shape:
+            raise TemplateError(
+                f"activations of shape {self.activations.shape} do not fit a mixture and templates "
+                f"that need {shape}"
+            )
+
+    def _check_patterns(self) -> None:
+        if self.patterns is None:
+            return
+        wanted = (self.templates.stft.n_bins, self.n_components)
+        if self.patterns.shape[1:] != wanted or not len(self.patterns) or self.activations is None:
+            raise TemplateError(
+                f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
+            )
+
+    viewer: ClassVar[Callable[[Decomposition], str] | None] = None
+    """How a notebook shows it; pictures are made above this wing, which puts it here."""
+
+    def _repr_html_(self) -> str | None:
+        """Show players and a picture in a notebook."""
+        return Decomposition.viewer(self) if Decomposition.viewer else None
+
+    @property
+    def source_names(self) -> list[str]:
+        """The names of the stems, in their order."""
+        return [*self.grouping, *([self.residual] if self.residual else [])]
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return self.templates.n_components
+
+    def activate(
+        self, V: NDArray[np.float32], n_threads: int, first: int = 0
+    ) -> NDArray[np.float32]:
+        """Find the activations of some frames of the mixture, each frame on its own.
+
+        Templates that are absent from a frame take no part in it.
+
+        Parameters
+        ----------
+        V : ndarray, shape (n_bins, n_frames), float32
+            Magnitudes, channels pooled.
+        n_threads : int
+            Threads.
+        first : int, default 0
+            The first of the frames.
+
+        Returns
+        -------
+        ndarray, shape (n_components, n_frames), float32
+            H.
+        """
+        W = self.templates.templates
+        if self.banded:
+            bands = Bands.of(self.templates.stft, self.templates.sample_rate)
+            V, W = bands.pool(V), bands.pool(W)
+        solve = partial(
+            nmf.activate, beta=self.settings.beta, n_iter=self.settings.activation_iter,
+            n_threads=n_threads,
+        )  # fmt: skip
+        if not self.absent:
+            return solve(V, W, penalties=self.penalties)
+        H = np.zeros((W.shape[1], V.shape[1]), np.float32)
+        absent = absent_frames(self.absent, self.templates.labels, range(first, first + V.shape[1]))
+        for frames, playing in _alike(absent):
+            penalties = None if self.penalties is None else self.penalties[playing]
+            H[np.ix_(playing, frames)] = solve(V[:, frames], W[:, playing], penalties=penalties)
+        return H
+
+    def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
+        W = self.templates.templates
+        groups = [list(group) for group in self.grouping.values()]
+        return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
+
+    def source_models(self, first: int, V: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each source in some frames of the mixture.
+
+        Parameters
+        ----------
+        first : int
+            The first of the frames.
+        V : ndarray, shape (n_bins, n_frames), float32
+            Their magnitudes, channels pooled.
+
+        Returns
+        -------
+        ndarray, shape (n_sources, n_bins, n_frames), float32
+            Of the sources of `source_names`, bins as neighbours.
+        """
+        if self.activations is None:
+            H = self.activate(V, 1, first)
+        else:
+            H = self.activations[:, first : first + V.shape[1]]
+        models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
+        if self.residual:
+            unexplained = np.maximum(V - models.sum(axis=0), 0)
+            models = np.concatenate([models, unexplained[None]])
+        return self._without_absent(models, first) if self.absent else models
+
+    def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the magnitude of each group where components are patterns that started before."""
+        if self.patterns is None or self.activations is None:
+            raise ParameterError("the decomposition holds no patterns with their activations")
+        start = max(0, first - len(self.patterns) + 1)
+        before = self.activations[:, start : first + H.shape[1]]
+        groups = [list(group) for group in self.grouping.values()]
+        models = [
+            convolutive.model(self.patterns[:, :, group], before[group]).T[first - start :]
+            for group in groups
+        ]
+        return np.stack(models).swapaxes(1, 2)
+
+    def with_covariances(self, X: NDArray[np.complex64], H: NDArray[np.float32]) -> Decomposition:
+        """Learn where each source stands in the stereo image.
+
+        Parameters
+        ----------
+        X : ndarray, shape (2, n_bins, n_frames), complex64
+            Frames of the mixture, all or some.
+        H : ndarray, shape (n_components, n_frames), float32
+            Their activations.
+
+        Returns
+        -------
+        Decomposition
+            The same with covariances.
+        """
+        level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
+
+        def blocks() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+            for first in range(0, X.shape[-1], BLOCK_FRAMES):
+                part = H[:, first : first + BLOCK_FRAMES]
+                models = (
+                    self.models(part)
+                    if self.patterns is None
+                    else self._pattern_models(first, part)
+                )
+                masks = ratio_masks(models, self.settings.mask_exponent)
+                yield X[..., first : first + BLOCK_FRAMES] * level, masks
+
+        n_bins = self.templates.stft.n_bins
+        learnt = estimate_covariances(blocks, len(self.grouping), n_bins)
+        return dataclasses.replace(self, covariances=learnt)
+
+    def _without_absent(self, models: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        """Silence sources where they are absent; where that leaves nothing, the others share.
+
+        Where all are absent nothing is known, and they all share.
+        """
+        frames = range(first, first + models.shape[-1])
+        labels = {name: [name] for name in self.source_names}  # of a source without components
+        for name, group in self.grouping.items():
+            labels[name] = [self.templates.labels[k] for k in group] or labels[name]
+        silent = np.stack(
+            [absent_frames(self.absent, found, frames).all(axis=0) for found in labels.values()]
+        )
+        models = models * ~silent[:, None]
+        nothing = ~models.any(axis=0) & silent.any(axis=0)
+        models += np.finfo(np.float32).tiny * (nothing & ~silent[:, None])
+        return models
+
+    def source_covariances(self) -> NDArray[np.complex64]:
+        """Return the spatial covariances of all sources; the residual may come from anywhere."""
+        if self.covariances is None:
+            raise ParameterError("the decomposition knows no places in a stereo image")
+        if not self.residual:
+            return self.covariances
+        anywhere = np.tile(np.eye(2, dtype=np.complex64), (1, self.templates.stft.n_bins, 1, 1))
+        return np.concatenate([self.covariances, anywhere])
+
+    def regroup(self, groups: dict[str, tuple[int, ...]]) -> Decomposition:
+        """Return the same with other groups; what is in no group becomes the source ``rest``.
+
+        Raises
+        ------
+        ParameterError
+            If a component does not exist or is in two groups.
+        """
+        regrouped = by_hand(groups, self.n_components)
+        return dataclasses.replace(self, grouping=regrouped, covariances=None)
+
+    def check_mixture(self, file: AudioFile) -> None:
+        """Make sure that `file` is the recording that the activations belong to.
+
+        Raises
+        ------
+        TemplateMismatchError
+            If its bytes or channels are others.
+        """
+        same_layout = self.mixture.n_channels == file.n_channels
+        if not same_layout or self.mixture.sha256 != _sha256(file.path):
+            raise TemplateMismatchError(
+                f"{str(file.path)!r} is not the recording that the model was made from, or was "
+                "changed since; decompose it again"
+            )
+
+    def save(self, path: StrPath) -> Path:
+        """Write the model to a ``.npz`` file, whole or not at all; the same bytes each time.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        arrays: dict[str, NDArray[Any]] = {"templates": self.templates.templates}
+        if self.activations is not None:
+            arrays["activations"] = self.activations
+        if self.penalties is not None:
+            arrays["penalties"] = self.penalties
+        if self.patterns is not None:
+            arrays["patterns"] = self.patterns
+        if self.covariances is not None:
+            arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
+        metadata = {
+            "labels": list(self.templates.labels),
+            "sample_rate": self.templates.sample_rate,
+            "stft": stft_metadata(self.templates.stft),
+            "grouping": [[name, list(group)] for name, group in self.grouping.items()],
+            "settings": dataclasses.asdict(self.settings),
+            "mixture": dataclasses.asdict(self.mixture),
+            "divergence": self.divergence.tolist(),
+            "reason": self.reason,
+            "banded": self.banded,
+            "absent": [[name, [list(run) for run in runs]] for name, runs in self.absent.items()],
+            "residual": self.residual,
+            "score": None if self.score is None else self.score.to_dict(),
+            "remarks": list(self.remarks),
+            "keys": list(self.keys),
+        }
+        return write_archive(path, MODEL_KIND, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Decomposition:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TemplateError
+            If it is not a model file, or damaged, or of another version.
+        """
+        arrays, metadata = read_archive(path, MODEL_KIND)
+        activations, penalties = arrays.get("activations"), arrays.get("penalties")
+        covariances = arrays.get("covariances")
+        try:
+            templates = Templates(
+                arrays["templates"],
+                labels_from_metadata(metadata, path),
+                stft_from_metadata(metadata, path),
+                rate_from_metadata(metadata, path),
+            )
+            return cls(
+                templates=templates,
+                grouping=_grouping(metadata, templates.n_components),
+                settings=Settings.from_options(**metadata["settings"]),
+                mixture=_mixture(metadata),
+                divergence=_divergence(metadata),
+                reason=str(metadata["reason"]),
+                activations=None if activations is None else _as_float32(activations),
+                penalties=None if penalties is None else _as_float32(penalties),
+                banded=_flag(metadata, "banded"),
+                absent=_absent(metadata),
+                covariances=None if covariances is None else _complex(covariances),
+                patterns=_as_float32(arrays["patterns"]) if "patterns" in arrays else None,
+                residual=_text(metadata["residual"]),
+                score=_score(metadata.get("score")),
+                remarks=tuple(_text(line) for line in metadata.get("remarks", [])),
+                keys=tuple(int(key) for key in metadata.get("keys", [])),
+            )
+        except (TemplateError, ParameterError, ScoreError) as error:
+            raise TemplateError(f"{str(path)!r}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise TemplateError(
+                f"{str(path)!r} lacks a part of a model, or has it wrong"
+            ) from error
+
+
+def _score(value: Any) -> Score | None:
+    return None if value is None else Score.from_dict(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TemplateError(f"a name is not a text: {value!r}")
+    return value
+
+
+def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArray[np.bool_]:
+    """Tell in which frames templates do not play.
+
+    Parameters
+    ----------
+    absent : mapping of str to sequence of (int, int)
+        As `Decomposition` has it.
+    labels : sequence of str
+        Labels of the templates.
+    frames : range
+        The frames.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_labels, n_frames)
+        True where a template is absent.
+    """
+    index = np.asarray(frames)
+    rows = dict.fromkeys(labels, np.zeros(len(index), bool))
+    for label in rows.keys() & absent.keys():
+        rows[label] = np.any([(a <= index) & (index < b) for a, b in absent[label]], axis=0)
+    return np.stack([rows[label] for label in labels])
+
+
+def _alike(absent: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield frames in which the same templates may play, and these; no frames without any."""
+    patterns, which = np.unique(absent, axis=1, return_inverse=True)
+    for i, pattern in enumerate(patterns.T):
+        if not pattern.all():
+            yield np.flatnonzero(which == i), np.flatnonzero(~pattern)
+
+
+def _complex(parts: NDArray[Any]) -> NDArray[np.complex64]:
+    if len(parts) != 2:
+        raise TemplateError("spatial covariances need a real and an imaginary part")
+    covariances = np.empty(parts.shape[1:], np.complex64)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
+        covariances.real, covariances.imag = parts
+    return covariances
+
+
+def _check_covariances(R: NDArray[np.complex64]) -> None:
+    """Make sure that (..., 2, 2) matrices are Hermitian, positive semidefinite, of trace 2."""
+    with np.errstate(all="ignore"):
+        left, right, cross = R[..., 0, 0], R[..., 1, 1], R[..., 0, 1]
+        wrong = [
+            R - R.conj().swapaxes(-1, -2),
+            left + right - 2,
+            np.maximum(0, np.abs(cross) ** 2 - (left * right).real),
+        ]
+    if not all((np.abs(error) < _TOLERANCE).all() for error in wrong):
+        raise TemplateError("spatial covariances are not positive semidefinite with trace 2")
+
+
+def _flag(metadata: dict[str, Any], name: str) -> bool:
+    value = metadata[name]
+    if not isinstance(value, bool):
+        raise TemplateError(f"{name!r} must be true or false, not {value!r}")
+    return value
+
+
+def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
+    groups = {str(name): tuple(map(int, group)) for name, group in metadata["grouping"]}
+    if sorted(k for group in groups.values() for k in group) != list(range(n_components)):
+        raise TemplateError("the groups do not hold every component once")
+    if len(groups) != len(metadata["grouping"]) or not all(groups):  # a silent source has none
+        raise TemplateError("a group has no name, or the name of another")
+    return groups
+
+
+def _absent(metadata: dict[str, Any]) -> Absent:
+    return {
+        str(name): tuple((int(first), int(stop)) for first, stop in runs)
+        for name, runs in metadata.get("absent", [])
+    }
+
+
+def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:
+    values = np.asarray(metadata["divergence"], np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise TemplateError("the divergence is not a list of numbers")
+    return values
+
+
+def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        converted = array.astype(np.float32)
+    if not np.isfinite(converted).all():
+        raise TemplateError("activations or penalties have values that are not finite in float32")
+    return converted
+
+
+def _mixture(metadata: dict[str, Any]) -> Mixture:
+    mixture = Mixture(**metadata["mixture"])
+    counts = (mixture.n_channels, mixture.n_samples)
+    if not (type(mixture.path) is type(mixture.sha256) is str):
+        raise TemplateError("the description of the mixture makes no sense")
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise TemplateError("the description of the mixture makes no sense")
+    return mixture
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,49 @@
+"""One recording: separated or decomposed, in memory or into files.
+
+A file imports only from those that are named before it:
+
+- `separating`: a recording becomes stems
+- `decomposing`: a recording becomes a model and files of its components
+"""
+
+from audionmf.analysis.analysing import analyse
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.separation.decomposing import (
+    DecomposedFiles,
+    RegroupedFiles,
+    decompose_file,
+    plan_decomposition,
+    regroup_file,
+)
+from audionmf.separation.separating import (
+    Separation,
+    default_paths,
+    render,
+    render_to_files,
+    separate,
+)
+
+
+def _show(found: Decomposition) -> str:
+    """Show a decomposition in a notebook; pictures are loaded when they are asked for."""
+    from audionmf.show.display import decomposition_html
+
+    return decomposition_html(found)
+
+
+Decomposition.viewer = _show
+
+__all__ = [
+    "DecomposedFiles",
+    "Decomposition",
+    "RegroupedFiles",
+    "Separation",
+    "analyse",
+    "decompose_file",
+    "default_paths",
+    "plan_decomposition",
+    "regroup_file",
+    "render",
+    "render_to_files",
+    "separate",
+]

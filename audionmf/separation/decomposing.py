@@ -1,0 +1,327 @@
+"""What decompose and regroup write. Outputs are checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import plot
+from audionmf.analysis.analysing import analyse
+from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
+from audionmf.io.audio import AudioFile
+from audionmf.io.files import (
+    StrPath,
+    atomic_path,
+    make_room,
+    refuse_overwriting,
+    safe_name,
+)
+from audionmf.notes.transcription import EXPORTS, NOTES_NAME, check_exports, transcribe, write_notes
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.rendering.trust import Trust
+from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.settings import Settings
+from audionmf.show.report import report_path, write_report
+from audionmf.spectra.frames import Progress
+
+__all__ = [
+    "DecomposedFiles",
+    "RegroupedFiles",
+    "decompose_file",
+    "plan_decomposition",
+    "regroup_file",
+]
+
+MODEL_NAME = "model.npz"
+_REPORT_NAME = "report.html"
+_CSV_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class DecomposedFiles:
+    """What `decompose_file` wrote.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of the track.
+    model : pathlib.Path
+        The model file, which `regroup_file` takes.
+    templates, activations : pathlib.Path
+        W and H as CSV.
+    picture : pathlib.Path or None
+        V, W and H as PNG; None if matplotlib is not installed.
+    stems : StemFiles
+        One file a component.
+    decomposition : Decomposition
+        The model itself.
+    notes : sequence of pathlib.Path
+        The files with notes, where they were asked for.
+    report : pathlib.Path or None
+        The page to hear and see the components, where it was asked for.
+    """
+
+    folder: Path
+    model: Path
+    templates: Path
+    activations: Path
+    picture: Path | None
+    stems: StemFiles
+    decomposition: Decomposition
+    notes: Sequence[Path] = ()
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class RegroupedFiles:
+    """What `regroup_file` wrote.
+
+    Parameters
+    ----------
+    stems : StemFiles
+        The stems and the common gain.
+    decomposition : Decomposition
+        The model with the new grouping.
+    trust : Trust
+        How far to trust each stem.
+    report : pathlib.Path or None
+        The page to hear and see the stems, where it was asked for.
+    """
+
+    stems: StemFiles
+    decomposition: Decomposition
+    trust: Trust
+    report: Path | None = None
+
+
+def plan_decomposition(
+    path: StrPath, folder: StrPath, export: Sequence[str] = (), *, report: bool = False
+) -> dict[str, Path]:
+    """Return where `decompose_file` would put what is no audio, by its file name."""
+    home = Path(folder).absolute() / safe_name(Path(path).stem)
+    names = [MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png"]
+    names += [_REPORT_NAME] if report else []
+    kinds = dict.fromkeys(export)
+    check_exports(list(kinds))
+    notes = [NOTES_NAME + EXPORTS[kind] for kind in kinds]
+    return {name: home / name for name in (*names, *notes)}
+
+
+def decompose_file(
+    path: StrPath,
+    folder: StrPath = "decomposed",
+    *,
+    extension: str = "wav",
+    export: Sequence[str] = (),
+    report: bool = False,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> DecomposedFiles:
+    """Factorise a file and write all that was found: model, components as audio, CSV, picture.
+
+    Parameters
+    ----------
+    path : path
+        The recording.
+    folder : path, default "decomposed"
+        The output folder; a folder named after the recording is made in it.
+    extension : {"wav", "flac", "aiff"}, default "wav"
+        Container of the components.
+    export : sequence of {"midi", "labels", "csv"}
+        Write the notes that components play too; see `audionmf.notes`.
+    report : bool, default False
+        Write a page to hear and see the components too; see `audionmf.report`.
+    settings : Settings, optional
+        Options; ``n_components`` says how many components.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Returns
+    -------
+    DecomposedFiles
+        What was written. Without matplotlib there is no picture, and a warning says so.
+
+    Raises
+    ------
+    AudioNMFError
+        As `audionmf.analyse` does, and `OutputError` where a file would overwrite an input or
+        cannot be written.
+    """
+    source = AudioFile(Path(path))
+    named = plan_decomposition(path, folder, export, report=report)
+    home = named[MODEL_NAME].parent
+    _prepare(named.values(), [path])
+    found = analyse(source, components=True, settings=settings, progress=progress)
+    paths = default_paths(source, found.grouping, folder, extension=extension)
+    refuse_overwriting(paths.values(), [path])
+    stems, trust = render_to_files(source, found, paths, progress=progress)
+    stft, rate = found.templates.stft, found.templates.sample_rate
+    H = _known(found.activations)
+    _write_csv(
+        named["templates.csv"],
+        "frequency_hz",
+        stft.frequencies(rate),
+        found.templates.templates,
+        found.templates.labels,
+    )
+    _write_csv(
+        named["activations.csv"],
+        "time_s",
+        stft.times(H.shape[1], rate),
+        H.T,
+        found.templates.labels,
+    )
+    written: list[Path] = []
+    if export:
+        notes = {kind: named[NOTES_NAME + EXPORTS[kind]] for kind in export}
+        written = write_notes(transcribe(found), notes, found.source_names)
+    picture = _draw(source, found, named["decomposition.png"])
+    found.save(named[MODEL_NAME])
+    if report:
+        command = ["audionmf", "decompose", _operand(path), *_form(extension)]
+        command += found.settings.to_arguments("decompose")
+        write_report(named[_REPORT_NAME], source, stems, found, trust, command=command)
+    return DecomposedFiles(
+        home,
+        named[MODEL_NAME],
+        named["templates.csv"],
+        named["activations.csv"],
+        picture,
+        stems,
+        found,
+        written,
+        named.get(_REPORT_NAME),
+    )
+
+
+def regroup_file(
+    model: StrPath,
+    groups: dict[str, tuple[int, ...]],
+    folder: StrPath = "separated",
+    *,
+    mixture: StrPath | None = None,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+    report: bool = False,
+    progress: Progress | None = None,
+) -> RegroupedFiles:
+    """Render the components of a model file in other groups; nothing is factorised again.
+
+    Parameters
+    ----------
+    model : path
+        A model file that `decompose_file` wrote.
+    groups : dict of str to tuple of int
+        Components of each source; what is in no group becomes ``rest``.
+    folder, pattern, extension, report
+        As in `SeparationJob`.
+    mixture : path, optional
+        Where the recording is now; default: where it was.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Returns
+    -------
+    RegroupedFiles
+        What was written.
+
+    Raises
+    ------
+    ParameterError
+        If the groups do not fit the components.
+    FileNotFoundError
+        If the model or the recording is not there.
+    TemplateError, TemplateMismatchError
+        If the model cannot be read, or was made from another recording.
+    OutputError
+        If a stem would overwrite an input or cannot be written.
+    """
+    regrouped = Decomposition.load(model).regroup(groups)
+    where = mixture or regrouped.mixture.path
+    if not where:
+        raise ParameterError(
+            f"{str(model)!r} was made from an array of samples; name the recording to render"
+        )
+    source = AudioFile(Path(where))
+    regrouped.check_mixture(source)
+    paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
+    page = report_path(folder, source.path.stem, pattern, extension) if report else None
+    _prepare([*paths.values(), *([page] if page else [])], [model, source.path])
+    stems, trust = render_to_files(source, regrouped, paths, progress=progress)
+    if page:
+        command = ["audionmf", "regroup", _operand(model), *_form(extension)]
+        command += [] if pattern == DEFAULT_PATTERN else ["--filename", pattern]
+        command += [] if mixture is None else ["--mixture", _operand(mixture)]
+        for name, members in groups.items():
+            command += ["--group", f"{name}={','.join(map(str, members))}"]
+        write_report(page, source, stems, regrouped, trust, command=command)
+    return RegroupedFiles(stems, regrouped, trust, page)
+
+
+def _operand(path: StrPath) -> str:
+    """Return a path as it stands on a command line; a leading dash would be an option."""
+    text = os.fsdecode(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def _form(extension: str) -> list[str]:
+    return [] if extension == "wav" else ["--format", extension]
+
+
+def _prepare(outputs: Iterable[Path], inputs: Iterable[StrPath]) -> None:
+    """Make sure, before anything is computed, that the outputs can be written."""
+    outputs = list(outputs)
+    refuse_overwriting(outputs, inputs)
+    make_room(outputs)
+
+
+def _known(activations: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if activations is None:
+        raise ParameterError("the decomposition holds no activations")
+    return activations
+
+
+def _draw(source: AudioFile, found: Decomposition, path: Path) -> Path | None:
+    templates = found.templates
+    stft, rate = templates.stft, templates.sample_rate
+    try:
+        plot.figure()  # before anything is computed for it
+        seen = plot.overview(source, stft)
+        picture = plot.decomposition(
+            seen.V,
+            templates.templates,
+            _known(found.activations),
+            stft,
+            rate,
+            order=plot.pitch_order(templates.templates, stft, rate),
+            frame_seconds=seen.frame_seconds,
+        )
+    except MissingExtraError as error:
+        warnings.warn(AudioNMFWarning(f"no picture was drawn: {error}"), stacklevel=3)
+        return None
+    return plot.save(picture, path)
+
+
+def _write_csv(
+    path: Path,
+    axis_name: str,
+    axis: NDArray[Any],
+    columns: NDArray[Any],
+    names: Sequence[str],
+) -> Path:
+    """Write a table some rows at a time: hours of activations are long as text."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join([axis_name, *names]) + "\n")
+        for first in range(0, len(axis), _CSV_ROWS):
+            rows = slice(first, first + _CSV_ROWS)
+            table = np.column_stack([axis[rows], columns[rows]])
+            np.savetxt(file, table, fmt="%.6g", delimiter=",")
+    return path

@@ -1,0 +1,321 @@
+"""`separate` takes a recording apart: analyse, then render; `Separation` is what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
+from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.rendering.blocks import render_blocks, stem_names
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.stems import (
+    DEFAULT_PATTERN,
+    StemBlocks,
+    StemFiles,
+    StemFormat,
+    stem_paths,
+    write_stems,
+)
+from audionmf.rendering.trust import Trust, TrustMeter
+from audionmf.settings import Settings
+from audionmf.sources.labels import Ranges
+from audionmf.sources.score import SplitBy
+from audionmf.spectra.frames import Progress
+
+__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """The stems of a recording.
+
+    Parameters
+    ----------
+    sources : dict of str to ndarray, shape (n_channels, n_samples), float32
+        The stems by name. They sum to the mixture.
+    sample_rate : int
+        In Hz.
+    decomposition : Decomposition
+        What they were rendered from.
+    subtype : str
+        Sample format of the mixture, in which `save` writes them.
+    trust : Trust
+        How far to trust each stem, told without the true stems.
+    """
+
+    sources: dict[str, Samples]
+    sample_rate: int
+    decomposition: Decomposition
+    subtype: str
+    trust: Trust
+
+    def _repr_html_(self) -> str:
+        """Show players and a picture in a notebook."""
+        from audionmf.show.display import separation_html
+
+        return separation_html(self)
+
+    def save(
+        self, folder: StrPath, pattern: str = "{source}.{ext}", extension: str = "wav"
+    ) -> StemFiles:
+        """Write the stems, all or none.
+
+        Parameters
+        ----------
+        folder : path
+            Where to; made if it is missing.
+        pattern : str, default "{source}.{ext}"
+            Name of each file below the folder; ``{track}`` is the mixture's name.
+        extension : {"wav", "flac", "aiff"}, default "wav"
+            The container.
+
+        Returns
+        -------
+        StemFiles
+            The files, and the common gain, which is 1 unless a stem would have clipped.
+
+        Raises
+        ------
+        ParameterError
+            If the pattern or the extension is wrong.
+        OutputError
+            If a file cannot be written or would overwrite the mixture; then none is left.
+        """
+        mixture = self.decomposition.mixture
+        track = Path(mixture.path).stem or "mixture"
+        paths = stem_paths(folder, track, list(self.sources), pattern, extension)
+        refuse_overwriting(paths.values(), [mixture.path] if mixture.path else [])
+        form = StemFormat(self.sample_rate, mixture.n_channels, self.subtype, mixture.n_samples)
+        stacked = np.stack(list(self.sources.values()))
+        return write_stems(lambda: iter([stacked]), paths, form)
+
+
+def separate(
+    mixture: AudioLike,
+    *,
+    n_sources: int | None = None,
+    templates: Banks = (),
+    examples: Examples | None = None,
+    free: int = 0,
+    residual: str = "",
+    only: str | None = None,
+    solo: Ranges | None = None,
+    absent: Ranges | None = None,
+    convert: bool = False,
+    midi: StrPath | None = None,
+    midi_split: SplitBy = "track",
+    split_at: str | int | None = None,
+    lead: bool = False,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Separation:
+    """Take a recording apart into stems.
+
+    There is one way to know the sources: any of templates, examples and ranges where they play
+    alone; a score; that one of them leads; their number; or nothing, and their number is chosen.
+
+    Parameters
+    ----------
+    mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
+        The recording.
+    n_sources : int, optional
+        Blind: components are grouped into so many sources by timbre.
+    templates : Templates or path, or several
+        Banks that `audionmf.learn` made; each label becomes a source.
+    examples : mapping of str to audio or a list of audio, optional
+        Recordings of each source alone, seconds are enough; another sample rate is converted.
+        Templates are learnt from them first. May be joined with `templates`.
+    free : int, default 0
+        Further components, learnt from the mixture with the templates fixed; they become the
+        source ``other``.
+    residual : str, default ""
+        Name of a further stem that gets what no template explains; none if it is empty.
+    only : str, optional
+        Give this source and the ``rest``, instead of all sources.
+    solo : mapping of str to sequence of (float, float), optional
+        Where sources play alone in the mixture itself, as starts and ends in seconds:
+        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
+        silent there. May be joined with `templates` and `examples`.
+    absent : mapping of str to sequence of (float, float), optional
+        Where sources do not play, likewise: their stems are silent there, but for half a window at
+        the borders. Not for a blind separation.
+    convert : bool, default False
+        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
+        are refused.
+    midi : path, optional
+        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
+        the recording first, if it does not fit as it is. Goes with `residual` and `only`, and with
+        no other way to know the sources.
+    midi_split : {"track", "channel"}, default "track"
+        Whether tracks or channels become sources.
+    split_at : str or int, optional
+        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
+    lead : bool, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
+        ``accompaniment``. For recordings up to 6 minutes.
+    sample_rate : int, optional
+        In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
+    settings : Settings, optional
+        Options of the analysis.
+    progress : callable, optional
+        Told the stage and the share done.
+    **options
+        Fields of `Settings`, changed from `settings`.
+
+    Returns
+    -------
+    Separation
+        ``sources`` maps each name to float32 samples of shape (n_channels, n_samples).
+
+    Raises
+    ------
+    ParameterError
+        If options do not fit, ranges contradict each other or are not inside the mixture, or one
+        where a source plays alone is shorter than a window.
+    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
+        If audio cannot be read or worked on.
+    TemplateError, TemplateMismatchError
+        If templates cannot be read, or are for another sample rate or STFT.
+    ScoreError
+        If the score cannot be read, holds no notes, or none within the recording.
+    """
+    source = as_audio(mixture, sample_rate)
+    decomposition = analyse(
+        source,
+        n_sources=n_sources,
+        templates=templates,
+        examples=with_rate(examples, sample_rate),
+        free=free,
+        convert=convert,
+        midi=midi,
+        midi_split=midi_split,
+        split_at=split_at,
+        lead=lead,
+        residual=residual,
+        solo=solo,
+        absent=absent,
+        settings=settings,
+        progress=progress,
+        **options,
+    )
+    return render(source, decomposition, only=only, progress=progress)
+
+
+def render(
+    mixture: AudioLike,
+    decomposition: Decomposition,
+    *,
+    only: str | None = None,
+    sample_rate: int | None = None,
+    progress: Progress | None = None,
+) -> Separation:
+    """Render the stems of a recording in memory.
+
+    Parameters
+    ----------
+    mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping, as `audionmf.analyse` gives them.
+    only : str, optional
+        Give this source and the ``rest``, instead of all sources.
+    sample_rate : int, optional
+        In Hz; needed where the mixture is an array.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Separation
+        The stems.
+
+    Raises
+    ------
+    TemplateMismatchError
+        If the recording has another sample rate than the templates.
+    """
+    source = as_audio(mixture, sample_rate)
+    meter = _trust_meter(decomposition)
+    blocks = list(render_blocks(source, decomposition, progress or _silent, only, meter))
+    stems = np.concatenate(blocks, axis=-1)
+    sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
+    return Separation(sources, source.sample_rate, decomposition, source.subtype, meter.result())
+
+
+def render_to_files(
+    mixture: Source | StrPath,
+    decomposition: Decomposition,
+    paths: dict[str, Path],
+    *,
+    only: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[StemFiles, Trust]:
+    """Render the stems of a recording into files, block by block, all or none.
+
+    Parameters
+    ----------
+    mixture : Audio, AudioFile or path
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping, as `audionmf.analyse` gives them.
+    paths : dict of str to path
+        The file of each stem, as `stem_paths` gives them.
+    only : str, optional
+        Write this source and the ``rest``, instead of all sources.
+    progress : callable, optional
+        Told the stage and the share done.
+
+    Returns
+    -------
+    StemFiles
+        The files, and the common gain, which is 1 unless a stem would have clipped.
+    Trust
+        How far to trust each stem.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written; then none is left.
+    """
+    source = open_source(mixture)
+    form = StemFormat(
+        source.sample_rate, source.n_channels, source.subtype, decomposition.mixture.n_samples
+    )
+    ordered = {name: paths[name] for name in stem_names(decomposition, only)}
+    meters: list[TrustMeter] = []
+
+    def blocks() -> StemBlocks:
+        meters.append(_trust_meter(decomposition))
+        return render_blocks(source, decomposition, progress or _silent, only, meters[-1])
+
+    return write_stems(blocks, ordered, form), meters[-1].result()
+
+
+def default_paths(
+    source: Source,
+    names: Iterable[str],
+    folder: StrPath,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+) -> dict[str, Path]:
+    """Return the file of each source of a recording below `folder`; see `stem_paths`."""
+    track = source.path.stem if source.path else "mixture"
+    return stem_paths(folder, track, list(names), pattern, extension)
+
+
+def _trust_meter(decomposition: Decomposition) -> TrustMeter:
+    templates = decomposition.templates
+    rate = templates.sample_rate / templates.stft.hop_length
+    return TrustMeter(decomposition.source_names, rate)
+
+
+def _silent(stage: str, done: float) -> None:
+    """Report progress to nobody."""

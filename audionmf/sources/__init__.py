@@ -1,0 +1,9 @@
+"""What is known of sources: templates and banks, ranges and labels, scores.
+
+A file imports only from those that are named before it:
+
+- `templates`: banks of spectral templates
+- `labels`: ranges where a source is alone or absent
+- `score`: notes from a MIDI file
+- `alignment`: a score moved to the clock of a recording
+"""

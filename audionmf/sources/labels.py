@@ -1,0 +1,420 @@
+"""Ranges of a recording where a source plays alone, or where it does not play.
+
+They are given in seconds: in Python as pairs, at the shell as ``NAME=START-END``, or as the label
+file that Audacity exports, each line a start, an end and a text, with tabs between them. There the
+text ``NAME`` says that the source plays alone in the range, ``!NAME`` that it does not play.
+
+A range takes its start in and leaves its end out, in samples and in frames alike: a frame belongs to
+it if its centre does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.io.audio import Audio, Samples, Source
+from audionmf.io.files import StrPath, require_file
+from audionmf.spectra.stft import STFT
+
+__all__ = ["Labels", "Range", "Ranges", "collect", "parse_solo", "read_labels"]
+
+Ranges = Mapping[str, Sequence[tuple[float, float]]]
+"""Pairs of start and end in seconds, by the name of the source."""
+
+Span = tuple[int, int]
+"""First sample or frame, and the one after the last."""
+
+_ABSENT = "!"
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+_MAX_BYTES = 1 << 24
+_OVERSHOOT = 0.1
+
+
+@dataclass(frozen=True)
+class Range:
+    """A part of a recording that something is said about a source.
+
+    Parameters
+    ----------
+    name : str
+        The source.
+    start, end : float
+        In seconds from the start of the recording, ``0 ≤ start < end``.
+
+    Raises
+    ------
+    ParameterError
+        If the name is empty, or the times are not such numbers.
+    """
+
+    name: str
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name):
+            raise ParameterError(f"a range needs the name of a source, not {self.name!r}")
+        for seconds in (self.start, self.end):
+            if not (isinstance(seconds, Real) and math.isfinite(seconds) and seconds >= 0):
+                raise ParameterError(
+                    f"a range of {self.name!r} is given in seconds, 0 or more, not {seconds!r}"
+                )
+        if self.start >= self.end:
+            raise ParameterError(f"{self} does not end after it starts")
+
+    def __str__(self) -> str:
+        return f"the range of {self.name!r} from {self.start:g} to {self.end:g} s"
+
+    def overlaps(self, other: Range) -> bool:
+        """Tell whether two ranges have a moment in common."""
+        return self.start < other.end and other.start < self.end
+
+
+def parse_solo(text: str) -> Range:
+    """Read a range written ``NAME=START-END``, the times as seconds, ``M:SS`` or ``H:MM:SS``.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``violin=12.5-20`` or ``violin=1:02-1:10.25``.
+
+    Raises
+    ------
+    ParameterError
+        If it has another form.
+    """
+    name, _, times = text.partition("=")
+    try:
+        start, end = map(_seconds, times.split("-"))
+    except ValueError:
+        raise ParameterError(
+            "a range is written NAME=START-END, the times in seconds, M:SS or H:MM:SS, such as "
+            f"violin=12.5-20 or violin=1:02-1:10, not {text!r}"
+        ) from None
+    if name.startswith(_ABSENT):
+        raise ParameterError(f"{text!r}: where a source does not play is said in a label file")
+    return Range(name.strip(), start, end)
+
+
+def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
+    """Read a label file as Audacity exports it.
+
+    Each line is a start, an end and a text, separated by tabs; the times are seconds with a point
+    or a comma, ``M:SS`` or ``H:MM:SS``. Empty lines are passed over, and so are lines that start
+    with a backslash, which hold the frequencies of a spectral selection.
+
+    Parameters
+    ----------
+    path : path
+        A text file in UTF-8.
+
+    Returns
+    -------
+    solo, absent : list of Range
+        Where a source plays alone (the text is its name), and where it does not play (its name
+        after ``!``).
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError
+        If there is no such file, or no ordinary one.
+    ParameterError
+        If it is not such a file: says which line is wrong.
+    """
+    file, shown = require_file(path), repr(str(path))
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise ValueError("too large for labels")
+        text = file.read_bytes().decode("utf-8-sig")
+    except ValueError:
+        raise ParameterError(
+            f"{shown} is not a label file: that is a text in UTF-8, each line a start, an end and a "
+            "name with tabs between them"
+        ) from None
+    solo: list[Range] = []
+    absent: list[Range] = []
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        if not line.strip() or line.startswith("\\"):
+            continue
+        try:
+            found = _parse_line(line)
+        except ParameterError as error:
+            raise ParameterError(f"{shown}, line {number}: {error}") from None
+        if found.name.startswith(_ABSENT):
+            absent.append(Range(found.name[1:].strip(), found.start, found.end))
+        else:
+            solo.append(found)
+    if not (solo or absent):
+        raise ParameterError(f"{shown} holds no labels")
+    return solo, absent
+
+
+def collect(texts: Iterable[str] = (), path: StrPath | None = None) -> tuple[Ranges, Ranges]:
+    """Return the solo ranges and the absent ranges of texts and of a label file, by source.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Solo ranges as `parse_solo` takes them.
+    path : path, optional
+        A file as `read_labels` takes it.
+
+    Returns
+    -------
+    solo, absent : dict of str to list of (float, float)
+        Starts and ends in seconds, as `audionmf.separate` takes them.
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError, ParameterError
+        As `parse_solo` and `read_labels` do.
+    """
+    solo, absent = ([], []) if path is None else read_labels(path)
+    return _by_name([*map(parse_solo, texts), *solo]), _by_name(absent)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is said about the sources of one recording.
+
+    Parameters
+    ----------
+    solo : tuple of Range
+        Where a source plays alone. Every other source is absent there.
+    absent : tuple of Range
+        Where a source does not play.
+
+    Raises
+    ------
+    ParameterError
+        If a source plays alone where another one does, or where it does not play: names both
+        ranges.
+    """
+
+    solo: tuple[Range, ...]
+    absent: tuple[Range, ...]
+
+    def __post_init__(self) -> None:
+        for i, first in enumerate(self.solo):
+            for other in self.solo[:i]:
+                if other.name != first.name and other.overlaps(first):
+                    raise ParameterError(f"{other} and {first} overlap; only one can play alone")
+            for other in self.absent:
+                if other.name == first.name and other.overlaps(first):
+                    raise ParameterError(
+                        f"{first}, where it plays alone, overlaps {other}, where it does not play"
+                    )
+
+    @classmethod
+    def of(cls, solo: Ranges | None, absent: Ranges | None) -> Labels:
+        """Check ranges that came as pairs by the name of the source.
+
+        Raises
+        ------
+        ParameterError
+            If they are not pairs of seconds, or contradict each other.
+        """
+        return cls(tuple(_from_pairs(solo, "solo")), tuple(_from_pairs(absent, "absent")))
+
+    def pieces(self, source: Source, n_fft: int, what: str) -> dict[str, list[Audio]]:
+        """Return what a recording holds where a source plays alone; it is read no further.
+
+        Parameters
+        ----------
+        source : Audio or AudioFile
+            The recording, read block by block.
+        n_fft : int
+            Least length of a range in samples.
+        what : str
+            What messages call the recording.
+
+        Returns
+        -------
+        dict of str to list of Audio
+            The pieces of each source, in the order of time; ranges that overlap are joined.
+
+        Raises
+        ------
+        ParameterError
+            If a range is not inside the recording, or shorter than `n_fft`.
+        InvalidAudioError
+            If the recording is silent in a range, or ends before it, whatever its header says.
+        """
+        rate, spans = source.sample_rate, dict[str, list[Span]]()
+        for solo in self.solo:
+            first, stop = _samples(solo, source, what)
+            if stop - first < n_fft:
+                raise ParameterError(
+                    f"{solo} has {stop - first} samples, less than one window of {n_fft}; "
+                    f"give {n_fft / rate:.2g} s or more, or take a smaller n_fft"
+                )
+            spans.setdefault(solo.name, []).append((first, stop))
+        joined = {name: _union(parts) for name, parts in spans.items()}
+        found = _read(source, [span for parts in joined.values() for span in parts], what)
+        for name, parts in joined.items():
+            for span in parts:
+                if not found[span].any():
+                    raise InvalidAudioError(
+                        f"{what} is silent from {span[0] / rate:g} to {span[1] / rate:g} s, where "
+                        f"{name!r} is said to play alone; nothing can be learnt there"
+                    )
+        return {name: [Audio(found[span], rate) for span in joined[name]] for name in joined}
+
+    def silence(
+        self, names: Sequence[str], source: Source, stft: STFT, what: str
+    ) -> dict[str, tuple[Span, ...]]:
+        """Return the frames in which sources do not play.
+
+        Parameters
+        ----------
+        names : sequence of str
+            All sources.
+        source : Audio or AudioFile
+            The recording.
+        stft : STFT
+            Its frames: those whose centres are in a range; to the end of the recording, all that
+            are left.
+        what : str
+            What messages call the recording.
+
+        Returns
+        -------
+        dict of str to tuple of (int, int)
+            Runs of frames, from the first to before the last, of the sources that have any.
+
+        Raises
+        ------
+        ParameterError
+            If a range is not inside the recording, its source does not exist, or no source is left
+            to play somewhere.
+        """
+        spans: dict[str, list[Span]] = {name: [] for name in names}
+        for said in self.absent:
+            if said.name not in spans:
+                raise ParameterError(
+                    f"{said} is of no source; there are {', '.join(map(repr, names))}"
+                )
+            spans[said.name].append(_samples(said, source, what))
+        for solo in self.solo:
+            for name in spans.keys() - {solo.name}:
+                spans[name].append(_samples(solo, source, what))
+        common = _common([_union(parts) for parts in spans.values()])
+        if common:
+            start, end = (sample / source.sample_rate for sample in common[0])
+            raise ParameterError(
+                f"no source is left to play from {start:g} to {end:g} s; one of them has to"
+            )
+        frames = {name: _frames(parts, stft, source.n_samples) for name, parts in spans.items()}
+        return {name: runs for name, runs in frames.items() if runs}
+
+
+def _from_pairs(given: Ranges | None, what: str) -> Iterator[Range]:
+    for name, pairs in (given or {}).items():
+        try:
+            split = [(start, end) for start, end in pairs]
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"ranges are pairs of seconds, such as {what}={{{name!r}: [(12, 20.5)]}}, "
+                f"not {pairs!r}"
+            ) from None
+        if not split and what == "solo":
+            raise ParameterError(f"there is no range where {name!r} plays alone; give one")
+        yield from (Range(name, start, end) for start, end in split)
+
+
+def _samples(said: Range, source: Source, what: str) -> Span:
+    """Return the samples of a range; an end that is just after that of the recording is its end."""
+    if said.start >= source.duration or said.end > source.duration + _OVERSHOOT:
+        raise ParameterError(f"{said} is not inside {what}, which is {source.duration:g} s long")
+    first, stop = (round(seconds * source.sample_rate) for seconds in (said.start, said.end))
+    return first, min(stop, source.n_samples)
+
+
+def _frames(spans: Iterable[Span], stft: STFT, n_samples: int) -> tuple[Span, ...]:
+    """Return the frames whose centres are in spans of samples."""
+    frames = []
+    for span in spans:
+        first, stop = (-(-sample // stft.hop_length) for sample in span)
+        frames.append((first, stft.n_frames(n_samples) if span[1] >= n_samples else stop))
+    return _union(frames)
+
+
+def _union(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Join spans that touch or overlap; return them in order, without those that are empty."""
+    joined: list[Span] = []
+    for first, stop in sorted(span for span in spans if span[0] < span[1]):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((first, stop))
+    return tuple(joined)
+
+
+def _common(unions: Sequence[tuple[Span, ...]]) -> tuple[Span, ...]:
+    """Return what all of several unions of spans have in common."""
+    left = unions[0]
+    for union in unions[1:]:
+        pairs = [(max(a[0], b[0]), min(a[1], b[1])) for a in left for b in union]
+        left = _union(pairs)
+    return left
+
+
+def _read(source: Source, spans: Sequence[Span], what: str) -> dict[Span, Samples]:
+    """Read a recording block by block to the end of the last span, and keep what is in spans."""
+    parts: dict[Span, list[Samples]] = {span: [] for span in spans}
+    last, position = max((stop for _, stop in spans), default=0), 0
+    if not last:
+        return {}
+    for block in source.blocks():
+        end = position + block.shape[1]
+        for first, stop in spans:
+            if first < end and stop > position:
+                # Copied, so that the rest of the block can be freed.
+                parts[first, stop].append(
+                    block[:, max(0, first - position) : stop - position].copy()
+                )
+        position = end
+        if position >= last:
+            break
+    else:
+        raise InvalidAudioError(
+            f"{what} ends after {position} samples, before a range that goes to sample {last}"
+        )
+    return {span: np.concatenate(blocks, axis=1) for span, blocks in parts.items()}
+
+
+def _parse_line(line: str) -> Range:
+    fields = line.split("\t", 2)
+    if len(fields) != 3 or not fields[2].strip().removeprefix(_ABSENT).strip():
+        raise ParameterError("a label is a start, an end and a name with tabs between them")
+    try:
+        start, end = (_seconds(field.strip().replace(",", ".")) for field in fields[:2])
+    except ValueError as error:
+        raise ParameterError(f"{error}; a time is written in seconds, M:SS or H:MM:SS") from None
+    if start == end:
+        raise ParameterError(f"the label at {start:g} s is a point in time; make it a range")
+    return Range(fields[2].strip(), start, end)
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is not a time")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if (found[1] and minutes >= 60) or (found[2] and seconds >= 60):
+        raise ValueError(f"{text!r} is not a time")
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _by_name(ranges: Iterable[Range]) -> dict[str, list[tuple[float, float]]]:
+    named: dict[str, list[tuple[float, float]]] = {}
+    for range_ in ranges:
+        named.setdefault(range_.name, []).append((range_.start, range_.end))
+    return named

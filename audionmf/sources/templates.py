@@ -1,0 +1,321 @@
+"""`Templates`: spectral templates with their labels and with how they were analysed.
+
+A template bank only fits audio of the sample rate and STFT that it was made with: both travel with
+it, and a mismatch is refused with both values named. `Templates.convert` brings a bank to another
+sample rate or STFT.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
+from audionmf.io.archive import Kind, read_archive, write_archive
+from audionmf.io.files import StrPath
+from audionmf.spectra.stft import STFT
+
+__all__ = ["TEMPLATES_KIND", "Templates", "stft_from_metadata", "stft_metadata"]
+
+TEMPLATES_KIND = Kind("audionmf templates", 1, {"templates": 2})
+
+_MIN_RATE, _MAX_RATE = 1_000, 768_000
+_ROUNDING = 1e-9
+_CONVERT = "have them converted: --convert, or convert=True"
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """A bank of spectral templates.
+
+    Parameters
+    ----------
+    templates : ndarray, shape (n_bins, n_components), float32
+        W: non-negative magnitude spectra, one a column.
+    labels : tuple of str, length n_components
+        The source that each template belongs to.
+    stft : STFT
+        The transform they were made with.
+    sample_rate : int
+        In Hz, of the audio they were made from.
+    durations : tuple of float, length n_components, optional
+        For how many seconds each template typically rings at a time in what it was learnt from,
+        where that is known.
+
+    Raises
+    ------
+    TemplateError
+        If the parts do not fit each other, or values are negative or not finite.
+    """
+
+    templates: NDArray[np.float32]
+    labels: tuple[str, ...]
+    stft: STFT
+    sample_rate: int
+    durations: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+            templates = np.asarray(self.templates, np.float32)
+        if templates.ndim != 2 or templates.shape[0] != self.stft.n_bins:
+            raise TemplateError(
+                f"templates of shape {templates.shape} do not fit an FFT of {self.stft.n_fft} "
+                f"samples: they need {self.stft.n_bins} rows"
+            )
+        if templates.shape[1] == 0 or len(self.labels) != templates.shape[1]:
+            raise TemplateError(f"{templates.shape[1]} templates have {len(self.labels)} labels")
+        if not np.isfinite(templates).all() or (templates < 0).any():
+            raise TemplateError("templates have values that are negative or not finite")
+        object.__setattr__(self, "templates", templates)
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if self.durations is not None:
+            durations = tuple(float(seconds) for seconds in self.durations)
+            if len(durations) != len(self.labels):
+                raise TemplateError(f"{len(self.labels)} templates have {len(durations)} durations")
+            if not all(0 <= seconds < math.inf for seconds in durations):
+                raise TemplateError("templates have durations that are negative or not finite")
+            object.__setattr__(self, "durations", durations)
+
+    @property
+    def n_components(self) -> int:
+        """Number of templates."""
+        return int(self.templates.shape[1])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sources, in the order of their first template."""
+        return tuple(dict.fromkeys(self.labels))
+
+    def save(self, path: StrPath) -> Path:
+        """Write the bank to a ``.npz`` file, whole or not at all; the same bytes each time.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        metadata: dict[str, Any] = {
+            "labels": list(self.labels),
+            "sample_rate": self.sample_rate,
+            "stft": stft_metadata(self.stft),
+        }
+        if self.durations is not None:
+            metadata["durations"] = list(self.durations)
+        return write_archive(path, TEMPLATES_KIND, {"templates": self.templates}, metadata)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Templates:
+        """Read a bank that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TemplateError
+            If it is not a template file, or damaged, or of another version.
+        """
+        arrays, metadata = read_archive(path, TEMPLATES_KIND)
+        try:
+            return cls(
+                arrays["templates"],
+                labels_from_metadata(metadata, path),
+                stft_from_metadata(metadata, path),
+                rate_from_metadata(metadata, path),
+                _durations_from_metadata(metadata, path),
+            )
+        except (TemplateError, ParameterError) as error:
+            raise TemplateError(f"{str(path)!r}: {error}") from error
+
+    @classmethod
+    def merge(cls, banks: Iterable[Templates]) -> Templates:
+        """Join banks into one; sources with the same label become one source.
+
+        Durations are kept where every bank has them.
+
+        Raises
+        ------
+        ParameterError
+            If there are no banks.
+        TemplateMismatchError
+            If they were made at different sample rates or with different STFTs.
+        """
+        banks = list(banks)
+        if not banks:
+            raise ParameterError("there are no templates to merge")
+        for bank in banks[1:]:
+            bank.require(banks[0].sample_rate, banks[0].stft, "the first bank")
+        durations = [bank.durations for bank in banks if bank.durations is not None]
+        return cls(
+            np.concatenate([bank.templates for bank in banks], axis=1),
+            tuple(label for bank in banks for label in bank.labels),
+            banks[0].stft,
+            banks[0].sample_rate,
+            tuple(d for each in durations for d in each) if len(durations) == len(banks) else None,
+        )
+
+    def convert(self, sample_rate: int, stft: STFT | None = None) -> Templates:
+        """Return the bank for another sample rate or STFT.
+
+        Each template is read between its bins along a cubic spline, never below zero; where the new
+        bins lie twice as far apart or more, each old bin is shared out among the two new ones
+        beside it instead. Frequencies in Hz stay, and so does the sum of each template (1 for those
+        of `learn`). Bins that both grids have keep their shape exactly.
+
+        It cannot make up for what the old analysis did not see. Above half the old rate templates
+        are zero. Partials keep their width in Hz, although another window length or another window
+        would make them narrower or wider; and what a longer window would tell apart stays one
+        lump. Templates that are learnt again from audio are therefore better: by nothing from half
+        the rate, by about a decibel from 48 to 44.1 kHz, where the windows differ by a tenth.
+
+        Parameters
+        ----------
+        sample_rate : int
+            In Hz.
+        stft : STFT, optional
+            Default: a window of the same length in seconds, to the nearest power of two, and a hop
+            of the same share of it.
+
+        Returns
+        -------
+        Templates
+            With the same labels. A template that lies wholly above half the new rate is zero.
+
+        Raises
+        ------
+        ParameterError
+            If the sample rate is no whole number from 1000 to 768000, or there is no such STFT.
+        """
+        if not _is_rate(sample_rate):
+            raise ParameterError(
+                f"a sample rate is a whole number from {_MIN_RATE} to {_MAX_RATE}, not {sample_rate!r}"
+            )
+        target = stft or self._stft_at(sample_rate)
+        spectra = _on_bins(
+            self.templates.astype(np.float64),
+            self.sample_rate / self.stft.n_fft,
+            sample_rate / target.n_fft,
+            target.n_bins,
+        )
+        W = spectra.astype(np.float32)
+        return dataclasses.replace(self, templates=W, stft=target, sample_rate=sample_rate)
+
+    def _stft_at(self, sample_rate: int) -> STFT:
+        """Return the STFT nearest in seconds to that of the bank, at another sample rate."""
+        if sample_rate == self.sample_rate:
+            return self.stft
+        n_fft = self.stft.n_fft * sample_rate / self.sample_rate
+        n_fft = round(n_fft) if n_fft.is_integer() else 1 << max(4, round(math.log2(n_fft)))
+        n_fft = max(16, n_fft)
+        hop_length = max(1, round(n_fft * self.stft.hop_length / self.stft.n_fft))
+        return STFT(n_fft, hop_length, self.stft.window)
+
+    def require(
+        self, sample_rate: int, stft: STFT | None, what: str, *, convertible: bool = False
+    ) -> None:
+        """Make sure that the bank was made at `sample_rate` and, unless None, with `stft`.
+
+        A refusal names conversion as a way out where `convertible`.
+
+        Raises
+        ------
+        TemplateMismatchError
+            If not: names both values and the way out.
+        """
+        otherwise = f", or {_CONVERT}" if convertible else ""
+        source = f"the templates of {', '.join(map(repr, self.names))}"
+        if self.sample_rate != sample_rate:
+            raise TemplateMismatchError(
+                f"{source} were made at {self.sample_rate} Hz, {what} has {sample_rate} Hz; "
+                f"learn them again from audio at {sample_rate} Hz{otherwise}"
+            )
+        if stft is not None and self.stft != stft:
+            raise TemplateMismatchError(
+                f"{source} were made with {describe_stft(self.stft)}, {what} with "
+                f"{describe_stft(stft)}; learn them again with the same settings{otherwise}"
+            )
+
+
+def describe_stft(stft: STFT) -> str:
+    """Return an STFT in the words of the options."""
+    return f"n_fft {stft.n_fft}, hop {stft.hop_length}, window {stft.window}"
+
+
+def stft_metadata(stft: STFT) -> dict[str, Any]:
+    """Return an STFT as it stands in the metadata of a file."""
+    return {"n_fft": stft.n_fft, "hop_length": stft.hop_length, "window": stft.window}
+
+
+def stft_from_metadata(metadata: dict[str, Any], path: StrPath) -> STFT:
+    """Return the STFT of a file's metadata, its fields checked one by one."""
+    fields = metadata.get("stft")
+    if not isinstance(fields, dict) or set(fields) != {"n_fft", "hop_length", "window"}:
+        raise TemplateError(f"{str(path)!r} does not say which STFT it was made with")
+    n_fft, hop_length, window = fields["n_fft"], fields["hop_length"], fields["window"]
+    if not (type(n_fft) is int and type(hop_length) is int and 2 <= n_fft <= 1 << 20):
+        raise TemplateError(f"{str(path)!r} has an STFT that makes no sense: {fields}")
+    if not isinstance(window, str):
+        raise TemplateError(f"{str(path)!r} has a window that is not a name: {window!r}")
+    return STFT(n_fft, hop_length, window)
+
+
+def rate_from_metadata(metadata: dict[str, Any], path: StrPath) -> int:
+    """Return the sample rate of a file's metadata."""
+    rate: Any = metadata.get("sample_rate")
+    if not _is_rate(rate):
+        raise TemplateError(f"{str(path)!r} has a sample rate that makes no sense: {rate!r}")
+    checked: int = rate
+    return checked
+
+
+def labels_from_metadata(metadata: dict[str, Any], path: StrPath) -> tuple[str, ...]:
+    """Return the labels of a file's metadata."""
+    labels = metadata.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(x, str) and x for x in labels):
+        raise TemplateError(f"{str(path)!r} has labels that are not names")
+    return tuple(labels)
+
+
+def _durations_from_metadata(metadata: dict[str, Any], path: StrPath) -> tuple[float, ...] | None:
+    durations = metadata.get("durations")
+    if durations is None:
+        return None
+    if not isinstance(durations, list) or not all(type(x) in (int, float) for x in durations):
+        raise TemplateError(f"{str(path)!r} has durations that are not numbers")
+    return tuple(durations)
+
+
+def _is_rate(rate: Any) -> bool:
+    return type(rate) is int and _MIN_RATE <= rate <= _MAX_RATE
+
+
+def _on_bins(
+    W: NDArray[np.float64], old_hertz: float, new_hertz: float, n_bins: int
+) -> NDArray[np.float64]:
+    """Return spectra on bins at other distances in Hz, their sums kept."""
+    n_old = len(W)
+    if new_hertz < 2 * old_hertz:
+        from scipy.interpolate import CubicSpline
+
+        place = np.arange(n_bins) * (new_hertz / old_hertz)
+        read = CubicSpline(np.arange(n_old), W)(np.minimum(place, n_old - 1))
+        spectra = np.maximum(read, 0)
+        spectra[place > n_old - 1 + _ROUNDING] = 0
+    else:
+        place = np.arange(n_old) * (old_hertz / new_hertz)
+        inside = place <= n_bins - 1 + _ROUNDING
+        place = place[inside]
+        below = np.minimum(place.astype(int), n_bins - 2)
+        share = (place - below)[:, None]
+        spectra = np.zeros((n_bins, W.shape[1]))
+        np.add.at(spectra, below, W[inside] * (1 - share))
+        np.add.at(spectra, below + 1, W[inside] * share)
+    sums = spectra.sum(axis=0)
+    scaled: NDArray[np.float64] = spectra * (W.sum(axis=0) / np.where(sums > 0, sums, 1))
+    return scaled

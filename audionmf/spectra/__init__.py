@@ -1,0 +1,14 @@
+"""Arrays of sound: the STFT and what is read off its frames.
+
+A file imports only from those that are named before it:
+
+- `stft`: the transform and its exact inverse, whole or in blocks
+- `live_stft`: the same for a signal that is still being played
+- `frames`: from a recording to the V that a factorisation sees
+- `bands`: single bins at the bottom, fractions of an octave above
+- `masks`: shares of the sources in each bin
+- `spatial`: places in a stereo image
+- `mel`: the mel scale
+- `timbre`: pitch, brightness and ring of spectra
+- `harmonic`: partials and tonality
+"""

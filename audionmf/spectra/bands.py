@@ -1,0 +1,82 @@
+"""Frequency bands: single bins at the bottom, fractions of an octave above.
+
+Activations of known templates are found on the sums over bands. Where a band is one bin, nothing
+changes; high up, where partials no longer stand apart, a band holds many bins, and the problem
+shrinks to a third. Sums of Poisson variables are Poisson variables: the Kullback–Leibler model of
+the bins is that of the bands too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.spectra.stft import STFT
+
+__all__ = ["Bands"]
+
+Matrix = NDArray[np.floating[Any]]
+
+_SINGLE_BELOW_HZ = 5400.0
+_PER_OCTAVE = 48
+_SMOOTHING_OFFSET_HZ = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """The bands of an STFT at a sample rate.
+
+    Parameters
+    ----------
+    edges : ndarray of int, shape (n_bands,)
+        First bin of each band, rising from 0.
+    frequencies : ndarray, shape (n_bands,)
+        Mean frequency of each band in Hz.
+    """
+
+    edges: NDArray[np.int64]
+    frequencies: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, stft: STFT, sample_rate: int) -> Bands:
+        """Return single bins below 5.4 kHz and 48 bands an octave above."""
+        edge = float(max(1, round(_SINGLE_BELOW_HZ * stft.n_fft / sample_rate)))
+        edges = list(range(min(round(edge), stft.n_bins)))
+        while edge < stft.n_bins:
+            edges.append(round(edge))
+            edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
+        starts = np.unique([e for e in edges if e < stft.n_bins])
+        counts = np.diff(starts, append=stft.n_bins)
+        sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
+        return cls(starts, sums / counts)
+
+    def pool(self, spectra: Matrix) -> Matrix:
+        """Sum bins (n_bins, n) over the bands; returns (n_bands, n), bands as neighbours."""
+        pooled: Matrix = np.add.reduceat(spectra.T, self.edges, axis=1).T
+        return pooled
+
+    def spread(self, gains: NDArray[np.float64], frequencies: NDArray[np.float64]) -> Matrix:
+        """Interpolate gains of the bands (n_bands,) at the frequencies of bins, in Hz."""
+        spread: Matrix = np.interp(frequencies, self.frequencies, gains)
+        return spread
+
+    def smoother(self, octaves: float) -> NDArray[np.float64]:
+        """Return a smoothing matrix over the bands: Gaussian in octaves above 100 Hz, linear below.
+
+        Parameters
+        ----------
+        octaves : float
+            Standard deviation, > 0.
+
+        Returns
+        -------
+        ndarray, shape (n_bands, n_bands)
+            Each row sums to 1.
+        """
+        place = np.log2(self.frequencies + _SMOOTHING_OFFSET_HZ)
+        weights = np.exp(-0.5 * ((place[:, None] - place) / octaves) ** 2)
+        smoothing: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+        return smoothing

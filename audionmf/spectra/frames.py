@@ -1,0 +1,190 @@
+"""From a recording to the V that the factorisation sees, block by block and within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
+from audionmf.spectra.stft import STFT, Transform
+
+__all__ = [
+    "BLOCK_FRAMES",
+    "Frames",
+    "Progress",
+    "describe_source",
+    "gather",
+    "magnitudes",
+    "pooled_magnitude",
+]
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and the share of it that is done, 0 to 1."""
+
+BLOCK_FRAMES = 128
+
+_MAX_FRAMES = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames of a recording.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_kept), float32
+        Magnitudes, channels pooled, bins as neighbours.
+    X : ndarray, shape (n_channels, n_bins, n_kept), complex64, or None
+        The transform, where it was asked for.
+    step : int
+        Every so many frames one was kept.
+    n_samples : int
+        Samples of the recording in each channel.
+    """
+
+    V: NDArray[np.float32]
+    X: Transform | None
+    step: int
+    n_samples: int
+
+
+def pooled_magnitude(X: Transform) -> NDArray[np.float32]:
+    """Return the root mean square of the channels of X, (n_bins, n_frames), bins as neighbours."""
+    pooled: NDArray[np.float32] = np.abs(X[0])
+    for channel in X[1:]:
+        # No squares here: they leave the range of the type for very loud and very soft recordings.
+        np.hypot(pooled, np.abs(channel), out=pooled)
+    if len(X) > 1:
+        pooled /= np.float32(np.sqrt(len(X)))
+    return pooled
+
+
+def gather(
+    source: Source,
+    stft: STFT,
+    max_frames: int = _MAX_FRAMES,
+    *,
+    keep_transform: bool = False,
+    n_threads: int = 1,
+    progress: Callable[[float], None] = lambda _: None,
+    warn: bool = True,
+) -> Frames:
+    """Read a recording once and keep at most `max_frames` of its frames, spread evenly.
+
+    Parameters
+    ----------
+    source : Audio or AudioFile
+        The recording.
+    stft : STFT
+        The transform.
+    max_frames : int, default 16384
+        Most frames to keep; where there are more, every second is kept, or every fourth, …
+    keep_transform : bool, default False
+        Keep X too.
+    n_threads : int, default 1
+        Threads for the FFT.
+    progress : callable, optional
+        Told the share done.
+    warn : bool, default True
+        Warn of what is unusual; not where the recording will be read again, in another transform.
+
+    Returns
+    -------
+    Frames
+        What was kept.
+
+    Warns
+    -----
+    AudioWarning
+        If the recording is silent or shorter than a window.
+    """
+    counter = _Counter(source)
+    kept: list[NDArray[Any]] = []
+    step, n_seen, n_kept = 1, 0, 0
+    for X in stft.forward_blocks(counter.blocks(), BLOCK_FRAMES, n_threads):
+        chosen = X[..., -n_seen % step :: step]
+        # A copy where frames are left out: a view would hold all of them.
+        kept.append(_copied(chosen) if keep_transform else pooled_magnitude(chosen)[None])
+        n_seen += X.shape[-1]
+        n_kept += kept[-1].shape[-1]
+        progress(min(1.0, counter.n_samples / source.n_samples))
+        while n_kept > max_frames:
+            kept, n_kept, step = _every_second(kept), -(-n_kept // 2), step * 2
+    joined = _join(kept, n_kept)
+    if warn:
+        warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
+    if keep_transform:
+        return Frames(pooled_magnitude(joined), joined, step, counter.n_samples)
+    return Frames(joined[0], None, step, counter.n_samples)
+
+
+def magnitudes(
+    source: AudioLike, stft: STFT, sample_rate: int | None = None
+) -> NDArray[np.float32]:
+    """Return the magnitude spectrogram that an analysis sees, channels pooled, thinned if long.
+
+    Parameters
+    ----------
+    source : Audio, AudioFile, path or array
+        The recording.
+    stft : STFT
+        The transform.
+    sample_rate : int, optional
+        In Hz; needed for an array.
+
+    Returns
+    -------
+    ndarray, shape (n_bins, n_frames), float32
+        V; every second, fourth … frame where there are more than 16384.
+    """
+    return gather(open_source(source, sample_rate), stft).V
+
+
+def describe_source(source: Source) -> str:
+    """Return what to call a recording in a message."""
+    return "the array of samples" if source.path is None else repr(str(source.path))
+
+
+class _Counter:
+    """Passes the blocks of a recording on, and notes their length and peak."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self.n_samples, self.peak = source, 0, 0.0
+
+    def blocks(self) -> Iterator[Samples]:
+        for block in self._source.blocks():
+            self.n_samples += block.shape[1]
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+            yield block
+
+
+def _every_second(blocks: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Keep every second frame; each block is let go as soon as it is copied."""
+    thinned, n_before = [], 0
+    blocks.reverse()
+    while blocks:
+        block = blocks.pop()
+        thinned.append(_copied(block[..., n_before % 2 :: 2]))
+        n_before += block.shape[-1]
+    return thinned
+
+
+def _copied(block: NDArray[Any]) -> NDArray[Any]:
+    """Copy frame by frame, so that bins stay neighbours and what was left out can be freed."""
+    return np.swapaxes(np.swapaxes(block, 1, 2).copy(), 1, 2)
+
+
+def _join(blocks: list[NDArray[Any]], n_frames: int) -> NDArray[Any]:
+    """Join blocks along their frames; each is let go as soon as it is copied."""
+    n_channels, n_bins, _ = blocks[0].shape
+    joined = np.empty((n_channels, n_frames, n_bins), blocks[0].dtype)
+    position = 0
+    while blocks:
+        block = blocks.pop(0)
+        joined[:, position : position + block.shape[-1]] = np.swapaxes(block, 1, 2)
+        position += block.shape[-1]
+    return np.swapaxes(joined, 1, 2)

@@ -1,0 +1,211 @@
+"""Blind analysis: the model fits the recording, choices are told, and every option does something."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import RATE, files_below, sound
+
+import audionmf
+from audionmf.errors import ParameterError
+from audionmf.evaluate.measures import si_sdr
+from audionmf.rendering.decomposition import Decomposition
+
+LENGTH = 3 * RATE
+QUICK = {"n_fft": 512, "max_iter": 30, "activation_iter": 20, "sample_rate": RATE}
+TIMES = np.arange(LENGTH) / RATE
+
+
+def notes(hertz, starts, length, decay, partials=4):
+    samples = np.zeros(LENGTH)
+    for pitch, start in zip(hertz, starts, strict=True):
+        t = TIMES - start
+        on = (t >= 0) & (t < length)
+        for h in range(1, partials + 1):
+            samples += (
+                on * np.exp(-decay * np.maximum(t, 0)) * np.sin(2 * np.pi * pitch * h * t) / h
+            )
+    return samples
+
+
+def low():
+    return notes([110, 147, 131], [0.0, 1.0, 2.0], 0.9, 0.5, 3)
+
+
+def high():
+    return notes([1047, 1319, 1175, 1568], [0.3, 1.2, 1.7, 2.3], 0.5, 6.0, 3)
+
+
+def strokes(band, starts, decay, seed=0):
+    noise = np.random.default_rng(seed).normal(size=LENGTH)
+    spectrum, f = np.fft.rfft(noise), np.fft.rfftfreq(LENGTH, 1 / RATE)
+    shaped = np.fft.irfft(spectrum * ((f >= band[0]) & (f < band[1])), LENGTH)
+    envelope = sum(np.exp(-decay * (TIMES - s)) * (s <= TIMES) for s in starts)
+    return shaped * envelope
+
+
+def drums():
+    kick = strokes((20, 250), np.arange(0, 3, 0.5), 25) * 3
+    hat = strokes((2500, 4000), np.arange(0.25, 3, 0.25), 60, seed=1)
+    return kick, hat
+
+
+def stereo():
+    return np.stack([low() * 0.9 + high() * 0.2, low() * 0.3 + high() * 0.8]) / 4
+
+
+def best(found, *truths):
+    """Score stems, whichever is which; the worst of the better assignment."""
+    stems = list(found.sources.values())
+    return max(
+        min(si_sdr(t, s) for t, s in zip(truths, order, strict=True))
+        for order in (stems, stems[::-1])
+    )
+
+
+def test_two_instruments_of_other_colour_and_register_come_apart():
+    found = audionmf.separate((low() + high()) / 4, n_sources=2, **QUICK)
+    assert best(found, low()[None], high()[None]) > 10
+
+
+def test_drums_are_recognised_and_come_apart():
+    kick, hat = drums()
+    found = audionmf.separate((kick + hat) / 8, n_sources=2, **QUICK)
+    assert found.decomposition.patterns is not None
+    assert best(found, kick[None], hat[None]) > 10
+    notes_ = audionmf.separate((low() + high()) / 4, n_sources=2, **QUICK)
+    assert notes_.decomposition.patterns is None
+
+
+@pytest.mark.parametrize(
+    "samples", [(low() + high()) / 4, sum(drums()) / 8], ids=["notes", "drums"]
+)
+def test_the_number_of_sources_is_chosen_and_the_reason_told(samples):
+    found = audionmf.separate(samples, **QUICK)
+    assert 2 <= len(found.sources) <= 6
+    remark, *further = found.decomposition.remarks
+    assert [line.partition(" by ")[0] for line in further] in ([], ["told apart"])
+    assert remark.startswith(f"{len(found.sources)} sources: each is kept that explains 8.5%")
+    np.testing.assert_allclose(sum(found.sources.values())[0], samples, atol=1e-5)
+
+
+def test_the_place_is_learnt_in_stereo():
+    found = audionmf.analyse(stereo(), n_sources=2, **QUICK)
+    assert found.covariances is not None
+    left = found.covariances[:, :, 0, 0].real.mean(axis=1)
+    assert left.max() > 1.3 > 0.7 > left.min()
+    assert audionmf.analyse(stereo(), n_sources=2, spatial=False, **QUICK).covariances is None
+
+
+def test_a_cue_can_be_switched_off():
+    same = notes([330, 440], [0, 1], 1, 2), notes([330, 440], [1.5, 0.5], 1, 2)
+    mixture = np.stack([same[0] + 0.1 * same[1], 0.1 * same[0] + same[1]]) / 4
+    by_place = audionmf.analyse(mixture, n_sources=2, cues="place", **QUICK).grouping
+    by_pitch = audionmf.analyse(mixture, n_sources=2, cues="pitch", **QUICK).grouping
+    assert by_place != by_pitch
+
+
+def test_models_have_their_own_components():
+    mixture = (low() + high()) / 4
+    harmonic = audionmf.analyse(mixture, n_sources=2, model="harmonic", **QUICK)
+    free = audionmf.analyse(mixture, n_sources=2, model="free", **QUICK)
+    few = audionmf.analyse(mixture, n_sources=2, n_components=6, **QUICK)
+    struck = audionmf.analyse(mixture, n_sources=2, model="patterns", **QUICK)
+    assert harmonic.n_components > free.n_components == 40
+    assert (few.n_components, struck.n_components) == (6, 2)
+    assert struck.patterns is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "frames"}, "for examples and templates"),
+        ({"model": "harmonic", "n_components": 4}, "leave out n_components"),
+        ({"model": "patterns", "beta": 2.0}, "leave out n_components"),
+        ({"cues": "colour"}, "the cues are"),
+        ({"n_sources": 500}, "sources cannot be made of"),
+        ({"restarts": 0}, "restarts"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, words):
+    with pytest.raises(ParameterError, match=words):
+        audionmf.analyse((low() + high()) / 4, **{"n_sources": 2, **QUICK, **options})
+
+
+def test_blind_models_do_not_go_with_examples():
+    with pytest.raises(ParameterError, match="for blind separation"):
+        audionmf.separate(low(), examples={"a": low()}, model="harmonic", **QUICK)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_sources": 2},
+        {"n_sources": 2, "model": "free"},
+        {"n_sources": 2, "model": "patterns"},
+        {"n_sources": 2, "beta": 2.0},
+        {"components": True},
+    ],
+)
+def test_the_best_of_several_starts_is_kept_and_the_spread_told(options):
+    mixture = (low() + high()) / 4
+    one = audionmf.analyse(mixture, **QUICK, **options)
+    three = audionmf.analyse(mixture, restarts=3, **QUICK, **options)
+    again = audionmf.analyse(mixture, restarts=3, **QUICK, **options)
+    assert three.divergence[-1] <= one.divergence[-1] * 1.01
+    np.testing.assert_array_equal(three.templates.templates, again.templates.templates)
+    assert three.remarks == again.remarks
+    assert "starts ended at divergences from" in three.remarks[-1]
+    assert not any("starts" in remark for remark in one.remarks)
+
+
+def test_watching_can_end_the_factorisation():
+    found = audionmf.analyse(
+        (low() + high()) / 4, n_sources=2, watch=lambda state: state.iteration == 4, **QUICK
+    )
+    assert found.reason == "cancelled"
+    assert len(found.grouping) == 2
+
+
+@pytest.mark.parametrize("n_samples", [1, 300])
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_hardly_any_samples_are_separated_all_the_same(n_samples, n_channels):
+    samples = np.full((n_channels, n_samples), 0.25)
+    with pytest.warns(audionmf.AudioWarning):
+        found = audionmf.separate(samples, **QUICK)
+    np.testing.assert_allclose(sum(found.sources.values()), samples, atol=1e-6)
+
+
+def test_silence_gives_silent_stems():
+    with pytest.warns(audionmf.AudioWarning, match="silent"):
+        found = audionmf.separate(np.zeros((2, 4000)), **QUICK)
+    assert not any(stem.any() for stem in found.sources.values())
+
+
+def test_what_was_decided_is_kept_in_the_model_file(tmp_path):
+    found = audionmf.analyse((low() + high()) / 4, **QUICK)
+    assert Decomposition.load(found.save(tmp_path / "model.npz")).remarks == found.remarks != ()
+
+
+def test_the_command_needs_no_more_than_a_recording(tmp_path, run):
+    path, out = sound(tmp_path / "mix.wav", (low() + high()) / 4), tmp_path / "out"
+    options = ("--n-fft", "512", "--max-iter", "30", "-o", out)
+    code, text, err = run("separate", path, *options)
+    assert (code, err) == (0, "")
+    assert "sources: each is kept that explains" in text
+    stems = [name for name in files_below(out) if name.endswith(".wav")]
+    assert stems == [f"mix/source{i + 1}.wav" for i in range(len(stems))]
+    code, text, _ = run("separate", path, *options, "--json", "--restarts", "2")
+    assert code == 0
+    assert [remark[:8] for remark in json.loads(text)["remarks"]][1:] == ["told apa", "2 starts"]
+
+
+def test_a_batch_that_chooses_the_numbers_is_resumed(tmp_path, run):
+    paths = [sound(tmp_path / f"{n}.wav", (low() * (n + 1) + high()) / 8) for n in range(2)]
+    arguments = ("separate", *paths, "--n-fft", "512", "--max-iter", "9", "-o", tmp_path / "out")
+    assert run(*arguments)[0] == 0
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.wav")}
+    code, text, _ = run(*arguments, "--resume")
+    assert code == 0
+    assert text.count("finished before") == 2
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.wav")} == before

@@ -1,0 +1,115 @@
+"""Hints about parts of the spectrogram change a decomposition as they say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import RATE, tone
+
+from audionmf.analysis.analysing import analyse
+from audionmf.analysis.refinement import Hint, refine
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Audio
+
+LOW, HIGH = 330, 880
+MIX = Audio(np.concatenate([tone(LOW), tone(HIGH), tone(LOW) + tone(HIGH)]), RATE)
+HINT = Hint("b", belongs=True, start=0.5, end=1.0, low=800, high=960)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Two components, both notes in each: as bad as a start can be."""
+    model = analyse(MIX, components=True, n_components=2, n_fft=512, max_iter=30, mask_exponent=1.0)
+    W = model.templates.templates
+    mixed = np.stack([W[:, 0] + 0.9 * W[:, 1], 0.9 * W[:, 0] + W[:, 1]], axis=1) / 1.9
+    H = np.repeat(model.activations.sum(axis=0, keepdims=True), 2, axis=0) / 2
+    model = dataclasses.replace(
+        model,
+        templates=dataclasses.replace(model.templates, templates=mixed),
+        activations=H,
+    )
+    return model.regroup({"a": (0,), "b": (1,)})
+
+
+def share(model, name, hint):
+    """Return how much of the model of a hint's region a source has."""
+    stft = model.templates.stft
+    frequencies = stft.frequencies(RATE)
+    times = stft.times(model.activations.shape[1], RATE)
+    models = model.models(model.activations)
+    part = models[:, (hint.low <= frequencies) & (frequencies <= hint.high)]
+    part = part[:, :, (hint.start <= times) & (times < hint.end)]
+    return part[list(model.grouping).index(name)].sum() / part.sum()
+
+
+def test_what_belongs_to_a_source_goes_there_and_its_sound_with_it(found):
+    better = refine(MIX, found, [HINT])
+    assert share(found, "b", HINT) < 0.6
+    assert share(better, "b", HINT) > 0.9
+    elsewhere = dataclasses.replace(HINT, start=1.1, end=1.4)
+    assert share(better, "b", elsewhere) > 0.85
+    assert better.grouping == found.grouping
+    assert better.templates.labels == found.templates.labels
+    assert (np.diff(better.divergence) <= 0).all()
+
+
+def test_what_is_not_in_a_source_leaves_it(found):
+    hint = dataclasses.replace(HINT, source="a", belongs=False)
+    assert share(refine(MIX, found, [hint]), "a", hint) < 0.1 < share(found, "a", hint)
+
+
+def test_hints_may_overlap_and_the_firmer_one_holds(found):
+    against = dataclasses.replace(HINT, belongs=False, strength=0.5)
+    assert share(refine(MIX, found, [against, HINT]), "b", HINT) > 0.9
+
+
+def test_the_start_stays_as_it_was_and_progress_is_told(found):
+    before = found.templates.templates.copy(), found.activations.copy()
+    told, states = [], []
+    refine(
+        MIX, found, [HINT], max_iter=4,
+        progress=lambda stage, done: told.append((stage, done)),
+        watch=lambda state: states.append(state) or len(states) == 3,
+    )  # fmt: skip
+    assert np.array_equal(before[0], found.templates.templates)
+    assert np.array_equal(before[1], found.activations)
+    assert told[-1] == ("refine", 0.75)
+    assert [state.iteration for state in states] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"start": 2.0},
+        {"start": -1.0},
+        {"low": 960},
+        {"high": np.inf},
+        {"strength": 0},
+        {"strength": 51},
+    ],
+)
+def test_a_hint_that_makes_no_sense_is_refused(change):
+    with pytest.raises(ParameterError):
+        dataclasses.replace(HINT, **change)
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        [],
+        [dataclasses.replace(HINT, source="c")],
+        [dataclasses.replace(HINT, start=50, end=51)],
+        [dataclasses.replace(HINT, low=801, high=801.5)],
+    ],
+)
+def test_hints_about_nothing_are_refused(found, hints):
+    with pytest.raises(ParameterError):
+        refine(MIX, found, hints)
+
+
+def test_what_cannot_be_refined_is_refused(found):
+    one = found.regroup({"a": (0, 1)})
+    other = dataclasses.replace(found, settings=dataclasses.replace(found.settings, beta=2.0))
+    for model in (one, other, dataclasses.replace(found, activations=None)):
+        with pytest.raises(ParameterError):
+            refine(MIX, model, [dataclasses.replace(HINT, source="a")])

@@ -1,0 +1,40 @@
+"""A span that is rendered alone is what the whole recording gives there."""
+
+import numpy as np
+import pytest
+from conftest import RATE, TINY, two_notes
+
+from audionmf.analysis.analysing import analyse
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Audio
+from audionmf.rendering.blocks import render_blocks, render_span
+
+N_SAMPLES = 4097
+SPANS = [(0, 1), (0, 700), (1000, 1001), (63, 2500), (4000, 4097), (4096, 4097), (0, 4097)]
+
+
+@pytest.fixture(scope="module", params=[(256, None), (256, 100), (512, 384)])
+def whole(request):
+    n_fft, hop_length = request.param
+    audio = Audio(two_notes(2, N_SAMPLES), RATE)
+    found = analyse(
+        audio, components=True, n_components=3, settings=TINY, n_fft=n_fft, hop_length=hop_length,
+        window="hann" if hop_length != 384 else "hamming",
+    )  # fmt: skip
+    stems = np.concatenate(list(render_blocks(audio, found, lambda *_: None)), axis=-1)
+    return audio, found, stems
+
+
+@pytest.mark.parametrize(("start", "stop"), SPANS)
+def test_a_span_is_that_part_of_the_stems(whole, start, stop):
+    audio, found, stems = whole
+    span = render_span(audio, found, start, stop)
+    assert span.shape == (3, 2, stop - start)
+    assert np.abs(span - stems[..., start:stop]).max() < 1e-6
+    assert np.abs(span.sum(axis=0) - audio.samples[:, start:stop]).max() < 1e-6
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (0, N_SAMPLES + 1)])
+def test_a_span_outside_the_recording_is_refused(whole, start, stop):
+    with pytest.raises(ParameterError, match="inside"):
+        render_span(*whole[:2], start, stop)

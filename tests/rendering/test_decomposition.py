@@ -1,0 +1,311 @@
+"""Models on disk: they come back the same, and what is wrong with one is said."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import RATE, sound, two_notes
+
+from audionmf import nmf
+from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
+from audionmf.io.archive import write_archive
+from audionmf.io.audio import AudioFile
+from audionmf.rendering.decomposition import MODEL_KIND, Decomposition, Mixture
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.stft import STFT
+
+SMALL = STFT(16, 4)
+RNG = np.random.default_rng(0)
+W = RNG.random((9, 3)).astype(np.float32)
+H = RNG.random((3, SMALL.n_frames(100))).astype(np.float32)
+GROUPING = {"a": (2, 0), "b / ä": (1,)}
+PENALTIES = np.float32([0, 0.05, 3])
+RIGHT = np.array([[0.5, 0.3 - 0.4j], [0.3 + 0.4j, 1.5]], np.complex64)
+COVARIANCES = np.stack([np.tile(RIGHT, (9, 1, 1)), np.tile(RIGHT.conj(), (9, 1, 1))])
+ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
+
+
+def model(**changes):
+    good = {
+        "templates": Templates(W, ("x", "y", "z"), SMALL, RATE),
+        "grouping": GROUPING,
+        "settings": Settings(n_fft=16, beta=0.5, seed=7),
+        "mixture": Mixture("/music/mix.wav", "0" * 64, 2, 100),
+        "divergence": np.array([3.0, 2.0, 1.5]),
+        "reason": "max_iter",
+        "activations": H,
+    }
+    return Decomposition(**(good | changes))
+
+
+def saved(path, arrays=None, **changes):
+    """Write a model by hand, with some of its metadata changed or, with ``...``, left out."""
+    good = model().save(path)
+    with np.load(good, allow_pickle=False) as file:
+        metadata = json.loads(str(file["metadata"]))
+    fields = {k: v for k, v in (metadata | changes).items() if k not in ("format", "version")}
+    kept = {key: value for key, value in fields.items() if value is not ...}
+    return write_archive(path, MODEL_KIND, arrays or {"templates": W, "activations": H}, kept)
+
+
+def assert_same(a, b):
+    assert np.array_equal(a.templates.templates, b.templates.templates)
+    assert a.templates.labels == b.templates.labels
+    assert (a.templates.stft, a.templates.sample_rate) == (
+        b.templates.stft,
+        b.templates.sample_rate,
+    )
+    assert list(a.grouping.items()) == list(b.grouping.items())
+    assert (a.settings, a.mixture, a.reason) == (b.settings, b.mixture, b.reason)
+    assert np.array_equal(a.divergence, b.divergence)
+    assert a.banded is b.banded
+    for name in ("activations", "penalties", "covariances"):
+        first, second = getattr(a, name), getattr(b, name)
+        assert (first is None) == (second is None)
+        if first is not None:
+            assert first.dtype == second.dtype
+            np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("activations", [H, None])
+@pytest.mark.parametrize("divergence", [[3.0, 1e-300], []])
+def test_a_saved_model_loads_the_same(tmp_path, activations, divergence):
+    first = model(activations=activations, divergence=np.array(divergence))
+    loaded = Decomposition.load(first.save(tmp_path / "m.npz"))
+    assert_same(loaded, first)
+    assert loaded.templates.templates.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("penalties",), ("banded",), ("covariances",), tuple(ADAPTED)], ids=str
+)
+@pytest.mark.parametrize("activations", [H, None])
+def test_what_was_adapted_loads_the_same(tmp_path, names, activations):
+    first = model(activations=activations, **{name: ADAPTED[name] for name in names})
+    assert first.banded is ("banded" in names)
+    assert_same(Decomposition.load(first.save(tmp_path / "m.npz")), first)
+
+
+def test_a_source_without_components_survives(tmp_path):
+    first = model(grouping={"a": (), "b": (2, 0, 1), "c": ()}, activations=None)
+    loaded = Decomposition.load(first.save(tmp_path / "m.npz"))
+    assert list(loaded.grouping.items()) == [("a", ()), ("b", (2, 0, 1)), ("c", ())]
+    models = loaded.models(H)
+    assert models.shape == (3, 9, H.shape[1])
+    assert not models[[0, 2]].any()
+
+
+def test_banded_activations_are_found_on_the_bands_and_penalties_weigh():
+    rate = 400_000  # where the bands above 5.4 kHz hold several of these bins
+    stft = STFT(2048, 512)
+    rng = np.random.default_rng(0)
+    W, V = (rng.random((1025, n)).astype(np.float32) for n in (3, 5))
+    bins = model(
+        templates=Templates(W, ("x", "y", "z"), stft, rate), settings=Settings(), activations=None
+    )
+    banded, penalised = (
+        dataclasses.replace(bins, banded=True, **more)
+        for more in ({}, {"penalties": np.float32([0, 0, 400])})
+    )
+    bands = Bands.of(stft, rate)
+    assert len(bands.edges) < 500
+    np.testing.assert_array_equal(
+        banded.activate(V, 1), nmf.activate(bands.pool(V), bands.pool(W), n_iter=40)
+    )
+    np.testing.assert_array_equal(bins.activate(V, 1), nmf.activate(V, W, n_iter=40))
+    assert (penalised.activate(V, 1)[2] < 0.5 * banded.activate(V, 1)[2]).all()
+
+
+def test_saving_again_gives_the_same_bytes(tmp_path):
+    first = model(**ADAPTED).save(tmp_path / "a.npz").read_bytes()
+    assert model(**ADAPTED).save(tmp_path / "b.npz").read_bytes() == first
+    assert Decomposition.load(tmp_path / "a.npz").save(tmp_path / "c.npz").read_bytes() == first
+
+
+def test_the_group_named_rest_survives(tmp_path):
+    regrouped = model().regroup({"keys": (1,)})
+    assert regrouped.grouping == {"keys": (1,), "rest": (0, 2)}
+    assert Decomposition.load(regrouped.save(tmp_path / "m.npz")).grouping == regrouped.grouping
+
+
+def test_regrouping_leaves_the_model_as_it_was():
+    first = model()
+    regrouped = first.regroup({"all": (0, 1, 2)})
+    assert first.grouping == GROUPING
+    assert regrouped.grouping == {"all": (0, 1, 2)}
+    assert regrouped.activations is first.activations
+    assert first.n_components == 3
+
+
+def test_regrouping_forgets_the_places_of_the_sources_and_nothing_else():
+    regrouped = model(**ADAPTED).regroup({"all": (0, 1, 2)})
+    assert regrouped.covariances is None
+    assert regrouped.banded
+    assert regrouped.penalties is PENALTIES
+
+
+@pytest.mark.parametrize("groups", [{"a": (3,)}, {"a": (-1,)}, {"a": (0,), "b": (0,)}, {"": (0,)}])
+def test_groups_that_do_not_fit_are_refused(groups):
+    with pytest.raises(ParameterError):
+        model().regroup(groups)
+
+
+@pytest.mark.parametrize("shape", [(2, H.shape[1]), (3, H.shape[1] - 1), (3, 0)])
+def test_activations_that_do_not_fit_are_refused(shape):
+    with pytest.raises(TemplateError, match="do not fit"):
+        model(activations=np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(2,), (4,), (0,), (3, 1), ()])
+def test_penalties_that_do_not_fit_are_refused(shape):
+    with pytest.raises(TemplateError, match=r"penalties of shape .* do not fit"):
+        model(penalties=np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 9, 2, 2), (3, 9, 2, 2), (2, 8, 2, 2), (2, 9, 4), (2, 9, 1, 1)]
+)
+def test_covariances_of_another_shape_are_refused(shape):
+    with pytest.raises(TemplateError, match=r"covariances of shape .* do not fit"):
+        model(covariances=np.ones(shape, np.complex64))
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_covariances_are_for_two_channels(n_channels):
+    with pytest.raises(TemplateError, match="covariances"):
+        model(mixture=Mixture("", "", n_channels, 100), covariances=COVARIANCES)
+
+
+NOT_PROPER = {
+    "not Hermitian": [[1, 0.5], [0.2, 1]],
+    "not real": [[1 + 1j, 0], [0, 1 - 1j]],
+    "of another trace": [[1, 0], [0, 2]],
+    "negative": [[-1, 0], [0, 3]],
+    "indefinite": [[1, 2], [2, 1]],
+    "zero": [[0, 0], [0, 0]],
+    "not a number": [[1, np.nan], [np.nan, 1]],
+    "infinite": [[np.inf, 0], [0, -np.inf]],
+}
+
+
+@pytest.mark.parametrize("matrix", NOT_PROPER.values(), ids=NOT_PROPER)
+def test_covariances_that_are_none_are_refused(matrix):
+    covariances = COVARIANCES.copy()
+    covariances[1, 3] = matrix
+    with pytest.raises(TemplateError, match="positive semidefinite with trace 2"):
+        model(covariances=covariances)
+
+
+PARTS = np.stack([COVARIANCES.real, COVARIANCES.imag])
+BAD_ARRAYS = {
+    "penalties of other components": {"penalties": np.zeros(2, np.float32)},
+    "negative penalties": {"penalties": np.float32([0, -1, 0])},
+    "penalties that are no numbers": {"penalties": np.float32([0, np.nan, 0])},
+    "penalties beyond float32": {"penalties": np.array([0, 1e300, 0])},
+    "penalties as a matrix": {"penalties": np.zeros((3, 1), np.float32)},
+    "whole penalties": {"penalties": np.zeros(3, int)},
+    "covariances of one part": {"covariances": PARTS[:1]},
+    "covariances of three parts": {"covariances": PARTS[[0, 1, 1]]},
+    "covariances without parts": {"covariances": PARTS[0]},
+    "covariances of other sources": {"covariances": PARTS[:, :1]},
+    "covariances of other bins": {"covariances": PARTS[:, :, :-1]},
+    "covariances of one channel": {"covariances": PARTS[..., :1, :1]},
+    "complex covariances": {"covariances": COVARIANCES[None]},
+    "covariances beyond float32": {"covariances": 1e300 * PARTS.astype(np.float64)},
+    "covariances that are no numbers": {"covariances": np.nan * PARTS},
+    "covariances of zero": {"covariances": 0 * PARTS},
+}
+
+
+@pytest.mark.parametrize("arrays", BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_arrays_that_make_no_sense_are_refused_by_name(tmp_path, arrays):
+    with pytest.raises(TemplateError, match=r"m\.npz"):
+        Decomposition.load(saved(tmp_path / "m.npz", {"templates": W, "activations": H} | arrays))
+
+
+SETTINGS = dataclasses.asdict(Settings())
+MIXTURE = {"path": "/m.wav", "sha256": "", "n_channels": 1, "n_samples": 100}
+BAD = [
+    *({key: ...} for key in ("grouping", "settings", "mixture", "divergence", "reason", "labels")),
+    {"grouping": None},
+    {"grouping": 3},
+    {"grouping": {"a": [0, 1, 2]}},
+    {"grouping": [["a", [0, 1]]]},
+    {"grouping": [["a", [0, 1, 2]], ["a", [0]]]},
+    {"grouping": [["a", [0, 1]], ["b", [1, 2]]]},
+    {"grouping": [["a", [0, 1]], ["rest", [1, 2]]]},
+    {"grouping": [["a", [0, 1]], ["rest", [2, 2]]]},
+    {"grouping": [["a", [0, 1]], ["b", [3]]]},
+    {"grouping": [["", [0, 1, 2]]]},
+    {"grouping": [["a", ["x"]]]},
+    {"settings": None},
+    {"settings": [1]},
+    {"settings": SETTINGS | {"beta": "1"}},
+    {"settings": SETTINGS | {"max_iter": 0}},
+    {"settings": SETTINGS | {"n_threads": 10**9}},
+    {"settings": SETTINGS | {"unknown": 1}},
+    {"mixture": None},
+    {"mixture": MIXTURE | {"more": 1}},
+    {"mixture": {"path": "/m.wav"}},
+    {"mixture": MIXTURE | {"path": 3}},
+    {"mixture": MIXTURE | {"sha256": None}},
+    {"mixture": MIXTURE | {"n_channels": "2"}},
+    {"mixture": MIXTURE | {"n_channels": 0}},
+    {"mixture": MIXTURE | {"n_channels": -1}},
+    {"mixture": MIXTURE | {"n_samples": 0}},
+    {"mixture": MIXTURE | {"n_samples": 100.0}},
+    {"mixture": MIXTURE | {"n_samples": 10**30}},
+    {"divergence": None},
+    {"divergence": 3.0},
+    {"divergence": "3"},
+    {"divergence": [[1.0]]},
+    {"divergence": ["a"]},
+    {"divergence": [1.0, float("nan")]},
+    {"divergence": [float("inf")]},
+    *({"banded": flag} for flag in (..., None, 0, 1, "true", "", [])),
+    {"labels": ["x", "y"]},
+    {"sample_rate": 0},
+    {"stft": {"n_fft": 32, "hop_length": 4, "window": "hann"}},
+]
+
+
+@pytest.mark.parametrize("changes", BAD, ids=repr)
+def test_a_model_that_makes_no_sense_is_refused_by_name(tmp_path, changes):
+    with pytest.raises(TemplateError, match=r"m\.npz"):
+        Decomposition.load(saved(tmp_path / "m.npz", **changes))
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):
+    for arrays in ({"templates": W[:, :2], "activations": H}, {"templates": W, "activations": W}):
+        with pytest.raises(TemplateError, match=r"m\.npz"):
+            Decomposition.load(saved(tmp_path / "m.npz", arrays))
+
+
+def test_activations_beyond_float32_are_refused(tmp_path):
+    arrays = {"templates": W, "activations": np.full(H.shape, 1e300)}
+    with pytest.raises(TemplateError, match="not finite"):
+        Decomposition.load(saved(tmp_path / "m.npz", arrays))
+
+
+def test_a_template_file_is_no_model_and_a_model_no_template_file(tmp_path):
+    bank, whole = model().templates.save(tmp_path / "t.npz"), model().save(tmp_path / "m.npz")
+    with pytest.raises(TemplateError, match="not an audionmf model file"):
+        Decomposition.load(bank)
+    with pytest.raises(TemplateError, match="not an audionmf templates file"):
+        Templates.load(whole)
+
+
+def test_a_model_knows_its_recording_by_its_bytes(tmp_path):
+    path = sound(tmp_path / "a.wav", two_notes())
+    known = model(mixture=Mixture.of(AudioFile(path), 100))
+    assert known.mixture.path == str(path.resolve())
+    known.check_mixture(AudioFile(path))
+    (tmp_path / "moved").mkdir()
+    moved = path.rename(tmp_path / "moved" / "b.wav")
+    known.check_mixture(AudioFile(moved))
+    sound(moved, two_notes()[:, ::-1])
+    with pytest.raises(TemplateMismatchError, match="not the recording"):
+        known.check_mixture(AudioFile(moved))

@@ -1,0 +1,139 @@
+import warnings
+
+import numpy as np
+import pytest
+
+import audionmf
+from audionmf.rendering.trust import TrustMeter, block_trust
+from audionmf.spectra.masks import ratio_masks
+
+RATE = 8000
+
+
+def figures(V, models, frames_per_second=1.0):
+    meter = TrustMeter([f"s{j}" for j in range(len(models))], frames_per_second)
+    meter.add(block_trust(V, models, ratio_masks(models)))
+    return meter.result()
+
+
+def apart():
+    """Two models that have their bins to themselves, and the mixture they make."""
+    models = np.zeros((2, 6, 4), np.float32)
+    models[0, :3], models[1, 3:] = 3, 1
+    return models.sum(axis=0), models
+
+
+def test_sources_that_stand_apart_do_not_overlap_and_explain_all():
+    trust = figures(*apart())
+    assert trust.energy_share == pytest.approx({"s0": 0.9, "s1": 0.1})
+    assert trust.overlap == pytest.approx({"s0": 0, "s1": 0}, abs=1e-6)
+    np.testing.assert_allclose(trust.explained, 1, atol=1e-5)
+
+
+def test_the_same_model_twice_overlaps_by_half():
+    V, _ = apart()
+    trust = figures(V, np.stack([V / 2, V / 2]))
+    assert trust.overlap == pytest.approx({"s0": 0.5, "s1": 0.5})
+    assert trust.energy_share == pytest.approx({"s0": 0.5, "s1": 0.5})
+
+
+def test_the_second_that_the_models_miss_is_found():
+    V, models = apart()
+    models[:, :, 2] = models[:, ::-1, 2] * 0.2
+    trust = figures(V, models)
+    assert np.argmin(trust.explained) == 2
+    assert trust.explained[2] < 0.5
+    assert "least at 2 s" in trust.to_text()
+
+
+@pytest.mark.parametrize("level", [1e-38, 1e-20, 1e18])
+def test_the_level_does_not_matter(level):
+    V, models = apart()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loud = figures(V * np.float32(level), models * np.float32(level))
+    assert loud.energy_share == pytest.approx(figures(V, models).energy_share, rel=1e-3)
+    np.testing.assert_allclose(loud.explained, 1, atol=1e-3)
+
+
+def test_silence_has_no_energy_and_explains_nothing():
+    trust = figures(np.zeros((6, 4), np.float32), np.zeros((2, 6, 4), np.float32))
+    assert trust.energy_share == {"s0": 0, "s1": 0}
+    assert np.isnan(trust.explained).all()
+    assert trust.to_dict()["explained"] == [None] * 4
+
+
+def test_the_blocks_add_up_to_the_whole():
+    rng = np.random.default_rng(0)
+    models = rng.random((3, 20, 50)).astype(np.float32)
+    V = models.sum(axis=0) * rng.random((20, 50)).astype(np.float32)
+    meter = TrustMeter(["s0", "s1", "s2"], 10)
+    for block in (slice(0, 7), slice(7, 30), slice(30, 50)):
+        part = models[..., block]
+        meter.add(block_trust(V[:, block], part, ratio_masks(part)))
+    whole, pieces = figures(V, models, 10), meter.result()
+    assert pieces.overlap == pytest.approx(whole.overlap, rel=1e-5)
+    np.testing.assert_allclose(pieces.explained, whole.explained, rtol=1e-4)
+    assert len(whole.explained) == 5
+
+
+def tone(pitch, n_samples=2 * RATE):
+    time = np.arange(n_samples) / RATE
+    partials = sum(np.sin(2 * np.pi * pitch * h * time) / h for h in (1, 2, 3))
+    return (0.2 * partials).astype(np.float32)
+
+
+def test_one_stem_and_the_rest_are_that_stem_and_the_sum_of_the_others():
+    mixture = tone(220) + tone(330) + tone(500)
+    examples = {"low": tone(220), "middle": tone(330), "high": tone(500)}
+    options = {"examples": examples, "sample_rate": RATE, "n_components": 4}
+    every = audionmf.separate(mixture, **options).sources
+    for only in examples:
+        one = audionmf.separate(mixture, only=only, **options)
+        assert list(one.sources) == [only, "rest"]
+        np.testing.assert_allclose(one.sources[only], every[only], atol=1e-6)
+        np.testing.assert_allclose(sum(one.sources.values())[0], mixture, atol=1e-6)
+        assert set(one.trust.overlap) == set(examples)
+
+
+def test_there_is_no_stem_of_a_source_that_is_not_there():
+    with pytest.raises(audionmf.ParameterError, match="no source 'flute'; there are 'source1'"):
+        audionmf.separate(tone(220), n_sources=2, only="flute", sample_rate=RATE)
+
+
+def test_the_residual_gets_what_no_template_explains():
+    noise = 0.05 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    options = {"examples": {"tone": tone(220)}, "sample_rate": RATE, "n_components": 4}
+    stems = audionmf.separate(tone(220) + noise, residual="noise", **options)
+    assert list(stems.sources) == ["tone", "noise"]
+    assert audionmf.evaluate.si_sdr(noise[None], stems.sources["noise"]) > 3
+    assert audionmf.evaluate.si_sdr(tone(220)[None], stems.sources["tone"]) > 12
+    np.testing.assert_allclose(sum(stems.sources.values())[0], tone(220) + noise, atol=1e-6)
+
+
+def test_a_residual_works_in_stereo_and_is_kept_in_a_model(tmp_path):
+    mixture = np.stack([tone(220) + 0.2 * tone(330), 0.3 * tone(220) + tone(330)])
+    found = audionmf.analyse(
+        mixture, examples={
+            name: audionmf.Audio(tone(pitch), RATE) for name, pitch in (("low", 220), ("high", 330))
+        }, residual="rest of it", sample_rate=RATE, n_components=4,
+    )  # fmt: skip
+    assert found.covariances is not None
+    found.save(tmp_path / "model.npz")
+    again = audionmf.Decomposition.load(tmp_path / "model.npz")
+    assert again.source_names == ["low", "high", "rest of it"]
+    stems = audionmf.render(mixture, again, sample_rate=RATE).sources
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tone", "other"])
+def test_a_residual_needs_a_name_of_its_own(name):
+    with pytest.raises(audionmf.ParameterError, match="a name that no source has"):
+        audionmf.separate(
+            tone(220), examples={"tone": tone(220)}, free=1, residual=name, sample_rate=RATE
+        )
+
+
+def test_a_residual_goes_with_templates():
+    with pytest.raises(audionmf.ParameterError, match="goes with templates"):
+        audionmf.separate(tone(220), n_sources=2, residual="x", sample_rate=RATE)

@@ -1,0 +1,212 @@
+"""Long recordings: memory does not grow with them, and blocks give what the whole file gives."""
+
+import dataclasses
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, TINY, tone, two_notes
+
+import audionmf
+from audionmf.analysis import analysing as analysis
+from audionmf.errors import OutputError
+from audionmf.io.audio import Audio
+from audionmf.io.rows import Rows
+from audionmf.notes.transcription import transcribe
+from audionmf.rendering import blocks as rendering
+from audionmf.rendering.trust import BlockTrust, TrustMeter
+from audionmf.separation import decomposing as exports
+from audionmf.settings import Settings
+from audionmf.spectra.frames import gather
+from audionmf.spectra.stft import STFT
+
+SHORT, LONG = 60, 10 * 60
+ALLOWED_MB = 10
+"""Nine minutes in memory would be 35 MB as samples, and more as a transform."""
+QUICK = (
+    "--n-fft", "1024", "--hop-length", "512", "--max-frames", "256", "--max-iter", "5",
+    "--n-threads", "1", "--json",
+)  # fmt: skip
+PEAK = "import resource, sys; from audionmf.cli import main; code = main(sys.argv[1:]); "
+PEAK += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A recording of a minute, one of ten, and templates for both."""
+    folder = tmp_path_factory.mktemp("long")
+    minute = np.concatenate([two_notes(2, 8000)] * 60, axis=1).T
+    for seconds in (SHORT, LONG):
+        with soundfile.SoundFile(folder / f"{seconds}.wav", "w", RATE, 2, "PCM_16") as file:
+            for _ in range(seconds // 60):
+                file.write(minute)
+    stft = {"n_fft": 1024, "hop_length": 512}
+    for hertz, name in ((330, "low"), (880, "high")):
+        bank = audionmf.learn(tone(hertz, 8000), name, 4, sample_rate=RATE, max_iter=5, **stft)
+        bank.save(folder / f"{name}.npz")
+    return folder
+
+
+def peak_mb(*arguments):
+    """Run the command line in a process of its own; return its largest resident set."""
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", PEAK, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    *printed, peak = result.stdout.split("\n")[:-1]
+    assert json.loads(printed[0])
+    return int(peak) * BYTES / 1e6
+
+
+@pytest.mark.parametrize("work", ["separate", "blind", "learn", "stream"])
+def test_ten_minutes_need_no_more_memory_than_one(recordings, tmp_path, work):
+    banks = ["--templates", recordings / "low.npz", recordings / "high.npz"]
+    out = ["-o", tmp_path / ("bank.npz" if work == "learn" else "out")]
+    options = {
+        "separate": ["separate", *banks, *QUICK, "--activation-iter", "2", "--adapt-iter", "3"],
+        "blind": ["separate", "--n-sources", "2", *QUICK, "--activation-iter", "2"],
+        "learn": ["learn", *QUICK],
+        "stream": ["stream", *banks, "--activation-iter", "2", "--json"],
+    }[work]
+    command, *rest = options
+    peaks = [
+        peak_mb(command, recordings / f"{seconds}.wav", *rest, *out) for seconds in (SHORT, LONG)
+    ]
+    assert peaks[1] - peaks[0] < ALLOWED_MB, peaks
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+@pytest.mark.parametrize("block_frames", [1, 7, 64, 1 << 20])
+def test_the_length_of_blocks_does_not_matter(monkeypatch, n_channels, block_frames):
+    samples = two_notes(n_channels, 12000)
+    banks = [
+        audionmf.learn(tone(hertz), name, 4, sample_rate=RATE, settings=TINY)
+        for hertz, name in ((330, "low"), (880, "high"))
+    ]
+    found = audionmf.analyse(samples, templates=banks, sample_rate=RATE, settings=TINY)
+    expected = audionmf.render(samples, found, sample_rate=RATE)
+    monkeypatch.setattr(rendering, "BLOCK_FRAMES", block_frames)
+    stems = audionmf.render(samples, found, sample_rate=RATE)
+    for name, truth in expected.sources.items():
+        error = np.abs(stems.sources[name] - truth).max()
+        assert error <= 1e-5 * np.abs(truth).max()
+    np.testing.assert_allclose(stems.trust.explained, expected.trust.explained, rtol=1e-4)
+
+
+@pytest.mark.parametrize("keep_transform", [False, True])
+def test_frames_that_are_left_out_are_let_go(keep_transform):
+    stft, audio = STFT(1024, 256), Audio(two_notes(2, 2_000_000), RATE)
+    gather(audio, stft, 128, keep_transform=keep_transform)  # what is loaded once is not counted
+    tracemalloc.start()
+    try:
+        frames = gather(audio, stft, 128, keep_transform=keep_transform)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    held = frames.V.nbytes + (frames.X.nbytes if keep_transform else 0)
+    block = 2 * 128 * (4 * 1024 + 8 * stft.n_bins) + 2 * 4 * (1 << 18)
+    assert peak < 4 * held + 3 * block
+
+
+def test_the_figures_of_each_second_do_not_depend_on_blocks():
+    rng = np.random.default_rng(0)
+    lost, total = rng.random(1000), 2 + rng.random(1000)
+    seconds = (np.arange(1000) / 15.6).astype(int)
+    expected = 1 - np.bincount(seconds, lost) / np.bincount(seconds, total)
+    for size in (1, 7, 128, 1000):
+        meter = TrustMeter(["a"], 15.6)
+        for first in range(0, 1000, size):
+            block = slice(first, first + size)
+            meter.add(BlockTrust(np.ones(1), np.ones(1), 1.0, lost[block], total[block]))
+        np.testing.assert_array_equal(meter.result().explained, expected)
+
+
+def test_trust_keeps_a_value_a_second_not_a_frame():
+    meter = TrustMeter(["a"], 1000.0)
+    block = BlockTrust(np.ones(1), np.ones(1), 1.0, np.ones(1000), np.ones(1000))
+    meter.add(block)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            meter.add(block)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000
+    assert len(meter.result().explained) == 201
+
+
+def test_notes_of_a_long_recording_need_no_more_memory(tmp_path, monkeypatch):
+    """What is on the disk is what would be in memory, to the last bit, and so are the notes."""
+    samples = two_notes(2, 40_000)
+    bank = audionmf.learn(tone(330), "low", 4, sample_rate=RATE, settings=TINY)
+    audio = Audio(samples, RATE)
+    found = audionmf.analyse(audio, templates=[bank], free=2, settings=TINY)
+    found = dataclasses.replace(found, activations=None)  # as it is where frames were left out
+    monkeypatch.setattr(analysis, "BLOCK_FRAMES", 100)
+    rows = analysis.activation_rows(audio, found)
+    whole = analysis.with_activations(audio, found)
+    assert rows.shape == whole.activations.shape
+    for row, expected in zip(rows, whole.activations, strict=True):
+        np.testing.assert_array_equal(row, expected)
+    assert np.array_equal(rows[-2:][0], whole.activations[-2])
+    assert transcribe(found, rows) == transcribe(whole)
+    tracemalloc.start()
+    try:
+        kept = Rows(100, 100_000)
+        for _ in range(100):
+            kept.add(np.ones((100, 1000), np.float32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3e6  # 40 MB in memory
+    assert kept[99].sum() == 100_000
+
+
+def test_rows_without_room_are_an_output_error(monkeypatch, tmp_path):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    rows = Rows(2, 10)
+    monkeypatch.setattr(rows, "_file", Full())
+    with pytest.raises(OutputError, match="could not be kept") as caught:
+        rows.add(np.ones((2, 10), np.float32))
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match="TMPDIR"):
+        Rows(2, 10)
+
+
+def test_a_long_table_is_written_some_rows_at_a_time(tmp_path):
+    H = np.random.default_rng(0).random((20_000, 4))
+    axis = np.arange(20_000) / 43
+    tracemalloc.start()
+    try:
+        path = exports._write_csv(tmp_path / "h.csv", "time_s", axis, H, ["a", "b", "c", "d"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
+    assert path.read_text().startswith("time_s,a,b,c,d\n0,0.")
+    np.testing.assert_allclose(
+        np.loadtxt(path, delimiter=",", skiprows=1), np.column_stack([axis, H]), rtol=1e-5
+    )
+
+
+def test_a_bound_on_frames_is_a_bound_on_memory():
+    assert Settings().max_frames == 16384
+    audio = Audio(two_notes(1, 100_000), RATE)
+    frames = gather(audio, STFT(256, 64), 100)
+    assert frames.V.shape[1] <= 100
+    assert frames.step == 16

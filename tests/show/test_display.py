@@ -1,0 +1,131 @@
+"""What a notebook shows: players and a picture, escaped and bounded."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, TINY, child, two_notes
+
+import audionmf
+from audionmf import plot
+from audionmf.show import display
+
+OPTIONS = {"n_sources": 2, "n_components": 4, "settings": TINY}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Draw small pictures: what they show is tested elsewhere."""
+    figure = plot.figure
+    monkeypatch.setattr(plot, "figure", lambda *_, **__: figure(8, 4))
+
+
+def players(text):
+    found = re.findall(r'src="data:audio/flac;base64,([^"]*)"', text)
+    return [soundfile.read(io.BytesIO(base64.b64decode(each)), always_2d=True) for each in found]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_separation_shows_its_stems_and_a_picture():
+    stems = audionmf.separate(two_notes(2), sample_rate=RATE, **OPTIONS)
+    text = stems._repr_html_()
+    for (samples, rate), stem in zip(players(text), stems.sources.values(), strict=True):
+        assert rate == RATE
+        np.testing.assert_allclose(samples.T, stem, atol=1 / 32768)
+    assert text.count('src="data:image/png;base64,') == 1
+    assert "source1" in text
+    assert "of the energy" in text
+    assert "first" not in text  # nothing was cut off
+    assert "<script" not in text
+
+
+@pytest.mark.usefixtures("small")
+def test_players_hold_the_first_seconds_and_say_so(monkeypatch):
+    monkeypatch.setattr(display, "_MAX_SECONDS", 0.1)
+    stems = audionmf.separate(two_notes(), sample_rate=RATE, **OPTIONS)
+    text = stems._repr_html_()
+    assert [len(samples) for samples, _ in players(text)] == [800, 800]
+    assert "Players hold the first 0.1 s." in text
+
+
+@pytest.mark.usefixtures("small")
+def test_loud_stems_are_scaled_as_one():
+    stems = audionmf.separate(8 * two_notes(), sample_rate=RATE, **OPTIONS)
+    peak = max(np.abs(stem).max() for stem in stems.sources.values())
+    assert peak > 1
+    for (samples, _), stem in zip(
+        players(stems._repr_html_()), stems.sources.values(), strict=True
+    ):
+        np.testing.assert_allclose(samples.T, stem / peak, atol=1 / 32768)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_decomposition_renders_the_beginning_of_its_recording(mixture, monkeypatch):
+    found = audionmf.analyse(mixture, components=True, n_components=3, settings=TINY)
+    text = found._repr_html_()
+    stems = audionmf.render(mixture, found).sources
+    for (samples, _), stem in zip(players(text), stems.values(), strict=True):
+        np.testing.assert_allclose(samples.T, stem, atol=1 / 32768)
+    assert "mix: 3 components, 0.5 s" in text
+    assert "mix: 2 sources of 3 components" in found.regroup({"low": (0, 2)})._repr_html_()
+    monkeypatch.setattr(display, "_MAX_SECONDS", 0.1)
+    assert {len(samples) for samples, _ in players(found._repr_html_())} == {800}
+    mixture.write_bytes(mixture.read_bytes()[:-2] + b"\1\1")
+    assert players(found._repr_html_()) == []
+    assert "is not the recording" in found._repr_html_()
+    mixture.unlink()
+    assert "There is nothing to hear" in found._repr_html_()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_decomposition_of_an_array_shows_a_picture_alone():
+    found = audionmf.analyse(two_notes(), sample_rate=RATE, **OPTIONS)
+    text = found._repr_html_()
+    assert players(text) == []
+    assert "made from an array" in text
+    assert "data:image/png" in text
+
+
+@pytest.mark.usefixtures("small")
+def test_many_sources_are_bounded_in_number_and_length(mixture):
+    found = audionmf.analyse(mixture, components=True, n_components=20, settings=TINY)
+    text = found._repr_html_()
+    assert len(players(text)) == 16
+    assert "Here are 16 of 20." in text
+    assert display._seconds(16) * 16 <= 121
+
+
+@pytest.mark.usefixtures("small")
+def test_names_are_shown_as_text(mixture):
+    name = '<img src=x onerror="alert(1)">'
+    found = audionmf.analyse(mixture, components=True, n_components=3, settings=TINY)
+    text = found.regroup({name: (0, 1)})._repr_html_()
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in text
+
+
+@pytest.mark.usefixtures("small")
+def test_what_flac_cannot_hold_is_said():
+    stems = audionmf.separate(two_notes(9, 2000), sample_rate=RATE, **OPTIONS)
+    assert "Browsers play up to 8 channels" in stems._repr_html_()
+
+
+def test_without_matplotlib_the_players_are_there(monkeypatch):
+    stems = audionmf.separate(two_notes(), sample_rate=RATE, **OPTIONS)
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    text = stems._repr_html_()
+    assert "pip install &#x27;audionmf[plot]&#x27;" in text
+    assert len(players(text)) == 2
+
+
+def test_a_separation_does_not_load_what_shows_it():
+    code = "import sys, audionmf.separation; print('audionmf.show.display' in sys.modules)"
+    assert child("-c", code).stdout.split() == [b"False"]

@@ -1,0 +1,457 @@
+"""The studio as a server: who may ask, what comes in, what goes out, what is left behind."""
+
+import http.client
+import io
+import re
+import signal
+import socket
+import stat
+import zipfile
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, sound, tone, two_notes
+from studio_server import finish, running
+
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.sources.templates import Templates
+
+CAP = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    home = tmp_path_factory.mktemp("studio")
+    mix = sound(home / "mix <b>.wav", two_notes(2, 8000))
+    example = sound(home / "low.wav", tone(330))
+    with running(home / "tmp", mix, example, "--max-upload", "1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(studio):
+    with studio.client() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def analysed(client):
+    """A client whose studio holds a model of five components, and its recording."""
+    key = client.get("/api/state").json()["offered"][0]["id"]
+    recording = client.post(f"/api/offered/{key}").raise_for_status().json()
+    body = {"kind": "analyse", "recording": recording["id"], "way": "blind", "components": 5}
+    ended = finish(client, client.post("/api/jobs", json=body))
+    assert ended["outcome"] == "done", ended
+    assert ended["divergence"][0] > ended["divergence"][-1]
+    return recording["id"]
+
+
+def grouped(client, **changes):
+    """Put the components into two sources; return the answer."""
+    state = client.get("/api/state").json()
+    sources = [
+        {"id": "a", "name": "low", "colour": 0, "components": [0, 3]},
+        {"id": "b", "name": "<img src>", "colour": 1, "components": [1]},
+    ]
+    body = {"version": state["version"], "model": state["model"]["id"], "marks": []}
+    return client.put("/api/state", json=body | {"sources": sources} | changes)
+
+
+# who may ask
+
+
+def test_it_listens_to_this_machine_alone(studio):
+    assert studio.base.startswith("http://127.0.0.1:")
+    with socket.socket() as other:
+        other.settimeout(2)
+        assert other.connect_ex(("127.0.0.2", studio.port)) != 0
+
+
+def test_without_the_cookie_there_is_nothing(studio):
+    with studio.client(entered=False) as stranger:
+        for path in ("/", "/static/main.js", "/api/state", "/api/nothing"):
+            assert stranger.get(path).status_code == 403
+        assert stranger.get("/?token=wrong").status_code == 403
+        assert stranger.post("/api/recordings?name=x.wav", content=b"RIFF").status_code == 403
+        assert "audionmf_" not in str(stranger.cookies)
+
+
+def test_the_token_is_exchanged_for_a_strict_cookie(studio):
+    with studio.client(entered=False) as stranger:
+        answer = stranger.get(studio.address)
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert "token" not in answer.text
+        assert studio.address.partition("token=")[2] not in cookie
+        assert stranger.get("/").status_code == 200
+        assert stranger.get("/static/main.js").status_code == 200
+        assert stranger.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
+
+
+def test_a_cookie_of_another_value_is_refused(studio):
+    with studio.client(entered=False) as stranger:
+        stranger.cookies.set(f"audionmf_{studio.port}", "0" * 43)
+        assert stranger.get("/api/state").status_code == 403
+        assert stranger.get("/api/state", headers={"cookie": "\x01=;=;"}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost:{}", "evil.example:{}", "127.0.0.1", "127.0.0.1:1"])
+def test_another_host_is_refused(studio, client, host):
+    answer = client.get("/api/state", headers={"host": host.format(studio.port)})
+    assert answer.status_code == 421
+
+
+def test_two_hosts_are_refused(studio):
+    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=5)
+    connection.putrequest("GET", "/", skip_host=True)
+    connection.putheader("Host", f"127.0.0.1:{studio.port}")
+    connection.putheader("Host", "evil.example")
+    connection.endheaders()
+    assert connection.getresponse().status in (400, 421)
+    connection.close()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1"])
+def test_another_origin_is_refused(client, origin):
+    assert client.get("/api/state", headers={"origin": origin}).status_code == 403
+    answer = client.post("/api/jobs", json={}, headers={"origin": origin})
+    assert answer.status_code == 403
+
+
+def test_a_change_without_an_origin_is_refused(studio, client):
+    with httpx.Client(base_url=studio.base, cookies=client.cookies) as plain:
+        assert plain.get("/api/state").status_code == 200
+        assert plain.post("/api/jobs", json={}).status_code == 403
+        assert plain.delete("/api/jobs/x").status_code == 403
+
+
+# what every answer says
+
+
+def test_every_answer_has_the_headers_and_none_opens_it_to_other_pages(studio, client):
+    with studio.client(entered=False) as stranger:
+        answers = [
+            client.get("/"),
+            client.get("/static/main.js"),
+            client.get("/api/state"),
+            client.get("/api/nothing"),
+            client.options("/api/state", headers={"access-control-request-method": "PUT"}),
+            client.post("/api/jobs", content=b"{"),
+            stranger.get("/"),
+            stranger.get(studio.address),
+            stranger.get("/", headers={"host": "evil.example"}),
+        ]
+    for answer in answers:
+        headers = answer.headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in headers
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_the_page_names_nothing_elsewhere(client):
+    names = re.findall(r"/static/([\w.]+)", client.get("/").text)
+    seen = set()
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        text = client.get(f"/static/{name}").raise_for_status().text
+        links = re.findall(r"https?://[^\s'\"`)]+", text)
+        assert set(links) <= {"http://www.w3.org/2000/svg"}, name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|document\.write", text)
+        names += re.findall(r"from '\./([\w.]+)'", text) + re.findall(r"/static/([\w.]+)", text)
+    assert {"main.js", "mixer.js", "style.css", "icon.svg", "studio.js"} <= seen
+
+
+@pytest.mark.parametrize(
+    "name", ["../app.py", "..%2fapp.py", "%2fetc%2fpasswd", "app.py", "", "page", "main.js/../../x"]
+)
+def test_only_parts_of_the_page_are_served(client, name):
+    assert client.get(f"/static/{name}").status_code in (404, 403)
+
+
+# what comes in
+
+
+def upload(client, content, name="note.wav"):
+    return client.post("/api/recordings", params={"name": name}, content=content)
+
+
+def test_an_upload_is_opened_and_its_name_is_text_only(client, tmp_path):
+    content = sound(tmp_path / "a.wav", tone(440)).read_bytes()
+    told = upload(client, content, "../../<script>x/../é.wav").raise_for_status().json()
+    assert told["name"] == "é.wav"
+    assert told["samples"] == 4000
+    original = client.get(f"/api/recordings/{told['id']}/file")
+    assert original.content == content
+    assert original.headers["content-disposition"].startswith("attachment")
+    wave = client.get(f"/api/recordings/{told['id']}/waveform")
+    assert len(wave.content) == 2 * 4000
+    assert upload(client, content, "a\x00b").status_code == 422
+    assert upload(client, content, "n" * 300).status_code == 422
+
+
+def test_the_cap_holds_before_anything_is_read_and_without_a_length(client, studio):
+    def chunks():
+        for _ in range(40):
+            yield b"\0" * 65536
+
+    declared = upload(client, b"\0" * (CAP + 1))
+    assert declared.status_code == 413
+    assert "1 MB" in declared.json()["error"]
+    assert upload(client, chunks()).status_code == 413
+    folder = next(studio.temporary.iterdir())
+    assert not [p for p in folder.iterdir() if p.stat().st_size > CAP]
+
+
+def test_the_cap_refuses_a_declared_length_before_the_body_comes(studio, client):
+    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=5)
+    connection.putrequest("POST", "/api/recordings?name=x.wav")
+    connection.putheader("Origin", studio.base)
+    connection.putheader("Cookie", "; ".join(f"{k}={v}" for k, v in client.cookies.items()))
+    connection.putheader("Content-Length", str(1 << 40))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_what_is_no_audio_is_refused_without_a_path(client, studio):
+    answer = upload(client, b"RIFF\0\0\0\0WAVEjunk", "take.wav")
+    assert answer.status_code == 422
+    assert "take.wav" in answer.json()["error"]
+    assert str(studio.temporary) not in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"kind": "dance"},
+        {"kind": "analyse"},
+        {"kind": "analyse", "recording": 5, "way": "blind", "components": 4},
+        {"kind": "analyse", "recording": "{}", "way": "blind", "components": 1},
+        {"kind": "analyse", "recording": "{}", "way": "blind", "components": 999},
+        {"kind": "analyse", "recording": "{}", "way": "blind", "components": True},
+        {"kind": "analyse", "recording": "{}", "way": "?", "components": 4},
+        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
+         "sources": []},
+        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
+         "sources": [{"name": "a=b", "examples": [], "solo": [[0, 1]]}]},
+        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
+         "sources": [{"name": "a", "examples": [], "solo": [[0.5, 0.2]]}]},
+        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
+         "sources": [{"name": "a", "examples": [], "solo": [[0, 1e9]]}]},
+        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 40, "free": 0,
+         "sources": [{"name": n, "examples": [], "solo": [[0, 0.3]]} for n in "ab"]},
+        {"kind": "export", "what": "secrets", "format": "wav"},
+        {"kind": "export", "what": "stems", "format": "exe"},
+        {"kind": "refine", "version": "1"},
+    ],
+)  # fmt: skip
+def test_bad_values_are_422(client, analysed, body):
+    if isinstance(body, dict) and body.get("recording") == "{}":
+        body = body | {"recording": analysed}
+    answer = client.post("/api/jobs", json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'"x"'])
+def test_a_body_that_is_no_json_is_422(client, content):
+    assert client.put("/api/state", content=content).status_code == 422
+
+
+def test_a_request_that_is_too_large_is_413(client):
+    assert client.put("/api/state", content=b" " * (1 << 19)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/offered/x"),
+        ("GET", "/api/recordings/x/waveform"),
+        ("GET", "/api/recordings/x/file"),
+        ("GET", "/api/recordings/x/tiles/0/0"),
+        ("GET", "/api/recordings/x/audio/0"),
+        ("GET", "/api/recordings/{}/audio/99"),
+        ("GET", "/api/recordings/{}/tiles/99/0"),
+        ("GET", "/api/recordings/{}/tiles/0/99"),
+        ("GET", "/api/recordings/..%2f..%2fetc%2fpasswd/file"),
+        ("GET", "/api/jobs/x"),
+        ("DELETE", "/api/jobs/x"),
+        ("GET", "/api/models/x/templates"),
+        ("GET", "/api/models/x/activations"),
+        ("GET", "/api/models/x/audio/0"),
+        ("GET", "/api/deliveries/x"),
+        ("GET", "/api/nothing"),
+    ],
+)
+def test_a_foreign_id_is_404(client, analysed, method, path):
+    answer = client.request(method, path.replace("{}", analysed))
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+def test_another_method_is_405(client):
+    assert client.delete("/api/state").status_code == 405
+
+
+# what a page does
+
+
+def test_a_stale_tab_is_409(client, analysed):
+    before = client.get("/api/state").json()["version"]
+    assert grouped(client).status_code == 200
+    stale = grouped(client, version=before)
+    assert stale.status_code == 409
+    assert client.get("/api/state").json()["sources"][1]["name"] == "<img src>"
+    assert client.post("/api/jobs", json={"kind": "refine", "version": before}).status_code == 409
+    assert client.post("/api/close", json={"version": before}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [{"id": "a", "name": "x", "colour": 0, "components": [0, 9]}],
+        [{"id": "a", "name": "x", "colour": 0, "components": [-1]}],
+        [{"id": "a", "name": "x", "colour": 99, "components": []}],
+        [{"id": "a", "name": "", "colour": 0, "components": []}],
+        [{"id": "a", "name": "rest", "colour": 0, "components": []}],
+        [{"id": "a", "name": "x\n", "colour": 0, "components": ["0"]}],
+        [{"id": "a", "name": "x", "colour": 0}],
+        [{"id": n, "name": "x", "colour": 0, "components": []} for n in "ab"],
+        [{"id": n, "name": n, "colour": 0, "components": [0]} for n in "ab"],
+        ["x"],
+    ],
+)
+def test_sources_that_make_no_sense_are_422(client, analysed, sources):
+    assert grouped(client, sources=sources).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "change", [{"end": 0}, {"source": "zz"}, {"low": "1"}, {"strength": 1e9}, {"more": 1}]
+)
+def test_marks_that_make_no_sense_are_422(client, analysed, change):
+    mark = {
+        "source": "a", "belongs": True, "start": 0.1, "end": 0.4, "low": 100, "high": 900,
+        "strength": 10,
+    }  # fmt: skip
+    assert grouped(client, marks=[mark | change]).status_code == 422
+    assert grouped(client, marks=[mark]).status_code == 200
+
+
+def test_pictures_and_sounds_come_as_attachments(client, analysed):
+    state = client.get("/api/state").json()
+    model, picture = state["model"], state["spectrogram"]
+    tile = client.get(f"/api/recordings/{analysed}/tiles/0/0")
+    assert len(tile.content) == picture["rows"] * min(picture["tile"], picture["columns"][0])
+    templates = client.get(f"/api/models/{model['id']}/templates")
+    assert len(templates.content) == 4 * 5 * picture["rows"]
+    activations = client.get(f"/api/models/{model['id']}/activations")
+    assert len(activations.content) == 4 * 5 * model["frames"]
+    block = client.get(f"/api/models/{model['id']}/audio/0")
+    assert len(block.content) == 2 * 5 * 2 * model["block"] == 5 * 2 * RATE
+    whole = client.get(f"/api/recordings/{analysed}/audio/0")
+    assert len(whole.content) == 2 * 2 * model["block"]
+    for answer in (tile, templates, activations, block, whole):
+        assert answer.headers["content-disposition"] == "attachment"
+        assert answer.headers["content-type"] == "application/octet-stream"
+
+
+def test_one_job_at_a_time_and_a_stop_button(client, analysed, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 60 * RATE)
+    long = upload(client, sound(tmp_path / "long.wav", noise).read_bytes()).json()
+    body = {"kind": "analyse", "recording": long["id"], "way": "blind", "components": 64}
+    job = client.post("/api/jobs", json=body)
+    assert client.post("/api/jobs", json=body).status_code == 409
+    assert client.delete(f"/api/jobs/{job.json()['id']}").status_code == 202
+    assert finish(client, job)["outcome"] == "stopped"
+    model = client.get("/api/state").json()["model"]
+    assert len(model["components"]) == 5
+
+
+def exported(client, what, form="wav"):
+    body = {"kind": "export", "what": what, "format": form}
+    ended = finish(client, client.post("/api/jobs", json=body))
+    assert ended["outcome"] == "done", ended
+    answer = client.get(f"/api/deliveries/{ended['result']['id']}").raise_for_status()
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    return answer.content
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_exported_stems_sum_to_the_recording(client, analysed, form):
+    grouped(client)
+    with zipfile.ZipFile(io.BytesIO(exported(client, "stems", form))) as archive:
+        stems = {
+            name.rpartition("/")[2]: soundfile.read(io.BytesIO(archive.read(name)))[0]
+            for name in archive.namelist()
+        }
+    assert set(stems) == {f"low.{form}", f"_img src_.{form}", f"rest.{form}"}
+    mixture = np.round(two_notes(2, 8000).T * 32768) / 32768
+    assert np.abs(sum(stems.values()) - mixture).max() < 4 / 32768
+
+
+def test_an_exported_bank_and_model_open_again(client, analysed, tmp_path):
+    grouped(client)
+    for what, kind in (("bank", Templates), ("model", Decomposition)):
+        path = tmp_path / f"{what}.npz"
+        path.write_bytes(exported(client, what))
+        opened = kind.load(path)
+        if what == "bank":
+            assert opened.labels == ("low", "<img src>", "low")
+        else:
+            assert opened.grouping == {"low": (0, 3), "<img src>": (1,), "rest": (2, 4)}
+            assert opened.mixture.path.endswith("mix <b>.wav")
+
+
+def test_exported_notes_are_those_of_the_components(client, analysed):
+    grouped(client)
+    assert exported(client, "midi").startswith(b"MThd")
+    labels = exported(client, "labels").decode().splitlines()
+    assert labels
+    assert all(len(line.split("\t")) == 3 for line in labels)
+
+
+# what is left behind
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_temporary_folder_is_private_and_gone_at_the_end(tmp_path, number, code):
+    mix = sound(tmp_path / "mix.wav", two_notes(1, 80_000))
+    with running(tmp_path / "tmp", mix) as server:
+        folder = next(server.temporary.glob("audionmf-studio-*"))
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        with server.client() as client:
+            state = client.get("/api/state").json()
+            upload(client, mix.read_bytes()).raise_for_status()
+            body = {"kind": "analyse", "recording": state["recording"], "way": "blind"}
+            client.post("/api/jobs", json=body | {"components": 40}).raise_for_status()
+        status, errors = server.end(number)
+        assert status == code
+        assert "Traceback" not in errors
+        assert not list(server.temporary.iterdir())
+
+
+def test_a_taken_port_and_a_missing_file_are_said_in_a_line(studio, run, tmp_path):
+    code, _, error = run("studio", "--no-browser", "--port", studio.port)
+    assert code == 4
+    assert f"port {studio.port}" in error
+    assert run("studio", "--no-browser", tmp_path / "none.wav")[0] == 3
+    assert run("studio", "--no-browser", "--port", "99999")[0] == 2
+    assert run("studio", "--no-browser", "--max-upload", "0")[0] == 2

@@ -1,0 +1,99 @@
+"""The house: every wing imports only from wings below it, every file only from those named before."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import audionmf
+
+ROOT = Path(audionmf.__file__).parent
+WINGS = (
+    "errors", "settings", "io", "spectra", "plot", "nmf", "sources", "rendering", "analysis",
+    "notes", "evaluate", "show", "separation", "batch", "live", "studio", "cli",
+)  # fmt: skip
+MOST_LINES = 700
+FILES = sorted(ROOT.rglob("*.py"))
+WITH_ORDER = sorted(p.name for p in ROOT.iterdir() if (p / "__init__.py").exists())
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported(path):
+    """Yield what a file imports of the package, wherever in it, for type checking too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("audionmf."):
+                yield resolved(name.removeprefix("audionmf."))
+
+
+def resolved(name):
+    """Return the module that a dotted name lies in."""
+    parts = name.split(".")
+    while parts and not (
+        (ROOT.joinpath(*parts)).with_suffix(".py").exists()
+        or ROOT.joinpath(*parts, "__init__.py").exists()
+    ):
+        parts.pop()
+    return ".".join(parts)
+
+
+def order_of(wing):
+    """Return the files of a wing in the order in which its first words name them."""
+    text = ast.get_docstring(ast.parse((ROOT / wing / "__init__.py").read_text("utf-8"))) or ""
+    return re.findall(r"^- `(\w+)`: ", text, flags=re.MULTILINE)
+
+
+def test_every_wing_has_its_place():
+    found = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert found - {"__init__", "__main__"} == set(WINGS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_wing_imports_from_wings_below_it_only(path):
+    wing = name_of(path).split(".")[0]
+    if wing in ("", "__main__"):
+        return
+    for name in imported(path):
+        other = name.split(".")[0]
+        if other:
+            assert WINGS.index(other) <= WINGS.index(wing), f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("wing", WITH_ORDER)
+def test_a_file_imports_only_those_that_its_wing_names_before_it(wing):
+    order = order_of(wing)
+    assert sorted(order) == sorted(
+        p.stem for p in (ROOT / wing).glob("*.py") if p.stem != "__init__"
+    )
+    for place, stem in enumerate(order):
+        for name in imported(ROOT / wing / f"{stem}.py"):
+            inside = name.split(".")
+            if inside[0] == wing and len(inside) > 1:
+                assert inside[1] in order[:place], f"{wing}.{stem} imports {name}"
+            assert name != wing, f"{wing}.{stem} imports its own wing, which imports it"
+
+
+@pytest.mark.parametrize("suffix", [".py", ".js", ".css", ".html"])
+def test_no_file_is_too_long_to_read(suffix):
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in ROOT.rglob(f"*{suffix}")
+        if (count := len(path.read_text("utf-8").splitlines())) > MOST_LINES
+    }
+    assert not long
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "py.typed").is_file()
