@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.rendering.decomposition import Decomposition
+    from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.sources.templates import Templates
@@ -63,6 +64,7 @@ _HOME = {
     "analyse": "separation",
     "learn": "analysis.analysing",
     "read": "io.audio",
+    "remix": "separation.remixing",
     "render": "separation.separating",
     "separate": "separation.separating",
     "stream": "live.separator",
@@ -99,6 +101,7 @@ __all__ = [
     "nmf",
     "plot",
     "read",
+    "remix",
     "render",
     "separate",
     "stream",

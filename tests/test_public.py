@@ -38,6 +38,7 @@ PUBLIC = [
     "nmf",
     "plot",
     "read",
+    "remix",
     "render",
     "separate",
     "stream",

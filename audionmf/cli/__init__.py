@@ -7,11 +7,13 @@ A file imports only from those that are named before it:
 
 - `common`: what the commands share
 - `scheduling`: the options that name a cluster
+- `sources`: the options that say what is known of the sources
 - `decompose`: a recording becomes components
 - `evaluate`: stems against the true ones
 - `info`: a file in words
 - `learn`: recordings of a source become templates
 - `regroup`: components become stems, grouped by hand
+- `remix`: a recording with a gain for each source
 - `rerun`: the stems of a manifest, made again
 - `stream`: a signal taken apart while it is played
 - `studio`: a local page
@@ -31,7 +33,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from audionmf import __version__
-from audionmf.cli import decompose, evaluate, info, learn, regroup, rerun, separate, stream, studio
+from audionmf.cli import (
+    decompose,
+    evaluate,
+    info,
+    learn,
+    regroup,
+    remix,
+    rerun,
+    separate,
+    stream,
+    studio,
+)
 from audionmf.cli.common import Parser, fail, say, standard_input
 from audionmf.errors import AudioNMFWarning, exit_code
 
@@ -156,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (separate, learn, decompose, regroup, rerun, stream, studio, evaluate, info):
+    for module in (
+        separate, remix, learn, decompose, regroup, rerun, stream, studio, evaluate, info,
+    ):  # fmt: skip
         module.add(commands)
     return parser

@@ -267,7 +267,9 @@ def _kinds(text: str) -> tuple[str, ...]:
     return tuple(kind.strip() for kind in text.split(","))
 
 
-def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser, command: str, without: Sequence[str] = ()
+) -> None:
     """Add the options of `Settings`; those that are not given stay out of the result."""
     group = parser.add_argument_group("analysis")
     if command == "separate":
@@ -279,7 +281,7 @@ def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
             "(default: balanced)",
         )
     for field in dataclasses.fields(Settings):
-        if command not in field.metadata["commands"]:
+        if command not in field.metadata["commands"] or field.name in without:
             continue
         name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
         if field.default is not None:

@@ -41,6 +41,7 @@ __all__ = [
     "AudioLike",
     "AudioWriter",
     "as_audio",
+    "check_extension",
     "open_source",
     "output_subtype",
     "quantisation_step",
@@ -342,7 +343,7 @@ class AudioWriter:
     ) -> None:
         self.path, self._together = Path(path), together
         extension = self.path.suffix.lower().lstrip(".")
-        _check_writable(self.path, extension, subtype)
+        _check_writable(self.path, subtype)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
         self.n_written = 0
         self._container = OUTPUT_FORMATS[extension]
@@ -578,13 +579,27 @@ def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
     return block
 
 
-def _check_writable(path: Path, extension: str, subtype: str) -> None:
-    import soundfile
+def check_extension(path: StrPath) -> str:
+    """Return the extension of an output, without its dot, if it says a container.
 
+    Raises
+    ------
+    ParameterError
+        If it is not one of `OUTPUT_FORMATS`.
+    """
+    extension = Path(path).suffix.lower().lstrip(".")
     if extension not in OUTPUT_FORMATS:
         raise ParameterError(
-            f"{str(path)!r}: stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}"
+            f"{os.fsdecode(path)!r}: audio is written as {', '.join(OUTPUT_FORMATS)}, "
+            f"not {extension!r}; change the extension"
         )
+    return extension
+
+
+def _check_writable(path: Path, subtype: str) -> None:
+    import soundfile
+
+    extension = check_extension(path)
     known = subtype in _PCM_BITS or subtype in _FLOAT_BYTES
     if not (known and soundfile.check_format(OUTPUT_FORMATS[extension], subtype)):
         raise ParameterError(f"{str(path)!r}: {extension} files cannot hold {subtype!r} samples")

@@ -7,4 +7,5 @@ A file imports only from those that are named before it:
 - `decomposition`: what a mixture is made of, as a small file
 - `stems`: where stems go and how they are written
 - `blocks`: masks, inverse STFT
+- `remixing`: a gain for each source, one recording out of all of them
 """

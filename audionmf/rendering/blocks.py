@@ -32,7 +32,7 @@ BLOCK_FRAMES = 64
 
 _Result = TypeVar("_Result")
 
-__all__ = ["render_blocks", "render_span", "stem_names"]
+__all__ = ["render_blocks", "render_span", "rendered_blocks", "stem_names"]
 
 
 def stem_names(decomposition: Decomposition, only: str | None = None) -> list[str]:
@@ -82,6 +82,40 @@ def render_blocks(
     ParameterError
         If it has another length in memory, or there is no source `only`.
     """
+    names = decomposition.source_names
+    rendered = [names.index(name) for name in stem_names(decomposition, only)[:-1]]
+    for stems, mixture in rendered_blocks(source, decomposition, rendered, progress, trust):
+        yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+
+
+def rendered_blocks(
+    source: Source,
+    decomposition: Decomposition,
+    rendered: list[int],
+    progress: Progress,
+    trust: TrustMeter | None = None,
+) -> Iterator[tuple[Samples, Samples]]:
+    """Yield some sources of a recording block by block, and what the recording has there.
+
+    Parameters
+    ----------
+    source, decomposition, progress, trust
+        As in `render_blocks`.
+    rendered : list of int
+        Which of the decomposition's `source_names`.
+
+    Yields
+    ------
+    ndarray, shape (n_rendered, n_channels, n), float32
+        The next samples of these sources.
+    ndarray, shape (n_channels, n), float32
+        The samples of the recording, as they are.
+
+    Raises
+    ------
+    TemplateMismatchError, ParameterError
+        As in `render_blocks`.
+    """
     templates, n_samples = decomposition.templates, decomposition.mixture.n_samples
     templates.require(source.sample_rate, None, describe_source(source))
     if isinstance(source, Audio) and source.n_samples != n_samples:
@@ -89,8 +123,6 @@ def render_blocks(
             f"{describe_source(source)} has {source.n_samples} samples, the recording that was "
             f"analysed {n_samples}; analyse this one first"
         )
-    names = decomposition.source_names
-    rendered = [names.index(name) for name in stem_names(decomposition, only)[:-1]]
     waiting = _Queue()
     transforms = templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES)
     stream = InverseStream(templates.stft, n_samples)
@@ -104,7 +136,7 @@ def render_blocks(
         mixture = waiting.take(stems.shape[-1])
         n_done += mixture.shape[-1]
         progress("render", n_done / n_samples)
-        yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+        yield stems, mixture
     if waiting.n_seen != n_samples:
         raise TemplateMismatchError(
             f"{describe_source(source)} has {waiting.n_seen} samples, the recording that was "

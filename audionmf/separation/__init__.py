@@ -3,6 +3,7 @@
 A file imports only from those that are named before it:
 
 - `separating`: a recording becomes stems
+- `remixing`: a recording with a gain for each of its sources
 - `decomposing`: a recording becomes a model and files of its components
 """
 
@@ -15,6 +16,7 @@ from audionmf.separation.decomposing import (
     plan_decomposition,
     regroup_file,
 )
+from audionmf.separation.remixing import WrittenFile, remix, remix_file
 from audionmf.separation.separating import (
     Separation,
     default_paths,
@@ -38,11 +40,14 @@ __all__ = [
     "Decomposition",
     "RegroupedFiles",
     "Separation",
+    "WrittenFile",
     "analyse",
     "decompose_file",
     "default_paths",
     "plan_decomposition",
     "regroup_file",
+    "remix",
+    "remix_file",
     "render",
     "render_to_files",
     "separate",

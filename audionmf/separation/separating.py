@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
-from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.remixing import Gains, mix, resolve_gains
 from audionmf.rendering.stems import (
     DEFAULT_PATTERN,
     StemBlocks,
@@ -47,6 +48,8 @@ class Separation:
         Sample format of the mixture, in which `save` writes them.
     trust : Trust
         How far to trust each stem, told without the true stems.
+    mixture : ndarray, shape (n_channels, n_samples), float32
+        The recording that the stems sum to.
     """
 
     sources: dict[str, Samples]
@@ -54,6 +57,32 @@ class Separation:
     decomposition: Decomposition
     subtype: str
     trust: Trust
+    mixture: Samples
+
+    def remix(self, gains: Gains) -> Audio:
+        """Put the stems together again, with a gain for each.
+
+        Parameters
+        ----------
+        gains : mapping of str to float
+            Linear gains, 0 to 1000: 0 takes a source out, 1 (default) leaves it as it is. Where no
+            stem is called ``rest``, that name stands for all that are not named.
+
+        Returns
+        -------
+        Audio
+            Samples of shape (n_channels, n_samples), float32. Gains that are all 1 give the mixture
+            to the bit. What is louder than full scale is kept; scale it before it is written as PCM.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such source, or a gain is outside its range.
+        """
+        every = resolve_gains(list(self.sources), gains)
+        mixed = mix(self.mixture, list(self.sources.values())[:-1], every)
+        path = Path(self.decomposition.mixture.path) if self.decomposition.mixture.path else None
+        return Audio(mixed, self.sample_rate, path, self.subtype)
 
     def _repr_html_(self) -> str:
         """Show players and a picture in a notebook."""
@@ -247,7 +276,9 @@ def render(
     blocks = list(render_blocks(source, decomposition, progress or _silent, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
-    return Separation(sources, source.sample_rate, decomposition, source.subtype, meter.result())
+    return Separation(
+        sources, source.sample_rate, decomposition, source.subtype, meter.result(), source.samples
+    )
 
 
 def render_to_files(
