@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TemplateMismatchError,
     )
     from audionmf.io.audio import Audio, AudioFile, read, write
+    from audionmf.io.parts import excerpt
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.rendering.decomposition import Decomposition
     from audionmf.separation.remixing import remix
@@ -62,6 +63,7 @@ _HOME = {
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
     "analyse": "separation",
+    "excerpt": "io.parts",
     "learn": "analysis.analysing",
     "read": "io.audio",
     "remix": "separation.remixing",
@@ -97,6 +99,7 @@ __all__ = [
     "Templates",
     "analyse",
     "evaluate",
+    "excerpt",
     "learn",
     "nmf",
     "plot",

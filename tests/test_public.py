@@ -34,6 +34,7 @@ PUBLIC = [
     "Templates",
     "analyse",
     "evaluate",
+    "excerpt",
     "learn",
     "nmf",
     "plot",

@@ -17,8 +17,9 @@ from typing import Any
 
 from audionmf.analysis.analysing import activation_rows, analyse, source_names
 from audionmf.errors import ParameterError
-from audionmf.io.audio import AudioFile
+from audionmf.io.audio import Source
 from audionmf.io.files import make_room, refuse_overwriting
+from audionmf.io.parts import excerpt, open_part, part_path
 from audionmf.notes.transcription import export_paths, transcribe, write_notes
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
@@ -48,10 +49,12 @@ class SeparationJob:
         The output folder.
     n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at, lead
         As in `audionmf.separate`.
+    start, duration : float
+        As in `audionmf.separate`: the part of the input that is separated.
     templates : sequence of str
         Template files.
     examples : mapping of str to sequence of str
-        Files of each source alone.
+        Files of each source alone; ``FILE@START-END`` is a part of one.
     pattern : str, default "{track}/{source}.{ext}"
         Names of the stems below the folder.
     extension : {"wav", "flac", "aiff"}, default "wav"
@@ -66,6 +69,8 @@ class SeparationJob:
 
     input: str
     folder: str = "separated"
+    start: float = 0.0
+    duration: float | None = None
     n_sources: int | None = None
     templates: Sequence[str] = ()
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -125,8 +130,7 @@ class SeparationJob:
         names = source_names(
             n_sources, loaded, named, self.free, self.residual, self.only, score, lead=self.lead
         )
-        source = AudioFile(Path(self.input))
-        return default_paths(source, names, self.folder, self.pattern, self.extension)
+        return default_paths(self.source(), names, self.folder, self.pattern, self.extension)
 
     def planned_report(self) -> Path | None:
         """Return where the report goes; None if none is asked for.
@@ -161,13 +165,23 @@ class SeparationJob:
         named = self.templates or self.examples or self.solo or self.midi or self.lead
         return self.n_sources is None and not named
 
+    def source(self) -> Source:
+        """Open the recording, or the part of it that is asked for.
+
+        Raises
+        ------
+        ParameterError
+            If the part is not in the recording.
+        """
+        return excerpt(self.input, self.start, self.duration)
+
     def banks(self) -> list[Templates]:
         """Load the templates."""
         return [Templates.load(path) for path in self.templates]
 
     def inputs(self) -> list[str]:
         """Return every file that is read."""
-        examples = [path for files in self.examples.values() for path in files]
+        examples = [part_path(path) for files in self.examples.values() for path in files]
         scores = [] if self.midi is None else [self.midi]
         return [self.input, *self.templates, *examples, *scores]
 
@@ -248,12 +262,12 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     outputs = [*paths.values(), *exports.values()]
     refuse_overwriting(outputs, job.inputs())
     make_room(outputs)
-    source = AudioFile(Path(job.input))
+    source = job.source()
     decomposition = analyse(
         source,
         n_sources=job.n_sources,
         templates=banks,
-        examples=job.examples,
+        examples={name: [open_part(p) for p in files] for name, files in job.examples.items()},
         free=job.free,
         convert=job.convert,
         midi=job.midi,

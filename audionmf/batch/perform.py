@@ -241,7 +241,7 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:
         write_report(
-            page, job.input, done.stems, done.decomposition, done.trust, manifest=made.to_dict()
+            page, job.source(), done.stems, done.decomposition, done.trust, manifest=made.to_dict()
         )
         outputs[_relative(page, root)] = OutputHash.of(page)
     made.save(manifest)

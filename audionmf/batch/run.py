@@ -35,7 +35,6 @@ from audionmf.errors import (
     ParameterError,
     TemplateError,
 )
-from audionmf.io.audio import AudioFile
 from audionmf.io.files import (
     StrPath,
     clear_temporaries,
@@ -340,7 +339,7 @@ def _plan(job: SeparationJob, banks: dict[tuple[str, ...], Any]) -> PlannedTrack
         with warnings.catch_warnings():  # told when its turn comes
             warnings.simplefilter("ignore", AudioNMFWarning)
             stems = job.planned(banks[key])
-            seconds = AudioFile(Path(job.input)).duration
+            seconds = job.source().duration
     except (AudioNMFError, FileNotFoundError) as error:
         return PlannedTrack(job, {}, manifest_path(job), 0.0, error)
     return PlannedTrack(job, stems, manifest_path(job), seconds, None)

@@ -15,7 +15,7 @@ from audionmf.cli.common import (
     say,
     settings_of,
 )
-from audionmf.cli.sources import add_sources, known_of
+from audionmf.cli.sources import add_part, add_sources, known_of, part_of
 from audionmf.errors import ParameterError
 from audionmf.settings import Settings
 
@@ -63,7 +63,14 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar()
     try:
         written = remix_file(
-            options.input[0], options.out, gains, model=model, groups=groups, progress=bar, **known
+            options.input[0],
+            options.out,
+            gains,
+            model=model,
+            groups=groups,
+            progress=bar,
+            **part_of(options),
+            **known,
         )
     finally:
         bar.clear()
@@ -123,6 +130,7 @@ def add(commands: Any) -> None:
         metavar="NAME=0,3,7",
         help="with a model file: components of one source; what is in no group becomes 'rest'",
     )
+    add_part(parser)
     add_settings(parser, "separate", without=("model",))
 
 

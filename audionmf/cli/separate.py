@@ -22,7 +22,7 @@ from audionmf.cli.common import (
     settings_of,
 )
 from audionmf.cli.scheduling import add_scheduler, workplace
-from audionmf.cli.sources import add_sources, known_of
+from audionmf.cli.sources import add_part, add_sources, known_of, part_of
 from audionmf.cli.telling import Teller
 from audionmf.errors import ParameterError, exit_code
 
@@ -50,6 +50,8 @@ examples:
   audionmf separate song.wav --lead
       the singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav
+  audionmf separate mix.wav --start 1:00 --duration 30 --example violin=take.wav@12-20 --report
+      half a minute, with eight seconds of a long take as the example
   audionmf separate mix.wav --templates violin.npz --free 8
       the violin, and everything else as 'other'
   audionmf separate mix.wav --solo violin=0:12-0:20.5 --solo piano=31-40
@@ -156,6 +158,7 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             extension=options.format,
             settings=settings,
             report=options.report,
+            **part_of(options),
             **known,
         )
         for path, below in found
@@ -179,6 +182,7 @@ def add(commands: Any) -> None:
     )
     sources = add_sources(parser)
     sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
+    add_part(parser)
     output = add_output(parser, "separated", pattern=True)
     add_report(output, "stems")
     add_export(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-__all__ = ["add_sources", "known_of"]
+__all__ = ["add_part", "add_sources", "known_of", "part_of"]
 
 
 def add_sources(parser: argparse.ArgumentParser) -> Any:
@@ -36,7 +36,8 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
         default=[],
         type=_named_file,
         metavar="NAME=FILE",
-        help="a recording of a source alone; repeat it for more sources, or more files of one",
+        help="a recording of a source alone, or a part of one, NAME=FILE@START-END; repeat it for "
+        "more sources, or more files of one",
     )
     sources.add_argument(
         "--solo",
@@ -90,6 +91,26 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
     return sources
 
 
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a part of the recording."""
+    part = parser.add_argument_group("a part of the recording")
+    part.add_argument(
+        "--start",
+        type=_time,
+        default=0.0,
+        metavar="TIME",
+        help="begin there, in seconds, M:SS or H:MM:SS; all other times count from there",
+    )
+    part.add_argument(
+        "--duration", type=_time, metavar="TIME", help="go on for so long (default: to the end)"
+    )
+
+
+def part_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the part, by the keywords of `audionmf.separate`."""
+    return {"start": options.start, "duration": options.duration}
+
+
 def known_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the options say of the sources, by the keywords of `audionmf.separate`.
 
@@ -116,6 +137,15 @@ def known_of(options: argparse.Namespace) -> dict[str, Any]:
         "lead": options.lead or None,
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _time(text: str) -> float:
+    from audionmf.io.parts import seconds_from_text
+
+    try:
+        return seconds_from_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: write it in seconds, M:SS or H:MM:SS") from None
 
 
 def _named_file(text: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ A file imports only from those that are named before it:
 - `files`: files that are whole or not there, names that are safe
 - `chunks`: headers of audio files, walked chunk by chunk
 - `audio`: recordings in and out
+- `parts`: recordings from a start to an end
 - `archive`: `.npz` archives from strangers
 - `spool`: standard input as a file
 - `rows`: rows of a matrix on disk

@@ -60,6 +60,7 @@ _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
 """By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_PLAIN = ("WAV", "WAVEX", "RF64", "W64", "AIFF")
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
 
 
@@ -160,6 +161,9 @@ class AudioFile:
     """Samples in each channel as the header says; blocks may end earlier."""
     subtype: str = field(init=False)
     container: str = field(init=False)
+    first: int = field(init=False, repr=False, default=0)
+    """The sample that blocks begin at; see `audionmf.io.parts`."""
+    whole: bool = field(init=False, repr=False, default=True)
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
@@ -202,12 +206,16 @@ class AudioFile:
         """
         finite, n_read = _Finite(_name(self.path)), 0
         with _open(self.path) as file:
-            while len(block := _read_block(file, size, self.path)):
+            _skip(file, self.first, self.path)
+            while len(block := _read_block(file, self._next(size, n_read), self.path)):
                 finite.check(block.T, file)
                 n_read += len(block)
                 yield np.ascontiguousarray(block.T)
         _check_not_empty(_name(self.path), n_read)
         self._warn_if_short(n_read)
+
+    def _next(self, size: int, n_read: int) -> int:
+        return size if self.whole else min(size, self.n_samples - n_read)
 
     def _warn_if_short(self, n_read: int) -> None:
         missing = (self.n_samples - n_read) / self.sample_rate
@@ -240,7 +248,10 @@ def read(path: StrPath) -> Audio:
     FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
         As `AudioFile` and its blocks do.
     """
-    file = AudioFile(Path(path))
+    return _loaded(AudioFile(Path(path)))
+
+
+def _loaded(file: AudioFile) -> Audio:
     samples = np.concatenate(list(file.blocks()), axis=1)
     return Audio(samples, file.sample_rate, file.path, file.subtype)
 
@@ -261,7 +272,7 @@ def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
         If an array comes without its rate, or anything else with one.
     """
     opened = open_source(source, sample_rate)
-    return opened if isinstance(opened, Audio) else read(opened.path)
+    return opened if isinstance(opened, Audio) else _loaded(opened)
 
 
 def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
@@ -567,6 +578,18 @@ def _count(file: Any, path: Path) -> int:
     while n_block := len(_read_block(file, _BLOCK, path)):
         n_samples += n_block
     return n_samples
+
+
+def _skip(file: Any, n_samples: int, path: Path) -> None:
+    """Go to a sample: at once where every sample has its own bytes, else by decoding up to it."""
+    import soundfile
+
+    if n_samples and file.format in _PLAIN and (file.subtype in (*_PCM_BITS, *_FLOAT_BYTES)):
+        with contextlib.suppress(soundfile.LibsndfileError):
+            file.seek(n_samples)
+            return
+    while n_samples > 0 and (n_read := len(_read_block(file, min(n_samples, _BLOCK), path))):
+        n_samples -= n_read
 
 
 def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:

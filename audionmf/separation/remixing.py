@@ -14,6 +14,7 @@ from audionmf.analysis.analysing import analyse, source_names, with_rate
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio, check_extension
 from audionmf.io.files import StrPath, make_room, refuse_overwriting
+from audionmf.io.parts import excerpt, open_part, part_path
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix_blocks, resolve_gains
 from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
@@ -50,6 +51,8 @@ def remix(
     gains: Gains,
     *,
     model: Decomposition | StrPath | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
     sample_rate: int | None = None,
     progress: Progress | None = None,
     **known: Any,
@@ -65,6 +68,8 @@ def remix(
         source is called ``rest``, that name stands for all that are not named.
     model : Decomposition or path, optional
         What was found in this recording before; nothing is analysed again.
+    start, duration : float, optional
+        As in `audionmf.separate`: the part of the mixture that is remixed.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array.
     progress : callable, optional
@@ -86,7 +91,7 @@ def remix(
     AudioNMFError
         As `audionmf.separate` does.
     """
-    source = as_audio(mixture, sample_rate)
+    source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     if "examples" in known:
         known["examples"] = with_rate(known["examples"], sample_rate)
     found = _found(source, model, progress, known)
@@ -101,6 +106,8 @@ def remix_file(
     *,
     model: StrPath | None = None,
     groups: Mapping[str, tuple[int, ...]] | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
     progress: Progress | None = None,
     **known: Any,
 ) -> WrittenFile:
@@ -118,10 +125,12 @@ def remix_file(
         A model file that was made from this recording.
     groups : mapping of str to tuple of int, optional
         With a model: components of each source; what is in no group becomes ``rest``.
+    start, duration : float, optional
+        As in `remix`.
     progress : callable, optional
         Told the stage and the share done.
     **known
-        As in `remix`.
+        As in `remix`; files of examples may be parts, ``FILE@START-END``.
 
     Returns
     -------
@@ -140,15 +149,16 @@ def remix_file(
     """
     if groups and model is None:
         raise ParameterError("groups are of the components of a model; name its file")
-    source = AudioFile(Path(mixture))
+    source = excerpt(AudioFile(Path(mixture)), start, duration)
     prepare_output(path, [mixture, *_files(model, known)])
+    known = {**known, "examples": opened_examples(known.get("examples") or {})}
     if model is None:
         resolve_gains(_names(known), gains)
     else:
         loaded = Decomposition.load(model)
         model_found = loaded.regroup(dict(groups)) if groups else loaded
         resolve_gains(model_found.source_names, gains)
-        model_found.check_mixture(source)
+        model_found.check_mixture(AudioFile(Path(mixture)))
     found = _found(source, None if model is None else model_found, progress, known)
     resolve_gains(found.source_names, gains)
 
@@ -160,6 +170,15 @@ def remix_file(
     )
     written = write_stems(blocks, {_NAME: Path(path)}, form)
     return WrittenFile(Path(path), written.gain, found)
+
+
+def opened_examples(examples: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Open the files among examples, which may be parts."""
+    listed = {n: list(e) if isinstance(e, list | tuple) else [e] for n, e in examples.items()}
+    return {
+        name: [open_part(one) if isinstance(one, str | os.PathLike) else one for one in items]
+        for name, items in listed.items()
+    }
 
 
 def prepare_output(path: StrPath, inputs: Iterable[StrPath]) -> None:
@@ -207,7 +226,7 @@ def _files(model: StrPath | None, known: Mapping[str, Any]) -> list[StrPath]:
     found: list[Any] = [model, known.get("midi")]
     for value in (known.get("templates") or (), *(known.get("examples") or {}).values()):
         found += value if isinstance(value, list | tuple) else [value]
-    return [path for path in found if isinstance(path, str | os.PathLike)]
+    return [part_path(path) for path in found if isinstance(path, str | os.PathLike)]
 
 
 def _silent(stage: str, done: float) -> None:

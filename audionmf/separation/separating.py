@@ -12,6 +12,7 @@ import numpy as np
 from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
 from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.io.parts import excerpt
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix, resolve_gains
@@ -141,6 +142,8 @@ def separate(
     midi_split: SplitBy = "track",
     split_at: str | int | None = None,
     lead: bool = False,
+    start: float = 0.0,
+    duration: float | None = None,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -190,6 +193,10 @@ def separate(
     lead : bool, default False
         One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
         ``accompaniment``. For recordings up to 6 minutes.
+    start, duration : float, optional
+        Separate a part of the mixture only, both in seconds; default: from its start, to its end.
+        All other times count from the start of the part. The stems are those of a file that was cut
+        there.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
     settings : Settings, optional
@@ -207,8 +214,8 @@ def separate(
     Raises
     ------
     ParameterError
-        If options do not fit, ranges contradict each other or are not inside the mixture, or one
-        where a source plays alone is shorter than a window.
+        If options do not fit, the part or ranges are not inside the mixture, ranges contradict each
+        other, or one where a source plays alone is shorter than a window.
     FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
         If audio cannot be read or worked on.
     TemplateError, TemplateMismatchError
@@ -216,7 +223,7 @@ def separate(
     ScoreError
         If the score cannot be read, holds no notes, or none within the recording.
     """
-    source = as_audio(mixture, sample_rate)
+    source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     decomposition = analyse(
         source,
         n_sources=n_sources,

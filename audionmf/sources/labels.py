@@ -21,6 +21,7 @@ import numpy as np
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, Samples, Source
 from audionmf.io.files import StrPath, require_file
+from audionmf.io.parts import seconds_from_text
 from audionmf.spectra.stft import STFT
 
 __all__ = ["Labels", "Range", "Ranges", "collect", "parse_solo", "read_labels"]
@@ -32,7 +33,6 @@ Span = tuple[int, int]
 """First sample or frame, and the one after the last."""
 
 _ABSENT = "!"
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _MAX_BYTES = 1 << 24
 _OVERSHOOT = 0.1
 
@@ -92,7 +92,7 @@ def parse_solo(text: str) -> Range:
     """
     name, _, times = text.partition("=")
     try:
-        start, end = map(_seconds, times.split("-"))
+        start, end = map(seconds_from_text, times.split("-"))
     except ValueError:
         raise ParameterError(
             "a range is written NAME=START-END, the times in seconds, M:SS or H:MM:SS, such as "
@@ -395,22 +395,12 @@ def _parse_line(line: str) -> Range:
     if len(fields) != 3 or not fields[2].strip().removeprefix(_ABSENT).strip():
         raise ParameterError("a label is a start, an end and a name with tabs between them")
     try:
-        start, end = (_seconds(field.strip().replace(",", ".")) for field in fields[:2])
+        start, end = (seconds_from_text(field.strip().replace(",", ".")) for field in fields[:2])
     except ValueError as error:
         raise ParameterError(f"{error}; a time is written in seconds, M:SS or H:MM:SS") from None
     if start == end:
         raise ParameterError(f"the label at {start:g} s is a point in time; make it a range")
     return Range(fields[2].strip(), start, end)
-
-
-def _seconds(text: str) -> float:
-    found = _TIME.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is not a time")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    if (found[1] and minutes >= 60) or (found[2] and seconds >= 60):
-        raise ValueError(f"{text!r} is not a time")
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def _by_name(ranges: Iterable[Range]) -> dict[str, list[tuple[float, float]]]:

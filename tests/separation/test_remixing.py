@@ -90,7 +90,7 @@ def test_a_model_is_remixed_without_an_analysis(mixture, tmp_path, out, monkeypa
     remix_file(mixture, out, {"low": 0.0}, model=model, groups=groups)
     wanted = audionmf.render(mixture, found.regroup(groups)).sources["rest"]
     assert np.abs(steps(out) - wanted).max() <= 2.0**-15
-    remixed = audionmf.remix(mixture, {"component1": 0.0}, model=model)
+    remixed = audionmf.remix(mixture, {"component01": 0.0}, model=model)
     assert remixed.samples.shape == wanted.shape
 
 
