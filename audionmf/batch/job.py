@@ -57,8 +57,11 @@ class SeparationJob:
         Files of each source alone; ``FILE@START-END`` is a part of one.
     pattern : str, default "{track}/{source}.{ext}"
         Names of the stems below the folder.
-    extension : {"wav", "flac", "aiff"}, default "wav"
+    extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
         Their container.
+    subtype : str, optional
+        Their sample format, such as "PCM_16"; default: that of the input, where the container has
+        it.
     settings : Settings
         Options of the analysis.
     report : bool, default False
@@ -86,6 +89,7 @@ class SeparationJob:
     lead: bool = False
     pattern: str = DEFAULT_PATTERN
     extension: str = "wav"
+    subtype: str | None = None
     settings: Settings = field(default_factory=Settings)
     report: bool = False
     export: Sequence[str] = ()
@@ -113,7 +117,8 @@ class SeparationJob:
         Raises
         ------
         ParameterError
-            If the pattern, the extension or the number of sources is wrong.
+            If the pattern, the extension or the number of sources is wrong, or files of this
+            extension cannot hold the recording.
         TemplateError
             If templates cannot be read.
         ScoreError
@@ -130,7 +135,9 @@ class SeparationJob:
         names = source_names(
             n_sources, loaded, named, self.free, self.residual, self.only, score, lead=self.lead
         )
-        return default_paths(self.source(), names, self.folder, self.pattern, self.extension)
+        return default_paths(
+            self.source(), names, self.folder, self.pattern, self.extension, self.subtype
+        )
 
     def planned_report(self) -> Path | None:
         """Return where the report goes; None if none is asked for.
@@ -280,7 +287,9 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         settings=job.settings,
         progress=progress,
     )
-    stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
+    stems, trust = render_to_files(
+        source, decomposition, paths, only=job.only, subtype=job.subtype, progress=progress
+    )
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
         rows = None if decomposition.score else activation_rows(source, decomposition, progress)

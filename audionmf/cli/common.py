@@ -24,6 +24,7 @@ __all__ = [
     "add_output",
     "add_report",
     "add_settings",
+    "add_subtype",
     "announce",
     "command",
     "each",
@@ -235,10 +236,20 @@ def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) 
     output.add_argument(
         "--format",
         default="wav",
-        choices=("wav", "flac", "aiff"),
-        help="kind of the audio files (default: %(default)s)",
+        choices=("wav", "flac", "aiff", "mp3", "ogg", "opus"),
+        help="kind of the audio files (default: %(default)s); mp3, ogg and opus are lossy: such "
+        "files sum to the input only roughly",
     )
     return output
+
+
+def add_subtype(group: Any) -> None:
+    """Add the option that says the sample format."""
+    group.add_argument(
+        "--subtype",
+        choices=("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"),
+        help="sample format (default: that of the input, where the kind of file has it)",
+    )
 
 
 def add_report(output: Any, what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from audionmf.cli.common import (
     Bar,
     add_settings,
+    add_subtype,
     command,
     print_json,
     printable,
@@ -68,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
             gains,
             model=model,
             groups=groups,
+            subtype=options.subtype,
             progress=bar,
             **part_of(options),
             **known,
@@ -114,7 +116,7 @@ def add(commands: Any) -> None:
         help="gain of a source in dB: -inf takes it out, +3 makes it louder; repeat it for more "
         "sources",
     )
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the file to write")
+    add_out_file(parser)
     sources = add_sources(parser)
     sources.add_argument(
         "--model",
@@ -132,6 +134,18 @@ def add(commands: Any) -> None:
     )
     add_part(parser)
     add_settings(parser, "separate", without=("model",))
+
+
+def add_out_file(parser: argparse.ArgumentParser) -> None:
+    """Add the options about the one file that is written."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the file to write; its extension says its kind: wav, flac, aiff, mp3, ogg or opus",
+    )
+    add_subtype(parser)
 
 
 def add_one_input(parser: argparse.ArgumentParser, text: str) -> None:

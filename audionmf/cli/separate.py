@@ -13,6 +13,7 @@ from audionmf.cli.common import (
     add_output,
     add_report,
     add_settings,
+    add_subtype,
     announce,
     command,
     fail,
@@ -156,6 +157,7 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             export=options.export,
             pattern=options.filename,
             extension=options.format,
+            subtype=options.subtype,
             settings=settings,
             report=options.report,
             **part_of(options),
@@ -184,6 +186,7 @@ def add(commands: Any) -> None:
     sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
     add_part(parser)
     output = add_output(parser, "separated", pattern=True)
+    add_subtype(output)
     add_report(output, "stems")
     add_export(output)
     _add_many(parser)

@@ -4,6 +4,7 @@ A file imports only from those that are named before it:
 
 - `files`: files that are whole or not there, names that are safe
 - `chunks`: headers of audio files, walked chunk by chunk
+- `formats`: what files can be written
 - `audio`: recordings in and out
 - `parts`: recordings from a start to an end
 - `archive`: `.npz` archives from strangers

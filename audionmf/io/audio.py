@@ -33,35 +33,38 @@ from audionmf.errors import (
 )
 from audionmf.io.chunks import check_layout, read_claims
 from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
+from audionmf.io.formats import (
+    FLOAT_BYTES,
+    LOSSY,
+    OUTPUT_FORMATS,
+    PCM_BITS,
+    check_extension,
+    check_form,
+    output_subtype,
+    set_ogg_serial,
+)
 
 __all__ = [
-    "OUTPUT_FORMATS",
     "Audio",
     "AudioFile",
     "AudioLike",
     "AudioWriter",
     "as_audio",
-    "check_extension",
     "open_source",
-    "output_subtype",
-    "quantisation_step",
     "read",
     "write",
 ]
 
 Samples = NDArray[np.float32]
 
-OUTPUT_FORMATS = {"wav": "WAV", "flac": "FLAC", "aiff": "AIFF"}
-"""File extensions that stems can be written with: lossless ones, so that stems can sum up."""
-
 _BLOCK = 1 << 18
 _RF64_ABOVE = (1 << 32) - (1 << 20)
 _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
 """By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
-_PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_LOSSY_PIECE = 1 << 14
+"""Samples that encoders are given at a time: Vorbis keeps all of them on its stack."""
 _PLAIN = ("WAV", "WAVEX", "RF64", "W64", "AIFF")
-_FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,28 +297,6 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
     return Audio(np.asarray(source), _whole_rate(sample_rate))
 
 
-def output_subtype(subtype: str, extension: str = "wav") -> str:
-    """Return the sample format in which stems of a file with `subtype` are written.
-
-    PCM and float formats are kept where the container has them. What has no sample format of its
-    own (Ogg, MP3, µ-law, …) gives 32-bit float, or 24-bit PCM where the container has no float.
-    """
-    import soundfile
-
-    container = OUTPUT_FORMATS[extension]
-    wanted = subtype if subtype in _PCM_BITS or subtype in _FLOAT_BYTES else "FLOAT"
-    for candidate in (wanted, "PCM_S8" if wanted == "PCM_U8" else "PCM_24"):
-        if soundfile.check_format(container, candidate):
-            return candidate
-    return "PCM_24"
-
-
-def quantisation_step(subtype: str) -> float:
-    """Return the step between neighbouring values of a sample format; 0 for a float format."""
-    bits = _PCM_BITS.get(subtype)
-    return 0.0 if bits is None else 2.0 ** (1 - bits)
-
-
 class AudioWriter:
     """Writes one audio file block by block; the file appears when the writer is left, whole.
 
@@ -353,12 +334,12 @@ class AudioWriter:
         together: Together | None = None,
     ) -> None:
         self.path, self._together = Path(path), together
-        extension = self.path.suffix.lower().lstrip(".")
-        _check_writable(self.path, subtype)
+        extension = _check_writable(self.path, subtype, sample_rate, n_channels)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
         self.n_written = 0
         self._container = OUTPUT_FORMATS[extension]
-        sample_bytes = _FLOAT_BYTES.get(subtype) or _PCM_BITS[subtype] // 8
+        self._lossy = extension in LOSSY
+        sample_bytes = FLOAT_BYTES.get(subtype) or PCM_BITS.get(subtype, 0) // 8
         if self._container == "WAV" and n_samples * n_channels * sample_bytes > _RF64_ABOVE:
             self._container = "RF64"
         self._stack = contextlib.ExitStack()
@@ -392,9 +373,12 @@ class AudioWriter:
             raise InvalidAudioError(
                 f"{str(self.path)!r} would hold samples that are not finite; nothing was written"
             )
-        bits = _PCM_BITS.get(self.subtype)
+        bits = PCM_BITS.get(self.subtype)
+        piece = _LOSSY_PIECE if self._lossy else max(1, samples.shape[1])
         try:
-            self._file.write(_quantise(samples.T, bits) if bits else samples.T)
+            for first in range(0, samples.shape[1], piece):
+                part = samples[:, first : first + piece].T
+                self._file.write(_quantise(part, bits) if bits else part)
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise space_error(self.path, "writing stopped short") from error
         self.n_written += samples.shape[1]
@@ -411,6 +395,8 @@ class AudioWriter:
         try:
             self._file.close()
             _clear_peak_time(self._temporary)
+            if self._container == "OGG":
+                set_ogg_serial(self._temporary)
             self._verify()
             flush(self._temporary)
         except OutputError:
@@ -450,7 +436,7 @@ def write(path: StrPath, audio: Audio, subtype: str | None = None) -> Path:
     Parameters
     ----------
     path : str or os.PathLike
-        The file; the extension gives the container: wav, flac or aiff.
+        The file; the extension gives the container: wav, flac, aiff, mp3, ogg or opus.
     audio : Audio
         What to write. PCM formats clip what is outside -1 … 1.
     subtype : str, optional
@@ -584,7 +570,7 @@ def _skip(file: Any, n_samples: int, path: Path) -> None:
     """Go to a sample: at once where every sample has its own bytes, else by decoding up to it."""
     import soundfile
 
-    if n_samples and file.format in _PLAIN and (file.subtype in (*_PCM_BITS, *_FLOAT_BYTES)):
+    if n_samples and file.format in _PLAIN and (file.subtype in (*PCM_BITS, *FLOAT_BYTES)):
         with contextlib.suppress(soundfile.LibsndfileError):
             file.seek(n_samples)
             return
@@ -602,30 +588,15 @@ def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
     return block
 
 
-def check_extension(path: StrPath) -> str:
-    """Return the extension of an output, without its dot, if it says a container.
-
-    Raises
-    ------
-    ParameterError
-        If it is not one of `OUTPUT_FORMATS`.
-    """
-    extension = Path(path).suffix.lower().lstrip(".")
-    if extension not in OUTPUT_FORMATS:
-        raise ParameterError(
-            f"{os.fsdecode(path)!r}: audio is written as {', '.join(OUTPUT_FORMATS)}, "
-            f"not {extension!r}; change the extension"
-        )
-    return extension
-
-
-def _check_writable(path: Path, subtype: str) -> None:
-    import soundfile
-
+def _check_writable(path: Path, subtype: str, sample_rate: int, n_channels: int) -> str:
+    """Return the extension of a file, if it can hold such samples."""
     extension = check_extension(path)
-    known = subtype in _PCM_BITS or subtype in _FLOAT_BYTES
-    if not (known and soundfile.check_format(OUTPUT_FORMATS[extension], subtype)):
-        raise ParameterError(f"{str(path)!r}: {extension} files cannot hold {subtype!r} samples")
+    if extension not in LOSSY or subtype != LOSSY[extension]:
+        try:
+            check_form(extension, subtype, sample_rate, n_channels)
+        except ParameterError as error:
+            raise ParameterError(f"{str(path)!r}: {error}") from None
+    return extension
 
 
 def _quantise(samples: Samples, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:

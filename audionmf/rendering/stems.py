@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.io.audio import OUTPUT_FORMATS, AudioWriter, output_subtype, quantisation_step
+from audionmf.io.audio import AudioWriter
 from audionmf.io.files import StrPath, Together, make_room, safe_name
+from audionmf.io.formats import OUTPUT_FORMATS, output_subtype, quantisation_step
 
 __all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
 
@@ -41,7 +42,7 @@ class StemFormat:
     n_channels : int
         Number of channels.
     subtype : str
-        Sample format of the input; kept where the container has it.
+        Sample format asked for, or that of the input; kept where the container has it.
     n_samples : int
         Samples in each channel.
     """
@@ -87,7 +88,7 @@ def stem_paths(
         Names of the sources.
     pattern : str
         With the fields ``{track}``, ``{source}`` and ``{ext}`` and no others.
-    extension : {"wav", "flac", "aiff"}
+    extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}
         The container.
 
     Raises

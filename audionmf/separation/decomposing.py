@@ -23,6 +23,7 @@ from audionmf.io.files import (
     refuse_overwriting,
     safe_name,
 )
+from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.notes.transcription import EXPORTS, NOTES_NAME, check_exports, transcribe, write_notes
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
@@ -133,7 +134,7 @@ def decompose_file(
         The recording.
     folder : path, default "decomposed"
         The output folder; a folder named after the recording is made in it.
-    extension : {"wav", "flac", "aiff"}, default "wav"
+    extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
         Container of the components.
     export : sequence of {"midi", "labels", "csv"}
         Write the notes that components play too; see `audionmf.notes`.
@@ -156,6 +157,8 @@ def decompose_file(
         cannot be written.
     """
     source = AudioFile(Path(path))
+    if extension in OUTPUT_FORMATS:  # others are refused with the names of the files
+        check_form(extension, None, source.sample_rate, source.n_channels)
     named = plan_decomposition(path, folder, export, report=report)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])

@@ -12,8 +12,9 @@ import numpy as np
 
 from audionmf.analysis.analysing import analyse, source_names, with_rate
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio, check_extension
+from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, as_audio
 from audionmf.io.files import StrPath, make_room, refuse_overwriting
+from audionmf.io.formats import check_extension, check_form
 from audionmf.io.parts import excerpt, open_part, part_path
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix_blocks, resolve_gains
@@ -108,6 +109,7 @@ def remix_file(
     groups: Mapping[str, tuple[int, ...]] | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    subtype: str | None = None,
     progress: Progress | None = None,
     **known: Any,
 ) -> WrittenFile:
@@ -118,7 +120,7 @@ def remix_file(
     mixture : path
         The recording.
     path : path
-        Where to; the extension gives the container.
+        Where to; the extension gives the container: wav, flac, aiff, mp3, ogg or opus.
     gains : mapping of str to float
         As in `remix`.
     model : path, optional
@@ -127,6 +129,8 @@ def remix_file(
         With a model: components of each source; what is in no group becomes ``rest``.
     start, duration : float, optional
         As in `remix`.
+    subtype : str, optional
+        Sample format, such as "PCM_16"; default: that of the recording, where the container has it.
     progress : callable, optional
         Told the stage and the share done.
     **known
@@ -150,7 +154,7 @@ def remix_file(
     if groups and model is None:
         raise ParameterError("groups are of the components of a model; name its file")
     source = excerpt(AudioFile(Path(mixture)), start, duration)
-    prepare_output(path, [mixture, *_files(model, known)])
+    prepare_output(source, path, subtype, [mixture, *_files(model, known)])
     known = {**known, "examples": opened_examples(known.get("examples") or {})}
     if model is None:
         resolve_gains(_names(known), gains)
@@ -166,7 +170,7 @@ def remix_file(
         return (b[None] for b in mix_blocks(source, found, gains, progress or _silent))
 
     form = StemFormat(
-        source.sample_rate, source.n_channels, source.subtype, found.mixture.n_samples
+        source.sample_rate, source.n_channels, subtype or source.subtype, found.mixture.n_samples
     )
     written = write_stems(blocks, {_NAME: Path(path)}, form)
     return WrittenFile(Path(path), written.gain, found)
@@ -181,9 +185,11 @@ def opened_examples(examples: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def prepare_output(path: StrPath, inputs: Iterable[StrPath]) -> None:
-    """Make sure, before anything is computed, that one file can be written."""
-    check_extension(path)
+def prepare_output(
+    source: Source, path: StrPath, subtype: str | None, inputs: Iterable[StrPath]
+) -> None:
+    """Make sure, before anything is computed, that a recording can be written to one file."""
+    check_form(check_extension(path), subtype, source.sample_rate, source.n_channels)
     refuse_overwriting([path], inputs)
     make_room([path])
 

@@ -12,6 +12,7 @@ import numpy as np
 from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
 from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
@@ -92,7 +93,11 @@ class Separation:
         return separation_html(self)
 
     def save(
-        self, folder: StrPath, pattern: str = "{source}.{ext}", extension: str = "wav"
+        self,
+        folder: StrPath,
+        pattern: str = "{source}.{ext}",
+        extension: str = "wav",
+        subtype: str | None = None,
     ) -> StemFiles:
         """Write the stems, all or none.
 
@@ -102,8 +107,11 @@ class Separation:
             Where to; made if it is missing.
         pattern : str, default "{source}.{ext}"
             Name of each file below the folder; ``{track}`` is the mixture's name.
-        extension : {"wav", "flac", "aiff"}, default "wav"
-            The container.
+        extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
+            The container. In the last three the stems sum to the mixture only roughly.
+        subtype : str, optional
+            Sample format: "PCM_16", "PCM_24", "FLOAT", …; default: that of the mixture, where the
+            container has it.
 
         Returns
         -------
@@ -113,7 +121,7 @@ class Separation:
         Raises
         ------
         ParameterError
-            If the pattern or the extension is wrong.
+            If the pattern or the extension is wrong, or such files cannot hold the stems.
         OutputError
             If a file cannot be written or would overwrite the mixture; then none is left.
         """
@@ -121,7 +129,9 @@ class Separation:
         track = Path(mixture.path).stem or "mixture"
         paths = stem_paths(folder, track, list(self.sources), pattern, extension)
         refuse_overwriting(paths.values(), [mixture.path] if mixture.path else [])
-        form = StemFormat(self.sample_rate, mixture.n_channels, self.subtype, mixture.n_samples)
+        check_form(extension, subtype, self.sample_rate, mixture.n_channels)
+        wanted = subtype or self.subtype
+        form = StemFormat(self.sample_rate, mixture.n_channels, wanted, mixture.n_samples)
         stacked = np.stack(list(self.sources.values()))
         return write_stems(lambda: iter([stacked]), paths, form)
 
@@ -294,6 +304,7 @@ def render_to_files(
     paths: dict[str, Path],
     *,
     only: str | None = None,
+    subtype: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[StemFiles, Trust]:
     """Render the stems of a recording into files, block by block, all or none.
@@ -308,6 +319,8 @@ def render_to_files(
         The file of each stem, as `stem_paths` gives them.
     only : str, optional
         Write this source and the ``rest``, instead of all sources.
+    subtype : str, optional
+        Sample format, such as "PCM_16"; default: that of the recording, where the container has it.
     progress : callable, optional
         Told the stage and the share done.
 
@@ -325,7 +338,10 @@ def render_to_files(
     """
     source = open_source(mixture)
     form = StemFormat(
-        source.sample_rate, source.n_channels, source.subtype, decomposition.mixture.n_samples
+        source.sample_rate,
+        source.n_channels,
+        subtype or source.subtype,
+        decomposition.mixture.n_samples,
     )
     ordered = {name: paths[name] for name in stem_names(decomposition, only)}
     meters: list[TrustMeter] = []
@@ -343,8 +359,18 @@ def default_paths(
     folder: StrPath,
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
+    subtype: str | None = None,
 ) -> dict[str, Path]:
-    """Return the file of each source of a recording below `folder`; see `stem_paths`."""
+    """Return the file of each source of a recording below `folder`; see `stem_paths`.
+
+    Raises
+    ------
+    ParameterError
+        As `stem_paths` does, and if files of this extension cannot hold the recording, or not in
+        the sample format `subtype`.
+    """
+    if extension in OUTPUT_FORMATS:
+        check_form(extension, subtype, source.sample_rate, source.n_channels)
     track = source.path.stem if source.path else "mixture"
     return stem_paths(folder, track, list(names), pattern, extension)
 

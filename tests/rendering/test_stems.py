@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audionmf.errors import AudioReadError, InvalidAudioError, OutputError, ParameterError
-from audionmf.io import audio
+from audionmf.io import audio, formats
 from audionmf.io.files import safe_name
 from audionmf.rendering import stems
 
@@ -72,8 +72,8 @@ def test_a_pattern_with_anything_else_is_refused(tmp_path, pattern):
         stems.stem_paths(tmp_path, "mix", ["a", "b"], pattern)
 
 
-@pytest.mark.parametrize("extension", ["mp3", "ogg", "", "wav/../..", "WAV"])
-def test_a_lossy_or_unknown_extension_is_refused(tmp_path, extension):
+@pytest.mark.parametrize("extension", ["mp4", "ogx", "", "wav/../..", "WAV"])
+def test_an_unknown_extension_is_refused(tmp_path, extension):
     with pytest.raises(ParameterError, match="stems are written as wav, flac, aiff"):
         stems.stem_paths(tmp_path, "mix", ["a"], extension=extension)
 
@@ -137,8 +137,8 @@ def write(folder, whole, subtype="PCM_16", extension="wav", make_blocks=None):
 @pytest.mark.parametrize(("subtype", "extension"), FORMATS)
 @pytest.mark.parametrize("n_sources", [1, 2, 7])
 def test_stems_on_disk_sum_to_the_mixture(tmp_path, subtype, extension, n_sources):
-    written_as = audio.output_subtype(subtype, extension)
-    step = audio.quantisation_step(written_as)
+    written_as = formats.output_subtype(subtype, extension)
+    step = formats.quantisation_step(written_as)
     mixture = parts(1, level=0.9)[0]
     if step:
         mixture = (np.rint(mixture / step) * step).astype(np.float32)
@@ -168,7 +168,7 @@ def test_where_a_stem_would_clip_all_have_one_gain_and_the_sum_holds(
     whole[2, 0, 4321] = -peak + 0.1
     whole[0, 1, 17] = 0.4
     mixture = whole.astype(np.float64).sum(axis=0)
-    step = audio.quantisation_step(audio.output_subtype(subtype, extension))
+    step = formats.quantisation_step(formats.output_subtype(subtype, extension))
     written = write(tmp_path, whole, subtype, extension)
     found = [steps(path) for path in written.paths.values()]
     if not step:
@@ -193,7 +193,7 @@ def test_a_negative_peak_counts_as_much_as_a_positive_one(tmp_path):
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24"])
 def test_full_scale_itself_needs_no_gain(tmp_path, subtype):
-    step = audio.quantisation_step(subtype)
+    step = formats.quantisation_step(subtype)
     whole = parts(2)
     whole[0, 0, :2] = -1, 1 - step
     written = write(tmp_path, whole, subtype)

@@ -21,7 +21,7 @@ from audionmf.errors import (
     ParameterError,
     TemplateMismatchError,
 )
-from audionmf.io import audio
+from audionmf.io import audio, formats
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.separation import decomposing as exports
 
@@ -73,7 +73,7 @@ def test_stems_sum_to_the_mixture_in_its_own_format(
     written, found, _ = separate_file(
         path, tmp_path / "out", n_sources=3, extension=extension, settings=TINY
     )
-    mixture, step = steps(path), audio.quantisation_step(subtype)
+    mixture, step = steps(path), formats.quantisation_step(subtype)
     assert written.gain == 1
     assert list(written.paths) == list(found.grouping) == ["source1", "source2", "source3"]
     error = np.abs(total(written) - mixture)
