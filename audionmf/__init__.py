@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from audionmf.io.parts import excerpt
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.rendering.decomposition import Decomposition
+    from audionmf.separation.denoising import denoise
     from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
@@ -63,6 +64,7 @@ _HOME = {
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
     "analyse": "separation",
+    "denoise": "separation.denoising",
     "excerpt": "io.parts",
     "learn": "analysis.analysing",
     "read": "io.audio",
@@ -98,6 +100,7 @@ __all__ = [
     "TemplateMismatchError",
     "Templates",
     "analyse",
+    "denoise",
     "evaluate",
     "excerpt",
     "learn",

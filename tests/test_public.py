@@ -33,6 +33,7 @@ PUBLIC = [
     "TemplateMismatchError",
     "Templates",
     "analyse",
+    "denoise",
     "evaluate",
     "excerpt",
     "learn",

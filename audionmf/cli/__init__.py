@@ -14,6 +14,7 @@ A file imports only from those that are named before it:
 - `learn`: recordings of a source become templates
 - `regroup`: components become stems, grouped by hand
 - `remix`: a recording with a gain for each source
+- `denoise`: a recording with a steady noise made softer
 - `rerun`: the stems of a manifest, made again
 - `stream`: a signal taken apart while it is played
 - `studio`: a local page
@@ -35,6 +36,7 @@ from typing import Any, NoReturn
 from audionmf import __version__
 from audionmf.cli import (
     decompose,
+    denoise,
     evaluate,
     info,
     learn,
@@ -170,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for module in (
-        separate, remix, learn, decompose, regroup, rerun, stream, studio, evaluate, info,
+        separate, remix, denoise, learn, decompose, regroup, rerun, stream, studio, evaluate, info,
     ):  # fmt: skip
         module.add(commands)
     return parser

@@ -94,6 +94,7 @@ def rendered_blocks(
     rendered: list[int],
     progress: Progress,
     trust: TrustMeter | None = None,
+    most: float = 1.0,
 ) -> Iterator[tuple[Samples, Samples]]:
     """Yield some sources of a recording block by block, and what the recording has there.
 
@@ -103,6 +104,8 @@ def rendered_blocks(
         As in `render_blocks`.
     rendered : list of int
         Which of the decomposition's `source_names`.
+    most : float, default 1
+        Most of a bin that each of them gets, 0 to 1; not for a decomposition with places in stereo.
 
     Yields
     ------
@@ -127,7 +130,7 @@ def rendered_blocks(
     transforms = templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES)
     stream = InverseStream(templates.stft, n_samples)
     threads = thread_count(decomposition.settings.n_threads)
-    work = partial(_synthesise, decomposition, rendered)
+    work = partial(_synthesise, decomposition, rendered, most=most)
     n_done = 0
     for synthesised, block in _in_order(work, _numbered(transforms), threads):
         if trust is not None:
@@ -194,7 +197,11 @@ def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: in
 
 
 def _synthesise(
-    decomposition: Decomposition, rendered: list[int], numbered: tuple[int, Transform]
+    decomposition: Decomposition,
+    rendered: list[int],
+    numbered: tuple[int, Transform],
+    *,
+    most: float = 1.0,
 ) -> tuple[Samples, BlockTrust]:
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
     first, X = numbered
@@ -205,7 +212,8 @@ def _synthesise(
     stems = np.empty((len(rendered), len(X), length), np.float32)
     if decomposition.covariances is None:
         for stem, j in zip(stems, rendered, strict=True):
-            stem[...] = stft.synthesise(X * masks[j])
+            mask = masks[j] if most == 1 else np.minimum(masks[j], np.float32(most))
+            stem[...] = stft.synthesise(X * mask)
     elif rendered:
         # The shares are as good as powers here, and cannot leave the range of the type.
         parts = wiener_filter(X, masks, decomposition.source_covariances())

@@ -20,7 +20,15 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import REST
 from audionmf.spectra.frames import Progress, describe_source
 
-__all__ = ["Gains", "gain_from_db", "mix", "mix_blocks", "parse_gains", "resolve_gains"]
+__all__ = [
+    "Gains",
+    "gain_from_db",
+    "mix",
+    "mix_blocks",
+    "parse_gains",
+    "reduced_blocks",
+    "resolve_gains",
+]
 
 Gains = Mapping[str, float]
 """Linear gains by the name of the source: 0 takes it out, 1 leaves it as it is."""
@@ -156,6 +164,44 @@ def mix_blocks(
     chosen = [*(every[i] for i in rendered), every[-1]]
     for stems, mixture in rendered_blocks(source, decomposition, rendered, progress):
         yield mix(mixture, list(stems), chosen)
+
+
+def reduced_blocks(
+    source: Source, decomposition: Decomposition, name: str, floor: float, progress: Progress
+) -> Iterator[Samples]:
+    """Yield a recording in which one source is softer, block by block.
+
+    The mask of all the others is held at `floor` or more in every bin, so that no bin is taken down
+    by more than that.
+
+    Parameters
+    ----------
+    source : Audio or AudioFile
+        The recording.
+    decomposition : Decomposition
+        Templates and grouping, without places in stereo.
+    name : str
+        The source.
+    floor : float
+        0 to 1; with 1 the recording stays as it is, to the bit.
+    progress : callable
+        Told the stage and the share done.
+
+    Yields
+    ------
+    ndarray, shape (n_channels, n), float32
+        The next samples.
+
+    Raises
+    ------
+    TemplateMismatchError
+        As in `render_blocks`.
+    """
+    rendered = [decomposition.source_names.index(name)]
+    for stems, mixture in rendered_blocks(
+        source, decomposition, rendered, progress, most=1 - floor
+    ):
+        yield mixture - stems[0]
 
 
 def _scaled(

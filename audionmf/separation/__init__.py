@@ -4,6 +4,7 @@ A file imports only from those that are named before it:
 
 - `separating`: a recording becomes stems
 - `remixing`: a recording with a gain for each of its sources
+- `denoising`: a recording with a steady noise made softer
 - `decomposing`: a recording becomes a model and files of its components
 """
 
@@ -16,6 +17,7 @@ from audionmf.separation.decomposing import (
     plan_decomposition,
     regroup_file,
 )
+from audionmf.separation.denoising import denoise, denoise_file
 from audionmf.separation.remixing import WrittenFile, remix, remix_file
 from audionmf.separation.separating import (
     Separation,
@@ -44,6 +46,8 @@ __all__ = [
     "analyse",
     "decompose_file",
     "default_paths",
+    "denoise",
+    "denoise_file",
     "plan_decomposition",
     "regroup_file",
     "remix",

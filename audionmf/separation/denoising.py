@@ -1,0 +1,213 @@
+"""`denoise`: a recording with a steady noise made softer, in memory or as a file.
+
+The spectra of the noise are learnt from where it is heard alone; free components take what else is
+in the recording. What the models give to the noise is taken out, but never more of a bin than the
+reduction that was asked for: what is left masks the errors of the models.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audionmf.analysis.analysing import analyse, with_rate
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio
+from audionmf.io.files import StrPath
+from audionmf.io.parts import excerpt, open_part, part_path
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.remixing import gain_from_db, reduced_blocks
+from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
+from audionmf.separation.remixing import WrittenFile, prepare_output
+from audionmf.settings import Settings
+from audionmf.spectra.frames import Progress
+
+__all__ = ["NOISE", "REDUCTION", "Noise", "denoise", "denoise_file"]
+
+NOISE = "noise"
+"""Name of the source that is made softer."""
+
+REDUCTION = 24.0
+"""By how much, in dB, unless something else is asked for."""
+
+_MOST_DB = 100.0
+_NAME = "denoised"
+
+Span = tuple[float, float]
+Noise = Span | AudioLike | Sequence[Span | AudioLike]
+"""Where the noise is alone: pairs of seconds in the recording itself, other recordings, or both."""
+
+
+def denoise(
+    mixture: AudioLike,
+    noise: Noise,
+    *,
+    reduction: float = REDUCTION,
+    start: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Audio:
+    """Make a steady noise in a recording softer: hiss, wind, traffic, a machine.
+
+    Hum of a few fixed tones and single clicks are better left to tools made for them.
+
+    Parameters
+    ----------
+    mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
+        The recording.
+    noise : (float, float), Audio, path or array, or a list of them
+        Where the noise is heard alone: start and end in seconds of the recording itself, such as
+        ``(0, 2.5)``, or another recording of it. A second or more is enough.
+    reduction : float, default 24
+        By how much at most, in dB, 0 to 100. Where the noise is alone it is softer by just that.
+    start, duration : float, optional
+        As in `audionmf.separate`; ranges of the noise count from the start too.
+    sample_rate : int, optional
+        In Hz; needed where the mixture is an array, and then holds for an array of noise.
+    settings : Settings, optional
+        Options of the analysis.
+    progress : callable, optional
+        Told the stage and the share done.
+    **options
+        Fields of `Settings`, changed from `settings`.
+
+    Returns
+    -------
+    Audio
+        Samples of the shape of the mixture, float32.
+
+    Raises
+    ------
+    ParameterError
+        If the reduction is outside its range, or a range is not inside the recording or shorter
+        than a window.
+    InvalidAudioError
+        If the noise is silent.
+    AudioNMFError
+        As `audionmf.separate` does.
+    """
+    source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
+    floor = _floor(reduction)
+    spans, recordings = _sorted_out(noise)
+    known = with_rate({NOISE: recordings} if recordings else {}, sample_rate)
+    found = _found(source, spans, known, _settings(settings, options), progress)
+    blocks = list(reduced_blocks(source, found, NOISE, floor, progress or _silent))
+    return Audio(np.concatenate(blocks, axis=1), source.sample_rate, source.path, source.subtype)
+
+
+def denoise_file(
+    mixture: StrPath,
+    path: StrPath,
+    noise: Noise,
+    *,
+    reduction: float = REDUCTION,
+    start: float = 0.0,
+    duration: float | None = None,
+    subtype: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> WrittenFile:
+    """Denoise a file into a file, block by block; outputs are checked before anything is computed.
+
+    Parameters
+    ----------
+    mixture : path
+        The recording.
+    path : path
+        Where to; the extension gives the container: wav, flac, aiff, mp3, ogg or opus.
+    noise : (float, float) or path, or a list of them
+        As in `denoise`; a file may be a part, ``FILE@START-END``.
+    reduction, start, duration, settings, progress, **options
+        As in `denoise`.
+    subtype : str, optional
+        Sample format, such as "PCM_16"; default: that of the recording, where the container has it.
+
+    Returns
+    -------
+    WrittenFile
+        The file, and the gain of the whole, which is 1 unless it would have clipped.
+
+    Raises
+    ------
+    ParameterError, AudioNMFError
+        As in `denoise`.
+    OutputError
+        If the file cannot be written or would overwrite an input; then it is not there, or as it
+        was.
+    """
+    source = excerpt(AudioFile(Path(mixture)), start, duration)
+    floor = _floor(reduction)
+    spans, recordings = _sorted_out(noise)
+    files = [one for one in recordings if isinstance(one, str | os.PathLike)]
+    prepare_output(source, path, subtype, [mixture, *map(part_path, files)])
+    opened = [open_part(r) if isinstance(r, str | os.PathLike) else r for r in recordings]
+    known = {NOISE: opened} if opened else {}
+    found = _found(source, spans, known, _settings(settings, options), progress)
+
+    def blocks() -> StemBlocks:
+        return _stacked(reduced_blocks(source, found, NOISE, floor, progress or _silent))
+
+    form = StemFormat(
+        source.sample_rate,
+        source.n_channels,
+        subtype or source.subtype,
+        found.mixture.n_samples,
+    )
+    written = write_stems(blocks, {_NAME: Path(path)}, form)
+    return WrittenFile(Path(path), written.gain, found)
+
+
+def _found(
+    source: Source,
+    spans: list[Span],
+    examples: dict[str, Any],
+    settings: Settings,
+    progress: Progress | None,
+) -> Decomposition:
+    return analyse(
+        source,
+        examples=examples,
+        solo={NOISE: spans} if spans else None,
+        settings=settings,
+        progress=progress,
+    )
+
+
+def _stacked(blocks: Iterator[Samples]) -> StemBlocks:
+    return (block[None] for block in blocks)
+
+
+def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
+    """Return settings in which the noise is modelled by frames, whose masks can be held back."""
+    given = Settings.from_options(settings, **options)
+    return Settings.from_options(given, model="frames", spatial=False)
+
+
+def _floor(reduction: float) -> float:
+    if not (isinstance(reduction, int | float | np.number) and 0 <= reduction <= _MOST_DB):
+        raise ParameterError(
+            f"the reduction is a number of dB from 0 to {_MOST_DB:g}, not {reduction!r}"
+        )
+    return gain_from_db(-float(reduction))
+
+
+def _sorted_out(noise: Noise) -> tuple[list[Span], list[Any]]:
+    """Return the ranges, and the recordings."""
+    items: list[Any] = list(noise) if isinstance(noise, list) else [noise]
+    spans = [item for item in items if isinstance(item, tuple)]
+    recordings = [item for item in items if not isinstance(item, tuple)]
+    if not items:
+        raise ParameterError("say where the noise is alone: a range of the recording, or a file")
+    return spans, recordings
+
+
+def _silent(stage: str, done: float) -> None:
+    """Report progress to nobody."""
