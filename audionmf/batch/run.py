@@ -74,7 +74,7 @@ _LOSSLESS = (
     ".wav",
     ".wave",
 )
-_LOSSY = (".mp3", ".oga", ".ogg", ".opus")
+_LOSSY = (".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm", ".wma", ".wv")
 
 
 class Executor(Protocol):

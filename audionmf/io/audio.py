@@ -32,6 +32,7 @@ from audionmf.errors import (
     ParameterError,
 )
 from audionmf.io.chunks import check_layout, read_claims
+from audionmf.io.ffmpeg import readable
 from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
 from audionmf.io.formats import (
     FLOAT_BYTES,
@@ -138,7 +139,8 @@ class AudioFile:
     Parameters
     ----------
     path : str or os.PathLike
-        An ordinary file in any format that libsndfile reads.
+        An ordinary file in any format that libsndfile reads; others (MP4, M4A, WebM, WMA, WavPack)
+        through ffmpeg, where it is installed.
 
     Raises
     ------
@@ -523,11 +525,12 @@ def _open(path: Path) -> Iterator[Any]:
     import soundfile
 
     unknown = f"{str(path)!r} is not an audio file that can be read"
+    decoded = readable(path)
     with contextlib.ExitStack() as stack:
-        source: int | bytes = os.fsencode(path)
+        source: int | bytes = os.fsencode(decoded)
         try:
             if os.name == "posix":
-                source = os.open(path, os.O_RDONLY)
+                source = os.open(decoded, os.O_RDONLY)
                 stack.callback(os.close, source)
             file = stack.enter_context(_sequential_file()(source, closefd=False))
         except soundfile.LibsndfileError as error:
