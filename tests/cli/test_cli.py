@@ -15,7 +15,7 @@ from conftest import RATE, TINY_OPTIONS, child, files_below, sound, steps, tone,
 
 from audionmf.settings import Settings
 
-COMMANDS = ("separate", "learn", "decompose", "regroup", "info")
+COMMANDS = ("separate", "remix", "denoise", "learn", "decompose", "regroup", "info")
 
 
 @pytest.fixture
@@ -331,7 +331,7 @@ def test_another_recording_than_the_models_is_code_5(run, mixture, model_file, o
         ("separate", "MIX", "--nsources", "2"),
         ("separate", "MIX", "--n-source", "2"),
         ("separate", "MIX", "--n-sources", "two"),
-        ("separate", "MIX", "--n-sources", "2", "--format", "mp3"),
+        ("separate", "MIX", "--n-sources", "2", "--format", "mp4"),
         ("separate", "MIX", "--example", "no equals sign"),
         ("separate", "MIX", "--example", "=a.wav"),
         ("regroup", "MIX"),
