@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
-    from audionmf.analysis.analysing import analyse, learn
+    from audionmf.analysis.analysing import analyse
+    from audionmf.analysis.learning import learn
     from audionmf.errors import (
         AudioNMFError,
         AudioNMFWarning,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from audionmf.rendering.decomposition import Decomposition
     from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
+    from audionmf.sources.known import Known
     from audionmf.sources.templates import Templates
     from audionmf.spectra.stft import STFT
 
@@ -47,6 +49,7 @@ _HOME = {
     "ClusterError": "errors",
     "Decomposition": "separation",
     "InvalidAudioError": "errors",
+    "Known": "sources.known",
     "LimitError": "errors",
     "LiveSeparator": "live.separator",
     "LockedError": "errors",
@@ -61,7 +64,7 @@ _HOME = {
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
     "analyse": "separation",
-    "learn": "analysis.analysing",
+    "learn": "analysis.learning",
     "read": "io.audio",
     "render": "separation.separating",
     "separate": "separation.separating",
@@ -81,6 +84,7 @@ __all__ = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Known",
     "LimitError",
     "LiveSeparator",
     "LockedError",

@@ -20,6 +20,7 @@ PUBLIC = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Known",
     "LimitError",
     "LiveSeparator",
     "LockedError",

@@ -14,6 +14,12 @@ In stereo each part has a gain a channel too, and the two channels are fitted at
 templates and activations: a tensor factorisation, in which the place of a part helps to tell it from
 others that play the same note.
 
+Who plays one note at a time bends it: vibrato, glides, tuning. Where a short trial hears that, each
+key of the part has three voices, 30 cents apart, and every frame says which of them sound.
+
+Examples of the parts teach how partials of their notes compare; strokes alone are left to patterns,
+see `scored_strokes`.
+
 Scores lack notes. Once templates are known, voices may speak up outside their notes at a cost, an L1
 weight that nothing but sound left unexplained can pay for; where one does for a while, a note is
 taken to be missing, and the factorisation goes on with it.
@@ -30,20 +36,24 @@ Coyle, "Non-negative tensor factorisation for sound source separation", ISSC 200
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.by_patterns import half_window
+from audionmf.analysis.scored_strokes import analyse_scored_strokes
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.alignment import align
-from audionmf.sources.score import Part, Score, key_hertz
+from audionmf.sources.score import Note, Part, Score, key_hertz
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, gather, pooled_magnitude
 from audionmf.spectra.stft import STFT, Transform
@@ -69,6 +79,29 @@ _STROKES = ((0.05, 0.12, 0.06), (0.025, 1.0, 0.25), (-0.08, 1.5, 0.6))
 time constant that its activation starts from, in seconds."""
 
 _CENTS = 20.0
+_BENDS = (-30.0, 0.0, 30.0)
+"""How far beside its key a note that can be bent may sound, in cents: a voice for each."""
+
+_MOST_SHARED = 0.2
+"""Only who plays one note at a time can bend it: largest share of the notes that overlaps the next."""
+
+_LOWEST_BENT = 48
+"""Below it the partials are so close that bent notes would cover all frequencies, and any sound."""
+
+_BEND_COST, _LEAST_BENT, _TRIAL_ITERATIONS = 0.1, 0.21, 40
+"""L1 weight of bent notes in the trial, and the share of a part that must be bent even so."""
+
+_PULL = 0.1
+"""How much examples count beside the mixture, as a share of the mean count of the part's notes."""
+
+_START_OPEN = 0.1
+_LESSON_ITERATIONS = 40
+_LESSON_KEYS = 7
+_HARK_ITERATIONS = 40
+_LESSON_SHARE, _LESSON_LEVEL = 0.15, 0.03
+"""What a key needs to count as played in an example: of the loudest key of a frame, and what a frame
+needs of the loudest frame."""
+
 _LOBE_BINS = 2.0
 _INHARMONICITY = 3e-4
 _BETWEEN = 1e-3
@@ -108,7 +141,7 @@ class Voice:
     pitch : int
         The MIDI key; -1 for attacks.
     layer : int, default 0
-        Which of the templates of a drum.
+        Which of the templates of a drum, or which of the bends of a note.
     """
 
     part: int
@@ -117,7 +150,9 @@ class Voice:
     layer: int = 0
 
 
-def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
+def voices_of(
+    score: Score, *, further: int = 0, bends: Sequence[tuple[float, ...]] = ()
+) -> list[Voice]:
     """Return the components of an analysis with a score, in their order.
 
     Parameters
@@ -126,8 +161,11 @@ def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
         The notes.
     further : int, default 0
         Also the keys between those that a part has, and so many below and above.
+    bends : sequence of tuple of float, optional
+        For each part, how far beside its keys it may sound, in cents; otherwise the notes tell.
     """
     voices: list[Voice] = []
+    bends_of = bends or [_bends(part) for part in score.parts]
     for j, part in enumerate(score.parts):
         keys = {note.pitch for note in part.notes if not note.drum}
         drums = sorted({note.pitch for note in part.notes if note.drum})
@@ -135,7 +173,12 @@ def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
             if further:
                 low, high = max(0, min(keys) - further), min(127, max(keys) + further)
                 keys = set(range(low, high + 1))
-            voices += [Voice(j, "note", key) for key in sorted(keys)]
+            voices += [
+                Voice(j, "note", key, i)
+                for key in sorted(keys)
+                for i, bend in enumerate(bends_of[j])
+                if key >= _LOWEST_BENT or bend == 0
+            ]
             voices.append(Voice(j, "attack", -1))
         voices += [
             Voice(j, "stroke", key, layer) for key in drums for layer in range(len(_STROKES))
@@ -143,8 +186,20 @@ def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
     return voices
 
 
+def _bends(part: Part) -> tuple[float, ...]:
+    """Return how far beside its key a note of a part may sound, in cents."""
+    notes = [note for note in part.notes if not note.drum]
+    later = sorted(notes, key=lambda note: note.onset)
+    shared = sum(max(0.0, a.end - b.onset) for a, b in pairwise(later))
+    return _BENDS if shared < _MOST_SHARED * sum(n.end - n.onset for n in notes) else (0.0,)
+
+
 def analyse_score(
-    score: Score, source: Source, settings: Settings, progress: Progress
+    score: Score,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    examples: Mapping[str, Sequence[Source]] | None = None,
 ) -> Decomposition:
     """Analyse a recording of which the score is known.
 
@@ -163,6 +218,8 @@ def analyse_score(
         ``n_threads`` mean something here.
     progress : callable
         Told the stage and the share done.
+    examples : mapping of str to sequence of Audio or AudioFile, optional
+        Parts alone, by name, at the rate of the mixture.
 
     Returns
     -------
@@ -190,17 +247,30 @@ def analyse_score(
     _check_size(score, n_voices, stft.n_frames(source.n_samples))
     alignment = align(score, source, stft, lambda done: progress("align", done))
     found = score.moved(alignment).within(source.n_samples / source.sample_rate)
+    struck = analyse_scored_strokes(
+        found, source, half_window(settings, source.sample_rate), settings, progress, examples or {}
+    )
+    if struck is not None:
+        return struck
     spatial = settings.spatial and source.n_channels == 2 and len(score.parts) > 1
     threads = thread_count(settings.n_threads)
     frames = gather(
         source, stft, min(settings.max_frames, _MAX_FRAMES), keep_transform=spatial,
         n_threads=threads, progress=lambda done: progress("read", done),
     )  # fmt: skip
-    model = _Model(found, stft, source.sample_rate)
+    data = _stacked(frames.V, frames.X)
+    bends = _heard_bends(found, stft, source.sample_rate, data, frames.step, threads)
+    model = _Model(found, stft, source.sample_rate, bends)
+    for j, part in enumerate(found.parts):
+        recordings = (examples or {}).get(part.name, ())
+        if recordings:
+            read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
+            model.learn(j, np.concatenate(read, axis=1), threads)
+            progress(f"read {part.name}", 1.0)
     if not frames.V.any():
         model.heard = np.zeros((len(model.voices), frames.V.shape[1]), np.float32)
     else:
-        model.fit(_stacked(frames.V, frames.X), frames.step, threads, progress)
+        model.fit(data, frames.step, threads, progress)
     H = model.heard
     if frames.step > 1:
         H = _all_activations(model, source, spatial, settings, progress)
@@ -221,6 +291,34 @@ def analyse_score(
     if frames.X is None or not frames.V.any():
         return analysed
     return analysed.with_covariances(frames.X, model.heard)
+
+
+def _heard_bends(
+    score: Score,
+    stft: STFT,
+    sample_rate: int,
+    data: NDArray[np.float32],
+    step: int,
+    n_threads: int,
+) -> list[tuple[float, ...]]:
+    """Return how far the notes of each part may be bent: not at all, unless they are heard to be.
+
+    A short fit in which bent notes cost something tells: where nothing is bent they get little.
+    """
+    bends = [_bends(part) for part in score.parts]
+    if not data.any() or not any(len(some) > 1 for some in bends):
+        return bends
+    trial = _Model(score, stft, sample_rate, bends)
+    trial.bend_cost = _BEND_COST
+    trial.fit(data, step, n_threads, lambda *_: None, _TRIAL_ITERATIONS)
+    levels = trial.heard.sum(axis=1, dtype=np.float64)
+    bent = np.array([trial.is_bent(voice) for voice in trial.voices])
+    notes = np.array([voice.kind == "note" for voice in trial.voices])
+    for j in range(len(score.parts)):
+        mine = notes & (trial.parts == j)
+        if levels[mine & bent].sum() < _LEAST_BENT * levels[mine].sum():
+            bends[j] = (0.0,)
+    return bends
 
 
 def _check_size(score: Score, n_voices: int, n_frames: int) -> None:
@@ -314,28 +412,47 @@ class _Model:
     the unit of the pooled magnitudes.
     """
 
-    def __init__(self, score: Score, stft: STFT, sample_rate: int) -> None:
+    def __init__(
+        self,
+        score: Score,
+        stft: STFT,
+        sample_rate: int,
+        bends: Sequence[tuple[float, ...]] = (),
+    ) -> None:
         self.score, self.stft, self.sample_rate = score, stft, sample_rate
-        self.voices = voices_of(score, further=_EXTRA_KEYS)
+        self.bends = bends or [_bends(part) for part in score.parts]
+        self.voices = voices_of(score, further=_EXTRA_KEYS, bends=self.bends)
         self.gates = _Gates(score, self.voices)
         self.rows = np.stack([self._start(voice) for voice in self.voices])
         self.gains = np.ones((len(score.parts), 1))
         self.heard = np.zeros((len(self.voices), 0), np.float32)
         self.divergence: list[float] = []
-        self._tie = _Tie(self.rows, self.voices, sample_rate / stft.n_fft)
+        self.bend_cost = 0.0
+        self._tie = _Tie(
+            self.rows,
+            self.voices,
+            sample_rate / stft.n_fft,
+            lambda v: self.bends[v.part][v.layer],
+        )
         self._attacks = self.heard
         self._n_done = 0
+        self._lessons: NDArray[np.float64] = np.zeros((len(self.voices), stft.n_bins))
 
     @property
     def parts(self) -> NDArray[np.int64]:
         """The part of each voice."""
         return np.array([voice.part for voice in self.voices])
 
+    def is_bent(self, voice: Voice) -> bool:
+        """Tell whether a voice is a note beside its key."""
+        return voice.kind == "note" and self.bends[voice.part][voice.layer] != 0
+
     def _start(self, voice: Voice) -> NDArray[np.float64]:
         """Return where the template of a voice starts from."""
         frequencies = self.stft.frequencies(self.sample_rate)
         if voice.kind == "note":
-            row = _comb(frequencies, key_hertz(voice.pitch))
+            cents = self.bends[voice.part][voice.layer]
+            row = _comb(frequencies, key_hertz(voice.pitch + cents / 100))
         elif voice.kind == "attack":
             row = 1 / (frequencies + 200)
         else:
@@ -343,7 +460,14 @@ class _Model:
         scaled: NDArray[np.float64] = row / max(row.sum(), np.finfo(float).tiny)
         return scaled
 
-    def fit(self, V: NDArray[np.float32], step: int, n_threads: int, progress: Progress) -> None:
+    def fit(
+        self,
+        V: NDArray[np.float32],
+        step: int,
+        n_threads: int,
+        progress: Progress,
+        n_iter: int = 0,
+    ) -> None:
         """Learn from V, (n_channels · n_bins, n_frames), of which every `step`-th frame is there."""
         n_channels = len(V) // self.stft.n_bins
         self.gains = np.full((len(self.score.parts), n_channels), 1 / n_channels)
@@ -351,9 +475,9 @@ class _Model:
         data = V / peak
         seconds = step * self.stft.hop_length / self.sample_rate
         H = self.level(data, self.gates.at(0, V.shape[1], seconds, len(self.voices)))
-        for last in (*_MISSING_AT, _ITERATIONS):
+        for last in (n_iter,) if n_iter else (*_MISSING_AT, _ITERATIONS):
             self._iterate(data, H, last - self._n_done, n_threads, progress)
-            if last < _ITERATIONS:
+            if last < _ITERATIONS and not n_iter:
                 H = self._with_missing(data, H, seconds, n_threads)
         used = self.gates.used()
         self._keep(used)
@@ -377,6 +501,7 @@ class _Model:
         self.gates.keep(used)
         self.voices = [self.voices[v] for v in used]
         self.rows = self.rows[used]
+        self._lessons = self._lessons[used]
 
     def level(self, data: NDArray[np.float32], G: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share the level of each frame out among the voices that may sound."""
@@ -397,7 +522,8 @@ class _Model:
 
         attacks = np.array([voice.kind == "attack" for voice in self.voices])
         free = np.ones(len(self.rows), bool)
-        with KLKernel(data, len(self.rows), n_threads, free, free) as kernel:
+        costs = np.array([self.bend_cost if self.is_bent(voice) else 0.0 for voice in self.voices])
+        with KLKernel(data, len(self.rows), n_threads, free, free, costs) as kernel:
             for _ in range(n_iter):
                 rows = self.spread()
                 if self._n_done == 0:
@@ -429,6 +555,7 @@ class _Model:
             counts = explained.sum(axis=1)
             counts[attacks] = _smoothed(counts[attacks])
             self._tie.draw(counts)
+            self._draw_to_lessons(counts)
             heard = counts.sum(axis=1) > 0
             self.rows[heard] = counts[heard] / counts[heard].sum(axis=1, keepdims=True)
         if self._n_done >= _GAINS_FROM:
@@ -436,6 +563,53 @@ class _Model:
                 shares = explained[parts == j].sum(axis=(0, 2))
                 if shares.sum() > 0:
                     gain[:] = shares / shares.sum()
+
+    def learn(self, part: int, V: Matrix, n_threads: int) -> None:
+        """Let the notes of a part start from, and be drawn to, what an example sounds like.
+
+        The keys that the example plays are found first, then how they sound, under the same model.
+        """
+        members = [k for k, v in enumerate(self.voices) if (v.part, v.kind) == (part, "note")]
+        if not members or not V.any():
+            return
+        keys = [self.voices[k].pitch for k in members]
+        score = _transcribed(V, self.stft, self.sample_rate, min(keys), max(keys))
+        if score is None:
+            return
+        lesson = _Model(score, self.stft, self.sample_rate, [self.bends[part]])
+        silent = lambda *_: None  # noqa: E731
+        lesson.fit(np.asfortranarray(V, np.float32), 1, n_threads, silent, _LESSON_ITERATIONS)
+        learnt = self._lesson_for(members, lesson)
+        sums = learnt.sum(axis=1)
+        for k, row, total in zip(members, learnt, sums.tolist(), strict=True):
+            if total > 0:
+                self._lessons[k] = row / total
+                self.rows[k] = (1 - _START_OPEN) * self._lessons[k] + _START_OPEN * self.rows[k]
+
+    def _lesson_for(self, members: Sequence[int], lesson: _Model) -> NDArray[np.float64]:
+        """Return what a lesson says of some notes: of the same key, or else of those near it."""
+        notes = [m for m, v in enumerate(lesson.voices) if v.kind == "note"]
+        heard = lesson.heard.sum(axis=1, dtype=np.float64)[:, None] * lesson.rows
+        mine = [dataclasses.replace(self.voices[k], part=0) for k in members]
+        counts = np.zeros((len(members) + len(notes), self.stft.n_bins))
+        counts[len(members) :] = heard[notes]
+        known = {lesson.voices[m]: heard[m] for m in notes}
+        for i, voice in enumerate(mine):
+            counts[i] = known.get(voice, 0.0)
+        voices = [*mine, *(lesson.voices[m] for m in notes)]
+        starts = np.stack([lesson._start(voice) for voice in voices])
+        bends = lesson.bends[0]
+        hertz = self.sample_rate / self.stft.n_fft
+        _Tie(starts, voices, hertz, lambda v: bends[v.layer]).draw(counts)
+        return counts[: len(members)]
+
+    def _draw_to_lessons(self, counts: NDArray[np.float64]) -> None:
+        """Add to the counts of each note, in place, what the examples would lead to expect."""
+        taught = self._lessons.any(axis=1)
+        for j in range(len(self.score.parts)):
+            mine = taught & (self.parts == j)
+            if mine.any():
+                counts[mine] += _PULL * counts[mine].sum(axis=1).mean() * self._lessons[mine]
 
     def _value(self, data: NDArray[np.float32], H: NDArray[np.float32], n_threads: int) -> float:
         """Return the divergence."""
@@ -511,14 +685,21 @@ class _Tie:
     """Draws the partials of a note to those of its neighbours in the same part."""
 
     def __init__(
-        self, rows: NDArray[np.float64], voices: Sequence[Voice], bin_hertz: float
+        self,
+        rows: NDArray[np.float64],
+        voices: Sequence[Voice],
+        bin_hertz: float,
+        cents: Callable[[Voice], float],
     ) -> None:
         self._groups = []
         for j in sorted({voice.part for voice in voices if voice.kind == "note"}):
             members = [k for k, v in enumerate(voices) if v.part == j and v.kind == "note"]
-            keys = np.array([voices[k].pitch for k in members], np.float64)
+            keys = np.array([voices[k].pitch + cents(voices[k]) / 100 for k in members], np.float64)
             near = np.exp(-0.5 * ((keys[:, None] - keys) / _TIE_SEMITONES) ** 2)
-            shapes = [_Partials(rows[k], key_hertz(voices[k].pitch) / bin_hertz) for k in members]
+            shapes = [
+                _Partials(rows[k], key_hertz(key) / bin_hertz)
+                for k, key in zip(members, keys.tolist(), strict=True)
+            ]
             self._groups.append((members, near, shapes))
 
     def draw(self, counts: NDArray[np.float64]) -> None:
@@ -571,6 +752,32 @@ class _Partials:
         if self.count:
             row[self._edges[0] :] *= np.repeat(partials, self._widths(row))
         return row
+
+
+def _transcribed(
+    V: Matrix, stft: STFT, sample_rate: int, lowest: int, highest: int
+) -> Score | None:
+    """Return what an example seems to play: keys whose combs explain much of a frame."""
+    from audionmf.nmf.kernels import KLKernel
+
+    keys = range(max(12, lowest - _LESSON_KEYS), min(115, highest + _LESSON_KEYS) + 1)
+    rows = np.stack([_comb(stft.frequencies(sample_rate), key_hertz(key)) for key in keys])
+    rows = np.ascontiguousarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
+    data = np.asfortranarray(V / V.max(), np.float32)
+    H = np.repeat(data.sum(axis=0)[:, None] / np.float32(len(keys)), len(keys), axis=1)
+    free = np.ones(len(keys), bool)
+    with KLKernel(data, len(keys), 1, free, free) as kernel:
+        kernel.activate(rows, H, _HARK_ITERATIONS)
+    loudest = H.max(axis=1, keepdims=True)
+    playing = (_LESSON_SHARE * loudest < H) & (loudest > _LESSON_LEVEL * loudest.max())
+    seconds = stft.hop_length / sample_rate
+    notes = [
+        Note(first * seconds, stop * seconds, key, 64, stop * seconds)
+        for key, on in zip(keys, playing.T, strict=True)
+        for first, stop in _runs(on)
+        if stop - first >= _MISSING_FRAMES
+    ]
+    return Score((Part("example", tuple(notes)),)) if notes else None
 
 
 def _comb(frequencies: NDArray[np.float64], fundamental: float) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis.analysing import activation_rows, analyse, source_names
+from audionmf.analysis.activations import activation_rows
+from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import make_room, refuse_overwriting
@@ -26,8 +27,7 @@ from audionmf.rendering.trust import Trust
 from audionmf.separation.separating import default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.show.report import report_path
-from audionmf.sources.labels import Ranges
-from audionmf.sources.score import SplitBy, read_score
+from audionmf.sources.known import Told
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 
@@ -37,8 +37,10 @@ _MAX_SOURCES = 4096
 
 
 @dataclass(frozen=True)
-class SeparationJob:
+class SeparationJob(Told):
     """What to separate, how, and into which files. Paths may be given as any kind of path.
+
+    What is known of the sources are the fields of `Told`, all of it as files and numbers.
 
     Parameters
     ----------
@@ -46,12 +48,8 @@ class SeparationJob:
         The mixture's file.
     folder : str, default "separated"
         The output folder.
-    n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at, lead
+    only : str, optional
         As in `audionmf.separate`.
-    templates : sequence of str
-        Template files.
-    examples : mapping of str to sequence of str
-        Files of each source alone.
     pattern : str, default "{track}/{source}.{ext}"
         Names of the stems below the folder.
     extension : {"wav", "flac", "aiff"}, default "wav"
@@ -66,19 +64,7 @@ class SeparationJob:
 
     input: str
     folder: str = "separated"
-    n_sources: int | None = None
-    templates: Sequence[str] = ()
-    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    free: int = 0
-    residual: str = ""
     only: str | None = None
-    solo: Ranges = field(default_factory=dict)
-    absent: Ranges = field(default_factory=dict)
-    convert: bool = False
-    midi: str | None = None
-    midi_split: SplitBy = "track"
-    split_at: str | int | None = None
-    lead: bool = False
     pattern: str = DEFAULT_PATTERN
     extension: str = "wav"
     settings: Settings = field(default_factory=Settings)
@@ -109,22 +95,13 @@ class SeparationJob:
         ------
         ParameterError
             If the pattern, the extension or the number of sources is wrong.
-        TemplateError
-            If templates cannot be read.
-        ScoreError
-            If the score cannot be read.
+        FileNotFoundError, AudioReadError, TemplateError, ScoreError
+            If what tells of the sources cannot be read.
         """
         n_sources = self.n_sources
         if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
-        loaded = self.banks() if banks is None else banks
-        named = [*self.examples, *self.solo]
-        score = None
-        if self.midi is not None:
-            score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
-        names = source_names(
-            n_sources, loaded, named, self.free, self.residual, self.only, score, lead=self.lead
-        )
+        names = self.account(banks=banks).names_with(self.only)
         source = AudioFile(Path(self.input))
         return default_paths(source, names, self.folder, self.pattern, self.extension)
 
@@ -158,8 +135,7 @@ class SeparationJob:
     @property
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
-        named = self.templates or self.examples or self.solo or self.midi or self.lead
-        return self.n_sources is None and not named
+        return self.n_sources is None and not self.account().sources
 
     def banks(self) -> list[Templates]:
         """Load the templates."""
@@ -249,23 +225,8 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     refuse_overwriting(outputs, job.inputs())
     make_room(outputs)
     source = AudioFile(Path(job.input))
-    decomposition = analyse(
-        source,
-        n_sources=job.n_sources,
-        templates=banks,
-        examples=job.examples,
-        free=job.free,
-        convert=job.convert,
-        midi=job.midi,
-        midi_split=job.midi_split,
-        split_at=job.split_at,
-        lead=job.lead,
-        residual=job.residual,
-        solo=job.solo,
-        absent=job.absent,
-        settings=job.settings,
-        progress=progress,
-    )
+    account = job.account(banks=banks)
+    decomposition = analyse_account(account, source, job.settings, progress)
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:

@@ -50,7 +50,7 @@ _NOT_ON_A_CLUSTER = {
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.analysis.analysing import learn
+    from audionmf.analysis.learning import learn
     from audionmf.io.files import make_room, refuse_overwriting
 
     out = Path(options.output or f"{Path(options.input[0]).stem}.npz")

@@ -24,7 +24,7 @@ from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
 from audionmf.io.files import StrPath
 from audionmf.nmf import convolutive
-from audionmf.rendering.grouping import Grouping, by_hand
+from audionmf.rendering.grouping import Grouping, by_hand, by_label
 from audionmf.settings import Settings
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
@@ -185,6 +185,39 @@ class Decomposition:
             raise TemplateError(
                 f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
             )
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        n_samples: int,
+        templates: Templates,
+        settings: Settings,
+        model: nmf.NMF | None = None,
+    ) -> Decomposition:
+        """Make one of templates alone: each label is a source.
+
+        Parameters
+        ----------
+        source : Audio or AudioFile
+            The recording.
+        n_samples : int
+            Samples that were found in it.
+        templates : Templates
+            What it is made of.
+        settings : Settings
+            Options.
+        model : NMF, optional
+            The factorisation that the templates come from.
+        """
+        return cls(
+            templates=templates,
+            grouping=by_label(templates),
+            settings=settings,
+            mixture=Mixture.of(source, n_samples),
+            divergence=np.empty(0) if model is None else model.divergence,
+            reason="" if model is None else model.reason,
+        )
 
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
     """How a notebook shows it; pictures are made above this wing, which puts it here."""

@@ -9,22 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from audionmf.errors import ParameterError
+from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 
 __all__ = [
-    "REST",
     "Grouping",
     "by_hand",
     "by_label",
-    "one_and_rest",
     "parse_groups",
-    "source_name",
 ]
 
 Grouping = dict[str, tuple[int, ...]]
-
-REST = "rest"
-"""Name of the source of the components that are in no group."""
 
 
 def by_label(templates: Templates) -> Grouping:
@@ -33,11 +28,6 @@ def by_label(templates: Templates) -> Grouping:
         name: tuple(k for k, label in enumerate(templates.labels) if label == name)
         for name in templates.names
     }
-
-
-def source_name(source: int) -> str:
-    """Return the name of a source that was found blind, counted from 0: ``source1`` and so on."""
-    return f"source{source + 1}"
 
 
 def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
@@ -84,23 +74,6 @@ def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
             )
         grouping[REST] = left
     return grouping
-
-
-def one_and_rest(names: Sequence[str], only: str) -> list[str]:
-    """Return the names of a source that is set against all the others, and of these.
-
-    Raises
-    ------
-    ParameterError
-        If there is no source `only`, or it is called like the rest.
-    """
-    if only not in names:
-        raise ParameterError(
-            f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
-        )
-    if only == REST:
-        raise ParameterError(f"a source called {REST!r} cannot be set against the rest; rename it")
-    return [only, REST]
 
 
 def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

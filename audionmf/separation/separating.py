@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
+from audionmf.analysis.analysing import analyse_account
 from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
 from audionmf.rendering.blocks import render_blocks, stem_names
@@ -24,9 +24,8 @@ from audionmf.rendering.stems import (
 )
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
-from audionmf.sources.labels import Ranges
-from audionmf.sources.score import SplitBy
-from audionmf.spectra.frames import Progress
+from audionmf.sources.known import Known, Told
+from audionmf.spectra.frames import Progress, silent
 
 __all__ = ["Separation", "default_paths", "render", "render_to_files", "separate"]
 
@@ -98,20 +97,9 @@ class Separation:
 
 def separate(
     mixture: AudioLike,
+    sources: Mapping[str, Known] | None = None,
     *,
-    n_sources: int | None = None,
-    templates: Banks = (),
-    examples: Examples | None = None,
-    free: int = 0,
-    residual: str = "",
     only: str | None = None,
-    solo: Ranges | None = None,
-    absent: Ranges | None = None,
-    convert: bool = False,
-    midi: StrPath | None = None,
-    midi_split: SplitBy = "track",
-    split_at: str | int | None = None,
-    lead: bool = False,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -119,48 +107,18 @@ def separate(
 ) -> Separation:
     """Take a recording apart into stems.
 
-    There is one way to know the sources: any of templates, examples and ranges where they play
-    alone; a score; that one of them leads; their number; or nothing, and their number is chosen.
+    Say what is known of the sources: of each by itself (`sources`), or in the short forms below; they
+    may come together. Say nothing, and their number is chosen. Of a single source there are two
+    stems: it and the ``rest``.
 
     Parameters
     ----------
     mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
         The recording.
-    n_sources : int, optional
-        Blind: components are grouped into so many sources by timbre.
-    templates : Templates or path, or several
-        Banks that `audionmf.learn` made; each label becomes a source.
-    examples : mapping of str to audio or a list of audio, optional
-        Recordings of each source alone, seconds are enough; another sample rate is converted.
-        Templates are learnt from them first. May be joined with `templates`.
-    free : int, default 0
-        Further components, learnt from the mixture with the templates fixed; they become the
-        source ``other``.
-    residual : str, default ""
-        Name of a further stem that gets what no template explains; none if it is empty.
+    sources : mapping of str to Known, optional
+        What is known of each source: ``{"violin": Known(example="violin.wav")}``.
     only : str, optional
         Give this source and the ``rest``, instead of all sources.
-    solo : mapping of str to sequence of (float, float), optional
-        Where sources play alone in the mixture itself, as starts and ends in seconds:
-        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
-        silent there. May be joined with `templates` and `examples`.
-    absent : mapping of str to sequence of (float, float), optional
-        Where sources do not play, likewise: their stems are silent there, but for half a window at
-        the borders. Not for a blind separation.
-    convert : bool, default False
-        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
-        are refused.
-    midi : path, optional
-        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
-        the recording first, if it does not fit as it is. Goes with `residual` and `only`, and with
-        no other way to know the sources.
-    midi_split : {"track", "channel"}, default "track"
-        Whether tracks or channels become sources.
-    split_at : str or int, optional
-        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
-    lead : bool, default False
-        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
-        ``accompaniment``. For recordings up to 6 minutes.
     sample_rate : int, optional
         In Hz; needed where the mixture is an array, and then holds for arrays among the examples.
     settings : Settings, optional
@@ -168,7 +126,40 @@ def separate(
     progress : callable, optional
         Told the stage and the share done.
     **options
-        Fields of `Settings`, changed from `settings`.
+        Fields of `Settings`, changed from `settings`, and these short forms:
+
+    n_sources : int
+        Blind: components are grouped into so many sources by timbre.
+    templates : Templates or path, or several
+        Banks that `audionmf.learn` made; each label becomes a source.
+    examples : mapping of str to audio or a list of audio
+        Recordings of each source alone, seconds are enough; another sample rate is converted.
+    free : int, default 0
+        Further components, learnt from the mixture with the templates fixed; they become the
+        source ``other``.
+    residual : str, default ""
+        Name of a further stem that gets what no template explains; none if it is empty.
+    solo : mapping of str to sequence of (float, float)
+        Where sources play alone in the mixture itself, as starts and ends in seconds:
+        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
+        silent there.
+    absent : mapping of str to sequence of (float, float)
+        Where sources do not play, likewise: their stems are silent there, but for half a window at
+        the borders. Not for a blind separation.
+    convert : bool, default False
+        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
+        are refused.
+    midi : path
+        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
+        the recording first, if it does not fit as it is. An example of the same name says how a
+        part sounds.
+    midi_split : {"track", "channel"}, default "track"
+        Whether tracks or channels become sources.
+    split_at : str or int
+        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
+    lead : bool, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
+        ``accompaniment``. For recordings up to 6 minutes.
 
     Returns
     -------
@@ -188,25 +179,14 @@ def separate(
         If the score cannot be read, holds no notes, or none within the recording.
     """
     source = as_audio(mixture, sample_rate)
-    decomposition = analyse(
+    told, others = Told.split(options)
+    found = analyse_account(
+        told.account(sources, sample_rate=sample_rate),
         source,
-        n_sources=n_sources,
-        templates=templates,
-        examples=with_rate(examples, sample_rate),
-        free=free,
-        convert=convert,
-        midi=midi,
-        midi_split=midi_split,
-        split_at=split_at,
-        lead=lead,
-        residual=residual,
-        solo=solo,
-        absent=absent,
-        settings=settings,
-        progress=progress,
-        **options,
+        Settings.from_options(settings, **others),
+        progress,
     )
-    return render(source, decomposition, only=only, progress=progress)
+    return render(source, found, only=only, progress=progress)
 
 
 def render(
@@ -244,7 +224,7 @@ def render(
     """
     source = as_audio(mixture, sample_rate)
     meter = _trust_meter(decomposition)
-    blocks = list(render_blocks(source, decomposition, progress or _silent, only, meter))
+    blocks = list(render_blocks(source, decomposition, progress or silent, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(sources, source.sample_rate, decomposition, source.subtype, meter.result())
@@ -294,7 +274,7 @@ def render_to_files(
 
     def blocks() -> StemBlocks:
         meters.append(_trust_meter(decomposition))
-        return render_blocks(source, decomposition, progress or _silent, only, meters[-1])
+        return render_blocks(source, decomposition, progress or silent, only, meters[-1])
 
     return write_stems(blocks, ordered, form), meters[-1].result()
 
@@ -315,7 +295,3 @@ def _trust_meter(decomposition: Decomposition) -> TrustMeter:
     templates = decomposition.templates
     rate = templates.sample_rate / templates.stft.hop_length
     return TrustMeter(decomposition.source_names, rate)
-
-
-def _silent(stage: str, done: float) -> None:
-    """Report progress to nobody."""

@@ -93,6 +93,20 @@ class Templates:
         """The sources, in the order of their first template."""
         return tuple(dict.fromkeys(self.labels))
 
+    def only(self, name: str) -> Templates:
+        """Return the templates of one source."""
+        if self.names == (name,):
+            return self
+        kept = [k for k, label in enumerate(self.labels) if label == name]
+        durations = self.durations and tuple(self.durations[k] for k in kept)
+        return dataclasses.replace(
+            self, templates=self.templates[:, kept], labels=(name,) * len(kept), durations=durations
+        )
+
+    def called(self, name: str) -> Templates:
+        """Return the same templates as those of one source."""
+        return dataclasses.replace(self, labels=(name,) * self.n_components)
+
     def save(self, path: StrPath) -> Path:
         """Write the bank to a ``.npz`` file, whole or not at all; the same bytes each time.
 

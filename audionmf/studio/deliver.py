@@ -15,9 +15,9 @@ from audionmf.errors import ParameterError
 from audionmf.io.files import safe_name
 from audionmf.notes.transcription import EXPORTS, transcribe, write_notes
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import REST
 from audionmf.rendering.stems import stem_paths
 from audionmf.separation.separating import render_to_files
+from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 from audionmf.studio.session import Group, Model, Recording

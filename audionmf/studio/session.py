@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.analysing import analyse, with_activations
+from audionmf.analysis.activations import with_activations
+from audionmf.analysis.analysing import analyse
 from audionmf.analysis.blind import component_name
 from audionmf.analysis.refinement import Hint, refine
 from audionmf.analysis.timbre_groups import by_timbre
@@ -27,8 +28,8 @@ from audionmf.errors import AudioNMFError, LimitError, ParameterError
 from audionmf.io.audio import Audio, AudioFile, write
 from audionmf.rendering.blocks import render_span
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import REST
 from audionmf.settings import Settings
+from audionmf.sources.known import REST
 from audionmf.sources.labels import Labels
 from audionmf.studio.sample import NAME, sample
 from audionmf.studio.views import Rows, Spectrogram, components, waveform

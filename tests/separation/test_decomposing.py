@@ -178,7 +178,7 @@ def test_a_stem_never_overwrites_an_example_or_a_template_file(mixture, bank, tm
 
 @pytest.mark.parametrize("n_sources", [0, -1, 100_000])
 def test_an_absurd_number_of_sources_is_refused_at_once(mixture, tmp_path, n_sources, monkeypatch):
-    monkeypatch.setattr(jobs, "analyse", None)
+    monkeypatch.setattr(jobs, "analyse_account", None)
     with pytest.raises(ParameterError):
         separate_file(mixture, tmp_path / "out", n_sources=n_sources, settings=TINY)
     assert files_below(tmp_path) == ["in/mix.wav"]
@@ -186,7 +186,7 @@ def test_an_absurd_number_of_sources_is_refused_at_once(mixture, tmp_path, n_sou
 
 def test_outputs_are_checked_before_anything_is_computed(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(exports, "analyse", None)
-    monkeypatch.setattr(jobs, "analyse", None)
+    monkeypatch.setattr(jobs, "analyse_account", None)
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OutputError):

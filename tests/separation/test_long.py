@@ -16,7 +16,7 @@ import soundfile
 from conftest import RATE, TINY, tone, two_notes
 
 import audionmf
-from audionmf.analysis import analysing as analysis
+from audionmf.analysis import activations as analysis
 from audionmf.errors import OutputError
 from audionmf.io.audio import Audio
 from audionmf.io.rows import Rows

@@ -20,9 +20,9 @@ from audionmf import (
     TemplateMismatchError,
     Templates,
 )
-from audionmf.analysis import analysing as analysis
 from audionmf.evaluate.measures import si_sdr
 from audionmf.rendering import blocks as rendering
+from audionmf.sources.known import Told
 from audionmf.spectra import frames as frontend
 
 RATE = 8000
@@ -662,11 +662,11 @@ def test_free_components_need_their_name_for_themselves(mixture, banks):
     assert list(stems.sources) == ["other", "bright"]
 
 
-def test_names_of_sources_are_known_before_they_are_made(mixture, banks):
-    assert analysis.source_names(3) == ["source1", "source2", "source3"]
-    assert analysis.source_names(None, banks, ["voice", "dark"], free=2) == [
-        "dark",
-        "bright",
-        "voice",
-        "other",
-    ]
+def test_names_of_sources_are_known_before_they_are_made(banks):
+    assert Told(n_sources=3).account().names == ["source1", "source2", "source3"]
+    examples = {"voice": np.ones(9), "dark": np.ones(9)}
+    told = Told(templates=banks, examples=examples, free=2)
+    names = told.account(sample_rate=RATE).names
+    assert names == ["dark", "bright", "voice", "other"]
+    assert Told(templates=banks[0]).account().names == ["dark", "rest"]
+    assert Told(templates=banks[0], residual="left").account().names == ["dark", "left"]
