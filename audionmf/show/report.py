@@ -25,8 +25,8 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
 from audionmf.show.embedding import embedded
-from audionmf.show.page import Page
 from audionmf.show.pictures import pictures_or_note
+from audionmf.show.webpage import Page
 
 __all__ = ["report_path", "write_report"]
 

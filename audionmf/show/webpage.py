@@ -325,7 +325,7 @@ def _palette_style() -> str:
 
 
 def _asset(name: str) -> str:
-    return importlib.resources.files("audionmf").joinpath("report_page", name).read_text("utf-8")
+    return importlib.resources.files("audionmf").joinpath("show", "page", name).read_text("utf-8")
 
 
 def _digest(text: str) -> str:
