@@ -13,6 +13,8 @@ A file imports only from those that are named before it:
 - `by_patterns`: sources that are struck sounds
 - `scored_strokes`: struck sounds whose strokes are known
 - `by_example`: sources whose sound is known
+- `score_voices`: what stands for notes and strokes of a score, and when it may sound
+- `note_spectra`: combs of partials
 - `by_score`: sources whose notes are known
 - `by_lead`: one voice that leads, and its accompaniment
 - `blind`: sources of which nothing is known

@@ -57,7 +57,7 @@ class SeparationJob(Told):
     settings : Settings
         Options of the analysis.
     report : bool, default False
-        Write a page beside the stems to hear and see them; see `audionmf.report`.
+        Write a page beside the stems to hear and see them; see `audionmf.show.report`.
     export : sequence of {"midi", "labels", "csv"}
         Write the notes that the sources play beside the stems; see `audionmf.notes`.
     """

@@ -95,7 +95,8 @@ def _run(options: argparse.Namespace) -> int:
 def _learn_on_cluster(
     options: argparse.Namespace, count: str | None, tls: TLS | None, bar: Bar
 ) -> Templates:
-    from audionmf.batch import cluster
+    from audionmf.batch.cluster import connect
+    from audionmf.batch.cluster_learning import learn
 
     if count == "auto":
         raise ParameterError("on a cluster --n-components is a number")
@@ -106,8 +107,8 @@ def _learn_on_cluster(
             option = f"--{name.replace('_', '-')}"
             raise ParameterError(f"{option} means nothing on a cluster, where {reason}")
     settings = settings_of(options)
-    with cluster.connect(options.scheduler, tls=tls) as client:
-        return cluster.learn(
+    with connect(options.scheduler, tls=tls) as client:
+        return learn(
             list(options.input), options.name, client=client, settings=settings, progress=bar
         )
 

@@ -127,7 +127,7 @@ def export_paths(
     kinds : sequence of str
         Keys of `EXPORTS`.
     folder, track, pattern, extension
-        As in `audionmf.stems.stem_paths`.
+        As in `audionmf.rendering.stems.stem_paths`.
 
     Raises
     ------

@@ -23,13 +23,9 @@ from audionmf.errors import AudioNMFError, MissingExtraError
 from audionmf.io.audio import Audio, AudioFile, Samples
 from audionmf.rendering.blocks import render_blocks
 from audionmf.rendering.trust import Trust, overlap_words
-from audionmf.show.report import (
-    can_embed,
-    describe_sources,
-    embed_flac,
-    is_ungrouped,
-    strongest_components,
-)
+from audionmf.show.embedding import can_embed, embed_flac
+from audionmf.show.pictures import strongest_components
+from audionmf.show.words import describe_sources, is_ungrouped
 from audionmf.sources.templates import describe_stft
 
 if TYPE_CHECKING:

@@ -16,17 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver
-from audionmf.studio.session import (
-    Model,
-    Recording,
-    Session,
-    StaleError,
-    UnknownIdError,
-    blind,
-    checked_name,
-    informed,
-    seconds,
-)
+from audionmf.studio.models import Model, blind, informed, seconds
+from audionmf.studio.recordings import Recording
+from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.sources import checked_name
 from audionmf.studio.work import Job
 
 if TYPE_CHECKING:

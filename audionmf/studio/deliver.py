@@ -20,7 +20,9 @@ from audionmf.separation.separating import render_to_files
 from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
-from audionmf.studio.session import Group, Model, Recording
+from audionmf.studio.models import Model
+from audionmf.studio.recordings import Recording
+from audionmf.studio.sources import Group
 
 __all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "stems"]
 
