@@ -75,7 +75,7 @@ def voices_of(
         For each part, how far beside its keys it may sound, in cents; otherwise the notes tell.
     """
     voices: list[Voice] = []
-    bends_of = bends or [bends_of(part) for part in score.parts]
+    by_part = bends or [bends_of(part) for part in score.parts]
     for j, part in enumerate(score.parts):
         keys = {note.pitch for note in part.notes if not note.drum}
         drums = sorted({note.pitch for note in part.notes if note.drum})
@@ -86,7 +86,7 @@ def voices_of(
             voices += [
                 Voice(j, "note", key, i)
                 for key in sorted(keys)
-                for i, bend in enumerate(bends_of[j])
+                for i, bend in enumerate(by_part[j])
                 if key >= _LOWEST_BENT or bend == 0
             ]
             voices.append(Voice(j, "attack", -1))
