@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +31,9 @@ from audionmf.analysis.clustering import MOST_SOURCES
 from audionmf.analysis.evidence import left_share
 from audionmf.analysis.starts import best_start
 from audionmf.errors import InvalidAudioError, ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
-from audionmf.io.files import StrPath
+from audionmf.io.audio import Audio, AudioLike, Source, as_audio, needs_rate, open_source
+from audionmf.io.files import StrPath, one_form
+from audionmf.io.foreign import audio_in
 from audionmf.io.rows import Rows
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
@@ -105,9 +107,9 @@ def learn(
     Parameters
     ----------
     source : Audio, path or array, or a list of them
-        One recording or several; they are analysed together.
+        One recording or several; they are analysed together. A folder is all audio files in it.
     name : str, optional
-        Label of the source; default: the name of the first file.
+        Label of the source; default: the name of the folder, or of the first file.
     n_components : int or "auto", optional
         Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
         many as there are frames if those are fewer. "auto" takes what `choose_components` picks.
@@ -230,7 +232,8 @@ def _material(
     report: Progress,
 ) -> _Material:
     recordings = _recordings(source, sample_rate)
-    label = name or (recordings[0].path.stem if recordings[0].path else "")
+    label = one_form(name or _folder_name(source))
+    label = label or (one_form(recordings[0].path.stem) if recordings[0].path else "")
     if not label:
         raise ParameterError("templates learnt from an array need a name")
     rate = recordings[0].sample_rate
@@ -333,9 +336,10 @@ def analyse(
         If the score cannot be read, holds no notes, or none within the recording.
     """
     config = Settings.from_options(settings, **options)
-    source = open_source(mixture, sample_rate)
+    source = open_source(mixture, sample_rate).without_offset()
     report = progress or _silent
     labels = Labels.of(solo, absent)
+    examples, residual = _in_one_form(examples), one_form(residual)
     named = isinstance(templates, Templates) or bool(templates or examples or labels.solo)
     _check_ways(
         [n_sources is not None, named, components, lead, midi is not None],
@@ -477,6 +481,7 @@ def source_names(
         known = list(dict.fromkeys([*labels, *examples]))
         further = OTHER if free else _rest_of(known, residual)
         names = list(dict.fromkeys([*known, *filter(None, [further, residual])]))
+    names = [one_form(name) for name in names]
     return names if only is None else one_and_rest(names, only)
 
 
@@ -486,6 +491,15 @@ def with_rate(examples: Examples | None, rate: int | None) -> dict[str, Any]:
         name: _recordings(example, rate) if rate else example
         for name, example in (examples or {}).items()
     }
+
+
+def _in_one_form(examples: Examples | None) -> dict[str, Any]:
+    """Return examples by names in one form of Unicode; those of one name are joined."""
+    joined: dict[str, Any] = {}
+    for name, example in (examples or {}).items():
+        key = one_form(name)
+        joined[key] = [*_listed(joined[key]), *_listed(example)] if key in joined else example
+    return joined
 
 
 def _analyse_components(
@@ -763,6 +777,7 @@ def _activations(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the activations of a recording, block by block."""
     report, n_threads = progress or _silent, thread_count(found.settings.n_threads)
+    source = source.without_offset()
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
     for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
         yield found.activate(pooled_magnitude(X), n_threads, n_done)
@@ -837,14 +852,31 @@ def _bank(
 
 def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:
     """Return recordings, all at the rate asked for, or else that of the first."""
-    items: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
     opened = []
-    for item in items:
-        array = not isinstance(item, Audio | AudioFile | str | os.PathLike)
-        opened.append(open_source(item, rate if array else None))
+    for item in _listed(source):
+        files = audio_in(os.fspath(item)) if _is_folder(item) else [item]
+        for file in files:
+            found = open_source(file, rate if needs_rate(file) else None)
+            opened.append(found.without_offset())
     if not opened:
         raise ParameterError("there is no recording to learn from")
     return [at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
+
+
+def _listed(source: Any) -> list[Any]:
+    """Return a list of recordings as it is, and a single one as a list."""
+    pair = isinstance(source, tuple) and any(isinstance(item, int | float) for item in source)
+    return list(source) if isinstance(source, list | tuple) and not pair else [source]
+
+
+def _is_folder(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and os.path.isdir(source)  # noqa: PTH112
+
+
+def _folder_name(source: Any) -> str:
+    """Return the name of the folder that a recording is, or the first of them; empty otherwise."""
+    first = next(iter(_listed(source)), None)
+    return Path(first).resolve().name if first is not None and _is_folder(first) else ""
 
 
 def at_rate(source: Source, rate: int) -> Source:

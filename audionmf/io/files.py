@@ -18,6 +18,7 @@ import re
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = [
     "hold",
     "make_folder",
     "make_room",
+    "one_form",
     "refuse_overwriting",
     "require_file",
     "safe_name",
@@ -419,14 +421,25 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def one_form(name: str) -> str:
+    """Return a name in the composed form of Unicode (NFC), in which equal names are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
 def safe_name(name: str) -> str:
     """Return `name` as a file name that every usual file system takes.
 
     Separators, control characters and characters that Windows refuses become ``_``; a name with
-    nothing left is ``unnamed``.
+    nothing left is ``unnamed``. The result is in the composed form of Unicode. Of a name of more
+    than 120 bytes the start is kept, with a mark that differs where the names do.
     """
+    name = one_form(name)
     cleaned = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
-    kept = cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES]
+    kept = cleaned.strip(" .").encode("utf-8", "replace")
+    if len(kept) > _MAX_NAME_BYTES:
+        mark = b"~" + hashlib.sha256(kept).hexdigest()[:8].encode()
+        start = kept[: _MAX_NAME_BYTES - len(mark)].decode("utf-8", "ignore").rstrip(" .")
+        kept = start.encode("utf-8") + mark
     cleaned = kept.decode("utf-8", "ignore").rstrip(" .")
     if not cleaned:
         return "unnamed"

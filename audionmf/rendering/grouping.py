@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from audionmf.errors import ParameterError
+from audionmf.io.files import one_form
 from audionmf.sources.templates import Templates
 
 __all__ = [
@@ -94,6 +95,7 @@ def one_and_rest(names: Sequence[str], only: str) -> list[str]:
     ParameterError
         If there is no source `only`, or it is called like the rest.
     """
+    only = one_form(only)
     if only not in names:
         raise ParameterError(
             f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
@@ -113,7 +115,7 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """
     groups: dict[str, tuple[int, ...]] = {}
     for text in texts:
-        name, equals, numbers = text.partition("=")
+        name, equals, numbers = one_form(text).partition("=")
         try:
             members = [k for part in numbers.split(",") for k in _parse_range(part)]
         except ValueError:
