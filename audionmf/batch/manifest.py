@@ -229,9 +229,8 @@ def manifest_path(job: SeparationJob) -> Path:
     shared = job.pattern.split("{source}")[0].split("/")[:-1]
     folder = Path(os.path.realpath(job.folder), *(re.sub(r"\{track\}", track, p) for p in shared))
     folder = Path(os.path.normpath(folder))
-    return folder / (
-        MANIFEST_NAME if any("{track}" in part for part in shared) else f"{track}.{MANIFEST_NAME}"
-    )
+    own = any("{track}" in part for part in shared)
+    return folder / (MANIFEST_NAME if own else f"{track}.{MANIFEST_NAME}")
 
 
 def refuse_foreign(path: Path) -> None:

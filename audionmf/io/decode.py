@@ -141,10 +141,11 @@ def scaled(name: str, samples: NDArray[Any]) -> NDArray[Any]:
             "full scale, to floats in -1 ... 1"
         )
     middle = scale if samples.dtype.kind == "u" else 0
-    floats = samples.astype(np.float64 if scale > 1 << 16 else np.float32)
+    floats: Any = samples.astype(np.float64 if scale > 1 << 16 else np.float32)
     floats -= middle
     floats /= scale
-    return floats
+    converted: NDArray[Any] = floats
+    return converted
 
 
 def mean_offset(blocks: Iterable[Samples]) -> Samples:

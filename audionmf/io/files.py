@@ -31,6 +31,7 @@ __all__ = [
     "atomic_path",
     "clear_temporaries",
     "file_hash",
+    "find_moved",
     "flush",
     "hold",
     "make_folder",
@@ -50,6 +51,7 @@ _TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
 _POSIX = os.name == "posix"
 _MAX_NAME_BYTES = 120
 _HASH_BLOCK = 1 << 20
+_MOST_SEARCHED = 100_000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -396,6 +398,41 @@ def file_hash(path: StrPath) -> str:
         while block := stream.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def find_moved(path: StrPath, sha256: str, folders: Iterable[StrPath]) -> Path | None:
+    """Look for a file that was moved: one of the same name and the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        Where it was.
+    sha256 : str
+        Hash of its bytes.
+    folders : iterable of path
+        Where to look, through and through, one after the other; what is hidden is passed over. No
+        more than 100,000 names are looked at in each.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None if it is in none of them.
+    """
+    wanted = one_form(Path(path).name)
+    for folder in folders:
+        n_seen = 0
+        for where, inside, names in os.walk(folder):
+            inside[:] = sorted(name for name in inside if name[0] != ".")
+            n_seen += len(inside) + len(names)
+            for name in names:
+                found = Path(where, name)
+                if one_form(name) == wanted and found.is_file():
+                    with contextlib.suppress(OSError):
+                        if file_hash(found) == sha256:
+                            return found
+            if n_seen > _MOST_SEARCHED:
+                break
+    return None
 
 
 def write_bytes(path: StrPath, content: bytes) -> Path:
