@@ -220,6 +220,9 @@ class SeparationJob:
             raise ParameterError(f"a separation job has no field {unknown[0]!r}")
         try:
             settings = Settings.from_options(**values.get("settings", {}))
+            files = [path for paths in values.get("examples", {}).values() for path in paths]
+            if any(map(os.path.isdir, files)):
+                raise ParameterError("the examples of a separation job are files, not folders")
             return cls(**{**values, "settings": settings})
         except TypeError as error:
             raise ParameterError(f"a separation job has a wrong value: {error}") from error

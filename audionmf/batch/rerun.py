@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -126,8 +127,9 @@ def rerun(
     """
     path = require_file(manifest)
     then = Manifest.load(path)
-    searched = Path(root) if root is not None else Path(os.path.realpath(path)).parents[1].parent
-    root = _home(path, then) if folder is None else Path(folder)
+    place = Path(folder) if folder is not None else _home(path, then)
+    searched = Path(root) if root is not None else _project(path, then)
+    root = place
     job = _found(_moved(then.recipe.to_job(root), mixture), then.recipe, searched)
     _require_unchanged(job, then.recipe)
     changed = _changed_versions(then.recipe.versions)
@@ -199,6 +201,13 @@ def _home(path: Path, then: Manifest) -> Path:
             "say with -o where the stems go"
         )
     return root
+
+
+def _project(path: Path, then: Manifest) -> Path:
+    """Return the folder in which a manifest's output folder is, or what is likely to be it."""
+    with contextlib.suppress(ParameterError):
+        return _home(path, then).parent
+    return Path(os.path.realpath(path)).parent
 
 
 def _moved(job: SeparationJob, mixture: StrPath | None) -> SeparationJob:

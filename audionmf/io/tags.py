@@ -115,6 +115,7 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
     if speakers == _USUAL_SPEAKERS.get(file.channels) or speakers.bit_count() > file.channels:
         speakers = 0
     start = found.get(b"bext", b"")
+    start += bytes(len(start) % 2)  # libsndfile loses its way in RF64 after an odd size
     return Tags(start if len(start) >= 602 else b"", speakers, tuple(texts))
 
 

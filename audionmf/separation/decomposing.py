@@ -256,7 +256,7 @@ def regroup_file(
             f"{str(model)!r} was made from an array of samples; name the recording to render"
         )
     if mixture is None and not Path(where).exists():
-        searched = Path(model).resolve().parents[1].parent if root is None else root
+        searched = Path(model).resolve().parent.parent.parent if root is None else root
         where = find_moved(where, regrouped.mixture.sha256, [searched]) or where
     source = AudioFile(Path(where))
     regrouped.check_mixture(source)
