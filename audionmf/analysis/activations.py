@@ -71,6 +71,7 @@ def _activations(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the activations of a recording, block by block."""
     report, n_threads = progress or silent, thread_count(found.settings.n_threads)
+    source = source.without_offset()
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
     for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
         yield found.activate(pooled_magnitude(X), n_threads, n_done)

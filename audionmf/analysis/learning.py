@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio
+from audionmf.io.files import one_form
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
-from audionmf.sources.known import recordings_of
+from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, silent
@@ -58,9 +59,9 @@ def learn(
     Parameters
     ----------
     source : Audio, path or array, or a list of them
-        One recording or several; they are analysed together.
+        One recording or several; they are analysed together. A folder is all audio files in it.
     name : str, optional
-        Label of the source; default: the name of the first file.
+        Label of the source; default: the name of the folder, or of the first file.
     n_components : int or "auto", optional
         Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
         many as there are frames if those are fewer. "auto" takes what `choose_components` picks.
@@ -183,7 +184,8 @@ def _material(
     report: Progress,
 ) -> _Material:
     recordings = _at_one_rate(source, sample_rate)
-    label = name or (recordings[0].path.stem if recordings[0].path else "")
+    label = one_form(name or folder_name(source))
+    label = label or (one_form(recordings[0].path.stem) if recordings[0].path else "")
     if not label:
         raise ParameterError("templates learnt from an array need a name")
     rate = recordings[0].sample_rate

@@ -19,15 +19,17 @@ from audionmf.analysis.activations import activation_rows
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile
-from audionmf.io.files import make_room, refuse_overwriting
+from audionmf.io.files import make_room, one_form, refuse_overwriting
+from audionmf.io.foreign import audio_in
 from audionmf.notes.transcription import export_paths, transcribe, write_notes
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
-from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.separation.separating import render_to_files, tell_offset
 from audionmf.settings import Settings
 from audionmf.show.report import report_path
 from audionmf.sources.known import Told
+from audionmf.sources.labels import Ranges
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 
@@ -40,7 +42,8 @@ _MAX_SOURCES = 4096
 class SeparationJob(Told):
     """What to separate, how, and into which files. Paths may be given as any kind of path.
 
-    What is known of the sources are the fields of `Told`, all of it as files and numbers.
+    What is known of the sources are the fields of `Told`, all of it as files and numbers; a folder
+    among the examples becomes all audio files in it.
 
     Parameters
     ----------
@@ -60,6 +63,13 @@ class SeparationJob(Told):
         Write a page beside the stems to hear and see them; see `audionmf.show.report`.
     export : sequence of {"midi", "labels", "csv"}
         Write the notes that the sources play beside the stems; see `audionmf.notes`.
+    track : str, default ""
+        What outputs are called after; default: the name of the input without its extension.
+
+    Raises
+    ------
+    AudioReadError
+        If a folder of examples cannot be read, or has no audio file in it.
     """
 
     input: str
@@ -70,9 +80,13 @@ class SeparationJob(Told):
     settings: Settings = field(default_factory=Settings)
     report: bool = False
     export: Sequence[str] = ()
+    track: str = ""
 
     def __post_init__(self) -> None:
-        examples = {name: _texts(files) for name, files in self.examples.items()}
+        examples: dict[str, tuple[str, ...]] = {}
+        for name, files in self.examples.items():
+            key = one_form(name)
+            examples[key] = examples.get(key, ()) + _files(files)
         for name, value in {
             "input": os.fsdecode(self.input),
             "folder": os.fsdecode(self.folder),
@@ -80,6 +94,11 @@ class SeparationJob(Told):
             "examples": examples,
             "midi": None if self.midi is None else os.fsdecode(self.midi),
             "export": tuple(self.export),
+            "residual": one_form(self.residual),
+            "only": None if self.only is None else one_form(self.only),
+            "solo": _in_one_form(self.solo),
+            "absent": _in_one_form(self.absent),
+            "track": one_form(self.track),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -102,8 +121,13 @@ class SeparationJob(Told):
         if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
         names = self.account(banks=banks).names_with(self.only)
-        source = AudioFile(Path(self.input))
-        return default_paths(source, names, self.folder, self.pattern, self.extension)
+        AudioFile(Path(self.input))  # what cannot be read has no outputs
+        return stem_paths(self.folder, self.called, names, self.pattern, self.extension)
+
+    @property
+    def called(self) -> str:
+        """What the outputs are called after."""
+        return self.track or Path(self.input).stem
 
     def planned_report(self) -> Path | None:
         """Return where the report goes; None if none is asked for.
@@ -115,7 +139,7 @@ class SeparationJob(Told):
         """
         if not self.report:
             return None
-        return report_path(self.folder, Path(self.input).stem, self.pattern, self.extension)
+        return report_path(self.folder, self.called, self.pattern, self.extension)
 
     def planned_exports(self) -> dict[str, Path]:
         """Return where notes go, by their kind; nothing if none are asked for.
@@ -129,8 +153,7 @@ class SeparationJob(Told):
         """
         if not self.export:
             return {}
-        track = Path(self.input).stem
-        return export_paths(self.folder, track, self.export, self.pattern, self.extension)
+        return export_paths(self.folder, self.called, self.export, self.pattern, self.extension)
 
     @property
     def counts_sources(self) -> bool:
@@ -175,6 +198,9 @@ class SeparationJob(Told):
             raise ParameterError(f"a separation job has no field {unknown[0]!r}")
         try:
             settings = Settings.from_options(**values.get("settings", {}))
+            files = [path for paths in values.get("examples", {}).values() for path in paths]
+            if any(map(os.path.isdir, files)):
+                raise ParameterError("the examples of a separation job are files, not folders")
             return cls(**{**values, "settings": settings})
         except TypeError as error:
             raise ParameterError(f"a separation job has a wrong value: {error}") from error
@@ -227,6 +253,7 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     source = AudioFile(Path(job.input))
     account = job.account(banks=banks)
     decomposition = analyse_account(account, source, job.settings, progress)
+    decomposition = tell_offset(source, decomposition)
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
@@ -244,6 +271,22 @@ def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute())
+
+
+def _files(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that are named, and those in the folders that are named."""
+    found: list[str] = []
+    for path in _texts(paths):
+        found += audio_in(path) if os.path.isdir(path) else [path]  # noqa: PTH112
+    return tuple(found)
+
+
+def _in_one_form(ranges: Ranges) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for name, pairs in ranges.items():
+        key = one_form(name)
+        joined[key] = [*joined[key], *pairs] if key in joined else pairs
+    return joined
 
 
 def _texts(paths: Sequence[str]) -> tuple[str, ...]:

@@ -26,10 +26,12 @@ from audionmf.batch.journal import OutputHash
 from audionmf.errors import OutputError, TemplateError
 from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
 
-__all__ = ["Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
+__all__ = ["MANIFEST_NAME", "Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
+
+MANIFEST_NAME = "manifest.json"
+"""What manifests are called, or what their names end in."""
 
 _FORMAT, _VERSION = "audionmf manifest", 1
-_NAME = "manifest.json"
 _MAX_BYTES = 1 << 26
 
 
@@ -223,11 +225,12 @@ def manifest_path(job: SeparationJob) -> Path:
     It is ``manifest.json`` in the folder that the pattern gives the track alone, and
     ``TRACK.manifest.json`` where it gives none.
     """
-    track = safe_name(Path(job.input).stem)
+    track = safe_name(job.called)
     shared = job.pattern.split("{source}")[0].split("/")[:-1]
     folder = Path(os.path.realpath(job.folder), *(re.sub(r"\{track\}", track, p) for p in shared))
     folder = Path(os.path.normpath(folder))
-    return folder / (_NAME if any("{track}" in part for part in shared) else f"{track}.{_NAME}")
+    own = any("{track}" in part for part in shared)
+    return folder / (MANIFEST_NAME if own else f"{track}.{MANIFEST_NAME}")
 
 
 def refuse_foreign(path: Path) -> None:

@@ -36,6 +36,8 @@ The file remembers sample rate and STFT; it is used with: audionmf separate MIX 
 _EXAMPLES = """\
 examples:
   audionmf learn violin.wav -o violin.npz
+  audionmf learn kicks/ -o kick.npz
+      from all samples in a folder
   audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
   audionmf learn violin.wav --dictionary nmf --n-components auto
       as many as the sound needs, with the figures that say so
@@ -52,11 +54,20 @@ _NOT_ON_A_CLUSTER = {
 def _run(options: argparse.Namespace) -> int:
     from audionmf.analysis.learning import learn
     from audionmf.io.files import make_room, refuse_overwriting
+    from audionmf.io.foreign import audio_in
 
-    out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
+    first = Path(options.input[0])
+    called = first.resolve().name if first.is_dir() else ""
+    out = Path(options.output or f"{called or first.stem}.npz")
     if out.suffix.lower() != ".npz":
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
     tls = tls_of(options)
+    options.name = options.name or called or None
+    options.input = [
+        file
+        for path in options.input
+        for file in (audio_in(path) if Path(path).is_dir() else [path])
+    ]
     refuse_overwriting([out], options.input)
     make_room([out])
     count: Any = "auto" if getattr(options, "n_components", None) == "auto" else None
@@ -116,7 +127,7 @@ def _learn_on_cluster(
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(commands, "learn", "learn the templates of a source", _TEXT, _EXAMPLES, _run)
-    add_inputs(parser, "recordings of the source alone")
+    add_inputs(parser, "recordings of the source alone, or folders of them")
     parser.add_argument(
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
     )

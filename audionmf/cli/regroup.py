@@ -13,7 +13,8 @@ _TEXT = """\
 Render the components of a model in groups of your own. Nothing is factorised again.
 
 Components that are in no group become the source 'rest'. The recording has to be where it was
-when the model was made, or be named with --mixture; another recording is refused.
+when the model was made, or below the folder that the output folder was in, or below --root, where it
+is found by name and content, or be named with --mixture; another recording is refused.
 """
 
 _EXAMPLES = """\
@@ -40,6 +41,7 @@ def _run(options: argparse.Namespace) -> int:
                 groups,
                 options.out,
                 mixture=options.mixture,
+                root=options.root,
                 pattern=options.filename,
                 extension=options.format,
                 report=options.report,
@@ -77,4 +79,10 @@ def add(commands: Any) -> None:
         help="components of one source; ranges such as 4-9 work too; repeat it",
     )
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
+    parser.add_argument(
+        "--root",
+        metavar="FOLDER",
+        help="where to look for the recording, by name and content, if it is not where it was "
+        "(default: two folders above that of the model)",
+    )
     add_report(add_output(parser, "separated", pattern=True), "stems")

@@ -136,7 +136,7 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     """Return the job of each input, and of each audio file in the folders among them."""
     from audionmf.batch.job import SeparationJob
-    from audionmf.batch.run import find_audio
+    from audionmf.batch.run import distinct_tracks, find_audio
     from audionmf.sources.labels import collect
 
     examples: dict[str, list[str]] = {}
@@ -171,8 +171,9 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             extension=options.format,
             settings=settings,
             report=options.report,
+            track=track,
         )
-        for path, below in found
+        for (path, below), track in zip(found, distinct_tracks(found), strict=True)
     ]
 
 
@@ -217,7 +218,8 @@ def add(commands: Any) -> None:
         default=[],
         type=_named_file,
         metavar="NAME=FILE",
-        help="a recording of a source alone; repeat it for more sources, or more files of one",
+        help="a recording of a source alone, or a folder of them; repeat it for more sources, or "
+        "more files of one",
     )
     sources.add_argument(
         "--solo",
@@ -230,8 +232,8 @@ def add(commands: Any) -> None:
     sources.add_argument(
         "--labels",
         metavar="FILE",
-        help="a label file of Audacity: NAME where a source plays alone, !NAME where it does not "
-        "play",
+        help="a label file of Audacity, or a selection table of Raven: NAME where a source plays "
+        "alone, !NAME where it does not play",
     )
     sources.add_argument(
         "--midi",
@@ -241,9 +243,10 @@ def add(commands: Any) -> None:
     )
     sources.add_argument(
         "--midi-split",
-        choices=("track", "channel"),
+        choices=("track", "channel", "key"),
         default="track",
-        help="with --midi: what becomes a stem (default: %(default)s)",
+        help="with --midi: what becomes a stem; with 'key' each drum does, and the rest by track, "
+        "which is so by itself where there are drums alone (default: %(default)s)",
     )
     sources.add_argument(
         "--split-at",
@@ -311,7 +314,9 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
 
 
 def _named_file(text: str) -> tuple[str, str]:
+    from audionmf.io.files import one_form
+
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
-    return name, path
+    return one_form(name), path

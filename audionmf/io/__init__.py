@@ -4,6 +4,10 @@ A file imports only from those that are named before it:
 
 - `files`: files that are whole or not there, names that are safe
 - `chunks`: headers of audio files, walked chunk by chunk
+- `tags`: what a recording says of itself beside its samples
+- `joined`: streams one after the other in a file
+- `foreign`: audio and video that is not read, and folders searched for audio
+- `decode`: samples out of a file, and the checks on them
 - `audio`: recordings in and out
 - `archive`: `.npz` archives from strangers
 - `spool`: standard input as a file

@@ -11,15 +11,18 @@ content is.
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import functools
 import math
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,11 +31,25 @@ from audionmf.errors import (
     AudioReadError,
     AudioWarning,
     InvalidAudioError,
+    LimitError,
     OutputError,
     ParameterError,
 )
 from audionmf.io.chunks import check_layout, read_claims
+from audionmf.io.decode import (
+    BLOCK,
+    Finite,
+    Samples,
+    check_not_empty,
+    count,
+    mean_offset,
+    open_audio,
+    read_block,
+    scaled,
+)
 from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
+from audionmf.io.joined import Span, opus_family, stream_spans
+from audionmf.io.tags import Tags, prepare_tags, put_tags, read_tags, speaker_order
 
 __all__ = [
     "OUTPUT_FORMATS",
@@ -40,7 +57,9 @@ __all__ = [
     "AudioFile",
     "AudioLike",
     "AudioWriter",
+    "Samples",
     "as_audio",
+    "needs_rate",
     "open_source",
     "output_subtype",
     "quantisation_step",
@@ -48,12 +67,9 @@ __all__ = [
     "write",
 ]
 
-Samples = NDArray[np.float32]
-
 OUTPUT_FORMATS = {"wav": "WAV", "flac": "FLAC", "aiff": "AIFF"}
 """File extensions that stems can be written with: lossless ones, so that stems can sum up."""
 
-_BLOCK = 1 << 18
 _RF64_ABOVE = (1 << 32) - (1 << 20)
 _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
@@ -69,18 +85,22 @@ class Audio:
     Parameters
     ----------
     samples : ndarray, shape (n_channels, n_samples), float32
-        The signal. One-dimensional input is one channel; other real types are converted.
+        The signal. One-dimensional input is one channel; other floats are converted, and integers
+        of 8, 16 or 32 bits are scaled by their full scale to -1 … 1, as they are in a file.
     sample_rate : int
         In Hz, 1 000 to 768 000.
     path : pathlib.Path, optional
         Where it was read from.
     subtype : str, default "FLOAT"
         Sample format of the file, in libsndfile's words; stems are written in it.
+    tags : Tags, default none
+        What the file says of itself; stems say it too.
 
     Raises
     ------
     InvalidAudioError
-        If there are no samples, some are not finite, or the rate is absurd.
+        If there are no samples, some are not finite, they are integers of another size, whose full
+        scale cannot be told, or the rate is absurd.
     LimitError
         If there are more than 64 channels.
     """
@@ -89,6 +109,7 @@ class Audio:
     sample_rate: int
     path: Path | None = None
     subtype: str = "FLOAT"
+    tags: Tags = field(default_factory=Tags)
 
     def __post_init__(self) -> None:
         name = _name(self.path)
@@ -99,10 +120,10 @@ class Audio:
                 f"not {samples.dtype} of shape {samples.shape}"
             )
         with np.errstate(over="ignore"):
-            samples = np.atleast_2d(samples).astype(np.float32, copy=False)
-        check_layout(name, self.sample_rate, samples.shape[0])
-        _check_not_empty(name, samples.shape[1])
-        _Finite(name).check(samples)
+            samples = np.atleast_2d(scaled(name, samples)).astype(np.float32, copy=False)
+        check_layout(name, self.sample_rate, *samples.shape)
+        check_not_empty(name, samples.shape[1])
+        Finite(name).check(samples)
         object.__setattr__(self, "samples", samples)
 
     @property
@@ -120,7 +141,18 @@ class Audio:
         """Length in seconds."""
         return self.n_samples / self.sample_rate
 
-    def blocks(self, size: int = _BLOCK) -> Iterator[Samples]:
+    @functools.cached_property
+    def offset(self) -> Samples:
+        """The constant offset of each channel, shape (n_channels,); 0 where it does not count."""
+        return mean_offset(self.blocks())
+
+    def without_offset(self) -> Audio:
+        """Return the same without its constant offset."""
+        if not self.offset.any():
+            return self
+        return dataclasses.replace(self, samples=self.samples - self.offset[:, None])
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
         """Yield the samples in order, `size` at a time, as views of shape (n_channels, ≤ size)."""
         for start in range(0, self.n_samples, size):
             yield self.samples[:, start : start + size]
@@ -159,32 +191,73 @@ class AudioFile:
     """Samples in each channel as the header says; blocks may end earlier."""
     subtype: str = field(init=False)
     container: str = field(init=False)
+    tags: Tags = field(init=False)
+    """What the file says of itself; stems say it too."""
+    _spans: tuple[Span | None, ...] = field(init=False, repr=False)
+    _order: tuple[int, ...] | None = field(init=False, repr=False)
+    _taken: Samples | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
         claims = read_claims(path)
-        with _open(path) as file:
+        with open_audio(path) as file:
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
                 "sample_rate": file.samplerate,
                 "n_channels": file.channels,
-                "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else _count(file, path),
+                "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else count(file, path),
                 "subtype": file.subtype,
                 "container": file.format,
             }
+            family = opus_family(path) if file.subtype == "OPUS" else 0
+            order = speaker_order(file.subtype, family, file.channels)
+            vorbis = file.subtype == "VORBIS" or family == 1
+            header |= {"tags": read_tags(path, file, vorbis=vorbis), "_order": order}
+        spans = stream_spans(path, header["container"])
+        header |= self._joined(path, header, spans) if spans else {"_spans": (None,)}
         for name, value in header.items():
             object.__setattr__(self, name, value)
-        _check_not_empty(_name(path), self.n_samples)
+        check_not_empty(_name(path), self.n_samples)
         if claims is not None and claims.remark:
             warnings.warn(AudioWarning(f"{_name(path)} {claims.remark}"), stacklevel=3)
+
+    @staticmethod
+    def _joined(path: Path, header: dict[str, Any], spans: tuple[Span, ...]) -> dict[str, Any]:
+        """Return the streams that go on in the same form, and their length; tell of the others."""
+        kept: list[Span] = []
+        n_samples, lost, n_unread = 0, 0.0, 0
+        for span in spans:
+            try:
+                with open_audio(path, span) as file:
+                    form = file.samplerate, file.channels, file.format, file.subtype
+                    n = file.frames if file.frames < _UNKNOWN_LENGTH else count(file, path)
+            except AudioReadError:
+                n_unread += 1
+                continue
+            if form == tuple(
+                header[key] for key in ("sample_rate", "n_channels", "container", "subtype")
+            ):
+                kept.append(span)
+                n_samples += n
+            else:
+                lost += n / form[0]
+        if lost or n_unread:
+            what = f"{lost:.2f} s of it are in another form than its start" if lost else ""
+            unread = f"{n_unread} of its streams cannot be read" if n_unread else ""
+            text = (
+                f"holds {len(spans)} streams one after the other, and is not read whole: "
+                f"{' and '.join(filter(None, [what, unread]))}; convert it in an audio editor"
+            )
+            warnings.warn(AudioWarning(f"{_name(path)} {text}"), stacklevel=4)
+        return {"_spans": tuple(kept), "n_samples": n_samples} if kept else {"_spans": (None,)}
 
     @property
     def duration(self) -> float:
         """Length in seconds, as the header says."""
         return self.n_samples / self.sample_rate
 
-    def blocks(self, size: int = _BLOCK) -> Iterator[Samples]:
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
         """Yield the samples in order, `size` at a time, of shape (n_channels, ≤ size).
 
         Raises
@@ -199,26 +272,46 @@ class AudioFile:
         AudioWarning
             If there are fewer than the header says.
         """
-        finite, n_read = _Finite(_name(self.path)), 0
-        with _open(self.path) as file:
-            while len(block := _read_block(file, size, self.path)):
-                finite.check(block.T, file)
-                n_read += len(block)
-                yield np.ascontiguousarray(block.T)
-        _check_not_empty(_name(self.path), n_read)
+        finite, n_read = Finite(_name(self.path)), 0
+        for span in self._spans:
+            with open_audio(self.path, span) as file:
+                while len(block := read_block(file, size, self.path)):
+                    finite.check(block.T, file)
+                    n_read += len(block)
+                    samples = block.T if self._order is None else block.T[list(self._order)]
+                    if self._taken is not None:
+                        samples = samples - self._taken[:, None]
+                    yield np.ascontiguousarray(samples)
+        check_not_empty(_name(self.path), n_read)
         self._warn_if_short(n_read)
+
+    @functools.cached_property
+    def offset(self) -> Samples:
+        """The constant offset of each channel, shape (n_channels,); 0 where it does not count."""
+        with warnings.catch_warnings():  # told when it is worked on
+            warnings.simplefilter("ignore", AudioWarning)
+            return mean_offset(self.blocks())
+
+    def without_offset(self) -> AudioFile:
+        """Return the same file, read without its constant offset."""
+        if self._taken is not None or not self.offset.any():
+            return self
+        level = copy.copy(self)
+        object.__setattr__(level, "_taken", self.offset)
+        return level
 
     def _warn_if_short(self, n_read: int) -> None:
         missing = (self.n_samples - n_read) / self.sample_rate
-        slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if self.container == "MP3" else 0
+        guessed = self.subtype.startswith("MPEG")  # in whatever it is wrapped
+        slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if guessed else 0
         if missing > slack:
             text = f"ends before its header says: {missing:.2f} s are missing at its end"
             warnings.warn(AudioWarning(f"{_name(self.path)} {text}"), stacklevel=3)
 
 
 Source = Audio | AudioFile
-AudioLike = Source | StrPath | ArrayLike
-"""What stands for a recording: one in memory, one on disk, a path, or an array of samples."""
+AudioLike = Source | StrPath | IO[bytes] | ArrayLike
+"""What stands for a recording: one in memory, one on disk, a path, a file object, or an array."""
 
 
 def read(path: StrPath) -> Audio:
@@ -241,15 +334,15 @@ def read(path: StrPath) -> Audio:
     """
     file = AudioFile(Path(path))
     samples = np.concatenate(list(file.blocks()), axis=1)
-    return Audio(samples, file.sample_rate, file.path, file.subtype)
+    return Audio(samples, file.sample_rate, file.path, file.subtype, file.tags)
 
 
 def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
-    """Return `source` as `Audio` in memory: a path is read, an array wrapped.
+    """Return `source` as `Audio` in memory: a path or file object is read, an array wrapped.
 
     Parameters
     ----------
-    source : Audio, path or array of shape (n_channels, n_samples) or (n_samples,)
+    source : Audio, path, binary file object or array of shape (n_channels, n_samples) or (n_samples,)
         What to work on.
     sample_rate : int, optional
         In Hz; needed for an array, not taken with anything else.
@@ -257,10 +350,19 @@ def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
     Raises
     ------
     ParameterError
-        If an array comes without its rate, or anything else with one.
+        If an array comes without its rate, or anything else with one; or if it is a pair of samples
+        and rate.
     """
     opened = open_source(source, sample_rate)
-    return opened if isinstance(opened, Audio) else read(opened.path)
+    if isinstance(opened, Audio):
+        return opened
+    samples = np.concatenate(list(opened.blocks()), axis=1)
+    return Audio(samples, opened.sample_rate, opened.path, opened.subtype, opened.tags)
+
+
+def needs_rate(source: Any) -> bool:
+    """Tell whether `source` is an array of samples, which does not bring its sample rate."""
+    return not (isinstance(source, Audio | AudioFile | str | os.PathLike) or _is_open_file(source))
 
 
 def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
@@ -268,7 +370,8 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
 
     Takes and raises what `as_audio` does.
     """
-    is_array = not isinstance(source, Audio | AudioFile | str | os.PathLike)
+    _refuse_pairs(source)
+    is_array = needs_rate(source)
     if is_array != (sample_rate is not None):
         raise ParameterError(
             "an array of samples needs sample_rate in Hz"
@@ -279,6 +382,8 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
         return AudioFile(Path(source))
     if isinstance(source, Audio | AudioFile):
         return source
+    if _is_open_file(source):
+        return _read_object(source)
     return Audio(np.asarray(source), _whole_rate(sample_rate))
 
 
@@ -324,6 +429,8 @@ class AudioWriter:
         The length to come, if known: more than 4 GiB become RF64 instead of WAV.
     together : Together, optional
         Put the file in place together with others, when this is left.
+    tags : Tags, optional
+        What the file says of itself, as far as the container has a place for it.
 
     Raises
     ------
@@ -339,8 +446,10 @@ class AudioWriter:
         subtype: str,
         n_samples: int = 0,
         together: Together | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self.path, self._together = Path(path), together
+        self._tags = tags or Tags()
         extension = self.path.suffix.lower().lstrip(".")
         _check_writable(self.path, extension, subtype)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
@@ -349,6 +458,8 @@ class AudioWriter:
         sample_bytes = _FLOAT_BYTES.get(subtype) or _PCM_BITS[subtype] // 8
         if self._container == "WAV" and n_samples * n_channels * sample_bytes > _RF64_ABOVE:
             self._container = "RF64"
+        elif self._container == "WAV" and self._tags.speakers:
+            self._container = "WAVEX"
         self._stack = contextlib.ExitStack()
         self._file: Any = None
         self._temporary = Path()
@@ -369,6 +480,7 @@ class AudioWriter:
                 )
             except soundfile.LibsndfileError as error:
                 raise space_error(self.path, error.error_string) from error
+            prepare_tags(self._file, self._container, self._tags)
             self._stack = stack.pop_all()
         return self
 
@@ -398,6 +510,7 @@ class AudioWriter:
             return
         try:
             self._file.close()
+            put_tags(self._temporary, self._container, self._tags)
             _clear_peak_time(self._temporary)
             self._verify()
             flush(self._temporary)
@@ -459,8 +572,9 @@ def write(path: StrPath, audio: Audio, subtype: str | None = None) -> Path:
     if subtype is None and extension in OUTPUT_FORMATS:
         subtype = output_subtype(audio.subtype, extension)
     with AudioWriter(
-        path, audio.sample_rate, audio.n_channels, subtype or audio.subtype, audio.n_samples
-    ) as writer:
+        path, audio.sample_rate, audio.n_channels, subtype or audio.subtype, audio.n_samples,
+        tags=audio.tags,
+    ) as writer:  # fmt: skip
         for block in audio.blocks():
             writer.write(block)
     return path
@@ -480,27 +594,6 @@ def warn_if_unusual(name: str, n_samples: int, n_fft: int, peak: float) -> None:
         )
 
 
-class _Finite:
-    """Counts what is not finite over the blocks of one recording."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._n_seen = name, 0
-
-    def check(self, samples: Samples, rest: Any = None) -> None:
-        """Raise if `samples` hold NaN or infinity; count on through the file `rest`."""
-        if np.isfinite(samples).all():
-            self._n_seen += samples.shape[1]
-            return
-        bad = ~np.isfinite(samples)
-        count, first = int(bad.sum()), self._n_seen + int(np.argmax(bad.any(axis=0)))
-        while rest is not None and len(block := rest.read(_BLOCK, "float32", always_2d=True)):
-            count += int((~np.isfinite(block)).sum())
-        raise InvalidAudioError(
-            f"{self._name} has {count} samples that are not finite (NaN, infinity or beyond "
-            f"float32), the first at sample {first}; repair it in an audio editor"
-        )
-
-
 def _name(path: Path | None) -> str:
     return "the array of samples" if path is None else repr(str(path))
 
@@ -512,70 +605,49 @@ def _whole_rate(sample_rate: Any) -> int:
     return int(sample_rate)
 
 
-def _check_not_empty(name: str, n_samples: int) -> None:
-    if n_samples == 0:
-        raise InvalidAudioError(
-            f"{name} holds no samples; was its recording or download broken off?"
+def _is_open_file(source: Any) -> bool:
+    return hasattr(source, "read") and not isinstance(source, np.ndarray)
+
+
+def _refuse_pairs(source: Any) -> None:
+    """Refuse what looks like (samples, rate) or (rate, samples), and bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        raise ParameterError("bytes of a file are not samples; give io.BytesIO(...) of them")
+    if not isinstance(source, tuple) or len(source) != 2:
+        return
+    numbers = [isinstance(item, int | float | np.integer | np.floating) for item in source]
+    if numbers[0] != numbers[1]:
+        order = "(sample_rate, samples)" if numbers[0] else "(samples, sample_rate)"
+        raise ParameterError(
+            f"a tuple {order} is no recording; give audionmf.Audio(samples, sample_rate), with "
+            "samples of shape (n_channels, n_samples): those of soundfile and scipy are turned, so "
+            "samples.T"
         )
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a file by its content alone: without a name libsndfile cannot trust the extension."""
-    import soundfile
-
-    unknown = f"{str(path)!r} is not an audio file that can be read"
-    with contextlib.ExitStack() as stack:
-        source: int | bytes = os.fsencode(path)
+def _read_object(source: Any) -> Audio:
+    """Read a file object; it is put into a file of its own, where it goes through all checks."""
+    name = f"the {type(source).__name__}"
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise ParameterError(f"{name} is a file object of text; open it in binary mode")
+    with (
+        tempfile.TemporaryDirectory(prefix="audionmf-") as folder,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", AudioWarning)
+        path = Path(folder, "object")
+        path.write_bytes(data)
         try:
-            if os.name == "posix":
-                source = os.open(path, os.O_RDONLY)
-                stack.callback(os.close, source)
-            file = stack.enter_context(_sequential_file()(source, closefd=False))
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string
-            if reason.startswith("File does not exist"):  # said of what no decoder can make out
-                reason = "its content is of no known kind"
-            raise AudioReadError(0, f"{unknown}: {reason}") from error
-        except OSError as error:
-            raise AudioReadError(error.errno, f"{unknown}: {error.strerror}") from error
-        except (TypeError, ValueError, UnboundLocalError) as error:
-            raise AudioReadError(0, f"{unknown}: its content is of no known kind") from error
-        yield file
-
-
-@functools.cache
-def _sequential_file() -> Any:
-    """Return `soundfile.SoundFile` without its seek after each read.
-
-    That seek goes to the end of what was read by the header's account. It fails where the header
-    lies or gives no length, though all samples can be read in their order.
-    """
-    import soundfile
-
-    class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-        def seekable(self) -> bool:
-            return False
-
-    return SequentialFile
-
-
-def _count(file: Any, path: Path) -> int:
-    """Return the length of a file whose header gives none, such as a FLAC stream's."""
-    n_samples = 0
-    while n_block := len(_read_block(file, _BLOCK, path)):
-        n_samples += n_block
-    return n_samples
-
-
-def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
-    import soundfile
-
-    try:
-        block: NDArray[np.float32] = file.read(size, "float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioReadError(0, f"{str(path)!r} is damaged: {error.error_string}") from error
-    return block
+            found = read(path)
+        except (AudioReadError, InvalidAudioError, LimitError) as error:
+            text = str(error).replace(repr(str(path)), name)
+            code = (0,) if isinstance(error, AudioReadError) else ()
+            raise type(error)(*code, text) from error
+    for warning in caught:
+        text = str(warning.message).replace(repr(str(path)), name)
+        warnings.warn(warning.category(text), stacklevel=4)
+    return dataclasses.replace(found, path=None)
 
 
 def _check_writable(path: Path, extension: str, subtype: str) -> None:

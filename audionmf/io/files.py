@@ -18,6 +18,7 @@ import re
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ __all__ = [
     "atomic_path",
     "clear_temporaries",
     "file_hash",
+    "find_moved",
     "flush",
     "hold",
     "make_folder",
     "make_room",
+    "one_form",
     "refuse_overwriting",
     "require_file",
     "safe_name",
@@ -48,6 +51,7 @@ _TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
 _POSIX = os.name == "posix"
 _MAX_NAME_BYTES = 120
 _HASH_BLOCK = 1 << 20
+_MOST_SEARCHED = 100_000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -396,6 +400,41 @@ def file_hash(path: StrPath) -> str:
     return digest.hexdigest()
 
 
+def find_moved(path: StrPath, sha256: str, folders: Iterable[StrPath]) -> Path | None:
+    """Look for a file that was moved: one of the same name and the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        Where it was.
+    sha256 : str
+        Hash of its bytes.
+    folders : iterable of path
+        Where to look, through and through, one after the other; what is hidden is passed over. No
+        more than 100,000 names are looked at in each.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None if it is in none of them.
+    """
+    wanted = one_form(Path(path).name)
+    for folder in folders:
+        n_seen = 0
+        for where, inside, names in os.walk(folder):
+            inside[:] = sorted(name for name in inside if name[0] != ".")
+            n_seen += len(inside) + len(names)
+            for name in names:
+                found = Path(where, name)
+                if one_form(name) == wanted and found.is_file():
+                    with contextlib.suppress(OSError):
+                        if file_hash(found) == sha256:
+                            return found
+            if n_seen > _MOST_SEARCHED:
+                break
+    return None
+
+
 def write_bytes(path: StrPath, content: bytes) -> Path:
     """Write a whole file or none.
 
@@ -419,14 +458,25 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def one_form(name: str) -> str:
+    """Return a name in the composed form of Unicode (NFC), in which equal names are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
 def safe_name(name: str) -> str:
     """Return `name` as a file name that every usual file system takes.
 
     Separators, control characters and characters that Windows refuses become ``_``; a name with
-    nothing left is ``unnamed``.
+    nothing left is ``unnamed``. The result is in the composed form of Unicode. Of a name of more
+    than 120 bytes the start is kept, with a mark that differs where the names do.
     """
+    name = one_form(name)
     cleaned = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
-    kept = cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES]
+    kept = cleaned.strip(" .").encode("utf-8", "replace")
+    if len(kept) > _MAX_NAME_BYTES:
+        mark = b"~" + hashlib.sha256(kept).hexdigest()[:8].encode()
+        start = kept[: _MAX_NAME_BYTES - len(mark)].decode("utf-8", "ignore").rstrip(" .")
+        kept = start.encode("utf-8") + mark
     cleaned = kept.decode("utf-8", "ignore").rstrip(" .")
     if not cleaned:
         return "unnamed"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from audionmf.errors import ParameterError
+from audionmf.io.files import one_form
 from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 
@@ -86,7 +87,7 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """
     groups: dict[str, tuple[int, ...]] = {}
     for text in texts:
-        name, equals, numbers = text.partition("=")
+        name, equals, numbers = one_form(text).partition("=")
         try:
             members = [k for part in numbers.split(",") for k in _parse_range(part)]
         except ValueError:

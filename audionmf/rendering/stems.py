@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError
 from audionmf.io.audio import OUTPUT_FORMATS, AudioWriter, output_subtype, quantisation_step
 from audionmf.io.files import StrPath, Together, make_room, safe_name
+from audionmf.io.tags import Tags
 
 __all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
 
@@ -44,12 +45,15 @@ class StemFormat:
         Sample format of the input; kept where the container has it.
     n_samples : int
         Samples in each channel.
+    tags : Tags, default none
+        What the input says of itself; written where the container has a place for it.
     """
 
     sample_rate: int
     n_channels: int
     subtype: str
     n_samples: int
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,7 @@ def _write(
                     _subtype(path, form),
                     form.n_samples,
                     together,
+                    form.tags,
                 )
             )
             for path in paths

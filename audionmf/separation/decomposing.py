@@ -19,6 +19,7 @@ from audionmf.io.audio import AudioFile
 from audionmf.io.files import (
     StrPath,
     atomic_path,
+    find_moved,
     make_room,
     refuse_overwriting,
     safe_name,
@@ -208,6 +209,7 @@ def regroup_file(
     folder: StrPath = "separated",
     *,
     mixture: StrPath | None = None,
+    root: StrPath | None = None,
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
     report: bool = False,
@@ -225,6 +227,9 @@ def regroup_file(
         As in `SeparationJob`.
     mixture : path, optional
         Where the recording is now; default: where it was.
+    root : path, optional
+        A folder in which the recording is looked for if it is not where it was, by name and by the
+        hash of its bytes. Default: two folders above that of the model.
     progress : callable, optional
         Told the stage and the share done.
 
@@ -250,6 +255,9 @@ def regroup_file(
         raise ParameterError(
             f"{str(model)!r} was made from an array of samples; name the recording to render"
         )
+    if mixture is None and not Path(where).exists():
+        searched = Path(model).resolve().parent.parent.parent if root is None else root
+        where = find_moved(where, regrouped.mixture.sha256, [searched]) or where
     source = AudioFile(Path(where))
     regrouped.check_mixture(source)
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)

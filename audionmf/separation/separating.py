@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from audionmf.analysis.analysing import analyse_account
 from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.io.tags import Tags
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import (
@@ -27,7 +29,7 @@ from audionmf.settings import Settings
 from audionmf.sources.known import Known, Told
 from audionmf.spectra.frames import Progress, silent
 
-__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate"]
+__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate", "tell_offset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,8 @@ class Separation:
         Sample format of the mixture, in which `save` writes them.
     trust : Trust
         How far to trust each stem, told without the true stems.
+    tags : Tags, default none
+        What the mixture says of itself; what `save` writes says it too.
     """
 
     sources: dict[str, Samples]
@@ -53,6 +57,7 @@ class Separation:
     decomposition: Decomposition
     subtype: str
     trust: Trust
+    tags: Tags = field(default_factory=Tags)
 
     def _repr_html_(self) -> str:
         """Show players and a picture in a notebook."""
@@ -90,7 +95,9 @@ class Separation:
         track = Path(mixture.path).stem or "mixture"
         paths = stem_paths(folder, track, list(self.sources), pattern, extension)
         refuse_overwriting(paths.values(), [mixture.path] if mixture.path else [])
-        form = StemFormat(self.sample_rate, mixture.n_channels, self.subtype, mixture.n_samples)
+        form = StemFormat(
+            self.sample_rate, mixture.n_channels, self.subtype, mixture.n_samples, self.tags
+        )
         stacked = np.stack(list(self.sources.values()))
         return write_stems(lambda: iter([stacked]), paths, form)
 
@@ -113,8 +120,9 @@ def separate(
 
     Parameters
     ----------
-    mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
-        The recording.
+    mixture : Audio, path, binary file object, or array of shape (n_channels, n_samples) or \
+    (n_samples,)
+        The recording. A constant offset is left out of the analysis; it goes with the last stem.
     sources : mapping of str to Known, optional
         What is known of each source: ``{"violin": Known(example="violin.wav")}``.
     only : str, optional
@@ -133,7 +141,8 @@ def separate(
     templates : Templates or path, or several
         Banks that `audionmf.learn` made; each label becomes a source.
     examples : mapping of str to audio or a list of audio
-        Recordings of each source alone, seconds are enough; another sample rate is converted.
+        Recordings of each source alone, seconds are enough; a folder is all audio files in it;
+        another sample rate is converted.
     free : int, default 0
         Further components, learnt from the mixture with the templates fixed; they become the
         source ``other``.
@@ -153,8 +162,9 @@ def separate(
         The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
         the recording first, if it does not fit as it is. An example of the same name says how a
         part sounds.
-    midi_split : {"track", "channel"}, default "track"
-        Whether tracks or channels become sources.
+    midi_split : {"track", "channel", "key"}, default "track"
+        Whether tracks, channels, or tracks and the single drums become sources; see
+        `audionmf.sources.score.read_score`.
     split_at : str or int
         A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
     lead : bool, default False
@@ -186,7 +196,16 @@ def separate(
         Settings.from_options(settings, **others),
         progress,
     )
-    return render(source, found, only=only, progress=progress)
+    return render(source, tell_offset(source, found), only=only, progress=progress)
+
+
+def tell_offset(source: Source, decomposition: Decomposition) -> Decomposition:
+    """Return the decomposition with a remark about a constant offset that was left out."""
+    if not (offset := source.offset).any():
+        return decomposition
+    most = float(offset[np.abs(offset).argmax()])
+    text = f"a constant offset of {most:.2g} was left out of the analysis; it is in the last stem"
+    return dataclasses.replace(decomposition, remarks=(*decomposition.remarks, text))
 
 
 def render(
@@ -224,10 +243,30 @@ def render(
     """
     source = as_audio(mixture, sample_rate)
     meter = _trust_meter(decomposition)
-    blocks = list(render_blocks(source, decomposition, progress or silent, only, meter))
+    blocks = list(_rendered(source, decomposition, progress, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
-    return Separation(sources, source.sample_rate, decomposition, source.subtype, meter.result())
+    return Separation(
+        sources, source.sample_rate, decomposition, source.subtype, meter.result(), source.tags
+    )
+
+
+def _rendered(
+    source: Source,
+    decomposition: Decomposition,
+    progress: Progress | None,
+    only: str | None,
+    meter: TrustMeter,
+) -> StemBlocks:
+    """Yield blocks of the stems; a constant offset moves with no mask, it is in the last stem."""
+    level = source.without_offset()
+    blocks = render_blocks(level, decomposition, progress or silent, only, meter)
+    if level is source:
+        yield from blocks
+        return
+    for block in blocks:
+        block[-1] += source.offset[:, None]
+        yield block
 
 
 def render_to_files(
@@ -267,14 +306,18 @@ def render_to_files(
     """
     source = open_source(mixture)
     form = StemFormat(
-        source.sample_rate, source.n_channels, source.subtype, decomposition.mixture.n_samples
+        source.sample_rate,
+        source.n_channels,
+        source.subtype,
+        decomposition.mixture.n_samples,
+        source.tags,
     )
     ordered = {name: paths[name] for name in stem_names(decomposition, only)}
     meters: list[TrustMeter] = []
 
     def blocks() -> StemBlocks:
         meters.append(_trust_meter(decomposition))
-        return render_blocks(source, decomposition, progress or silent, only, meters[-1])
+        return _rendered(source, decomposition, progress, only, meters[-1])
 
     return write_stems(blocks, ordered, form), meters[-1].result()
 

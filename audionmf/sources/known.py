@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, open_source
-from audionmf.io.files import StrPath
+from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
+from audionmf.io.files import StrPath, one_form
+from audionmf.io.foreign import audio_in
 from audionmf.sources.labels import Labels, Ranges
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
@@ -37,6 +38,7 @@ __all__ = [
     "Examples",
     "Known",
     "Told",
+    "folder_name",
     "one_and_rest",
     "recordings_of",
     "source_name",
@@ -273,13 +275,13 @@ class _Gathered:
         self._names: dict[str, str] = {}
 
     def add(self, name: str, known: Known) -> None:
-        name = unicodedata.normalize("NFC", name)
+        name = one_form(name)
         own = self._names.setdefault(_folded(name), name)
         before = self.sources.get(own)
         self.sources[own] = known if before is None else before.and_(known)
 
     def silence(self, name: str, span: tuple[float, float]) -> None:
-        self.silent.setdefault(unicodedata.normalize("NFC", name), []).append(span)
+        self.silent.setdefault(one_form(name), []).append(span)
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,10 +334,11 @@ class Account:
                 "a residual is what templates leave: it goes with templates or examples"
             )
         _add_implied(sources, told)
-        if told.residual in sources:
-            raise ParameterError(f"the residual {told.residual!r} needs a name that no source has")
+        residual = one_form(told.residual)
+        if residual in sources:
+            raise ParameterError(f"the residual {residual!r} needs a name that no source has")
         return cls(
-            sources, told.n_sources, told.residual, _labels(sources, gathered.silent),
+            sources, told.n_sources, residual, _labels(sources, gathered.silent),
             _score(sources, score), told.convert,
         )  # fmt: skip
 
@@ -427,6 +430,7 @@ def one_and_rest(names: Sequence[str], only: str) -> list[str]:
     ParameterError
         If there is no source `only`, or it is called like the rest.
     """
+    only = one_form(only)
     if only not in names:
         raise ParameterError(
             f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
@@ -437,7 +441,9 @@ def one_and_rest(names: Sequence[str], only: str) -> list[str]:
 
 
 def recordings_of(source: AudioLike | Sequence[AudioLike], rate: int | None = None) -> list[Source]:
-    """Return recordings, opened; arrays among them have the sample rate `rate` in Hz.
+    """Return recordings, opened, without constant offsets; a folder is all audio files in it.
+
+    Arrays among them have the sample rate `rate` in Hz.
 
     Raises
     ------
@@ -446,17 +452,30 @@ def recordings_of(source: AudioLike | Sequence[AudioLike], rate: int | None = No
     FileNotFoundError, AudioReadError
         If one cannot be read.
     """
-    opened = [
-        open_source(item, None if isinstance(item, Audio | AudioFile | str | os.PathLike) else rate)
-        for item in _listed(source)
-    ]
+    opened = []
+    for item in _listed(source):
+        for file in audio_in(os.fspath(item)) if _is_folder(item) else [item]:
+            found = open_source(file, rate if needs_rate(file) else None)
+            opened.append(found.without_offset())
     if not opened:
         raise ParameterError("there is no recording to learn from")
     return opened
 
 
+def folder_name(source: Any) -> str:
+    """Return the name of the folder that a recording is, or the first of them; empty otherwise."""
+    first = next(iter(_listed(source)), None)
+    return Path(first).resolve().name if first is not None and _is_folder(first) else ""
+
+
 def _listed(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, list | tuple) else [given]
+    """Return a list of recordings as it is, and a single one as a list."""
+    pair = isinstance(given, tuple) and any(isinstance(item, int | float) for item in given)
+    return list(given) if isinstance(given, list | tuple) and not pair else [given]
+
+
+def _is_folder(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and os.path.isdir(source)  # noqa: PTH112
 
 
 def _loaded(banks: Banks) -> list[Templates]:
@@ -467,7 +486,7 @@ def _loaded(banks: Banks) -> list[Templates]:
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold().strip()
+    return one_form(name).casefold().strip()
 
 
 def _same(one: str, other: str) -> bool:

@@ -10,9 +10,10 @@ it if its centre does.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, Samples, Source
-from audionmf.io.files import StrPath, require_file
+from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.spectra.stft import STFT
 
 __all__ = ["Labels", "Range", "Ranges", "collect", "parse_solo", "read_labels"]
@@ -35,6 +36,11 @@ _ABSENT = "!"
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _MAX_BYTES = 1 << 24
 _OVERSHOOT = 0.1
+_TOUCHING = 0.005
+"""Seconds by which ranges that are meant to touch may overlap: times are rounded, hands shake."""
+
+_RAVEN_TIMES = "Begin Time (s)", "End Time (s)"
+_RAVEN_NAMES = ("annotation", "label", "source", "name", "species", "id", "call type", "comments")
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Range:
     Parameters
     ----------
     name : str
-        The source.
+        The source; kept in the composed form of Unicode.
     start, end : float
         In seconds from the start of the recording, ``0 ≤ start < end``.
 
@@ -61,6 +67,7 @@ class Range:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name):
             raise ParameterError(f"a range needs the name of a source, not {self.name!r}")
+        object.__setattr__(self, "name", one_form(self.name))
         for seconds in (self.start, self.end):
             if not (isinstance(seconds, Real) and math.isfinite(seconds) and seconds >= 0):
                 raise ParameterError(
@@ -70,7 +77,10 @@ class Range:
             raise ParameterError(f"{self} does not end after it starts")
 
     def __str__(self) -> str:
-        return f"the range of {self.name!r} from {self.start:g} to {self.end:g} s"
+        start, end = (
+            f"{seconds:.6f}".rstrip("0").rstrip(".") for seconds in (self.start, self.end)
+        )
+        return f"the range of {self.name!r} from {start} to {end} s"
 
     def overlaps(self, other: Range) -> bool:
         """Tell whether two ranges have a moment in common."""
@@ -104,11 +114,15 @@ def parse_solo(text: str) -> Range:
 
 
 def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
-    """Read a label file as Audacity exports it.
+    """Read a label file as Audacity exports it, or a selection table of Raven.
 
     Each line is a start, an end and a text, separated by tabs; the times are seconds with a point
     or a comma, ``M:SS`` or ``H:MM:SS``. Empty lines are passed over, and so are lines that start
     with a backslash, which hold the frequencies of a spectral selection.
+
+    A selection table of Raven is told by its head, which has the columns ``Begin Time (s)`` and
+    ``End Time (s)``; the name is in the column ``Annotation``, ``Label``, ``Source``, ``Name``,
+    ``Species`` or the like, or else in the last one.
 
     Parameters
     ----------
@@ -140,11 +154,15 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         ) from None
     solo: list[Range] = []
     absent: list[Range] = []
+    parse: Callable[[str], Range] = _parse_line
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         if not line.strip() or line.startswith("\\"):
             continue
+        if number == 1 and all(column in line.split("\t") for column in _RAVEN_TIMES):
+            parse = _raven_parser(line.split("\t"))
+            continue
         try:
-            found = _parse_line(line)
+            found = parse(line)
         except ParameterError as error:
             raise ParameterError(f"{shown}, line {number}: {error}") from None
         if found.name.startswith(_ABSENT):
@@ -195,13 +213,16 @@ class Labels:
     ------
     ParameterError
         If a source plays alone where another one does, or where it does not play: names both
-        ranges.
+        ranges. Where they overlap by 5 ms or less they are taken to touch, halfway.
     """
 
     solo: tuple[Range, ...]
     absent: tuple[Range, ...]
 
     def __post_init__(self) -> None:
+        touching = _touching(self.solo, self.absent)
+        object.__setattr__(self, "solo", touching[0])
+        object.__setattr__(self, "absent", touching[1])
         for i, first in enumerate(self.solo):
             for other in self.solo[:i]:
                 if other.name != first.name and other.overlaps(first):
@@ -315,6 +336,29 @@ class Labels:
         return {name: runs for name, runs in frames.items() if runs}
 
 
+def _touching(
+    solo: Iterable[Range], absent: Iterable[Range]
+) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
+    """Return ranges that contradict each other for a moment with that moment parted between them."""
+    ranges = [(range_, True) for range_ in solo] + [(range_, False) for range_ in absent]
+    order = sorted(range(len(ranges)), key=lambda i: (ranges[i][0].start, ranges[i][0].end))
+    for place, i in enumerate(order):
+        for k in order[place + 1 :]:
+            (first, alone), (second, also) = ranges[i], ranges[k]
+            if second.start >= first.end:
+                break
+            contradict = (alone or also) and (alone and also) == (first.name != second.name)
+            common = first.end - second.start
+            if not contradict or second.end <= first.end or common > _TOUCHING:
+                continue
+            middle = first.end - common / 2
+            if first.start < middle < second.end:
+                ranges[i] = dataclasses.replace(first, end=middle), alone
+                ranges[k] = dataclasses.replace(second, start=middle), also
+    kept = [[r for r, alone in ranges if alone == wanted] for wanted in (True, False)]
+    return tuple(kept[0]), tuple(kept[1])
+
+
 def _from_pairs(given: Ranges | None, what: str) -> Iterator[Range]:
     for name, pairs in (given or {}).items():
         try:
@@ -401,6 +445,25 @@ def _parse_line(line: str) -> Range:
     if start == end:
         raise ParameterError(f"the label at {start:g} s is a point in time; make it a range")
     return Range(fields[2].strip(), start, end)
+
+
+def _raven_parser(head: list[str]) -> Callable[[str], Range]:
+    """Return what reads a line of a selection table with these columns."""
+    times = [head.index(column) for column in _RAVEN_TIMES]
+    names = [column.strip().lower() for column in head]
+    place = next((names.index(name) for name in _RAVEN_NAMES if name in names), len(head) - 1)
+
+    def parse(line: str) -> Range:
+        fields = line.split("\t")
+        if len(fields) != len(head):
+            raise ParameterError(f"the table has {len(head)} columns, this line {len(fields)}")
+        if not fields[place].strip():
+            raise ParameterError(
+                f"the selection has no name in the column {head[place]!r}; write the source there"
+            )
+        return _parse_line("\t".join(fields[i] for i in (*times, place)))
+
+    return parse
 
 
 def _seconds(text: str) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
-from audionmf.io.files import StrPath
+from audionmf.io.files import StrPath, one_form
 from audionmf.spectra.stft import STFT
 
 __all__ = ["TEMPLATES_KIND", "Templates", "stft_from_metadata", "stft_metadata"]
@@ -74,7 +74,7 @@ class Templates:
         if not np.isfinite(templates).all() or (templates < 0).any():
             raise TemplateError("templates have values that are negative or not finite")
         object.__setattr__(self, "templates", templates)
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", tuple(one_form(label) for label in self.labels))
         if self.durations is not None:
             durations = tuple(float(seconds) for seconds in self.durations)
             if len(durations) != len(self.labels):

@@ -9,6 +9,7 @@ from scores import band, play
 
 import audionmf
 from audionmf.analysis import by_score as informed
+from audionmf.analysis import note_spectra
 from audionmf.errors import LimitError, ParameterError, ScoreError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -137,7 +138,7 @@ def test_a_drum_does_not_take_a_bass_whose_notes_are_missing_under_it(monkeypatc
 
 def test_notes_heard_never_alone_borrow_from_their_neighbours(trio, separated, monkeypatch):
     path, stems = trio
-    monkeypatch.setattr(informed, "_TIE", 0.0)
+    monkeypatch.setattr(note_spectra, "_TIE", 0.0)
     without = scores(stems, audionmf.separate(mixed(stems), midi=path).sources)
     tied = scores(stems, separated.sources)
     assert np.mean(list(tied.values())) > np.mean(list(without.values()))

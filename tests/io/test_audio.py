@@ -1,6 +1,7 @@
 """Reading and writing audio: what comes in is checked, what goes out is whole."""
 
 import errno
+import io
 import os
 import time
 from pathlib import Path
@@ -40,11 +41,80 @@ def test_one_dimension_is_one_channel():
     assert recording.duration == 5 / RATE
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int16, np.uint8, ">f4"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
 def test_other_real_types_become_float32(dtype):
     recording = audio.Audio(np.array([[0, 1, 2]], dtype), RATE)
     assert recording.samples.dtype == np.float32
     assert recording.samples.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "middle", "high"),
+    [
+        ("int8", -128, 0, 64),
+        ("uint8", 0, 128, 192),
+        ("int16", -(2**15), 0, 2**14),
+        (">i2", -(2**15), 0, 2**14),
+        ("uint16", 0, 2**15, 3 * 2**14),
+        ("int32", -(2**31), 0, 2**30),
+    ],
+)
+def test_integers_are_scaled_by_their_full_scale(dtype, low, middle, high):
+    recording = audio.Audio(np.array([[low, middle, high]], dtype), RATE)
+    assert recording.samples.tolist() == [[-1, 0, 0.5]]
+
+
+def test_integers_without_a_full_scale_are_refused():
+    with pytest.raises(InvalidAudioError, match="int64, whose full scale cannot be told"):
+        audio.Audio(np.zeros((1, 9), np.int64), RATE)
+
+
+def test_int16_samples_are_written_as_they_were(tmp_path):
+    samples = np.array([[-(2**15), 0, 5, 2**15 - 1]], np.int16)
+    path = audio.write(tmp_path / "x.wav", audio.Audio(samples, RATE), "PCM_16")
+    assert soundfile.read(path, dtype="int16")[0].tolist() == samples[0].tolist()
+
+
+@pytest.mark.parametrize("shape", [(500, 2), (500, 1)])
+def test_turned_samples_are_named_with_the_way_out(shape):
+    with pytest.raises(LimitError, match=r"looks turned.*give samples\.T"):
+        audio.Audio(np.zeros(shape, np.float32), RATE)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((np.zeros((1, 9)), RATE), r"\(samples, sample_rate\)"),
+        ((RATE, np.zeros((9, 1))), r"\(sample_rate, samples\)"),
+    ],
+)
+def test_pairs_of_samples_and_rate_are_named(pair, words):
+    with pytest.raises(ParameterError, match=words + r".*audionmf\.Audio\(samples, sample_rate\)"):
+        audio.open_source(pair)
+
+
+def test_a_file_object_is_read_as_its_file_is(tmp_path):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (900, 2)), RATE)
+    content = path.read_bytes()
+    given = audio.as_audio(io.BytesIO(content))
+    np.testing.assert_array_equal(given.samples, audio.read(path).samples)
+    assert (given.sample_rate, given.path, given.subtype) == (RATE, None, "PCM_16")
+    with path.open("rb") as stream:
+        assert audio.as_audio(stream).n_samples == 900
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (io.BytesIO(b"no sound"), AudioReadError, "^the BytesIO is not an audio file"),
+        (io.StringIO("text"), ParameterError, "open it in binary mode"),
+        (b"RIFF", ParameterError, "give io.BytesIO"),
+    ],
+)
+def test_file_objects_that_cannot_be_read_are_named(given, error, words):
+    with pytest.raises(error, match=words):
+        audio.open_source(given)
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,15 @@ def test_a_residual_needs_a_name_of_its_own(name):
 def test_a_residual_goes_with_templates():
     with pytest.raises(audionmf.ParameterError, match="goes with templates"):
         audionmf.separate(tone(220), n_sources=2, residual="x", sample_rate=RATE)
+
+
+def test_seconds_count_for_what_is_heard_in_them():
+    V, models = apart()
+    V, models = V.copy(), models.copy()
+    V[:, 1:] *= 1e-3
+    models[:, :, 1:] *= 0.05  # far too loud there: the divergence is many times what there is
+    trust = figures(V, models)
+    assert (trust.explained >= 0).all()
+    assert trust.explained[1:].max() == 0
+    assert trust.loudness.sum() == pytest.approx(1)
+    assert "the models explain 100% of the mixture; least at 0 s (100%)" in trust.to_text()

@@ -299,6 +299,13 @@ def test_regrouping_takes_the_recording_from_where_it_is_now(decomposed, mixture
     moved = mixture.rename(tmp_path / "moved.wav")
     with pytest.raises(FileNotFoundError):
         exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new")
+    (tmp_path / "deep").mkdir()
+    moved = moved.rename(tmp_path / "deep" / mixture.name)
+    found = exports.regroup_file(
+        decomposed.model, {"a": (0,)}, tmp_path / "a", root=tmp_path / "deep"
+    )
+    assert set(found.stems.paths) == {"a", "rest"}
+    moved = moved.rename(tmp_path / "moved.wav")
     made = exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new", mixture=moved)
     assert set(made.stems.paths) == {"a", "rest"}
 
