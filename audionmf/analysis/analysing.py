@@ -33,7 +33,7 @@ from audionmf.analysis.starts import best_start
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio, needs_rate, open_source
 from audionmf.io.files import StrPath, one_form
-from audionmf.io.foreign import audio_in
+from audionmf.io.foreign import audio_in, is_folder
 from audionmf.io.rows import Rows
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
@@ -870,7 +870,7 @@ def _listed(source: Any) -> list[Any]:
 
 
 def _is_folder(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike) and os.path.isdir(source)  # noqa: PTH112
+    return isinstance(source, str | os.PathLike) and is_folder(source)
 
 
 def _folder_name(source: Any) -> str:
