@@ -20,7 +20,7 @@ from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import make_room, one_form, refuse_overwriting
-from audionmf.io.foreign import audio_in
+from audionmf.io.foreign import audio_in, is_folder
 from audionmf.notes.transcription import export_paths, transcribe, write_notes
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
@@ -199,7 +199,7 @@ class SeparationJob(Told):
         try:
             settings = Settings.from_options(**values.get("settings", {}))
             files = [path for paths in values.get("examples", {}).values() for path in paths]
-            if any(map(os.path.isdir, files)):
+            if any(map(is_folder, files)):
                 raise ParameterError("the examples of a separation job are files, not folders")
             return cls(**{**values, "settings": settings})
         except TypeError as error:
@@ -277,7 +277,7 @@ def _files(paths: Sequence[str]) -> tuple[str, ...]:
     """Return the files that are named, and those in the folders that are named."""
     found: list[str] = []
     for path in _texts(paths):
-        found += audio_in(path) if os.path.isdir(path) else [path]  # noqa: PTH112
+        found += audio_in(path) if is_folder(path) else [path]
     return tuple(found)
 
 

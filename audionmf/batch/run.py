@@ -257,7 +257,11 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
             continue
         inside = list(_search(path, kept_out))
         if not inside:
-            raise AudioReadError(0, f"{path!r} is a folder without audio files")
+            own = any(names for _, names in search(path, kept_out))
+            what = "is a folder without audio files"
+            if own:
+                what += " but stems of an earlier run; name those files to take them apart further"
+            raise AudioReadError(0, f"{path!r} {what}")
         found += inside
     return found
 

@@ -54,19 +54,17 @@ _NOT_ON_A_CLUSTER = {
 def _run(options: argparse.Namespace) -> int:
     from audionmf.analysis.learning import learn
     from audionmf.io.files import make_room, refuse_overwriting
-    from audionmf.io.foreign import audio_in
+    from audionmf.io.foreign import audio_in, is_folder
 
     first = Path(options.input[0])
-    called = first.resolve().name if first.is_dir() else ""
+    called = first.resolve().name if is_folder(first) else ""
     out = Path(options.output or f"{called or first.stem}.npz")
     if out.suffix.lower() != ".npz":
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
     tls = tls_of(options)
     options.name = options.name or called or None
     options.input = [
-        file
-        for path in options.input
-        for file in (audio_in(path) if Path(path).is_dir() else [path])
+        file for path in options.input for file in (audio_in(path) if is_folder(path) else [path])
     ]
     refuse_overwriting([out], options.input)
     make_room([out])

@@ -200,7 +200,8 @@ class AudioFile:
     def __post_init__(self) -> None:
         path = require_file(self.path)
         claims = read_claims(path)
-        with open_audio(path) as file:
+        spans = stream_spans(path)
+        with open_audio(path, spans[0] if spans else None) as file:
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
@@ -214,7 +215,6 @@ class AudioFile:
             order = speaker_order(file.subtype, family, file.channels)
             vorbis = file.subtype == "VORBIS" or family == 1
             header |= {"tags": read_tags(path, file, vorbis=vorbis), "_order": order}
-        spans = stream_spans(path, header["container"])
         header |= self._joined(path, header, spans) if spans else {"_spans": (None,)}
         for name, value in header.items():
             object.__setattr__(self, name, value)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audionmf.errors import AudioReadError
+from audionmf.io.files import StrPath
 
-__all__ = ["audio_in", "conversion", "is_audio_name", "search"]
+__all__ = ["audio_in", "conversion", "is_audio_name", "is_folder", "search"]
 
 _READ = """
 aif aifc aiff au avr caf flac htk iff mp1 mp2 mp3 mpc2k nist oga ogg opus paf pvf rf64
@@ -76,6 +77,11 @@ def is_audio_name(name: str) -> bool:
     """Tell by its extension whether a file is audio or video, whether it is read or not."""
     suffix = Path(name).suffix.lower()[1:]
     return suffix in _READ.split() or suffix in _FOREIGN.split()
+
+
+def is_folder(path: StrPath) -> bool:
+    """Tell whether a folder is there; no name is too long or too odd to be asked for."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def search(folder: str, kept_out: str | None = None) -> Iterator[tuple[str, list[str]]]:

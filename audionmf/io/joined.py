@@ -79,29 +79,33 @@ class Window(io.RawIOBase):
         return len(data)
 
 
-def stream_spans(path: Path, container: str) -> tuple[Span, ...]:
+def stream_spans(path: Path) -> tuple[Span, ...]:
     """Return where in a file its streams lie, in their order.
 
     Parameters
     ----------
     path : pathlib.Path
         An ordinary file.
-    container : str
-        Its kind, in libsndfile's words.
 
     Returns
     -------
     tuple of (int, int)
-        Empty where there is one stream, or the kind of file has no more.
+        Empty where there is one stream, the kind of file has no more, or it cannot be read.
     """
-    if container not in ("OGG", "MP3"):
+    try:
+        status = path.stat()
+        with path.open("rb") as stream:
+            head = stream.read(10)
+    except OSError:
         return ()
-    status = path.stat()
-    return _found(path, container, (status.st_ino, status.st_size, status.st_mtime_ns))
+    is_ogg = head[:4] == b"OggS"
+    if not (is_ogg or head[:3] == b"ID3" or (len(head) == 10 and _frame(head))):
+        return ()
+    return _found(path, is_ogg, (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=64)
-def _found(path: Path, container: str, stamp: tuple[int, int, int]) -> tuple[Span, ...]:
+def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> tuple[Span, ...]:
     """Walk a file; a file is opened more than once, and does not change with the same stamp."""
     del stamp
     with path.open("rb") as stream:
@@ -110,7 +114,7 @@ def _found(path: Path, container: str, stamp: tuple[int, int, int]) -> tuple[Spa
         except (OSError, ValueError):
             return ()
         with data:
-            starts = _ogg_starts(data) if container == "OGG" else _mp3_starts(data)
+            starts = _ogg_starts(data) if is_ogg else _mp3_starts(data)
             stops = [*starts[1:], len(data)]
     spans = tuple(zip(starts, stops, strict=True))
     return spans if 1 < len(spans) <= _MAX_STREAMS else ()

@@ -105,7 +105,11 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
     for name in _TEXTS:
         with contextlib.suppress(UnicodeError, RuntimeError):
             text = getattr(file, name).strip("\0")
-            if text and len(text.encode("utf-8", "replace")) < _MAX_BYTES // len(_TEXTS):
+            if (
+                text
+                and "\ufffd" not in text
+                and len(text.encode("utf-8", "replace")) < _MAX_BYTES // len(_TEXTS)
+            ):
                 texts.append((name, text))
     speakers = _VORBIS_SPEAKERS.get(file.channels, 0) if vorbis else 0
     found = wave_chunks(path, (b"fmt ", b"bext"), _MAX_BYTES)

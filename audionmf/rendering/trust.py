@@ -19,6 +19,9 @@ _OVERLAP_WORDS = (
     (1.0, "shares much of its sound with others; listen closely"),
 )
 
+_NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
+"""Shares of the energy from which a stem is hardly a source of its own."""
+
 _HEARD = 0.01
 """Loudness of a second against the loudest from which it is told as the least explained one."""
 
@@ -54,6 +57,15 @@ class Trust:
     explained: NDArray[np.float64]
     loudness: NDArray[np.float64] | None = None
 
+    def words(self, name: str) -> str:
+        """Say in words how far a stem is to be trusted; a stem that is hardly a source is named so."""
+        share = self.energy_share[name]
+        if share >= _NEARLY_ALL:
+            return "this is nearly the whole mixture: nothing much was taken out of it"
+        if share <= _NEARLY_NOTHING:
+            return "this is nearly nothing: it was hardly found in the mixture"
+        return overlap_words(self.overlap[name])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values that go into JSON; NaN becomes None."""
         return {
@@ -66,8 +78,7 @@ class Trust:
         """Return the figures as lines of plain words."""
         lines = []
         for name, share in self.energy_share.items():
-            overlap = self.overlap[name]
-            words = overlap_words(overlap)
+            overlap, words = self.overlap[name], self.words(name)
             lines.append(f"  {name!r}: {share:.0%} of the energy, {overlap:.0%} overlap: {words}")
         weights = np.ones(len(self.explained)) if self.loudness is None else self.loudness
         weights = np.where(np.isnan(self.explained), 0, weights)

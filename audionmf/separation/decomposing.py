@@ -255,7 +255,7 @@ def regroup_file(
         raise ParameterError(
             f"{str(model)!r} was made from an array of samples; name the recording to render"
         )
-    if mixture is None and not Path(where).exists():
+    if mixture is None and not os.path.exists(where):  # noqa: PTH110
         searched = Path(model).resolve().parent.parent.parent if root is None else root
         where = find_moved(where, regrouped.mixture.sha256, [searched]) or where
     source = AudioFile(Path(where))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from audionmf import __version__, plot
 from audionmf.io.audio import Source
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.trust import Trust, overlap_words
+from audionmf.rendering.trust import Trust
 from audionmf.settings import Settings
 from audionmf.show.drawings import bar, curve, lane
 from audionmf.show.embedding import EMBEDDED_SECONDS
@@ -194,7 +194,7 @@ class Page:
             f"{_escape(name)}</th><td>{_percent(self.trust.energy_share[name])}"
             f"{bar(self.trust.energy_share[name])}</td>"
             f"<td>{_percent(self.trust.overlap[name])}{bar(self.trust.overlap[name])}</td>"
-            f"<td>{overlap_words(self.trust.overlap[name])}</td></tr>"
+            f"<td>{self.trust.words(name)}</td></tr>"
             for i, name in enumerate(self.trust.energy_share)
         )
         values = self.trust.explained

@@ -144,6 +144,9 @@ def test_stems_of_an_earlier_run_are_no_recordings(tmp_path, jobs, pattern):
     other = sound(tmp_path / "in" / "separated" / "mine.wav", tone(200))
     found = [path for path, _ in find_audio([tmp_path / "in"])]
     assert found == [*(job.input for job in jobs), str(other)]
+    other.unlink()
+    with pytest.raises(AudioReadError, match="stems of an earlier run; name those files"):
+        find_audio([tmp_path / "in" / "separated"])
 
 
 @pytest.mark.parametrize(
