@@ -53,13 +53,15 @@ def arrows(order: list[str]) -> Counter[tuple[str, str]]:
 
 def draw(path: Path, theme: dict[str, str], order: list[str]) -> None:
     """Draw each wing as a floor with its size, and arcs to the wings that it imports from."""
-    figure = Figure(figsize=(7.2, 0.5 * len(order) + 0.6), facecolor=theme["ground"])
+    figure = Figure(figsize=(6.4, 0.5 * len(order) + 0.6), facecolor=theme["ground"])
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 14), ylim=(-0.6, len(order) - 0.2))
+    axes.set(xlim=(0, 9.8), ylim=(-0.6, len(order) - 0.2))
     axes.axis("off")
     counts = arrows(order)
     for (wing, other), count in sorted(counts.items()):
+        if other in ("errors", "settings"):  # everybody does
+            continue
         high, low = order.index(wing), order.index(other)
         bend = 0.25 + 0.32 * (high - low)
         axes.annotate(
