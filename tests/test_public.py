@@ -11,6 +11,7 @@ import audionmf
 
 PUBLIC = [
     "STFT",
+    "Activity",
     "Audio",
     "AudioFile",
     "AudioNMFError",
@@ -24,11 +25,13 @@ PUBLIC = [
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",
+    "NoteTable",
     "OutputError",
     "ParameterError",
     "ScoreError",
     "Separation",
     "Settings",
+    "SourceNote",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",
@@ -41,6 +44,7 @@ PUBLIC = [
     "render",
     "separate",
     "stream",
+    "transcribe",
     "write",
 ]
 HEAVY = (

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis.analysing import activation_rows, analyse, source_names
+from audionmf.analysis.analysing import analyse, source_names
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import make_room, refuse_overwriting
-from audionmf.notes.transcription import export_paths, transcribe, write_notes
+from audionmf.notes.transcription import check_asked, export_paths, write_exports
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.rendering.trust import Trust
@@ -60,8 +60,11 @@ class SeparationJob:
         Options of the analysis.
     report : bool, default False
         Write a page beside the stems to hear and see them; see `audionmf.report`.
-    export : sequence of {"midi", "labels", "csv"}
-        Write the notes that the sources play beside the stems; see `audionmf.notes`.
+    export : sequence of {"midi", "labels", "csv", "events", "raven"}
+        Write the notes that the sources play, and when they sound, beside the stems; see
+        `audionmf.notes.transcription`.
+    drum_keys, tempo
+        As in `audionmf.transcribe`.
     """
 
     input: str
@@ -84,6 +87,8 @@ class SeparationJob:
     settings: Settings = field(default_factory=Settings)
     report: bool = False
     export: Sequence[str] = ()
+    drum_keys: Mapping[str, int | str] = field(default_factory=dict)
+    tempo: str | float | None = None
 
     def __post_init__(self) -> None:
         examples = {name: _texts(files) for name, files in self.examples.items()}
@@ -141,17 +146,18 @@ class SeparationJob:
         return report_path(self.folder, Path(self.input).stem, self.pattern, self.extension)
 
     def planned_exports(self) -> dict[str, Path]:
-        """Return where notes go, by their kind; nothing if none are asked for.
+        """Return where notes and events go, by what they are; nothing if none are asked for.
 
         Raises
         ------
         ParameterError
-            If a kind, the pattern or the extension is wrong.
+            If a kind, the pattern, the extension, the key of a drum or the tempo is wrong.
         MissingExtraError
             If pretty_midi is needed and not installed.
         """
         if not self.export:
             return {}
+        check_asked(self.drum_keys, self.tempo)
         track = Path(self.input).stem
         return export_paths(self.folder, track, self.export, self.pattern, self.extension)
 
@@ -269,8 +275,10 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
-        rows = None if decomposition.score else activation_rows(source, decomposition, progress)
-        write_notes(transcribe(decomposition, rows), exports, decomposition.source_names)
+        write_exports(
+            exports, source, decomposition, stems.paths,
+            drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,
+        )  # fmt: skip
     return SeparatedFiles(stems, decomposition, trust, exports)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
-from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.notes.events import Activity
+from audionmf.notes.table import NoteTable
+from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import (
@@ -94,6 +97,46 @@ class Separation:
         form = StemFormat(self.sample_rate, mixture.n_channels, self.subtype, mixture.n_samples)
         stacked = np.stack(list(self.sources.values()))
         return write_stems(lambda: iter([stacked]), paths, form)
+
+    def notes(
+        self,
+        *,
+        drum_keys: Mapping[str, int | str] | None = None,
+        tempo: str | float | None = None,
+    ) -> NoteTable:
+        """Return the notes that the sources play: those of the score, or those that the stems tell.
+
+        Parameters
+        ----------
+        drum_keys, tempo
+            As in `audionmf.transcribe`.
+
+        Raises
+        ------
+        ParameterError
+            If the key of a drum or the tempo is wrong.
+
+        Warns
+        -----
+        AudioNMFWarning
+            If a source has neither a pitch nor strokes.
+        """
+        stems = self._stems()
+        beats = None
+        if tempo is not None:
+            beats = tempo_of(
+                Audio(np.sum(list(self.sources.values()), axis=0), self.sample_rate), tempo
+            )
+        found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
+        warn_of_none(found, self.decomposition)
+        return replace(found, tempo=beats)
+
+    def activity(self) -> list[Activity]:
+        """Return when each source sounds, in the order of time."""
+        return activity_of(self._stems())
+
+    def _stems(self) -> dict[str, Audio]:
+        return {name: Audio(stem, self.sample_rate) for name, stem in self.sources.items()}
 
 
 def separate(
