@@ -1,5 +1,7 @@
 """One stem becomes notes or strokes: what is played is found, when, how loud, and nothing else."""
 
+import tracemalloc
+
 import mir_eval
 import numpy as np
 import pytest
@@ -176,3 +178,29 @@ def test_one_note_at_a_time_is_told_by_the_fit_and_in_doubt_by_pyin():
     assert not lines.is_line(0.4, 1.0)
     assert not lines.is_line(0.55, 0.2)
     assert lines.is_line(0.55, 0.6)
+
+
+def test_memory_does_not_grow_with_the_length(monkeypatch):
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 5.0)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 1.0)
+    block = bursts(STROKES, 3.0, 8000, "dark").astype(np.float32)[None]
+
+    class Long:
+        sample_rate = 8000
+
+        def __init__(self, repeats):
+            self.repeats = repeats
+
+        def blocks(self):
+            return (block for _ in range(self.repeats))
+
+    peaks = []
+    for repeats in (5, 5, 25):  # the first loads what is loaded once
+        tracemalloc.start()
+        try:
+            stem = hear(Long(repeats), 36)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert len(stem.notes) == pytest.approx(repeats * len(STROKES), abs=1)
+    assert peaks[2] < peaks[1] + 1e6  # a minute more is 10 MB as samples
