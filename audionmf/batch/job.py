@@ -99,6 +99,7 @@ class SeparationJob:
             "examples": examples,
             "midi": None if self.midi is None else os.fsdecode(self.midi),
             "export": tuple(self.export),
+            "drum_keys": dict(self.drum_keys),
         }.items():
             object.__setattr__(self, name, value)
 
