@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     )
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.live.separator import LiveSeparator, stream
+    from audionmf.notes.events import Activity, SourceNote
+    from audionmf.notes.table import NoteTable
     from audionmf.rendering.decomposition import Decomposition
+    from audionmf.separation.noting import transcribe
     from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.sources.known import Known
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from audionmf.spectra.stft import STFT
 
 _HOME = {
+    "Activity": "notes.events",
     "Audio": "io.audio",
     "AudioFile": "io.audio",
     "AudioNMFError": "errors",
@@ -54,12 +58,14 @@ _HOME = {
     "LiveSeparator": "live.separator",
     "LockedError": "errors",
     "MissingExtraError": "errors",
+    "NoteTable": "notes.table",
     "OutputError": "errors",
     "ParameterError": "errors",
     "STFT": "spectra.stft",
     "ScoreError": "errors",
     "Separation": "separation.separating",
     "Settings": "settings",
+    "SourceNote": "notes.events",
     "TemplateError": "errors",
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
@@ -69,12 +75,14 @@ _HOME = {
     "render": "separation.separating",
     "separate": "separation.separating",
     "stream": "live.separator",
+    "transcribe": "separation.noting",
     "write": "io.audio",
 }
 _MODULES = ("evaluate", "nmf", "plot")
 
 __all__ = [
     "STFT",
+    "Activity",
     "Audio",
     "AudioFile",
     "AudioNMFError",
@@ -89,11 +97,13 @@ __all__ = [
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",
+    "NoteTable",
     "OutputError",
     "ParameterError",
     "ScoreError",
     "Separation",
     "Settings",
+    "SourceNote",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",
@@ -106,6 +116,7 @@ __all__ = [
     "render",
     "separate",
     "stream",
+    "transcribe",
     "write",
 ]
 

@@ -11,6 +11,7 @@ import audionmf
 
 PUBLIC = [
     "STFT",
+    "Activity",
     "Audio",
     "AudioFile",
     "AudioNMFError",
@@ -25,11 +26,13 @@ PUBLIC = [
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",
+    "NoteTable",
     "OutputError",
     "ParameterError",
     "ScoreError",
     "Separation",
     "Settings",
+    "SourceNote",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",
@@ -42,6 +45,7 @@ PUBLIC = [
     "render",
     "separate",
     "stream",
+    "transcribe",
     "write",
 ]
 HEAVY = (

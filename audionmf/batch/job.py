@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis.activations import activation_rows
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import make_room, one_form, refuse_overwriting
 from audionmf.io.foreign import audio_in, is_folder
-from audionmf.notes.transcription import export_paths, transcribe, write_notes
+from audionmf.notes.transcription import check_asked, export_paths, write_exports
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
@@ -61,8 +60,11 @@ class SeparationJob(Told):
         Options of the analysis.
     report : bool, default False
         Write a page beside the stems to hear and see them; see `audionmf.show.report`.
-    export : sequence of {"midi", "labels", "csv"}
-        Write the notes that the sources play beside the stems; see `audionmf.notes`.
+    export : sequence of {"midi", "labels", "csv", "events", "raven"}
+        Write the notes that the sources play, and when they sound, beside the stems; see
+        `audionmf.notes.transcription`.
+    drum_keys, tempo
+        As in `audionmf.transcribe`.
     track : str, default ""
         What outputs are called after; default: the name of the input without its extension.
 
@@ -80,6 +82,8 @@ class SeparationJob(Told):
     settings: Settings = field(default_factory=Settings)
     report: bool = False
     export: Sequence[str] = ()
+    drum_keys: Mapping[str, int | str] = field(default_factory=dict)
+    tempo: str | float | None = None
     track: str = ""
 
     def __post_init__(self) -> None:
@@ -99,6 +103,7 @@ class SeparationJob(Told):
             "solo": _in_one_form(self.solo),
             "absent": _in_one_form(self.absent),
             "track": one_form(self.track),
+            "drum_keys": dict(self.drum_keys),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -142,17 +147,18 @@ class SeparationJob(Told):
         return report_path(self.folder, self.called, self.pattern, self.extension)
 
     def planned_exports(self) -> dict[str, Path]:
-        """Return where notes go, by their kind; nothing if none are asked for.
+        """Return where notes and events go, by what they are; nothing if none are asked for.
 
         Raises
         ------
         ParameterError
-            If a kind, the pattern or the extension is wrong.
+            If a kind, the pattern, the extension, the key of a drum or the tempo is wrong.
         MissingExtraError
             If pretty_midi is needed and not installed.
         """
         if not self.export:
             return {}
+        check_asked(self.drum_keys, self.tempo)
         return export_paths(self.folder, self.called, self.export, self.pattern, self.extension)
 
     @property
@@ -257,8 +263,10 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     stems, trust = render_to_files(source, decomposition, paths, only=job.only, progress=progress)
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
-        rows = None if decomposition.score else activation_rows(source, decomposition, progress)
-        write_notes(transcribe(decomposition, rows), exports, decomposition.source_names)
+        write_exports(
+            exports, source, decomposition, stems.paths,
+            drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,
+        )  # fmt: skip
     return SeparatedFiles(stems, decomposition, trust, exports)
 
 

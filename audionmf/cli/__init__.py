@@ -7,10 +7,12 @@ A file imports only from those that are named before it:
 
 - `common`: what the commands share
 - `scheduling`: the options that name a cluster
+- `sources`: the options that say what the sources are
 - `decompose`: a recording becomes components
 - `evaluate`: stems against the true ones
 - `info`: a file in words
 - `learn`: recordings of a source become templates
+- `notes`: a recording becomes notes
 - `regroup`: components become stems, grouped by hand
 - `rerun`: the stems of a manifest, made again
 - `stream`: a signal taken apart while it is played
@@ -31,7 +33,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from audionmf import __version__
-from audionmf.cli import decompose, evaluate, info, learn, regroup, rerun, separate, stream, studio
+from audionmf.cli import (
+    decompose,
+    evaluate,
+    info,
+    learn,
+    notes,
+    regroup,
+    rerun,
+    separate,
+    stream,
+    studio,
+)
 from audionmf.cli.common import Parser, fail, say, standard_input
 from audionmf.errors import AudioNMFWarning, exit_code
 
@@ -51,6 +64,8 @@ examples:
   audionmf learn violin.wav -o violin.npz
   audionmf separate mix.wav --templates violin.npz piano.npz
       the same, with templates that you keep
+  audionmf notes piano.wav
+      what is played, as MIDI, labels and a table
   audionmf decompose mix.wav --n-components 16
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
       look at the components, then group them by hand
@@ -156,6 +171,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (separate, learn, decompose, regroup, rerun, stream, studio, evaluate, info):
+    for module in (
+        separate, learn, decompose, regroup, rerun, notes, stream, studio, evaluate, info,
+    ):  # fmt: skip
         module.add(commands)
     return parser

@@ -26,6 +26,7 @@ __all__ = [
     "add_settings",
     "announce",
     "command",
+    "drum_keys_of",
     "each",
     "fail",
     "print_json",
@@ -251,20 +252,51 @@ def add_report(output: Any, what: str) -> None:
     )
 
 
-def add_export(output: Any) -> None:
-    """Add the option that writes notes."""
+def add_export(output: Any, default: tuple[str, ...] = ()) -> None:
+    """Add the options that write notes."""
+    shown = f" (default: {','.join(default)})" if default else ""
     output.add_argument(
         "--export",
         type=_kinds,
-        default=(),
+        default=default,
         metavar="KIND,...",
         help="write the notes that are played too: midi (a MIDI file, a track for each source), "
-        "labels (for Audacity), csv",
+        "labels (for Audacity), csv; and when each source sounds: events (csv and labels), raven "
+        f"(selections for Raven){shown}",
+    )
+    output.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=KEY",
+        help="with notes: the source NAME is a drum, written as this key of General MIDI or this "
+        "drum, such as 36 or cowbell; repeat it (default: by the names of the sources)",
+    )
+    output.add_argument(
+        "--tempo",
+        metavar="auto|BPM",
+        help="with midi: the beats in a minute of its grid; auto: as they are heard (default: none; "
+        "times are in seconds)",
     )
 
 
 def _kinds(text: str) -> tuple[str, ...]:
     return tuple(kind.strip() for kind in text.split(","))
+
+
+def drum_keys_of(options: argparse.Namespace) -> dict[str, int]:
+    """Return the keys of drums that are given on the command line.
+
+    Raises
+    ------
+    ParameterError
+        If one is not written NAME=KEY, or there is no such key.
+    """
+    if not options.map:
+        return {}
+    from audionmf.notes.drums import parse_keys
+
+    return parse_keys(options.map)
 
 
 def add_settings(parser: argparse.ArgumentParser, command: str) -> None:

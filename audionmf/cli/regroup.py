@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from audionmf.cli.common import Bar, add_output, add_report, announce, command, report
+from audionmf.cli.common import (
+    Bar,
+    add_export,
+    add_output,
+    add_report,
+    announce,
+    command,
+    drum_keys_of,
+    report,
+)
 
 __all__ = ["add"]
 
@@ -21,6 +30,8 @@ _EXAMPLES = """\
 examples:
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
   audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
+  audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --export midi
+      and the notes that the sources play
   audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --report
       with a page to hear and see the sources: separated/mix/report.html
 """
@@ -31,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.rendering.grouping import parse_groups
     from audionmf.separation.decomposing import regroup_file
 
-    groups = parse_groups(options.group)
+    groups, keys = parse_groups(options.group), drum_keys_of(options)
     announce(options)
     bar = Bar()
     try:
@@ -44,6 +55,9 @@ def _run(options: argparse.Namespace) -> int:
                 root=options.root,
                 pattern=options.filename,
                 extension=options.format,
+                export=options.export,
+                drum_keys=keys,
+                tempo=options.tempo,
                 report=options.report,
                 progress=bar,
             )
@@ -55,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         options.model,
         files.stems,
         {"grouping": grouping, "trust": files.trust.to_dict()},
-        [files.report] if files.report else [],
+        [*files.notes, *([files.report] if files.report else [])],
     )
     return 0
 
@@ -85,4 +99,6 @@ def add(commands: Any) -> None:
         help="where to look for the recording, by name and content, if it is not where it was "
         "(default: two folders above that of the model)",
     )
-    add_report(add_output(parser, "separated", pattern=True), "stems")
+    output = add_output(parser, "separated", pattern=True)
+    add_report(output, "stems")
+    add_export(output)

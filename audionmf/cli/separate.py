@@ -15,6 +15,7 @@ from audionmf.cli.common import (
     add_settings,
     announce,
     command,
+    drum_keys_of,
     fail,
     print_json,
     printable,
@@ -22,8 +23,9 @@ from audionmf.cli.common import (
     settings_of,
 )
 from audionmf.cli.scheduling import add_scheduler, workplace
+from audionmf.cli.sources import add_sources, ways_of
 from audionmf.cli.telling import Teller
-from audionmf.errors import ParameterError, exit_code
+from audionmf.errors import exit_code
 
 if TYPE_CHECKING:
     from audionmf.batch.job import SeparationJob
@@ -137,36 +139,18 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     """Return the job of each input, and of each audio file in the folders among them."""
     from audionmf.batch.job import SeparationJob
     from audionmf.batch.run import distinct_tracks, find_audio
-    from audionmf.sources.labels import collect
 
-    examples: dict[str, list[str]] = {}
-    for name, path in options.example:
-        examples.setdefault(name, []).append(path)
-    solo, absent = collect(options.solo, options.labels)
     found = find_audio(options.input, options.out)
-    if (solo or absent) and len(found) > 1:
-        raise ParameterError("--solo and --labels are about one recording; give one input")
-    if options.midi is not None and len(found) > 1:
-        raise ParameterError("--midi is the score of one recording; give one input")
+    ways = ways_of(options, len(found))
     settings = settings_of(options)
     return [
         SeparationJob(
             input=path,
             folder=str(Path(options.out, below)),
-            n_sources=options.n_sources,
-            templates=options.templates,
-            examples=examples,
-            free=options.free,
-            residual=options.residual,
-            only=options.only,
-            solo=solo,
-            absent=absent,
-            convert=options.convert,
-            midi=options.midi,
-            midi_split=options.midi_split,
-            split_at=options.split_at,
-            lead=options.lead,
+            **ways,
             export=options.export,
+            drum_keys=drum_keys_of(options),
+            tempo=options.tempo,
             pattern=options.filename,
             extension=options.format,
             settings=settings,
@@ -192,86 +176,7 @@ def add(commands: Any) -> None:
         "recordings to take apart, or folders to search for them; what is in a subfolder goes "
         "to a subfolder of OUT",
     )
-    sources = parser.add_argument_group("the sources")
-    sources.add_argument(
-        "--n-sources",
-        type=int,
-        metavar="N",
-        help="so many, found by place, timbre, pitch and course in time (default: as many as fit)",
-    )
-    sources.add_argument(
-        "--lead",
-        action="store_true",
-        help="one voice leads, such as a singer or a soloist: the stems 'lead' and 'accompaniment'",
-    )
-    sources.add_argument(
-        "--templates",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="template files; each label in them is a source",
-    )
-    sources.add_argument(
-        "--example",
-        action="append",
-        default=[],
-        type=_named_file,
-        metavar="NAME=FILE",
-        help="a recording of a source alone, or a folder of them; repeat it for more sources, or "
-        "more files of one",
-    )
-    sources.add_argument(
-        "--solo",
-        action="append",
-        default=[],
-        metavar="NAME=START-END",
-        help="where a source plays alone in INPUT itself, in seconds, M:SS or H:MM:SS; repeat it "
-        "for more sources, or more ranges of one; its stem is exact there",
-    )
-    sources.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="a label file of Audacity, or a selection table of Raven: NAME where a source plays "
-        "alone, !NAME where it does not play",
-    )
-    sources.add_argument(
-        "--midi",
-        metavar="FILE",
-        help="the score, a MIDI file: each of its tracks becomes a stem; it is moved and stretched "
-        "to the recording if it does not fit",
-    )
-    sources.add_argument(
-        "--midi-split",
-        choices=("track", "channel", "key"),
-        default="track",
-        help="with --midi: what becomes a stem; with 'key' each drum does, and the rest by track, "
-        "which is so by itself where there are drums alone (default: %(default)s)",
-    )
-    sources.add_argument(
-        "--split-at",
-        metavar="PITCH",
-        help="with --midi: split pitched parts at a pitch such as C4, into 'high' and 'low'",
-    )
-    sources.add_argument(
-        "--convert",
-        action="store_true",
-        help="convert templates of another sample rate or STFT instead of refusing them",
-    )
-    sources.add_argument(
-        "--free",
-        type=int,
-        default=0,
-        metavar="K",
-        help="with templates: K further components, learnt from the mixture, become 'other'",
-    )
-    sources.add_argument(
-        "--residual",
-        default="",
-        metavar="NAME",
-        help="with templates: what they do not explain becomes the stem NAME",
-    )
-    sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
+    add_sources(parser, "as many as fit")
     output = add_output(parser, "separated", pattern=True)
     add_report(output, "stems")
     add_export(output)
@@ -311,12 +216,3 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
         help="where to write what came of each file, as JSON (default with several files: "
         "OUT/.audionmf/report.json)",
     )
-
-
-def _named_file(text: str) -> tuple[str, str]:
-    from audionmf.io.files import one_form
-
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
-    return one_form(name), path

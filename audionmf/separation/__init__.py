@@ -4,6 +4,7 @@ A file imports only from those that are named before it:
 
 - `separating`: a recording becomes stems
 - `decomposing`: a recording becomes a model and files of its components
+- `noting`: a recording becomes notes
 """
 
 from audionmf.analysis.analysing import analyse
@@ -15,6 +16,7 @@ from audionmf.separation.decomposing import (
     plan_decomposition,
     regroup_file,
 )
+from audionmf.separation.noting import NotedFiles, note_file, transcribe
 from audionmf.separation.separating import (
     Separation,
     default_paths,
@@ -36,14 +38,17 @@ Decomposition.viewer = _show
 __all__ = [
     "DecomposedFiles",
     "Decomposition",
+    "NotedFiles",
     "RegroupedFiles",
     "Separation",
     "analyse",
     "decompose_file",
     "default_paths",
+    "note_file",
     "plan_decomposition",
     "regroup_file",
     "render",
     "render_to_files",
     "separate",
+    "transcribe",
 ]

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from audionmf.analysis.analysing import analyse_account
-from audionmf.io.audio import AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
 from audionmf.io.tags import Tags
+from audionmf.notes.events import Activity
+from audionmf.notes.table import NoteTable
+from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import (
@@ -100,6 +103,46 @@ class Separation:
         )
         stacked = np.stack(list(self.sources.values()))
         return write_stems(lambda: iter([stacked]), paths, form)
+
+    def notes(
+        self,
+        *,
+        drum_keys: Mapping[str, int | str] | None = None,
+        tempo: str | float | None = None,
+    ) -> NoteTable:
+        """Return the notes that the sources play: those of the score, or those that the stems tell.
+
+        Parameters
+        ----------
+        drum_keys, tempo
+            As in `audionmf.transcribe`.
+
+        Raises
+        ------
+        ParameterError
+            If the key of a drum or the tempo is wrong.
+
+        Warns
+        -----
+        AudioNMFWarning
+            If a source has neither a pitch nor strokes.
+        """
+        stems = self._stems()
+        beats = None
+        if tempo is not None:
+            beats = tempo_of(
+                Audio(np.sum(list(self.sources.values()), axis=0), self.sample_rate), tempo
+            )
+        found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
+        warn_of_none(found, self.decomposition)
+        return dataclasses.replace(found, tempo=beats)
+
+    def activity(self) -> list[Activity]:
+        """Return when each source sounds, in the order of time."""
+        return activity_of(self._stems())
+
+    def _stems(self) -> dict[str, Audio]:
+        return {name: Audio(stem, self.sample_rate) for name, stem in self.sources.items()}
 
 
 def separate(

@@ -16,6 +16,7 @@ FULL = SeparationJob(
     free=2, residual="left", only="b", solo={"c": [(1.0, 2.5)]}, absent={"b": [(0.0, 0.5)]},
     convert=True, midi=Path("s.mid"), midi_split="channel", split_at="C4", lead=True, export=["csv"],
     report=True, track="mix", pattern="{source}.{ext}", extension="flac", settings=TINY,
+    drum_keys={"b": 36}, tempo="auto",
 )  # fmt: skip
 
 
