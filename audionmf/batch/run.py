@@ -36,6 +36,7 @@ from audionmf.errors import (
     TemplateError,
 )
 from audionmf.io.audio import AudioFile
+from audionmf.io.control import control_folder
 from audionmf.io.files import (
     StrPath,
     clear_temporaries,
@@ -413,6 +414,8 @@ def separate_files(
     root = _root(jobs, folder)
     reports = [] if report is None else [Path(report)]
     tracks = plan_files(jobs, [*others, *reports])
+    if os.path.lexists(root / CONTROL_FOLDER):
+        control_folder(root / CONTROL_FOLDER)
     if reports:
         outputs = [output for track in tracks for output in track.outputs]
         refuse_overwriting([*outputs, *reports], [path for job in jobs for path in job.inputs()])

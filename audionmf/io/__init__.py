@@ -3,6 +3,7 @@
 A file imports only from those that are named before it:
 
 - `files`: files that are whole or not there, names that are safe
+- `control`: files that somebody else may have put there, opened as nothing but files
 - `chunks`: headers of audio files, walked chunk by chunk
 - `audio`: recordings in and out
 - `archive`: `.npz` archives from strangers
