@@ -6,6 +6,7 @@ the arguments are understood, so that ``--help`` answers at once.
 A file imports only from those that are named before it:
 
 - `common`: what the commands share
+- `surroundings`: what a process finds around it
 - `scheduling`: the options that name a cluster
 - `decompose`: a recording becomes components
 - `evaluate`: stems against the true ones
@@ -23,8 +24,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,8 +31,10 @@ from typing import Any, NoReturn
 
 from audionmf import __version__
 from audionmf.cli import decompose, evaluate, info, learn, regroup, rerun, separate, stream, studio
-from audionmf.cli.common import Parser, fail, say, standard_input
-from audionmf.errors import AudioNMFWarning, exit_code
+from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
+from audionmf.cli.surroundings import keep_code, tidy
+from audionmf.errors import AudioNMFWarning, OutputError, exit_code
+from audionmf.io.signals import ending_by
 
 __all__ = ["main"]
 
@@ -65,7 +66,7 @@ exit codes:
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """A signal arrived that ends a run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,21 +82,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    tidy()
     try:
         try:
             options = _parser().parse_args(arguments)
         finally:
-            sys.stdout.flush()  # a help text
+            with writing():
+                sys.stdout.flush()  # a help text
     except BrokenPipeError as error:
         return _reader_gone(error)
+    except OutputError as error:
+        return fail(error, debug=False)
     try:
         with (
-            _termination_raised(),
+            ending_by(_terminate),
             _warnings_shown(strict=options.strict),
             standard_input(options),
         ):
+            if remark := keep_code():
+                say(f"warning: {remark}")
             code: int = options.run(options)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except BrokenPipeError as error:
         return _reader_gone(error)
     except _TerminatedError:
@@ -109,27 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reader_gone(error: BrokenPipeError) -> int:
-    # The interpreter would flush standard output once more when it ends, and fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_output()
     return exit_code(error)
 
 
 def _terminate(*_: object) -> NoReturn:
     raise _TerminatedError
-
-
-@contextlib.contextmanager
-def _termination_raised() -> Iterator[None]:
-    """Make SIGTERM an exception, so that what is half done is cleared away."""
-    try:
-        before = signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -9,5 +9,6 @@ A file imports only from those that are named before it:
 - `archive`: `.npz` archives from strangers
 - `spool`: standard input as a file
 - `rows`: rows of a matrix on disk
+- `signals`: those that end a run
 - `lock`: one run in a folder at a time
 """

@@ -32,7 +32,15 @@ from audionmf.errors import (
     ParameterError,
 )
 from audionmf.io.chunks import check_layout, read_claims
-from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
+from audionmf.io.files import (
+    StrPath,
+    Together,
+    atomic_path,
+    flush,
+    open_ordinary,
+    require_file,
+    space_error,
+)
 
 __all__ = [
     "OUTPUT_FORMATS",
@@ -58,6 +66,8 @@ _RF64_ABOVE = (1 << 32) - (1 << 20)
 _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
 """By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
+_LOUDEST = 1e32
+"""Largest sample: sums over a window of 2²⁰ such are within float32."""
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
 
@@ -159,11 +169,14 @@ class AudioFile:
     """Samples in each channel as the header says; blocks may end earlier."""
     subtype: str = field(init=False)
     container: str = field(init=False)
+    _stamp: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
+        with open_ordinary(path) as stream:
+            stamp = _stamp(stream)
         claims = read_claims(path)
-        with _open(path) as file:
+        with _open(path, stamp) as file:
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
@@ -172,6 +185,7 @@ class AudioFile:
                 "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else _count(file, path),
                 "subtype": file.subtype,
                 "container": file.format,
+                "_stamp": stamp,
             }
         for name, value in header.items():
             object.__setattr__(self, name, value)
@@ -190,7 +204,7 @@ class AudioFile:
         Raises
         ------
         AudioReadError
-            If the content is damaged.
+            If the content is damaged, or the file was replaced or changed since it was opened.
         InvalidAudioError
             If samples are not finite: says how many and where the first is; or if there are none.
 
@@ -200,7 +214,7 @@ class AudioFile:
             If there are fewer than the header says.
         """
         finite, n_read = _Finite(_name(self.path)), 0
-        with _open(self.path) as file:
+        with _open(self.path, self._stamp) as file:
             while len(block := _read_block(file, size, self.path)):
                 finite.check(block.T, file)
                 n_read += len(block)
@@ -488,10 +502,16 @@ class _Finite:
 
     def check(self, samples: Samples, rest: Any = None) -> None:
         """Raise if `samples` hold NaN or infinity; count on through the file `rest`."""
-        if np.isfinite(samples).all():
+        if (np.abs(samples) <= _LOUDEST).all():
             self._n_seen += samples.shape[1]
             return
         bad = ~np.isfinite(samples)
+        if not bad.any():
+            first = self._n_seen + int(np.argmax((np.abs(samples) > _LOUDEST).any(axis=0)))
+            raise InvalidAudioError(
+                f"{self._name} has samples beyond {_LOUDEST:g}, the first at sample {first}, whose "
+                "sums float32 cannot hold; scale it down in an audio editor"
+            )
         count, first = int(bad.sum()), self._n_seen + int(np.argmax(bad.any(axis=0)))
         while rest is not None and len(block := rest.read(_BLOCK, "float32", always_2d=True)):
             count += int((~np.isfinite(block)).sum())
@@ -520,17 +540,22 @@ def _check_not_empty(name: str, n_samples: int) -> None:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a file by its content alone: without a name libsndfile cannot trust the extension."""
+def _open(path: Path, stamp: tuple[int, ...] | None = None) -> Iterator[Any]:
+    """Open a file by its content alone: without a name libsndfile cannot trust the extension.
+
+    With a `stamp` it must be the file that had it, before and after it is read.
+    """
     import soundfile
 
     unknown = f"{str(path)!r} is not an audio file that can be read"
     with contextlib.ExitStack() as stack:
         source: int | bytes = os.fsencode(path)
+        ordinary = stack.enter_context(open_ordinary(path))
+        if stamp is not None and _stamp(ordinary) != stamp:
+            raise _changed(path)
         try:
             if os.name == "posix":
-                source = os.open(path, os.O_RDONLY)
-                stack.callback(os.close, source)
+                source = ordinary.fileno()
             file = stack.enter_context(_sequential_file()(source, closefd=False))
         except soundfile.LibsndfileError as error:
             reason = error.error_string
@@ -542,6 +567,20 @@ def _open(path: Path) -> Iterator[Any]:
         except (TypeError, ValueError, UnboundLocalError) as error:
             raise AudioReadError(0, f"{unknown}: its content is of no known kind") from error
         yield file
+        if stamp is not None and _stamp(ordinary) != stamp:
+            raise _changed(path)
+
+
+def _stamp(stream: Any) -> tuple[int, ...]:
+    """Return what changes when a file is written to, or another one takes its name."""
+    status = os.fstat(stream.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(path: Path) -> AudioReadError:
+    return AudioReadError(
+        0, f"{str(path)!r} was replaced or changed while it was read; run it again"
+    )
 
 
 @functools.cache

@@ -97,7 +97,7 @@ def open_ordinary(path: StrPath) -> Iterator[BinaryIO]:
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
     except OSError as error:
         raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:
+    with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise AudioReadError(
                 errno.EINVAL, f"{str(path)!r} is not an ordinary file; give an ordinary file"

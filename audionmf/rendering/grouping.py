@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from audionmf.errors import ParameterError
-from audionmf.sources.templates import Templates
+from audionmf.errors import LimitError, ParameterError
+from audionmf.sources.templates import MOST_COMPONENTS, Templates
 
 __all__ = [
     "REST",
@@ -29,10 +29,10 @@ REST = "rest"
 
 def by_label(templates: Templates) -> Grouping:
     """Make one source of the templates of each label, in the order of the labels."""
-    return {
-        name: tuple(k for k, label in enumerate(templates.labels) if label == name)
-        for name in templates.names
-    }
+    groups: dict[str, list[int]] = {}
+    for k, label in enumerate(templates.labels):
+        groups.setdefault(label, []).append(k)
+    return {name: tuple(group) for name, group in groups.items()}
 
 
 def source_name(source: int) -> str:
@@ -110,14 +110,23 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     ------
     ParameterError
         If a text has another form, or a name comes twice.
+    LimitError
+        If it names more components than there may be.
     """
     groups: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, equals, numbers = text.partition("=")
         try:
-            members = [k for part in numbers.split(",") for k in _parse_range(part)]
+            ranges = [_parse_range(part) for part in numbers.split(",")]
         except ValueError:
-            members = []
+            ranges = []
+        if any(part.stop - 1 >= MOST_COMPONENTS for part in ranges) or (
+            sum(map(len, ranges)) > MOST_COMPONENTS
+        ):
+            raise LimitError(
+                f"the group {name!r} names components beyond the {MOST_COMPONENTS} that there may be"
+            )
+        members = [k for part in ranges for k in part]
         if not (name and equals and members):
             raise ParameterError(f"a group is written NAME=0,3,7 or NAME=0-3,7, not {text!r}")
         if name in groups:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError, ScoreError
+from audionmf.io.control import read_small
 from audionmf.io.files import StrPath, require_file
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 SplitBy = Literal["track", "channel"]
 
 _MAX_BYTES = 1 << 22
+_MAX_PARTS = 256
 _MAX_NOTES = 100_000
 _MAX_PARTS = 256
 _DRUM_CHANNEL = 9
@@ -349,16 +351,18 @@ def read_score(
     if split not in ("track", "channel"):
         raise ParameterError(f"a score is split by 'track' or 'channel', not {split!r}")
     at = None if split_at is None else parse_pitch(split_at)
-    file = require_file(path)
-    if file.stat().st_size > _MAX_BYTES:
+    content = read_small(require_file(path), _MAX_BYTES)
+    if content is None:
         raise ScoreError(
             f"{str(path)!r} is larger than {_MAX_BYTES >> 20} MiB; a score is not that long"
         )
     try:
-        tracks = _parse(file.read_bytes())
+        tracks = _parse(content)
     except _DamagedError as error:
         raise ScoreError(f"{str(path)!r} cannot be read as a MIDI file: {error}") from None
     score = Score(_parts(tracks, split, str(path)), str(path))
+    if len(score.parts) > _MAX_PARTS:
+        raise ScoreError(f"{str(path)!r} has {len(score.parts)} parts; {_MAX_PARTS} are the most")
     return score if at is None else score.split(at)
 
 
