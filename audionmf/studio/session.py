@@ -7,7 +7,6 @@ made from; one made from an older version is refused, so that two tabs cannot un
 from __future__ import annotations
 
 import dataclasses
-import math
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -46,6 +45,7 @@ _MAX_RECORDINGS = 64
 _MAX_SOURCES = 32
 _MAX_MARKS = 100
 _MAX_NAME = 60
+_MAX_SECONDS = 1e9
 _BLOCK_SECONDS = 0.5
 _PCM = 32767
 _LINEAR = {"mask_exponent": 1.0}
@@ -558,7 +558,11 @@ def _group(given: Any) -> Group:
         raise ParameterError("a source has an id, a name, a colour and components")
     if not all(type(k) is int for k in given["components"]):
         raise ParameterError("components are whole numbers")
-    if not (0 < len(given["id"]) <= _MAX_NAME and 0 <= given["colour"] < N_COLOURS):
+    if not (
+        0 < len(given["id"]) <= _MAX_NAME
+        and given["id"].isprintable()
+        and 0 <= given["colour"] < N_COLOURS
+    ):
         raise ParameterError("a source has an id and a colour of the palette")
     name = checked_name(given["name"])
     return Group(given["id"], name, given["colour"], tuple(sorted(given["components"])))
@@ -622,7 +626,7 @@ def seconds(value: Any) -> float:
     ParameterError
         If it is not a number of seconds.
     """
-    if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_SECONDS:
         raise ParameterError("a time is a number of seconds, 0 or more")
     return round(float(value), 3)
 
