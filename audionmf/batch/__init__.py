@@ -8,6 +8,7 @@ A file imports only from those that are named before it:
 - `perform`: one job as a worker does it
 - `processes`: workers on this machine
 - `worker`: workers of a cluster
+- `watch`: whether a cluster still moves
 - `cluster`: a Dask cluster
 - `run`: a batch of jobs
 - `rerun`: stems made again from a manifest

@@ -31,6 +31,7 @@ from audionmf.errors import (
     AudioNMFError,
     AudioNMFWarning,
     AudioReadError,
+    ClusterError,
     OutputError,
     ParameterError,
     TemplateError,
@@ -408,6 +409,8 @@ def separate_files(
         If two outputs would be one file or overwrite an input, or the folder cannot be written to.
     LockedError
         If another run uses the folder.
+    ClusterError
+        If the cluster that does the work is gone, or stands still.
     """
     if not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
         raise ParameterError(f"the number of workers is 1 to {_MAX_WORKERS}, not {workers!r}")
@@ -516,7 +519,10 @@ class _Run:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 i, tries = running.pop(future)
-                lost = isinstance(future.exception(), WorkerLostError)
+                error = future.exception()
+                if isinstance(error, ClusterError):  # what had the other tasks is gone as well
+                    raise error
+                lost = isinstance(error, WorkerLostError)
                 if lost and tries < _TRIES:
                     waiting.appendleft((i, tries + 1))
                     continue

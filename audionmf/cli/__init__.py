@@ -131,9 +131,12 @@ def _warnings_shown(*, strict: bool) -> Iterator[None]:
     shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in shown:
-            say(f"warning: {message}")
-            shown.add(str(message))
+        text = str(message)
+        if not isinstance(message, AudioNMFWarning):  # some libraries put a traceback behind it
+            text = text.partition("\n")[0]
+        if text not in shown:
+            say(f"warning: {text}")
+            shown.add(text)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", AudioNMFWarning)

@@ -121,7 +121,7 @@ def stem_paths(
             raise ParameterError(f"the file name pattern {pattern!r} leads out of {str(folder)!r}")
         if path.suffix.lower() != f".{extension}":
             raise ParameterError(f"the file name pattern {pattern!r} must end in .{{ext}}")
-        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.parts):
+        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.relative_to(root).parts):
             raise ParameterError(
                 f"the file name pattern {pattern!r} gives a name of more than {_MAX_NAME_BYTES} "
                 "bytes, which no file may have; shorten it"
