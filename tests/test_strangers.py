@@ -42,10 +42,10 @@ def test_a_small_file_of_endless_components_is_refused_at_once(tmp_path):
     )
     path.write_bytes(content)
     assert len(content) < 1 << 20
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(TemplateError, match=f"400000 components; {MOST_COMPONENTS} is the most"):
         Templates.load(path)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_banks_have_no_more_templates_when_they_are_joined():
@@ -112,12 +112,12 @@ def test_runs_of_frames_are_those_that_they_were():
 
 
 def test_a_group_of_endless_components_is_refused_at_once():
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(LimitError, match="'z'"):
         parse_groups(["z=0-1000000000000"])
     with pytest.raises(LimitError, match="'z'"):
         parse_groups(["z=" + ",".join(["0-9999"] * 1000)])
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(
@@ -132,17 +132,17 @@ def test_no_option_is_without_a_bound(option, value):
 def test_a_hundred_thousand_labels_are_refused_at_once(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("".join(f"{i}\t{i}.5\ta\n" for i in range(100_000)))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(LimitError, match=f"{MOST_LABELS} labels"):
         read_labels(path)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_as_many_labels_as_there_may_be_are_quick():
     solo = tuple(Range("ab"[i % 2], i, i + 1) for i in range(MOST_LABELS))
-    begin = time.monotonic()
+    begin = time.process_time()
     Labels(solo, ())
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
     with pytest.raises(LimitError, match="ranges"):
         Labels((*solo, Range("a", 10**6, 10**6 + 1)), ())
     with pytest.raises(LimitError, match="sources"):

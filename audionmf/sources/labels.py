@@ -161,11 +161,14 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         ) from None
     solo: list[Range] = []
     absent: list[Range] = []
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        if len(solo) + len(absent) > MOST_LABELS:
-            raise LimitError(f"{shown} holds more than the {MOST_LABELS} labels that there may be")
-        if not line.strip() or line.startswith("\\"):
-            continue
+    lines = [
+        (number, line)
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if line.strip() and not line.startswith("\\")
+    ]
+    if len(lines) > MOST_LABELS:
+        raise LimitError(f"{shown} holds {len(lines)} labels; {MOST_LABELS} labels are the most")
+    for number, line in lines:
         try:
             found = _parse_line(line)
         except ParameterError as error:
