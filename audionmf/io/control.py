@@ -151,5 +151,5 @@ def _kind(mode: int) -> str:
 
 def _unusable(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        error.errno or errno.EIO, f"{str(path)!r} could not be opened: {error.strerror}"
+        error.errno or errno.EIO, f"{str(path)!r} could not be written: {error.strerror}"
     )
