@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
@@ -13,6 +14,8 @@ from audionmf.batch import worker
 from audionmf.batch.cluster import first_line, require_workers
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.processes import WorkerLostError
+from audionmf.batch.watch import Watch
+from audionmf.errors import ClusterError
 from audionmf.spectra.frames import Progress
 
 __all__ = ["ClusterExecutor"]
@@ -37,15 +40,24 @@ class ClusterExecutor:
         self._client = client
         self._topic = f"audionmf-batch-{uuid.uuid4().hex}"
         self._listeners: dict[int, Progress] = {}
-        self._running: set[Any] = set()
+        self._running: dict[Any, Future[Mapping[str, Any]]] = {}
+        self._gone: ClusterError | None = None
+        self._watch = Watch(client)
+        self._watch.start(self._give_up)
         client.subscribe_topic(self._topic, self._hear)
 
     def submit(self, task: Mapping[str, Any], progress: Progress) -> Future[Mapping[str, Any]]:
-        """Have one of the workers do the task."""
+        """Have one of the workers do the task.
+
+        The future fails with `ClusterError` if the cluster is gone or stands still.
+        """
+        outcome: Future[Mapping[str, Any]] = Future()
+        if self._gone is not None:
+            outcome.set_exception(self._gone)
+            return outcome
         number = len(self._listeners)
         self._listeners[number] = progress
         given, absolute = task["job"]["input"], _absolute(task)
-        outcome: Future[Mapping[str, Any]] = Future()
         call = self._client.submit(
             worker.separate,
             absolute,
@@ -54,10 +66,11 @@ class ClusterExecutor:
             pure=False,
             key=f"{self._topic}-{number}",
         )
-        self._running.add(call)
+        self._running[call] = outcome
 
         def finish(call: Any) -> None:
-            self._running.discard(call)
+            if self._running.pop(call, None) is None:
+                return  # given up
             try:
                 found = _named_as_given(call.result(), given, absolute["job"]["input"])
             except Exception as error:
@@ -71,12 +84,21 @@ class ClusterExecutor:
 
     def close(self, *, now: bool) -> None:
         """Listen no more; with `now`, have what is being done given up, and see that it is."""
+        self._watch.stop()
+        if self._gone is not None:
+            return  # nobody hears
         if now:
             until = time.monotonic() + _GRACE_SECONDS
             self._client.cancel(list(self._running), force=True)
             while time.monotonic() < until and True in self._busy():
                 pass
         self._client.unsubscribe_topic(self._topic)
+
+    def _give_up(self, error: ClusterError) -> None:
+        self._gone = error
+        while self._running:
+            with contextlib.suppress(KeyError):  # one was finished meanwhile
+                self._running.popitem()[1].set_exception(error)
 
     def _busy(self) -> list[Any]:
         return list(self._client.run(worker.is_busy, on_error="return").values())

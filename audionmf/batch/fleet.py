@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from audionmf.batch import worker
 from audionmf.batch.cluster import POLL_SECONDS, dask_distributed, require_workers, threads_of
+from audionmf.batch.watch import Watch
 from audionmf.errors import AudioNMFWarning, AudioReadError, ClusterError
 from audionmf.io.audio import AudioFile
 from audionmf.nmf.distributed import Order, Start, Sums
@@ -47,6 +48,7 @@ class Fleet:
         n_threads: int | None,
         report: Callable[[float], None],
     ) -> None:
+        self._watch = Watch(client)
         self._client, self._n_threads, self._report = client, n_threads, report
         self._layout = {**dataclasses.asdict(stft), "sample_rate": sample_rate}
         self._start: tuple[Any, ...] | None = None
@@ -197,6 +199,7 @@ class Fleet:
             except TimeoutError:
                 if share.worker not in threads_of(self._client):
                     raise _LostError from None
+                self._watch.look()
             except FileNotFoundError as error:
                 raise AudioReadError(
                     error.errno,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from audionmf.analysis.analysing import analyse_account
-from audionmf.errors import ParameterError
+from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import make_room, one_form, refuse_overwriting
 from audionmf.io.foreign import audio_in, is_folder
@@ -35,6 +36,8 @@ from audionmf.spectra.frames import Progress
 __all__ = ["SeparatedFiles", "SeparationJob", "run_job"]
 
 _MAX_SOURCES = 4096
+_MAX_FREE = 4096
+_MAX_TEXT = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class SeparationJob(Told):
         n_sources = self.n_sources
         if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
+        if self.free > _MAX_FREE:
+            raise LimitError(f"further components are {_MAX_FREE} at most; take fewer")
         names = self.account(banks=banks).names_with(self.only)
         AudioFile(Path(self.input))  # what cannot be read has no outputs
         return stem_paths(self.folder, self.called, names, self.pattern, self.extension)
@@ -202,6 +207,9 @@ class SeparationJob(Told):
         known = {item.name for item in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise ParameterError(f"a separation job has no field {unknown[0]!r}")
+        for name, value in values.items():
+            if not _CHECKS[name](value):
+                raise ParameterError(f"a separation job has a wrong value for {name!r}")
         try:
             settings = Settings.from_options(**values.get("settings", {}))
             files = [path for paths in values.get("examples", {}).values() for path in paths]
@@ -275,6 +283,64 @@ def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:
     for folder in {path.parent for path in planned} - {path.parent for path in used}:
         with contextlib.suppress(OSError):  # only what is empty
             folder.rmdir()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_TEXT and "\0" not in value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
+def _are_named(value: Any, check: Callable[[Any], bool]) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(_is_text(name) and check(item) for name, item in value.items())
+
+
+def _are_ranges(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(x, Real) for x in pair)
+        for pair in value
+    )
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "input": _is_text,
+    "folder": _is_text,
+    "n_sources": _or_none(_is_whole),
+    "templates": _are_texts,
+    "examples": lambda value: _are_named(value, _are_texts),
+    "free": _is_whole,
+    "residual": _is_text,
+    "only": _or_none(_is_text),
+    "solo": lambda value: _are_named(value, _are_ranges),
+    "absent": lambda value: _are_named(value, _are_ranges),
+    "convert": _is_flag,
+    "midi": _or_none(_is_text),
+    "midi_split": _is_text,
+    "split_at": _or_none(lambda value: _is_text(value) or _is_whole(value)),
+    "lead": _is_flag,
+    "pattern": _is_text,
+    "extension": _is_text,
+    "settings": lambda value: isinstance(value, Mapping),
+    "report": _is_flag,
+    "export": _are_texts,
+}
+"""Of each field, whether a value is of its type; in which range, is asked where it is used."""
 
 
 def _absolute(path: str) -> str:

@@ -31,11 +31,13 @@ from audionmf.errors import (
     AudioNMFError,
     AudioNMFWarning,
     AudioReadError,
+    ClusterError,
     OutputError,
     ParameterError,
     TemplateError,
 )
 from audionmf.io.audio import AudioFile
+from audionmf.io.control import control_folder
 from audionmf.io.files import (
     StrPath,
     clear_temporaries,
@@ -444,12 +446,16 @@ def separate_files(
         If two outputs would be one file or overwrite an input, or the folder cannot be written to.
     LockedError
         If another run uses the folder.
+    ClusterError
+        If the cluster that does the work is gone, or stands still.
     """
     if not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
         raise ParameterError(f"the number of workers is 1 to {_MAX_WORKERS}, not {workers!r}")
     root = _root(jobs, folder)
     reports = [] if report is None else [Path(report)]
     tracks = plan_files(jobs, [*others, *reports])
+    if os.path.lexists(root / CONTROL_FOLDER):
+        control_folder(root / CONTROL_FOLDER)
     if reports:
         outputs = [output for track in tracks for output in track.outputs]
         refuse_overwriting([*outputs, *reports], [path for job in jobs for path in job.inputs()])
@@ -550,7 +556,10 @@ class _Run:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 i, tries = running.pop(future)
-                lost = isinstance(future.exception(), WorkerLostError)
+                error = future.exception()
+                if isinstance(error, ClusterError):  # what had the other tasks is gone as well
+                    raise error
+                lost = isinstance(error, WorkerLostError)
                 if lost and tries < _TRIES:
                     waiting.appendleft((i, tries + 1))
                     continue

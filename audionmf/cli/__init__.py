@@ -6,6 +6,7 @@ the arguments are understood, so that ``--help`` answers at once.
 A file imports only from those that are named before it:
 
 - `common`: what the commands share
+- `surroundings`: what a process finds around it
 - `scheduling`: the options that name a cluster
 - `sources`: the options that say what the sources are
 - `decompose`: a recording becomes components
@@ -25,8 +26,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -45,8 +44,10 @@ from audionmf.cli import (
     stream,
     studio,
 )
-from audionmf.cli.common import Parser, fail, say, standard_input
-from audionmf.errors import AudioNMFWarning, exit_code
+from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
+from audionmf.cli.surroundings import keep_code, tidy
+from audionmf.errors import AudioNMFWarning, OutputError, exit_code
+from audionmf.io.signals import ending_by
 
 __all__ = ["main"]
 
@@ -80,7 +81,7 @@ exit codes:
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """A signal arrived that ends a run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,21 +97,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    tidy()
     try:
         try:
             options = _parser().parse_args(arguments)
         finally:
-            sys.stdout.flush()  # a help text
+            with writing():
+                sys.stdout.flush()  # a help text
     except BrokenPipeError as error:
         return _reader_gone(error)
+    except OutputError as error:
+        return fail(error, debug=False)
     try:
         with (
-            _termination_raised(),
+            ending_by(_terminate),
             _warnings_shown(strict=options.strict),
             standard_input(options),
         ):
+            if remark := keep_code():
+                say(f"warning: {remark}")
             code: int = options.run(options)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except BrokenPipeError as error:
         return _reader_gone(error)
     except _TerminatedError:
@@ -124,8 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reader_gone(error: BrokenPipeError) -> int:
-    # The interpreter would flush standard output once more when it ends, and fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_output()
     return exit_code(error)
 
 
@@ -134,28 +141,17 @@ def _terminate(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _termination_raised() -> Iterator[None]:
-    """Make SIGTERM an exception, so that what is half done is cleared away."""
-    try:
-        before = signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
 def _warnings_shown(*, strict: bool) -> Iterator[None]:
     """Print the package's warnings as one line each, once; with `strict` they are errors."""
     shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in shown:
-            say(f"warning: {message}")
-            shown.add(str(message))
+        text = str(message)
+        if not isinstance(message, AudioNMFWarning):  # some libraries put a traceback behind it
+            text = text.partition("\n")[0]
+        if text not in shown:
+            say(f"warning: {text}")
+            shown.add(text)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", AudioNMFWarning)

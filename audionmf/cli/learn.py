@@ -13,8 +13,9 @@ from audionmf.cli.common import (
     add_settings,
     command,
     print_json,
-    printable,
     settings_of,
+    show,
+    show_lines,
 )
 from audionmf.cli.scheduling import add_scheduler, tls_of
 from audionmf.errors import ParameterError
@@ -95,9 +96,10 @@ def _run(options: argparse.Namespace) -> int:
             found["choice"] = dataclasses.asdict(choice)
         print_json(found)
         return 0
-    print(printable(f"{out.absolute()}\n  {bank.n_components} templates of {bank.names[0]!r}"))
+    show(str(out.absolute()))
+    show(f"  {bank.n_components} templates of {bank.names[0]!r}")
     for choice in choices:
-        print(choice.to_text())
+        show_lines(choice.to_text())
     return 0
 
 

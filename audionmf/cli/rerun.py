@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from audionmf.cli.common import Bar, command, print_json, printable, say
+from audionmf.cli.common import Bar, command, print_json, say, show
 
 __all__ = ["add"]
 
@@ -51,9 +51,9 @@ def _run(options: argparse.Namespace) -> int:
             }
         )
     elif made.written:
-        print(printable(str(made.folder.absolute())))
+        show(str(made.folder.absolute()))
         for path in [*made.stems.values(), *made.notes.values()]:
-            print(printable(f"  {os.path.relpath(path, os.path.realpath(made.folder))}"))
+            show(f"  {os.path.relpath(path, os.path.realpath(made.folder))}")
     for name in made.differing:
         say(f"error: the stem {name!r} is not what it was")
     for kind in made.differing_notes:

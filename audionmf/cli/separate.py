@@ -18,9 +18,9 @@ from audionmf.cli.common import (
     drum_keys_of,
     fail,
     print_json,
-    printable,
     say,
     settings_of,
+    show,
 )
 from audionmf.cli.scheduling import add_scheduler, workplace
 from audionmf.cli.sources import add_sources, ways_of
@@ -126,9 +126,9 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
             stems = {name: str(path) for name, path in track.stems.items()}
             print_json({"input": track.job.input, "stems": stems, "manifest": str(track.manifest)})
         else:
-            print(printable(track.job.input))
+            show(track.job.input)
             for path in track.outputs:
-                print(printable(f"  {os.path.relpath(path, os.path.realpath(options.out))}"))
+                show(f"  {os.path.relpath(path, os.path.realpath(options.out))}")
     errors = [track.error for track in tracks if track.error is not None]
     if len(tracks) == 1 and errors:
         return exit_code(errors[0])

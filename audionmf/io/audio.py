@@ -14,7 +14,6 @@ import contextlib
 import copy
 import dataclasses
 import functools
-import math
 import os
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from audionmf.errors import (
     AudioReadError,
@@ -46,8 +45,18 @@ from audionmf.io.decode import (
     open_audio,
     read_block,
     scaled,
+    stamp_of,
 )
-from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
+from audionmf.io.encode import clear_peak_time, quantise
+from audionmf.io.files import (
+    StrPath,
+    Together,
+    atomic_path,
+    flush,
+    open_ordinary,
+    require_file,
+    space_error,
+)
 from audionmf.io.joined import Span, opus_family, stream_spans
 from audionmf.io.tags import Tags, prepare_tags, put_tags, read_tags, speaker_order
 
@@ -74,6 +83,8 @@ _RF64_ABOVE = (1 << 32) - (1 << 20)
 _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
 """By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
+_LOUDEST = 1e32
+"""Largest sample: sums over a window of 2²⁰ such are within float32."""
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
 
@@ -196,12 +207,15 @@ class AudioFile:
     _spans: tuple[Span | None, ...] = field(init=False, repr=False)
     _order: tuple[int, ...] | None = field(init=False, repr=False)
     _taken: Samples | None = field(init=False, repr=False, default=None)
+    _stamp: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
+        with open_ordinary(path) as stream:
+            stamp = stamp_of(stream)
         claims = read_claims(path)
         spans = stream_spans(path)
-        with open_audio(path, spans[0] if spans else None) as file:
+        with open_audio(path, spans[0] if spans else None, stamp) as file:
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
@@ -210,6 +224,7 @@ class AudioFile:
                 "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else count(file, path),
                 "subtype": file.subtype,
                 "container": file.format,
+                "_stamp": stamp,
             }
             family = opus_family(path) if file.subtype == "OPUS" else 0
             order = speaker_order(file.subtype, family, file.channels)
@@ -263,7 +278,7 @@ class AudioFile:
         Raises
         ------
         AudioReadError
-            If the content is damaged.
+            If the content is damaged, or the file was replaced or changed since it was opened.
         InvalidAudioError
             If samples are not finite: says how many and where the first is; or if there are none.
 
@@ -274,7 +289,7 @@ class AudioFile:
         """
         finite, n_read = Finite(_name(self.path)), 0
         for span in self._spans:
-            with open_audio(self.path, span) as file:
+            with open_audio(self.path, span, self._stamp) as file:
                 while len(block := read_block(file, size, self.path)):
                     finite.check(block.T, file)
                     n_read += len(block)
@@ -494,7 +509,7 @@ class AudioWriter:
             )
         bits = _PCM_BITS.get(self.subtype)
         try:
-            self._file.write(_quantise(samples.T, bits) if bits else samples.T)
+            self._file.write(quantise(samples.T, bits) if bits else samples.T)
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise space_error(self.path, "writing stopped short") from error
         self.n_written += samples.shape[1]
@@ -511,7 +526,7 @@ class AudioWriter:
         try:
             self._file.close()
             put_tags(self._temporary, self._container, self._tags)
-            _clear_peak_time(self._temporary)
+            clear_peak_time(self._temporary)
             self._verify()
             flush(self._temporary)
         except OutputError:
@@ -660,40 +675,3 @@ def _check_writable(path: Path, extension: str, subtype: str) -> None:
     known = subtype in _PCM_BITS or subtype in _FLOAT_BYTES
     if not (known and soundfile.check_format(OUTPUT_FORMATS[extension], subtype)):
         raise ParameterError(f"{str(path)!r}: {extension} files cannot hold {subtype!r} samples")
-
-
-def _quantise(samples: Samples, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
-    """Round to `bits` of PCM, left-aligned, in a type that libsndfile takes without rescaling.
-
-    A power of two scales float32 without rounding; only 32 bits need float64 for their limits.
-    """
-    limit = math.ldexp(1.0, bits - 1)
-    steps = np.multiply(samples, limit, dtype=np.float64 if bits == 32 else np.float32)
-    np.rint(steps, out=steps)
-    np.clip(steps, -limit, limit - 1, out=steps)
-    if bits == 16:
-        return steps.astype(np.int16)
-    return steps.astype(np.int32) << np.int32(32 - bits)
-
-
-def _clear_peak_time(path: Path) -> None:
-    """Zero the time stamp in the PEAK chunk that libsndfile adds to float files.
-
-    Without it the same stems would give other bytes each second.
-    """
-    with path.open("r+b") as file:
-        order = {b"RIFF": "little", b"RF64": "little", b"FORM": "big"}.get(file.read(4))
-        if order is None:
-            return
-        position = 12
-        while True:
-            file.seek(position)
-            header = file.read(8)
-            if len(header) < 8 or header[:4] in (b"data", b"SSND"):
-                return
-            if header[:4] == b"PEAK":
-                file.seek(position + 12)
-                file.write(bytes(4))
-                return
-            size = int.from_bytes(header[4:], "little" if order == "little" else "big")
-            position += 8 + size + size % 2

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from audionmf.errors import AudioReadError, InvalidAudioError, LimitError
+from audionmf.io.files import open_ordinary
 
 __all__ = ["Claims", "check_layout", "read_claims", "wave_chunks"]
 
@@ -115,9 +116,9 @@ def read_claims(path: Path) -> Claims | None:
         If it gives more than 64 channels.
     """
     try:
-        with path.open("rb") as stream:
+        with open_ordinary(path) as stream:
             return _Walk(stream, repr(str(path))).claims()
-    except AudioReadError:
+    except (AudioReadError, FileNotFoundError):
         raise
     except OSError as error:
         raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, InvalidAudioError
+from audionmf.io.files import open_ordinary
 from audionmf.io.foreign import conversion
 from audionmf.io.joined import Span, Window
 
@@ -26,6 +27,7 @@ __all__ = [
     "open_audio",
     "read_block",
     "scaled",
+    "stamp_of",
 ]
 
 Samples = NDArray[np.float32]
@@ -34,6 +36,9 @@ BLOCK = 1 << 18
 """Samples of a channel that are read at a time."""
 
 _FULL_SCALES = {"int8": 2**7, "uint8": 2**7, "int16": 2**15, "uint16": 2**15, "int32": 2**31}
+_LOUDEST = 1e32
+"""Largest sample: sums over a window of 2²⁰ such are within float32."""
+
 _LEAST_OFFSET = 0.01
 """Share of the root mean square from which a constant offset counts; below it changes nothing."""
 
@@ -46,10 +51,16 @@ class Finite:
 
     def check(self, samples: Samples, rest: Any = None) -> None:
         """Raise if `samples` hold NaN or infinity; count on through the file `rest`."""
-        if np.isfinite(samples).all():
+        if (np.abs(samples) <= _LOUDEST).all():
             self._n_seen += samples.shape[1]
             return
         bad = ~np.isfinite(samples)
+        if not bad.any():
+            first = self._n_seen + int(np.argmax((np.abs(samples) > _LOUDEST).any(axis=0)))
+            raise InvalidAudioError(
+                f"{self._name} has samples beyond {_LOUDEST:g}, the first at sample {first}, whose "
+                "sums float32 cannot hold; scale it down in an audio editor"
+            )
         count, first = int(bad.sum()), self._n_seen + int(np.argmax(bad.any(axis=0)))
         while rest is not None and len(block := rest.read(BLOCK, "float32", always_2d=True)):
             count += int((~np.isfinite(block)).sum())
@@ -68,19 +79,26 @@ def check_not_empty(name: str, n_samples: int) -> None:
 
 
 @contextlib.contextmanager
-def open_audio(path: Path, span: Span | None = None) -> Iterator[Any]:
-    """Open a file by its content alone: without a name libsndfile cannot trust the extension."""
+def open_audio(
+    path: Path, span: Span | None = None, stamp: tuple[int, ...] | None = None
+) -> Iterator[Any]:
+    """Open a file by its content alone: without a name libsndfile cannot trust the extension.
+
+    With a `stamp` it must be the file that had it, before and after it is read.
+    """
     import soundfile
 
     unknown = f"{str(path)!r} is not an audio file that can be read"
     with contextlib.ExitStack() as stack:
         source: Any = os.fsencode(path)
+        ordinary = stack.enter_context(open_ordinary(path))
+        if stamp is not None and stamp_of(ordinary) != stamp:
+            raise _changed(path)
         try:
             if span is not None:
-                source = Window(stack.enter_context(path.open("rb")), span)
+                source = Window(ordinary, span)
             elif os.name == "posix":
-                source = os.open(path, os.O_RDONLY)
-                stack.callback(os.close, source)
+                source = ordinary.fileno()
             file = stack.enter_context(_sequential_file()(source, closefd=False))
         except soundfile.LibsndfileError as error:
             reason = error.error_string
@@ -93,6 +111,20 @@ def open_audio(path: Path, span: Span | None = None) -> Iterator[Any]:
             reason = conversion(path) or "its content is of no known kind"
             raise AudioReadError(0, f"{unknown}: {reason}") from error
         yield file
+        if stamp is not None and stamp_of(ordinary) != stamp:
+            raise _changed(path)
+
+
+def stamp_of(stream: Any) -> tuple[int, ...]:
+    """Return what changes when a file is written to, or another one takes its name."""
+    status = os.fstat(stream.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(path: Path) -> AudioReadError:
+    return AudioReadError(
+        0, f"{str(path)!r} was replaced or changed while it was read; run it again"
+    )
 
 
 @functools.cache

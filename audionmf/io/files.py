@@ -21,7 +21,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from audionmf.errors import AudioNMFError, AudioReadError, OutputError
 
@@ -37,6 +37,7 @@ __all__ = [
     "make_folder",
     "make_room",
     "one_form",
+    "open_ordinary",
     "refuse_overwriting",
     "require_file",
     "safe_name",
@@ -49,6 +50,7 @@ StrPath = str | os.PathLike[str]
 _TEMPORARY_PREFIX = ".audionmf-"
 _TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
 _POSIX = os.name == "posix"
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _MAX_NAME_BYTES = 120
 _HASH_BLOCK = 1 << 20
 _MOST_SEARCHED = 100_000
@@ -80,6 +82,31 @@ def require_file(path: StrPath) -> Path:
         kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
         raise AudioReadError(errno.EINVAL, f"{str(path)!r} is {kind}; give an ordinary file")
     return path
+
+
+@contextlib.contextmanager
+def open_ordinary(path: StrPath) -> Iterator[BinaryIO]:
+    """Open an ordinary file to read it; what became a pipe or a device meanwhile is not waited for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    AudioReadError
+        If it is no ordinary file, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
+    except OSError as error:
+        raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise AudioReadError(
+                errno.EINVAL, f"{str(path)!r} is not an ordinary file; give an ordinary file"
+            )
+        yield stream
 
 
 def make_folder(folder: StrPath) -> Path:
@@ -117,7 +144,7 @@ def make_room(outputs: Iterable[StrPath]) -> None:
         make_folder(folder)
     clear_temporaries(folders)
     for output in paths:
-        if output.is_dir():
+        if os.path.isdir(output):  # noqa: PTH112 (which takes any name)
             raise OutputError(
                 errno.EISDIR, f"{str(output)!r} could not be written: it is a folder; rename it"
             )
@@ -394,7 +421,7 @@ def _held_or_none(path: Path) -> int | None:
 def file_hash(path: StrPath) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_ordinary(path) as stream:
         while block := stream.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()

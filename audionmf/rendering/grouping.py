@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from audionmf.errors import ParameterError
+from audionmf.errors import LimitError, ParameterError
 from audionmf.io.files import one_form
 from audionmf.sources.known import REST
-from audionmf.sources.templates import Templates
+from audionmf.sources.templates import MOST_COMPONENTS, Templates
 
 __all__ = [
     "Grouping",
@@ -25,10 +25,10 @@ Grouping = dict[str, tuple[int, ...]]
 
 def by_label(templates: Templates) -> Grouping:
     """Make one source of the templates of each label, in the order of the labels."""
-    return {
-        name: tuple(k for k, label in enumerate(templates.labels) if label == name)
-        for name in templates.names
-    }
+    groups: dict[str, list[int]] = {}
+    for k, label in enumerate(templates.labels):
+        groups.setdefault(label, []).append(k)
+    return {name: tuple(group) for name, group in groups.items()}
 
 
 def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
@@ -84,14 +84,23 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     ------
     ParameterError
         If a text has another form, or a name comes twice.
+    LimitError
+        If it names more components than there may be.
     """
     groups: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, equals, numbers = one_form(text).partition("=")
         try:
-            members = [k for part in numbers.split(",") for k in _parse_range(part)]
+            ranges = [_parse_range(part) for part in numbers.split(",")]
         except ValueError:
-            members = []
+            ranges = []
+        if any(part.stop - 1 >= MOST_COMPONENTS for part in ranges) or (
+            sum(map(len, ranges)) > MOST_COMPONENTS
+        ):
+            raise LimitError(
+                f"the group {name!r} names components beyond the {MOST_COMPONENTS} that there may be"
+            )
+        members = [k for part in ranges for k in part]
         if not (name and equals and members):
             raise ParameterError(f"a group is written NAME=0,3,7 or NAME=0-3,7, not {text!r}")
         if name in groups:

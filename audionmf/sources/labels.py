@@ -11,7 +11,6 @@ it if its centre does.
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,22 @@ from numbers import Real
 
 import numpy as np
 
-from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.errors import InvalidAudioError, LimitError, ParameterError
 from audionmf.io.audio import Audio, Samples, Source
+from audionmf.io.control import read_small
 from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Labels", "Range", "Ranges", "collect", "parse_solo", "read_labels"]
+__all__ = [
+    "MOST_LABELLED",
+    "MOST_LABELS",
+    "Labels",
+    "Range",
+    "Ranges",
+    "collect",
+    "parse_solo",
+    "read_labels",
+]
 
 Ranges = Mapping[str, Sequence[tuple[float, float]]]
 """Pairs of start and end in seconds, by the name of the source."""
@@ -32,9 +41,16 @@ Ranges = Mapping[str, Sequence[tuple[float, float]]]
 Span = tuple[int, int]
 """First sample or frame, and the one after the last."""
 
+MOST_LABELS = 10_000
+"""Ranges that may be given for one recording."""
+
+MOST_LABELLED = 256
+"""Sources that they may name."""
+
 _ABSENT = "!"
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
-_MAX_BYTES = 1 << 24
+_MAX_BYTES = 1 << 22
+_MAX_SECONDS = 1e9
 _OVERSHOOT = 0.1
 _TOUCHING = 0.005
 """Seconds by which ranges that are meant to touch may overlap: times are rounded, hands shake."""
@@ -69,9 +85,11 @@ class Range:
             raise ParameterError(f"a range needs the name of a source, not {self.name!r}")
         object.__setattr__(self, "name", one_form(self.name))
         for seconds in (self.start, self.end):
-            if not (isinstance(seconds, Real) and math.isfinite(seconds) and seconds >= 0):
+            if not (isinstance(seconds, Real) and 0 <= seconds <= _MAX_SECONDS):
+                large = isinstance(seconds, Real) and seconds > _MAX_SECONDS
                 raise ParameterError(
-                    f"a range of {self.name!r} is given in seconds, 0 or more, not {seconds!r}"
+                    f"a range of {self.name!r} is given in seconds, 0 or more, not "
+                    f"{'such a large number' if large else repr(seconds)}"
                 )
         if self.start >= self.end:
             raise ParameterError(f"{self} does not end after it starts")
@@ -141,12 +159,15 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         If there is no such file, or no ordinary one.
     ParameterError
         If it is not such a file: says which line is wrong.
+    LimitError
+        If it holds more than 10,000 labels.
     """
     file, shown = require_file(path), repr(str(path))
     try:
-        if file.stat().st_size > _MAX_BYTES:
+        content = read_small(file, _MAX_BYTES)
+        if content is None:
             raise ValueError("too large for labels")
-        text = file.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except ValueError:
         raise ParameterError(
             f"{shown} is not a label file: that is a text in UTF-8, each line a start, an end and a "
@@ -154,10 +175,15 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         ) from None
     solo: list[Range] = []
     absent: list[Range] = []
+    lines = [
+        (number, line)
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if line.strip() and not line.startswith("\\")
+    ]
+    if len(lines) > MOST_LABELS:
+        raise LimitError(f"{shown} holds {len(lines)} labels; {MOST_LABELS} labels are the most")
     parse: Callable[[str], Range] = _parse_line
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        if not line.strip() or line.startswith("\\"):
-            continue
+    for number, line in lines:
         if number == 1 and all(column in line.split("\t") for column in _RAVEN_TIMES):
             parse = _raven_parser(line.split("\t"))
             continue
@@ -214,24 +240,39 @@ class Labels:
     ParameterError
         If a source plays alone where another one does, or where it does not play: names both
         ranges. Where they overlap by 5 ms or less they are taken to touch, halfway.
+    LimitError
+        If there are more than 10,000 ranges, or they name more than 256 sources.
     """
 
     solo: tuple[Range, ...]
     absent: tuple[Range, ...]
 
     def __post_init__(self) -> None:
+        said = (*self.solo, *self.absent)
+        if len(said) > MOST_LABELS:
+            raise LimitError(
+                f"there are {len(said)} ranges; {MOST_LABELS} are the most: join those that touch"
+            )
+        if len(names := {range_.name for range_ in said}) > MOST_LABELLED:
+            raise LimitError(
+                f"ranges name {len(names)} sources; {MOST_LABELLED} are the most that ranges may name"
+            )
         touching = _touching(self.solo, self.absent)
         object.__setattr__(self, "solo", touching[0])
         object.__setattr__(self, "absent", touching[1])
-        for i, first in enumerate(self.solo):
-            for other in self.solo[:i]:
-                if other.name != first.name and other.overlaps(first):
-                    raise ParameterError(f"{other} and {first} overlap; only one can play alone")
-            for other in self.absent:
-                if other.name == first.name and other.overlaps(first):
-                    raise ParameterError(
-                        f"{first}, where it plays alone, overlaps {other}, where it does not play"
-                    )
+        if pair := _clash([(range_, range_.name) for range_ in self.solo]):
+            raise ParameterError(f"{pair[0]} and {pair[1]} overlap; only one can play alone")
+        own: dict[str, list[tuple[Range, object]]] = {range_.name: [] for range_ in self.absent}
+        for range_ in self.absent:
+            own[range_.name].append((range_, False))
+        for range_ in self.solo:
+            own.get(range_.name, []).append((range_, True))
+        for tagged in own.values():
+            if pair := _clash(tagged):
+                silent, alone = pair if (pair[0], False) in tagged else pair[::-1]
+                raise ParameterError(
+                    f"{alone}, where it plays alone, overlaps {silent}, where it does not play"
+                )
 
     @classmethod
     def of(cls, solo: Ranges | None, absent: Ranges | None) -> Labels:
@@ -359,6 +400,29 @@ def _touching(
     return tuple(kept[0]), tuple(kept[1])
 
 
+def _clash(tagged: Sequence[tuple[Range, object]]) -> tuple[Range, Range] | None:
+    """Return two ranges of different tags that overlap, in their order; None if there are none.
+
+    They are swept in the order of their starts. What ends last of those so far overlaps the next one
+    if any does; where that has the same tag, what ends last of the other tags.
+    """
+    order = sorted(range(len(tagged)), key=lambda i: tagged[i][0].start)
+    last = other = -1
+    for i in order:
+        now, tag = tagged[i]
+        rival = last if last >= 0 and tagged[last][1] != tag else other
+        if rival >= 0 and tagged[rival][0].end > now.start:
+            first, second = sorted((i, rival))
+            return tagged[first][0], tagged[second][0]
+        if last < 0 or now.end > tagged[last][0].end:
+            if last >= 0 and tagged[last][1] != tag:
+                other = last
+            last = i
+        elif tagged[last][1] != tag and (other < 0 or now.end > tagged[other][0].end):
+            other = i
+    return None
+
+
 def _from_pairs(given: Ranges | None, what: str) -> Iterator[Range]:
     for name, pairs in (given or {}).items():
         try:
@@ -405,7 +469,11 @@ def _common(unions: Sequence[tuple[Span, ...]]) -> tuple[Span, ...]:
     """Return what all of several unions of spans have in common."""
     left = unions[0]
     for union in unions[1:]:
-        pairs = [(max(a[0], b[0]), min(a[1], b[1])) for a in left for b in union]
+        pairs, i, j = [], 0, 0
+        while i < len(left) and j < len(union):
+            a, b = left[i], union[j]
+            pairs.append((max(a[0], b[0]), min(a[1], b[1])))
+            i, j = (i + 1, j) if a[1] < b[1] else (i, j + 1)
         left = _union(pairs)
     return left
 

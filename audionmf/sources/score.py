@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import AudioNMFWarning, ParameterError, ScoreError
+from audionmf.io.control import read_small
 from audionmf.io.files import StrPath, require_file
 from audionmf.sources.midi import Event, Track, parse_midi
 
@@ -38,6 +39,7 @@ __all__ = [
 SplitBy = Literal["track", "channel", "key"]
 
 _MAX_BYTES = 1 << 22
+_MAX_PARTS = 256
 _MAX_NOTES = 100_000
 _MAX_PARTS = 256
 _DRUM_CHANNEL = 9
@@ -375,13 +377,15 @@ def read_score(
     if split not in ("track", "channel", "key"):
         raise ParameterError(f"a score is split by 'track', 'channel' or 'key', not {split!r}")
     at = None if split_at is None else parse_pitch(split_at)
-    file = require_file(path)
-    if file.stat().st_size > _MAX_BYTES:
+    content = read_small(require_file(path), _MAX_BYTES)
+    if content is None:
         raise ScoreError(
             f"{str(path)!r} is larger than {_MAX_BYTES >> 20} MiB; a score is not that long"
         )
-    tracks = parse_midi(file.read_bytes(), str(path))
+    tracks = parse_midi(content, str(path))
     score = Score(_parts(tracks, split, str(path)), str(path))
+    if len(score.parts) > _MAX_PARTS:
+        raise ScoreError(f"{str(path)!r} has {len(score.parts)} parts; {_MAX_PARTS} are the most")
     if at is None:
         return score
     halves = score.split(at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from audionmf.studio.views import Rows, components
 __all__ = ["MAX_COMPONENTS", "Model", "Way", "blind", "informed", "seconds"]
 
 MAX_COMPONENTS = 64
+_MAX_SECONDS = 1e9
 _LINEAR = {"mask_exponent": 1.0}
 _LINEAR_NAMED = _LINEAR | {
     "dictionary": "nmf", "pitch_shifts": 0, "spatial": False, "model": "frames",
@@ -175,6 +175,6 @@ def seconds(value: Any) -> float:
     ParameterError
         If it is not a number of seconds.
     """
-    if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_SECONDS:
         raise ParameterError("a time is a number of seconds, 0 or more")
     return round(float(value), 3)

@@ -77,7 +77,8 @@ def _group(given: Any) -> Group:
         raise ParameterError("a source has an id, a name, a colour and components")
     if not all(type(k) is int for k in given["components"]):
         raise ParameterError("components are whole numbers")
-    if not (0 < len(given["id"]) <= _MAX_NAME and 0 <= given["colour"] < N_COLOURS):
+    printable = given["id"].isprintable()
+    if not (0 < len(given["id"]) <= _MAX_NAME and printable and 0 <= given["colour"] < N_COLOURS):
         raise ParameterError("a source has an id and a colour of the palette")
     name = checked_name(given["name"])
     return Group(given["id"], name, given["colour"], tuple(sorted(given["components"])))

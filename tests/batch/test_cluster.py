@@ -19,7 +19,7 @@ import pytest
 from conftest import RATE, TINY, files_below, sound, tone, two_notes
 
 from audionmf import AudioNMFWarning, ClusterError, ParameterError, Templates, nmf
-from audionmf.batch import cluster, worker
+from audionmf.batch import cluster, watch, worker
 from audionmf.batch.cluster_executor import ClusterExecutor
 from audionmf.batch.cluster_learning import learn
 from audionmf.batch.fleet import Fleet
@@ -412,6 +412,36 @@ def test_a_worker_killed_while_it_separates_is_survived(client, processes, jobs,
     assert killed
     assert report.exit_code == 0
     assert contents(tmp_path) == apart
+
+
+@pytest.mark.parametrize("how", ["scheduler", "workers"])
+def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_path, monkeypatch):
+    limits = {"scheduler": "_SILENT_SECONDS", "workers": "_STILL_SECONDS"}
+    monkeypatch.setattr(watch, limits[how], 5.0)
+    running = Processes(tmp_path / "run", distributed.Security.temporary())
+    struck = []
+
+    def strike(_state):
+        if not struck:
+            struck.append(time.monotonic())
+            for process in [running._scheduler] if how == "scheduler" else running.workers:
+                process.send_signal(signal.SIGKILL if how == "scheduler" else signal.SIGSTOP)
+
+    out = tmp_path / "out"
+    try:
+        running.add_workers(1)
+        said = "scheduler is gone" if how == "scheduler" else "no worker of the cluster"
+        with (
+            pytest.raises(ClusterError, match=f"{said}.*--resume") as caught,
+            cluster.connect(running.address, tls=running.certificates()) as connected,
+        ):
+            on_cluster(connected, jobs(out), progress=strike)
+        assert time.monotonic() - struck[0] < 60
+        assert caught.value.exit_code == 1
+        assert "\n" not in str(caught.value)
+        assert "lock" not in {path.name for path in (out / ".audionmf").iterdir()}
+    finally:
+        running.end()
 
 
 def test_a_file_that_fails_is_told_as_everywhere(client, jobs, tmp_path, monkeypatch):

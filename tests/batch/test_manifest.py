@@ -375,7 +375,7 @@ def test_a_manifest_from_a_stranger_writes_nothing_outside_the_folder(manifest, 
         with pytest.raises(ParameterError):
             rerun(manifest, folder)
     changed(manifest, job={**job, "n_source": 3})
-    with pytest.raises(ParameterError, match="n_source"):
+    with pytest.raises(TemplateError, match="n_source"):
         rerun(manifest)
     changed(manifest, job={**job, "examples": {"other": job["examples"]["high"]}})
     with pytest.raises(OutputError, match="changed"):

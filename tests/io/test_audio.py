@@ -20,8 +20,9 @@ from audionmf.errors import (
     LimitError,
     OutputError,
     ParameterError,
+    exit_code,
 )
-from audionmf.io import audio
+from audionmf.io import audio, encode
 
 PCM_STEPS = {
     "PCM_S8": 2.0**-7,
@@ -450,10 +451,10 @@ def test_quantising_takes_the_nearest_step_and_clips_beyond(bits, values):
     samples = np.array(values, np.float32)
     step = 2.0 ** (1 - bits)
     full_scale = 2.0 ** (15 if bits == 16 else 31)
-    given_back = audio._quantise(samples, bits) / full_scale
+    given_back = encode.quantise(samples, bits) / full_scale
     clipped = np.clip(samples.astype(np.float64), -1, 1 - step)
     assert np.abs(given_back - clipped).max() <= step / 2
-    again = audio._quantise(given_back.astype(np.float32), bits) / full_scale
+    again = encode.quantise(given_back.astype(np.float32), bits) / full_scale
     assert bits == 32 or np.array_equal(again, given_back)
 
 
@@ -571,6 +572,64 @@ def test_more_than_4_gib_become_rf64(tmp_path):
     assert path.read_bytes()[:4] in (b"RF64", b"RIFF")
     assert soundfile.info(path).format == "RF64"
     assert audio.read(path).n_samples == 4000
+
+
+@pytest.mark.parametrize("level", [1.1e32, 3e38])
+def test_samples_whose_sums_float32_cannot_hold_are_refused(tmp_path, level):
+    samples = np.full(100, 1e31, np.float32)
+    samples[70] = -level
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, samples, RATE, "FLOAT")
+    with pytest.raises(InvalidAudioError, match="beyond 1e\\+32, the first at sample 70"):
+        audio.read(path)
+    with pytest.raises(InvalidAudioError, match="beyond 1e\\+32"):
+        audio.Audio(samples, RATE)
+
+
+def replaced_by_a_shorter_one(path):
+    path.unlink()
+    soundfile.write(path, np.zeros(10), RATE)
+
+
+def cut_in_place(path):
+    os.truncate(path, 1000)
+
+
+def gone(path):
+    path.unlink()
+
+
+def replaced_by_a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "change", [replaced_by_a_shorter_one, cut_in_place, gone, replaced_by_a_pipe]
+)
+@pytest.mark.parametrize("when", ["before it is read", "while it is read"])
+def test_a_recording_that_changes_while_it_is_read_is_named_at_once(tmp_path, change, when):
+    if change is replaced_by_a_pipe and os.name != "posix":
+        pytest.skip("pipes of POSIX")
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.tile(two_notes()[0], 10), RATE)
+    file = audio.AudioFile(path)
+    begin = time.monotonic()
+    if when == "before it is read":
+        change(path)
+        with pytest.raises((AudioReadError, FileNotFoundError)) as caught:
+            list(file.blocks(100))
+    else:
+        blocks = file.blocks(100)
+        next(blocks)
+        change(path)
+        if change in (replaced_by_a_shorter_one, gone, replaced_by_a_pipe):
+            list(blocks)  # what is open is whole; the next time it is opened tells
+            blocks = file.blocks(100)
+        with pytest.raises((AudioReadError, FileNotFoundError)) as caught:
+            list(blocks)
+    assert exit_code(caught.value) == 3
+    assert time.monotonic() - begin < 1
 
 
 FULL_DISK = """
