@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
-    from audionmf.analysis.analysing import analyse, learn
+    from audionmf.analysis.analysing import analyse
+    from audionmf.analysis.learning import learn
     from audionmf.errors import (
         AudioNMFError,
         AudioNMFWarning,
@@ -32,15 +33,20 @@ if TYPE_CHECKING:
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.io.parts import excerpt
     from audionmf.live.separator import LiveSeparator, stream
+    from audionmf.notes.events import Activity, SourceNote
+    from audionmf.notes.table import NoteTable
     from audionmf.rendering.decomposition import Decomposition
     from audionmf.separation.denoising import denoise
+    from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Separation, render, separate
     from audionmf.settings import Settings
+    from audionmf.sources.known import Known
     from audionmf.sources.templates import Templates
     from audionmf.spectra.stft import STFT
 
 _HOME = {
+    "Activity": "notes.events",
     "Audio": "io.audio",
     "AudioFile": "io.audio",
     "AudioNMFError": "errors",
@@ -50,34 +56,39 @@ _HOME = {
     "ClusterError": "errors",
     "Decomposition": "separation",
     "InvalidAudioError": "errors",
+    "Known": "sources.known",
     "LimitError": "errors",
     "LiveSeparator": "live.separator",
     "LockedError": "errors",
     "MissingExtraError": "errors",
+    "NoteTable": "notes.table",
     "OutputError": "errors",
     "ParameterError": "errors",
     "STFT": "spectra.stft",
     "ScoreError": "errors",
     "Separation": "separation.separating",
     "Settings": "settings",
+    "SourceNote": "notes.events",
     "TemplateError": "errors",
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
     "analyse": "separation",
     "denoise": "separation.denoising",
     "excerpt": "io.parts",
-    "learn": "analysis.analysing",
+    "learn": "analysis.learning",
     "read": "io.audio",
     "remix": "separation.remixing",
     "render": "separation.separating",
     "separate": "separation.separating",
     "stream": "live.separator",
+    "transcribe": "separation.noting",
     "write": "io.audio",
 }
 _MODULES = ("evaluate", "nmf", "plot")
 
 __all__ = [
     "STFT",
+    "Activity",
     "Audio",
     "AudioFile",
     "AudioNMFError",
@@ -87,15 +98,18 @@ __all__ = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Known",
     "LimitError",
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",
+    "NoteTable",
     "OutputError",
     "ParameterError",
     "ScoreError",
     "Separation",
     "Settings",
+    "SourceNote",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",
@@ -111,6 +125,7 @@ __all__ = [
     "render",
     "separate",
     "stream",
+    "transcribe",
     "write",
 ]
 

@@ -25,6 +25,10 @@ QUALITIES: dict[str, dict[str, int]] = {
 
 _REFERENCE_WINDOW_SECONDS = 4096 / 44100
 _MAX_FFT = 1 << 20
+_MOST_ITERATIONS, _MOST_FIXED = 100_000, 10_000
+_MOST_FRAMES = 1 << 24
+_LARGE = 1 << 4096
+_MOST_SEED = (1 << 63) - 1
 
 
 _SEPARATE, _DECOMPOSE, _LEARN, _STREAM = "separate", "decompose", "learn", "stream"
@@ -55,6 +59,11 @@ def _none_or(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda x: x is None or check(x)
 
 
+def _shown(value: Any) -> str:
+    """Return a value for a message; Python refuses to write out the largest whole numbers."""
+    return "so large a number" if isinstance(value, int) and abs(value) >= _LARGE else repr(value)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a recording is analysed and rendered. Frozen; make variants with `dataclasses.replace`.
@@ -77,12 +86,12 @@ class Settings:
     beta : float, default 1.0
         The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     max_iter : int, default 200
-        Most iterations of the factorisation that learns templates, 1 or more.
+        Most iterations of the factorisation that learns templates, 1 to 100000.
     tol : float, default 1e-4
         Stop when ten iterations together lower the divergence by less than this share of it, 0 to
         1; 0 runs all iterations.
     activation_iter : int, default 40
-        Iterations for activations with the templates fixed, 1 or more.
+        Iterations for activations with the templates fixed, 1 to 10000.
     mask_exponent : float, default 1.5
         Power of the models in the masks, 0.1 to 10. 1 shares the magnitude out in proportion, 2 is
         the Wiener filter of independent Gaussian sources; more makes the masks harder.
@@ -102,8 +111,8 @@ class Settings:
         With templates: copies of them up to so many semitones lower and higher, for notes that an
         example lacks, 0 to 6.
     adapt_iter : int, default 50
-        With templates: iterations in which an equaliser for each source is fitted to the mixture;
-        0 takes templates as they are, without copies at other pitches.
+        With templates: iterations in which an equaliser for each source is fitted to the mixture,
+        0 to 10000; 0 takes templates as they are, without copies at other pitches.
     spatial : bool, default True
         In stereo: tell sources apart by their place too.
     cues : str, default "place,timbre,pitch,course"
@@ -113,9 +122,9 @@ class Settings:
         Blind: factorise from so many starts and keep the one that ends at the lowest divergence, 1
         to 100. The first start is the same each time, further ones vary with the seed.
     max_frames : int, default 16384
-        Templates are learnt from at most this many frames, spread evenly; 16 or more.
+        Templates are learnt from at most this many frames, spread evenly; 16 to 2²⁴.
     seed : int, default 0
-        Seed of random starts, 0 or more. The same seed gives the same result. Harmonic components
+        Seed of random starts, 0 to 2⁶³ - 1. The same seed gives the same result. Harmonic components
         and patterns start without chance; there it tells only further ``restarts`` apart.
     n_threads : int, optional
         Threads to compute with, 1 to 256; ``None`` (default): one for each core that this process
@@ -159,7 +168,10 @@ class Settings:
         "a number from -2 to 4",
     )
     max_iter: int = _option(
-        200, "most iterations when templates are learnt", _whole(1), "a whole number, 1 or more"
+        200,
+        "most iterations when templates are learnt",
+        _whole(1, _MOST_ITERATIONS),
+        f"a whole number from 1 to {_MOST_ITERATIONS}",
     )
     tol: float = _option(
         1e-4,
@@ -170,8 +182,8 @@ class Settings:
     activation_iter: int = _option(
         40,
         "iterations for activations when the templates are fixed",
-        _whole(1),
-        "a whole number, 1 or more",
+        _whole(1, _MOST_FIXED),
+        f"a whole number from 1 to {_MOST_FIXED}",
         (_SEPARATE, _DECOMPOSE, _STREAM),
     )
     mask_exponent: float = _option(
@@ -213,8 +225,8 @@ class Settings:
     adapt_iter: int = _option(
         50,
         "with templates: iterations that fit an equaliser for each source; 0 for none",
-        _whole(0),
-        "a whole number, 0 or more",
+        _whole(0, _MOST_FIXED),
+        f"a whole number from 0 to {_MOST_FIXED}",
         (_SEPARATE,),
     )
     spatial: bool = _option(
@@ -241,10 +253,15 @@ class Settings:
     max_frames: int = _option(
         16384,
         "most frames, evenly spread, that templates are learnt from",
-        _whole(16),
-        "a whole number, 16 or more",
+        _whole(16, _MOST_FRAMES),
+        f"a whole number from 16 to {_MOST_FRAMES}",
     )
-    seed: int = _option(0, "seed of the random start", _whole(0), "a whole number, 0 or more")
+    seed: int = _option(
+        0,
+        "seed of the random start",
+        _whole(0, _MOST_SEED),
+        f"a whole number from 0 to {_MOST_SEED}",
+    )
     n_threads: int | None = _option(
         None,
         "threads; default: one a core. The result does not depend on it",
@@ -257,7 +274,7 @@ class Settings:
             value = getattr(self, option.name)
             if not option.metadata["check"](value):
                 raise ParameterError(
-                    f"{option.name} must be {option.metadata['rule']}, not {value!r}"
+                    f"{option.name} must be {option.metadata['rule']}, not {_shown(value)}"
                 )
 
     @classmethod

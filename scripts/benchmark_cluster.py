@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 import audionmf
 from audionmf import nmf
-from audionmf.batch import cluster
+from audionmf.batch.cluster import connect
+from audionmf.batch.cluster_learning import learn
 from audionmf.spectra.frames import pooled_magnitude
 
 RATE, N_FFT = 44100, 4096
@@ -51,7 +52,7 @@ def main() -> None:
         corpus = make_corpus(Path(folder), max(options.files), options.seconds)
         alone = {n: measure_alone(corpus[:n], options.components) for n in options.files}
         for n_workers in options.workers:
-            with cluster.connect("local", n_workers=n_workers) as client:
+            with connect("local", n_workers=n_workers) as client:
                 for n_files in options.files:
                     row = measure(client, corpus[:n_files], options.components)
                     row |= {
@@ -106,7 +107,7 @@ def measure(client: Any, corpus: list[Path], n_components: int) -> dict[str, flo
     with Meter(client.scheduler.address) as meter:
         metered = distributed.Client(meter.address, security=client.security, set_as_default=False)
         with metered:
-            cluster.learn(corpus, "notes", 2, client=metered, max_iter=1, n_fft=N_FFT)
+            learn(corpus, "notes", 2, client=metered, max_iter=1, n_fft=N_FFT)
             for n_rounds in ROUNDS:
                 before, begin = (meter.up, meter.down), time.perf_counter()
                 reached: list[float] = []
@@ -115,7 +116,7 @@ def measure(client: Any, corpus: list[Path], n_components: int) -> dict[str, flo
                     if stage.startswith("learn") and not reached:
                         reached.append(time.perf_counter())
 
-                cluster.learn(
+                learn(
                     corpus, "notes", n_components, client=metered, progress=note,
                     max_iter=n_rounds, tol=0.0, n_fft=N_FFT,
                 )  # fmt: skip

@@ -17,6 +17,8 @@ mutation of a whole archive gets through the checksums to.
     python scripts/fuzz_inputs.py journal --runs 50000
     python scripts/fuzz_inputs.py labels --runs 50000
     python scripts/fuzz_inputs.py score --runs 50000
+    python scripts/fuzz_inputs.py options --runs 50000
+    python scripts/fuzz_inputs.py groups --runs 50000
 """
 
 from __future__ import annotations
@@ -35,14 +37,18 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["audionmf"]):
+    from audionmf.batch.job import SeparationJob
     from audionmf.batch.journal import Journal
     from audionmf.batch.manifest import Manifest
+    from audionmf.cli.common import printable
     from audionmf.errors import AudioNMFError, AudioWarning
     from audionmf.io.archive import read_archive, read_kind
     from audionmf.io.audio import AudioFile
     from audionmf.live.streams import PCMStream
     from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
-    from audionmf.sources.labels import read_labels
+    from audionmf.rendering.grouping import parse_groups
+    from audionmf.rendering.stems import stem_paths
+    from audionmf.sources.labels import Labels, parse_solo, read_labels
     from audionmf.sources.score import read_score
     from audionmf.sources.templates import TEMPLATES_KIND, Templates
 
@@ -123,6 +129,38 @@ def read_journal(path: Path) -> None:
             raise RuntimeError("an entry under another name")
 
 
+def read_options(path: Path) -> None:
+    """Take the file for the options of a job, as JSON, and plan the job."""
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    if isinstance(values, dict):
+        job = SeparationJob.from_dict({"input": "mix.wav", **values})
+        Labels.of(job.solo, job.absent)
+        stem_paths(path.parent, "mix", job.only or "source", job.pattern, job.extension)
+
+
+def read_groups(path: Path) -> None:
+    """Take the file for the arguments of groups and ranges, a line each."""
+    lines = path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    failures = 0
+    for reader in (parse_groups, lambda texts: [parse_solo(text) for text in texts]):
+        try:
+            reader(lines)
+        except AudioNMFError as error:
+            printable(str(error))
+            failures += 1
+    if failures == 2:
+        raise AudioNMFError("no reader takes it")
+
+
+OPTIONS = {
+    "n_sources": 2, "free": 1, "residual": "rest", "solo": {"a": [[0, 1.5]]}, "absent": {"b": [[1, 2]]},
+    "settings": {"n_fft": 256, "quality": "fast", "seed": 1, "cues": "place,pitch"},
+    "pattern": "{track}/{source}.{ext}", "extension": "flac", "export": ["midi"], "split_at": "C4",
+}  # fmt: skip
+GROUPS = b"bass=0,3,7\nkeys=1-2\nviolin=1:02-1:10.25\npiano=12.5-20"
 MANIFEST = {
     "format": "audionmf manifest",
     "version": 1,
@@ -161,6 +199,10 @@ def first_files(target: str) -> Iterator[bytes]:
         yield json.dumps(MANIFEST).encode()
     elif target == "journal":
         yield JOURNAL
+    elif target == "options":
+        yield json.dumps(OPTIONS).encode()
+    elif target == "groups":
+        yield GROUPS
     else:
         kinds = {"archive": ("templates", "model"), "stream": ("separate",), "audio": ("separate",)}
         commands = kinds.get(target, (target,))
@@ -177,6 +219,8 @@ TARGETS: dict[str, Callable[[Path], object]] = {
     "journal": read_journal,
     "labels": read_labels,
     "score": read_score,
+    "options": read_options,
+    "groups": read_groups,
 }
 
 

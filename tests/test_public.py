@@ -11,6 +11,7 @@ import audionmf
 
 PUBLIC = [
     "STFT",
+    "Activity",
     "Audio",
     "AudioFile",
     "AudioNMFError",
@@ -20,15 +21,18 @@ PUBLIC = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Known",
     "LimitError",
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",
+    "NoteTable",
     "OutputError",
     "ParameterError",
     "ScoreError",
     "Separation",
     "Settings",
+    "SourceNote",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",
@@ -44,6 +48,7 @@ PUBLIC = [
     "render",
     "separate",
     "stream",
+    "transcribe",
     "write",
 ]
 HEAVY = (

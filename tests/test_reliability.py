@@ -25,7 +25,7 @@ from audionmf.errors import AudioNMFError, AudioReadError, LimitError, OutputErr
 from audionmf.io import audio, spool
 from audionmf.io.archive import read_kind
 from audionmf.io.lock import FolderLock
-from audionmf.nmf import kernels
+from audionmf.nmf import passes
 from audionmf.nmf.compiled import keeping_optional
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources import alignment
@@ -463,7 +463,7 @@ def compiled(tmp_path, monkeypatch):
     def add_one(x):
         return x + 1
 
-    return lambda: kernels._compiled()(add_one)
+    return lambda: passes._compiled()(add_one)
 
 
 def kept(folder):

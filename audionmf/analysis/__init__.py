@@ -7,11 +7,18 @@ A file imports only from those that are named before it:
 - `starts`: random starts and how far they end apart
 - `cues`: which components belong together
 - `evidence`: what the models leave unexplained
+- `activations`: activations for every frame of a recording
+- `learning`: templates from recordings of a source alone
 - `patterns`: courses of struck sounds
 - `by_patterns`: sources that are struck sounds
-- `blind`: sources of which nothing is known
+- `scored_strokes`: struck sounds whose strokes are known
+- `by_example`: sources whose sound is known
+- `score_voices`: what stands for notes and strokes of a score, and when it may sound
+- `note_spectra`: combs of partials
 - `by_score`: sources whose notes are known
 - `by_lead`: one voice that leads, and its accompaniment
+- `blind`: sources of which nothing is known
+- `components`: every component for itself
 - `refinement`: components moved by hints
 - `analysing`: which way suits what is known
 """

@@ -34,14 +34,14 @@ from audionmf.nmf.source_filter import SourceFilter, fit_source_filter
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
+from audionmf.sources.known import ACCOMPANIMENT, LEAD
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_source, gather
 from audionmf.spectra.stft import STFT
 
-__all__ = ["ACCOMPANIMENT", "LEAD", "analyse_lead", "melody", "pitch_strengths"]
+__all__ = ["analyse_lead", "melody", "pitch_strengths"]
 
-LEAD, ACCOMPANIMENT = "lead", "accompaniment"
 """Names of the two sources."""
 
 Matrix = NDArray[np.floating[Any]]
@@ -67,7 +67,12 @@ _VOICE_START = 0.3
 
 
 def analyse_lead(
-    source: Source, settings: Settings, progress: Progress, watch: Callback | None = None
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    watch: Callback | None = None,
+    *,
+    names: tuple[str, ...] = (LEAD, ACCOMPANIMENT),
 ) -> Decomposition:
     """Find the leading voice of a recording.
 
@@ -82,11 +87,13 @@ def analyse_lead(
         Told the stage and the share done.
     watch : callable, optional
         Called with the `nmf.State` after each iteration; returning True ends the fit.
+    names : (str, str), default ("lead", "accompaniment")
+        What the voice is called, and all else.
 
     Returns
     -------
     Decomposition
-        With the sources ``lead`` and ``accompaniment``; ``keys`` are those of the melody.
+        With these two sources; ``keys`` are those of the melody.
 
     Raises
     ------
@@ -117,12 +124,13 @@ def analyse_lead(
     model = _fitted(V, known, course, _heard(strengths, course), settings, progress, watch)
     W, H, keys = _components(model, known, frames.V)
     n_back = model.templates.shape[1]
-    names = (LEAD,) * (len(keys) - n_back) + (ACCOMPANIMENT,) * n_back
-    templates = Templates(W, names, stft, rate)
+    lead, accompaniment = names
+    labels = (lead,) * (len(keys) - n_back) + (accompaniment,) * n_back
+    templates = Templates(W, labels, stft, rate)
     grouping = by_label(templates)
     found = Decomposition(
         templates=templates,
-        grouping={name: grouping.get(name, ()) for name in (LEAD, ACCOMPANIMENT)},
+        grouping={name: grouping.get(name, ()) for name in names},
         settings=settings,
         mixture=Mixture.of(source, frames.n_samples),
         divergence=model.divergence * level,

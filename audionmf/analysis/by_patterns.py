@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.clustering import MOST_SOURCES
 from audionmf.analysis.patterns import blind_patterns, count_strokes, is_struck, pattern_of
 from audionmf.analysis.starts import spread_of, varied
 from audionmf.errors import InvalidAudioError, ParameterError
@@ -22,14 +21,15 @@ from audionmf.io.audio import Source
 from audionmf.nmf import State, convolutive
 from audionmf.nmf.solver import Callback, thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
-from audionmf.rendering.grouping import by_label, source_name
+from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
+from audionmf.sources.known import MOST_SOURCES, source_name
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.stft import STFT
 
-__all__ = ["analyse_struck", "analyse_struck_blind"]
+__all__ = ["analyse_struck", "analyse_struck_blind", "half_window"]
 
 _PATTERN_SECONDS = 0.186
 _MAX_FRAMES = 16384
@@ -76,7 +76,7 @@ def analyse_struck(
     InvalidAudioError
         If an example is silent.
     """
-    stft = _half_window(settings, source.sample_rate)
+    stft = half_window(settings, source.sample_rate)
     n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
     threads = thread_count(settings.n_threads)
     if stft.n_frames(source.n_samples) > _most_frames(settings):
@@ -140,7 +140,7 @@ def analyse_struck_blind(
     ParameterError
         If it is too long and `always` was asked for.
     """
-    stft = _half_window(settings, source.sample_rate)
+    stft = half_window(settings, source.sample_rate)
     most = _most_frames(settings)
     if stft.n_frames(source.n_samples) > most:
         if always:
@@ -245,7 +245,7 @@ def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:
     return V / peak if peak > 0 else V
 
 
-def _half_window(settings: Settings, sample_rate: int) -> STFT:
+def half_window(settings: Settings, sample_rate: int) -> STFT:
     """Return the STFT for struck sounds: their attacks ask for a shorter window."""
     if settings.n_fft is not None:
         n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)

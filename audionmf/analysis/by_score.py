@@ -14,6 +14,12 @@ In stereo each part has a gain a channel too, and the two channels are fitted at
 templates and activations: a tensor factorisation, in which the place of a part helps to tell it from
 others that play the same note.
 
+Who plays one note at a time bends it: vibrato, glides, tuning. Where a short trial hears that, each
+key of the part has three voices, 30 cents apart, and every frame says which of them sound.
+
+Examples of the parts teach how partials of their notes compare; strokes alone are left to patterns,
+see `scored_strokes`.
+
 Scores lack notes. Once templates are known, voices may speak up outside their notes at a cost, an L1
 weight that nothing but sound left unexplained can pay for; where one does for a while, a note is
 taken to be missing, and the factorisation goes on with it.
@@ -30,20 +36,32 @@ Coyle, "Non-negative tensor factorisation for sound source separation", ISSC 200
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.by_patterns import half_window
+from audionmf.analysis.note_spectra import Tie, comb, smoothed
+from audionmf.analysis.score_voices import (
+    EXTRA_KEYS,
+    Gates,
+    Voice,
+    bends_of,
+    sounding_span,
+    stroke_span,
+    voices_of,
+)
+from audionmf.analysis.scored_strokes import analyse_scored_strokes
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.alignment import align
-from audionmf.sources.score import Part, Score, key_hertz
+from audionmf.sources.score import Note, Part, Score, key_hertz
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, gather, pooled_magnitude
 from audionmf.spectra.stft import STFT, Transform
@@ -52,42 +70,33 @@ __all__ = ["Voice", "analyse_score", "voices_of"]
 
 Matrix = NDArray[np.floating[Any]]
 
-Kind = Literal["note", "attack", "stroke"]
-
 _MAX_FRAMES = 4096
 _MAX_VOICES = 2048
 _MAX_BYTES = 1 << 32
-
-_BEFORE_SECONDS = 0.05
-_AFTER_SECONDS = 0.12
-_RELEASE_SECONDS = 0.25
-_RELEASE_DECAY = 0.1
-_ATTACK_SECONDS = 0.12
 _ATTACK_LEVEL = 0.3
-_STROKES = ((0.05, 0.12, 0.06), (0.025, 1.0, 0.25), (-0.08, 1.5, 0.6))
-"""Of each template of a drum: how long before the onset it starts, how long after it ends, and the
-time constant that its activation starts from, in seconds."""
 
-_CENTS = 20.0
-_LOBE_BINS = 2.0
-_INHARMONICITY = 3e-4
+_BEND_COST, _LEAST_BENT, _TRIAL_ITERATIONS = 0.1, 0.21, 40
+"""L1 weight of bent notes in the trial, and the share of a part that must be bent even so."""
+
+_PULL = 0.1
+"""How much examples count beside the mixture, as a share of the mean count of the part's notes."""
+_START_OPEN = 0.1
+_LESSON_ITERATIONS = 40
+_LESSON_KEYS = 7
+_HARK_ITERATIONS = 40
+
+_LESSON_SHARE, _LESSON_LEVEL = 0.15, 0.03
+"""What a key needs to count as played in an example: of the loudest key of a frame, and what a frame
+needs of the loudest frame."""
+
 _BETWEEN = 1e-3
 """Share of a template that ends up between its partials, where something always sounds."""
-
-_MAX_PARTIAL = 80
-_TAIL = 1e-3
-
-_TIE = 0.3
-_TIE_SEMITONES = 6.0
-_SMOOTH_OCTAVES = 0.3
-_EXTRA_KEYS = 2
-
 _ITERATIONS = 80
 _GAINS_FROM, _TEMPLATES_FROM, _ATTACKS_FROM = 10, 3, 20
+
 _MISSING_AT = (5, 15, 30, 50)
 """Iterations before which missing notes are looked for: at first before drums have learnt to sound like
 a bass whose notes are missing under them."""
-
 _MISSING_COST = 0.1
 _MISSING_ITERATIONS = 20
 _MISSING_LEVEL = 0.15
@@ -95,56 +104,12 @@ _MISSING_FRAMES = 3
 _EVALUATE_EVERY = 10
 
 
-@dataclass(frozen=True)
-class Voice:
-    """What a component of an analysis with a score stands for.
-
-    Parameters
-    ----------
-    part : int
-        Index of the part.
-    kind : {"note", "attack", "stroke"}
-        A key of a pitched part, the attacks of a part, or a template of a drum.
-    pitch : int
-        The MIDI key; -1 for attacks.
-    layer : int, default 0
-        Which of the templates of a drum.
-    """
-
-    part: int
-    kind: Kind
-    pitch: int
-    layer: int = 0
-
-
-def voices_of(score: Score, *, further: int = 0) -> list[Voice]:
-    """Return the components of an analysis with a score, in their order.
-
-    Parameters
-    ----------
-    score : Score
-        The notes.
-    further : int, default 0
-        Also the keys between those that a part has, and so many below and above.
-    """
-    voices: list[Voice] = []
-    for j, part in enumerate(score.parts):
-        keys = {note.pitch for note in part.notes if not note.drum}
-        drums = sorted({note.pitch for note in part.notes if note.drum})
-        if keys:
-            if further:
-                low, high = max(0, min(keys) - further), min(127, max(keys) + further)
-                keys = set(range(low, high + 1))
-            voices += [Voice(j, "note", key) for key in sorted(keys)]
-            voices.append(Voice(j, "attack", -1))
-        voices += [
-            Voice(j, "stroke", key, layer) for key in drums for layer in range(len(_STROKES))
-        ]
-    return voices
-
-
 def analyse_score(
-    score: Score, source: Source, settings: Settings, progress: Progress
+    score: Score,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    examples: Mapping[str, Sequence[Source]] | None = None,
 ) -> Decomposition:
     """Analyse a recording of which the score is known.
 
@@ -163,6 +128,8 @@ def analyse_score(
         ``n_threads`` mean something here.
     progress : callable
         Told the stage and the share done.
+    examples : mapping of str to sequence of Audio or AudioFile, optional
+        Parts alone, by name, at the rate of the mixture.
 
     Returns
     -------
@@ -190,17 +157,30 @@ def analyse_score(
     _check_size(score, n_voices, stft.n_frames(source.n_samples))
     alignment = align(score, source, stft, lambda done: progress("align", done))
     found = score.moved(alignment).within(source.n_samples / source.sample_rate)
+    struck = analyse_scored_strokes(
+        found, source, half_window(settings, source.sample_rate), settings, progress, examples or {}
+    )
+    if struck is not None:
+        return struck
     spatial = settings.spatial and source.n_channels == 2 and len(score.parts) > 1
     threads = thread_count(settings.n_threads)
     frames = gather(
         source, stft, min(settings.max_frames, _MAX_FRAMES), keep_transform=spatial,
         n_threads=threads, progress=lambda done: progress("read", done),
     )  # fmt: skip
-    model = _Model(found, stft, source.sample_rate)
+    data = _stacked(frames.V, frames.X)
+    bends = _heard_bends(found, stft, source.sample_rate, data, frames.step, threads)
+    model = _Model(found, stft, source.sample_rate, bends)
+    for j, part in enumerate(found.parts):
+        recordings = (examples or {}).get(part.name, ())
+        if recordings:
+            read = [gather(r, stft, _MAX_FRAMES, n_threads=threads).V for r in recordings]
+            model.learn(j, np.concatenate(read, axis=1), threads)
+            progress(f"read {part.name}", 1.0)
     if not frames.V.any():
         model.heard = np.zeros((len(model.voices), frames.V.shape[1]), np.float32)
     else:
-        model.fit(_stacked(frames.V, frames.X), frames.step, threads, progress)
+        model.fit(data, frames.step, threads, progress)
     H = model.heard
     if frames.step > 1:
         H = _all_activations(model, source, spatial, settings, progress)
@@ -221,6 +201,34 @@ def analyse_score(
     if frames.X is None or not frames.V.any():
         return analysed
     return analysed.with_covariances(frames.X, model.heard)
+
+
+def _heard_bends(
+    score: Score,
+    stft: STFT,
+    sample_rate: int,
+    data: NDArray[np.float32],
+    step: int,
+    n_threads: int,
+) -> list[tuple[float, ...]]:
+    """Return how far the notes of each part may be bent: not at all, unless they are heard to be.
+
+    A short fit in which bent notes cost something tells: where nothing is bent they get little.
+    """
+    bends = [bends_of(part) for part in score.parts]
+    if not data.any() or not any(len(some) > 1 for some in bends):
+        return bends
+    trial = _Model(score, stft, sample_rate, bends)
+    trial.bend_cost = _BEND_COST
+    trial.fit(data, step, n_threads, lambda *_: None, _TRIAL_ITERATIONS)
+    levels = trial.heard.sum(axis=1, dtype=np.float64)
+    bent = np.array([trial.is_bent(voice) for voice in trial.voices])
+    notes = np.array([voice.kind == "note" for voice in trial.voices])
+    for j in range(len(score.parts)):
+        mine = notes & (trial.parts == j)
+        if levels[mine & bent].sum() < _LEAST_BENT * levels[mine].sum():
+            bends[j] = (0.0,)
+    return bends
 
 
 def _check_size(score: Score, n_voices: int, n_frames: int) -> None:
@@ -247,65 +255,6 @@ def _stacked(V: Matrix, X: Transform | None) -> NDArray[np.float32]:
     return rows.T
 
 
-class _Gates:
-    """When voices may sound: spans in seconds, each full until a moment and then dying away."""
-
-    def __init__(self, score: Score, voices: Sequence[Voice]) -> None:
-        rows = []
-        for v, voice in enumerate(voices):
-            rows += [(v, *span) for span in _spans(score.parts[voice.part], voice)]
-        self._spans = np.array(rows, np.float64).reshape(-1, 5)
-
-    def add(self, spans: Sequence[tuple[float, float, float, float, float]]) -> None:
-        """Add spans: voice, start, until when it is full, end, time constant of the decay."""
-        self._spans = np.concatenate([self._spans, np.array(spans, np.float64).reshape(-1, 5)])
-
-    def used(self) -> NDArray[np.int64]:
-        """Return the voices that have spans."""
-        return np.unique(self._spans[:, 0]).astype(np.int64)
-
-    def keep(self, voices: NDArray[np.int64]) -> None:
-        """Leave out all voices but these, all of which others are not used."""
-        self._spans[:, 0] = np.searchsorted(voices, self._spans[:, 0])
-
-    def at(self, first: int, n: int, frame_seconds: float, n_voices: int) -> NDArray[np.float32]:
-        """Return the gates of some frames, (n, n_voices), 0 where a voice is silent, else to 1."""
-        G = np.zeros((n, n_voices), np.float32)
-        starts = np.ceil(self._spans[:, 1] / frame_seconds).astype(np.int64) - first
-        stops = np.floor(self._spans[:, 3] / frame_seconds).astype(np.int64) + 1 - first
-        for i in np.flatnonzero((starts < n) & (stops > 0)):
-            a, b = max(0, int(starts[i])), min(n, int(stops[i]))
-            voice, _, full, _, decay = self._spans[i]
-            times = np.arange(first + a, first + b) * frame_seconds
-            value = np.exp(-np.maximum(times - full, 0) / decay).astype(np.float32)
-            G[a:b, int(voice)] = np.maximum(G[a:b, int(voice)], value)
-        return G
-
-
-def _spans(part: Part, voice: Voice) -> Iterator[tuple[float, float, float, float]]:
-    """Yield the spans of a voice: start, until when it is full, end, time constant."""
-    for note in part.notes:
-        if voice.kind == "stroke":
-            if note.drum and note.pitch == voice.pitch:
-                yield _stroke(note.onset, voice.layer)
-        elif voice.kind == "attack":
-            if not note.drum:
-                full = note.onset + _ATTACK_SECONDS
-                yield note.onset - _BEFORE_SECONDS, full, full, 1.0
-        elif not note.drum and note.pitch == voice.pitch:
-            yield _sounding(note.onset, note.end)
-
-
-def _stroke(onset: float, layer: int) -> tuple[float, float, float, float]:
-    before, after, decay = _STROKES[layer]
-    return onset - before, onset, onset + after, decay
-
-
-def _sounding(onset: float, end: float) -> tuple[float, float, float, float]:
-    full = end + _AFTER_SECONDS
-    return onset - _BEFORE_SECONDS, full, full + _RELEASE_SECONDS, _RELEASE_DECAY
-
-
 class _Model:
     """Templates, activations and gains of the voices of a score, as they are being learnt.
 
@@ -314,28 +263,47 @@ class _Model:
     the unit of the pooled magnitudes.
     """
 
-    def __init__(self, score: Score, stft: STFT, sample_rate: int) -> None:
+    def __init__(
+        self,
+        score: Score,
+        stft: STFT,
+        sample_rate: int,
+        bends: Sequence[tuple[float, ...]] = (),
+    ) -> None:
         self.score, self.stft, self.sample_rate = score, stft, sample_rate
-        self.voices = voices_of(score, further=_EXTRA_KEYS)
-        self.gates = _Gates(score, self.voices)
+        self.bends = bends or [bends_of(part) for part in score.parts]
+        self.voices = voices_of(score, further=EXTRA_KEYS, bends=self.bends)
+        self.gates = Gates(score, self.voices)
         self.rows = np.stack([self._start(voice) for voice in self.voices])
         self.gains = np.ones((len(score.parts), 1))
         self.heard = np.zeros((len(self.voices), 0), np.float32)
         self.divergence: list[float] = []
-        self._tie = _Tie(self.rows, self.voices, sample_rate / stft.n_fft)
+        self.bend_cost = 0.0
+        self._tie = Tie(
+            self.rows,
+            self.voices,
+            sample_rate / stft.n_fft,
+            lambda v: self.bends[v.part][v.layer],
+        )
         self._attacks = self.heard
         self._n_done = 0
+        self._lessons: NDArray[np.float64] = np.zeros((len(self.voices), stft.n_bins))
 
     @property
     def parts(self) -> NDArray[np.int64]:
         """The part of each voice."""
         return np.array([voice.part for voice in self.voices])
 
+    def is_bent(self, voice: Voice) -> bool:
+        """Tell whether a voice is a note beside its key."""
+        return voice.kind == "note" and self.bends[voice.part][voice.layer] != 0
+
     def _start(self, voice: Voice) -> NDArray[np.float64]:
         """Return where the template of a voice starts from."""
         frequencies = self.stft.frequencies(self.sample_rate)
         if voice.kind == "note":
-            row = _comb(frequencies, key_hertz(voice.pitch))
+            cents = self.bends[voice.part][voice.layer]
+            row = comb(frequencies, key_hertz(voice.pitch + cents / 100))
         elif voice.kind == "attack":
             row = 1 / (frequencies + 200)
         else:
@@ -343,7 +311,14 @@ class _Model:
         scaled: NDArray[np.float64] = row / max(row.sum(), np.finfo(float).tiny)
         return scaled
 
-    def fit(self, V: NDArray[np.float32], step: int, n_threads: int, progress: Progress) -> None:
+    def fit(
+        self,
+        V: NDArray[np.float32],
+        step: int,
+        n_threads: int,
+        progress: Progress,
+        n_iter: int = 0,
+    ) -> None:
         """Learn from V, (n_channels · n_bins, n_frames), of which every `step`-th frame is there."""
         n_channels = len(V) // self.stft.n_bins
         self.gains = np.full((len(self.score.parts), n_channels), 1 / n_channels)
@@ -351,14 +326,14 @@ class _Model:
         data = V / peak
         seconds = step * self.stft.hop_length / self.sample_rate
         H = self.level(data, self.gates.at(0, V.shape[1], seconds, len(self.voices)))
-        for last in (*_MISSING_AT, _ITERATIONS):
+        for last in (n_iter,) if n_iter else (*_MISSING_AT, _ITERATIONS):
             self._iterate(data, H, last - self._n_done, n_threads, progress)
-            if last < _ITERATIONS:
+            if last < _ITERATIONS and not n_iter:
                 H = self._with_missing(data, H, seconds, n_threads)
         used = self.gates.used()
         self._keep(used)
         H = H[:, used]
-        self.rows = (1 - _BETWEEN) * self.rows + _BETWEEN * _smoothed(self.rows)
+        self.rows = (1 - _BETWEEN) * self.rows + _BETWEEN * smoothed(self.rows)
         self.divergence.append(self._value(data, H, n_threads))
         self.heard = np.ascontiguousarray(H.T) * (peak * self.loudness[:, None])
 
@@ -377,6 +352,7 @@ class _Model:
         self.gates.keep(used)
         self.voices = [self.voices[v] for v in used]
         self.rows = self.rows[used]
+        self._lessons = self._lessons[used]
 
     def level(self, data: NDArray[np.float32], G: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share the level of each frame out among the voices that may sound."""
@@ -397,7 +373,8 @@ class _Model:
 
         attacks = np.array([voice.kind == "attack" for voice in self.voices])
         free = np.ones(len(self.rows), bool)
-        with KLKernel(data, len(self.rows), n_threads, free, free) as kernel:
+        costs = np.array([self.bend_cost if self.is_bent(voice) else 0.0 for voice in self.voices])
+        with KLKernel(data, len(self.rows), n_threads, free, free, costs) as kernel:
             for _ in range(n_iter):
                 rows = self.spread()
                 if self._n_done == 0:
@@ -427,8 +404,9 @@ class _Model:
         explained = (rows * over).astype(np.float64).reshape(len(rows), -1, n_bins)
         if self._n_done >= _TEMPLATES_FROM:
             counts = explained.sum(axis=1)
-            counts[attacks] = _smoothed(counts[attacks])
+            counts[attacks] = smoothed(counts[attacks])
             self._tie.draw(counts)
+            self._draw_to_lessons(counts)
             heard = counts.sum(axis=1) > 0
             self.rows[heard] = counts[heard] / counts[heard].sum(axis=1, keepdims=True)
         if self._n_done >= _GAINS_FROM:
@@ -436,6 +414,53 @@ class _Model:
                 shares = explained[parts == j].sum(axis=(0, 2))
                 if shares.sum() > 0:
                     gain[:] = shares / shares.sum()
+
+    def learn(self, part: int, V: Matrix, n_threads: int) -> None:
+        """Let the notes of a part start from, and be drawn to, what an example sounds like.
+
+        The keys that the example plays are found first, then how they sound, under the same model.
+        """
+        members = [k for k, v in enumerate(self.voices) if (v.part, v.kind) == (part, "note")]
+        if not members or not V.any():
+            return
+        keys = [self.voices[k].pitch for k in members]
+        score = _transcribed(V, self.stft, self.sample_rate, min(keys), max(keys))
+        if score is None:
+            return
+        lesson = _Model(score, self.stft, self.sample_rate, [self.bends[part]])
+        silent = lambda *_: None  # noqa: E731
+        lesson.fit(np.asfortranarray(V, np.float32), 1, n_threads, silent, _LESSON_ITERATIONS)
+        learnt = self._lesson_for(members, lesson)
+        sums = learnt.sum(axis=1)
+        for k, row, total in zip(members, learnt, sums.tolist(), strict=True):
+            if total > 0:
+                self._lessons[k] = row / total
+                self.rows[k] = (1 - _START_OPEN) * self._lessons[k] + _START_OPEN * self.rows[k]
+
+    def _lesson_for(self, members: Sequence[int], lesson: _Model) -> NDArray[np.float64]:
+        """Return what a lesson says of some notes: of the same key, or else of those near it."""
+        notes = [m for m, v in enumerate(lesson.voices) if v.kind == "note"]
+        heard = lesson.heard.sum(axis=1, dtype=np.float64)[:, None] * lesson.rows
+        mine = [dataclasses.replace(self.voices[k], part=0) for k in members]
+        counts = np.zeros((len(members) + len(notes), self.stft.n_bins))
+        counts[len(members) :] = heard[notes]
+        known = {lesson.voices[m]: heard[m] for m in notes}
+        for i, voice in enumerate(mine):
+            counts[i] = known.get(voice, 0.0)
+        voices = [*mine, *(lesson.voices[m] for m in notes)]
+        starts = np.stack([lesson._start(voice) for voice in voices])
+        bends = lesson.bends[0]
+        hertz = self.sample_rate / self.stft.n_fft
+        Tie(starts, voices, hertz, lambda v: bends[v.layer]).draw(counts)
+        return counts[: len(members)]
+
+    def _draw_to_lessons(self, counts: NDArray[np.float64]) -> None:
+        """Add to the counts of each note, in place, what the examples would lead to expect."""
+        taught = self._lessons.any(axis=1)
+        for j in range(len(self.score.parts)):
+            mine = taught & (self.parts == j)
+            if mine.any():
+                counts[mine] += _PULL * counts[mine].sum(axis=1).mean() * self._lessons[mine]
 
     def _value(self, data: NDArray[np.float32], H: NDArray[np.float32], n_threads: int) -> float:
         """Return the divergence."""
@@ -475,7 +500,7 @@ class _Model:
                 if stroke and not self.voices[k].layer:
                     spans += self._stroke_spans(self.voices[k], (first + 0.5) * seconds)
                 elif not stroke and stop - first >= _MISSING_FRAMES:
-                    spans.append((int(k), *_sounding(first * seconds, stop * seconds)))
+                    spans.append((int(k), *sounding_span(first * seconds, stop * seconds)))
         self.gates.add(spans)
         opened = (self.gates.at(0, len(H), seconds, K) > 0) & (H == 0)
         guess = np.zeros_like(H)
@@ -488,7 +513,7 @@ class _Model:
     ) -> list[tuple[float, float, float, float, float]]:
         """Return the spans of all templates of a drum for one more stroke."""
         return [
-            (k, *_stroke(onset, voice.layer))
+            (k, *stroke_span(onset, voice.layer))
             for k, voice in enumerate(self.voices)
             if voice.kind == "stroke" and (voice.part, voice.pitch) == (stroke.part, stroke.pitch)
         ]
@@ -507,101 +532,30 @@ class _Model:
         return levels
 
 
-class _Tie:
-    """Draws the partials of a note to those of its neighbours in the same part."""
+def _transcribed(
+    V: Matrix, stft: STFT, sample_rate: int, lowest: int, highest: int
+) -> Score | None:
+    """Return what an example seems to play: keys whose combs explain much of a frame."""
+    from audionmf.nmf.kernels import KLKernel
 
-    def __init__(
-        self, rows: NDArray[np.float64], voices: Sequence[Voice], bin_hertz: float
-    ) -> None:
-        self._groups = []
-        for j in sorted({voice.part for voice in voices if voice.kind == "note"}):
-            members = [k for k, v in enumerate(voices) if v.part == j and v.kind == "note"]
-            keys = np.array([voices[k].pitch for k in members], np.float64)
-            near = np.exp(-0.5 * ((keys[:, None] - keys) / _TIE_SEMITONES) ** 2)
-            shapes = [_Partials(rows[k], key_hertz(voices[k].pitch) / bin_hertz) for k in members]
-            self._groups.append((members, near, shapes))
-
-    def draw(self, counts: NDArray[np.float64]) -> None:
-        """Add to the counts of each note, in place, what its neighbours would lead to expect.
-
-        The weight is a share of the mean count of the part's notes: the less a note is heard
-        beside the others, the more it takes from them.
-        """
-        for members, near, shapes in self._groups:
-            n_partials = max(shape.count for shape in shapes)
-            sums, there = np.zeros((2, len(members), n_partials))
-            for i, (k, shape) in enumerate(zip(members, shapes, strict=True)):
-                sums[i, : shape.count] = shape.sums(counts[k])
-                there[i, : shape.count] = 1
-            totals = sums.sum(axis=1, keepdims=True)
-            tiny = np.finfo(float).tiny
-            shares = (near @ sums) / np.maximum(near @ (there * totals), tiny)
-            weight = _TIE * totals.mean()
-            for k, shape, share in zip(members, shapes, shares, strict=True):
-                counts[k] += weight * shape.spread(share[: shape.count])
-
-
-class _Partials:
-    """Which bins belong to which partial of a note, and how each partial is shaped at first."""
-
-    def __init__(self, row: NDArray[np.float64], spacing: float) -> None:
-        n = int((len(row) - 1) / spacing)
-        edges = np.unique(np.round((np.arange(n) + 0.5) * spacing).astype(np.int64))
-        self._edges = edges[edges < len(row)]
-        self.count = len(self._edges)
-        sums = np.repeat(self.sums(row), self._widths(row))
-        self._shape = np.zeros(len(row))
-        self._shape[len(row) - len(sums) :] = np.divide(
-            row[len(row) - len(sums) :], sums, out=np.zeros(len(sums)), where=sums > 0
-        )
-
-    def _widths(self, row: NDArray[np.float64]) -> NDArray[np.int64]:
-        return np.diff(self._edges, append=len(row))
-
-    def sums(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what lies at each partial."""
-        if not self.count:
-            return np.zeros(0)
-        summed: NDArray[np.float64] = np.add.reduceat(row, self._edges)
-        return summed
-
-    def spread(self, partials: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a template with partials of these sums."""
-        row = self._shape.copy()
-        if self.count:
-            row[self._edges[0] :] *= np.repeat(partials, self._widths(row))
-        return row
-
-
-def _comb(frequencies: NDArray[np.float64], fundamental: float) -> NDArray[np.float64]:
-    """Return a harmonic spectrum that is zero between the partials, each as wide as it may get.
-
-    A partial may lie 20 cents beside its place, or above it where strings are stiff.
-    """
-    row = np.zeros(len(frequencies))
-    spacing = frequencies[1]
-    wide, margin = 2 ** (_CENTS / 1200), _LOBE_BINS * spacing
-    for n in range(1, _MAX_PARTIAL + 1):
-        centre = n * fundamental
-        if centre > frequencies[-1]:
-            break
-        top = centre * np.sqrt(1 + _INHARMONICITY * n * n) * wide + margin
-        first, stop = np.searchsorted(frequencies, [centre / wide - margin, top])
-        width = max(1.2 * spacing, 0.6 * centre * (wide - 1))
-        lobe = np.exp(-0.5 * ((frequencies[first:stop] - centre) / width) ** 2)
-        row[first:stop] = np.maximum(row[first:stop], (lobe + _TAIL) / n)
-    return row
-
-
-def _smoothed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return means over bands of 0.3 octaves, interpolated between the middles of the bands."""
-    n_bins = rows.shape[1]
-    steps = np.geomspace(2, n_bins - 1, max(2, int(9 / _SMOOTH_OCTAVES)))
-    edges = np.unique(np.round(np.concatenate([[0], steps])).astype(np.int64))
-    widths = np.diff(edges, append=n_bins)
-    means = np.add.reduceat(rows, edges, axis=1) / widths
-    middles, bins = edges + (widths - 1) / 2, np.arange(n_bins)
-    return np.array([np.interp(bins, middles, row) for row in means]).reshape(rows.shape)
+    keys = range(max(12, lowest - _LESSON_KEYS), min(115, highest + _LESSON_KEYS) + 1)
+    rows = np.stack([comb(stft.frequencies(sample_rate), key_hertz(key)) for key in keys])
+    rows = np.ascontiguousarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
+    data = np.asfortranarray(V / V.max(), np.float32)
+    H = np.repeat(data.sum(axis=0)[:, None] / np.float32(len(keys)), len(keys), axis=1)
+    free = np.ones(len(keys), bool)
+    with KLKernel(data, len(keys), 1, free, free) as kernel:
+        kernel.activate(rows, H, _HARK_ITERATIONS)
+    loudest = H.max(axis=1, keepdims=True)
+    playing = (_LESSON_SHARE * loudest < H) & (loudest > _LESSON_LEVEL * loudest.max())
+    seconds = stft.hop_length / sample_rate
+    notes = [
+        Note(first * seconds, stop * seconds, key, 64, stop * seconds)
+        for key, on in zip(keys, playing.T, strict=True)
+        for first, stop in _runs(on)
+        if stop - first >= _MISSING_FRAMES
+    ]
+    return Score((Part("example", tuple(notes)),)) if notes else None
 
 
 def _runs(spoken: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_SOURCES", "GroupingChoice", "Tree", "join_clusters"]
+from audionmf.sources.known import MOST_SOURCES
+
+__all__ = ["GroupingChoice", "Tree", "join_clusters"]
 
 Features = NDArray[np.float64]
 
-MOST_SOURCES = 6
-"""Most sources that are looked for where their number is not given."""
 
 _LEAST_SHARE = 0.085
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from audionmf.analysis.clustering import GroupingChoice, join_clusters
 from audionmf.analysis.timbre_groups import timbre_features
 from audionmf.errors import ParameterError
-from audionmf.rendering.grouping import Grouping, source_name
+from audionmf.rendering.grouping import Grouping
+from audionmf.sources.known import source_name
 from audionmf.sources.templates import Templates
 
 __all__ = [

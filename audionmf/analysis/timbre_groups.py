@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import join_clusters
 from audionmf.errors import ParameterError
-from audionmf.rendering.grouping import Grouping, source_name
+from audionmf.rendering.grouping import Grouping
+from audionmf.sources.known import source_name
 from audionmf.sources.templates import Templates
 from audionmf.spectra.mel import hz_to_mel, mel_to_hz
 from audionmf.spectra.stft import STFT

@@ -8,7 +8,11 @@ A file imports only from those that are named before it:
 - `perform`: one job as a worker does it
 - `processes`: workers on this machine
 - `worker`: workers of a cluster
-- `cluster`: a Dask cluster
+- `watch`: whether a cluster still moves
+- `cluster`: a Dask cluster, found or started
+- `fleet`: recordings shared out to the workers of a cluster
+- `cluster_learning`: templates learnt on a cluster
+- `cluster_executor`: a batch done by the workers of a cluster
 - `run`: a batch of jobs
 - `rerun`: stems made again from a manifest
 """

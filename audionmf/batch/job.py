@@ -10,36 +10,44 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis.analysing import activation_rows, analyse, source_names
-from audionmf.errors import ParameterError
+from audionmf.analysis.analysing import analyse_account
+from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
-from audionmf.io.files import make_room, refuse_overwriting
-from audionmf.io.parts import excerpt, open_part, part_path
-from audionmf.notes.transcription import export_paths, transcribe, write_notes
+from audionmf.io.files import make_room, one_form, refuse_overwriting
+from audionmf.io.foreign import audio_in, is_folder
+from audionmf.io.formats import OUTPUT_FORMATS, check_form
+from audionmf.io.parts import excerpt, part_path
+from audionmf.notes.transcription import check_asked, export_paths, write_exports
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
-from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.separation.separating import render_to_files, tell_offset
 from audionmf.settings import Settings
 from audionmf.show.report import report_path
+from audionmf.sources.known import Told
 from audionmf.sources.labels import Ranges
-from audionmf.sources.score import SplitBy, read_score
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 
 __all__ = ["SeparatedFiles", "SeparationJob", "run_job"]
 
 _MAX_SOURCES = 4096
+_MAX_FREE = 4096
+_MAX_TEXT = 1 << 16
 
 
 @dataclass(frozen=True)
-class SeparationJob:
+class SeparationJob(Told):
     """What to separate, how, and into which files. Paths may be given as any kind of path.
+
+    What is known of the sources are the fields of `Told`, all of it as files and numbers; a folder
+    among the examples becomes all audio files in it, and ``FILE@START-END`` is a part of a file.
 
     Parameters
     ----------
@@ -47,14 +55,10 @@ class SeparationJob:
         The mixture's file.
     folder : str, default "separated"
         The output folder.
-    n_sources, free, residual, only, solo, absent, convert, midi, midi_split, split_at, lead
+    only : str, optional
         As in `audionmf.separate`.
     start, duration : float
         As in `audionmf.separate`: the part of the input that is separated.
-    templates : sequence of str
-        Template files.
-    examples : mapping of str to sequence of str
-        Files of each source alone; ``FILE@START-END`` is a part of one.
     pattern : str, default "{track}/{source}.{ext}"
         Names of the stems below the folder.
     extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
@@ -65,37 +69,41 @@ class SeparationJob:
     settings : Settings
         Options of the analysis.
     report : bool, default False
-        Write a page beside the stems to hear and see them; see `audionmf.report`.
-    export : sequence of {"midi", "labels", "csv"}
-        Write the notes that the sources play beside the stems; see `audionmf.notes`.
+        Write a page beside the stems to hear and see them; see `audionmf.show.report`.
+    export : sequence of {"midi", "labels", "csv", "events", "raven"}
+        Write the notes that the sources play, and when they sound, beside the stems; see
+        `audionmf.notes.transcription`.
+    drum_keys, tempo
+        As in `audionmf.transcribe`.
+    track : str, default ""
+        What outputs are called after; default: the name of the input without its extension.
+
+    Raises
+    ------
+    AudioReadError
+        If a folder of examples cannot be read, or has no audio file in it.
     """
 
     input: str
     folder: str = "separated"
     start: float = 0.0
     duration: float | None = None
-    n_sources: int | None = None
-    templates: Sequence[str] = ()
-    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    free: int = 0
-    residual: str = ""
     only: str | None = None
-    solo: Ranges = field(default_factory=dict)
-    absent: Ranges = field(default_factory=dict)
-    convert: bool = False
-    midi: str | None = None
-    midi_split: SplitBy = "track"
-    split_at: str | int | None = None
-    lead: bool = False
     pattern: str = DEFAULT_PATTERN
     extension: str = "wav"
     subtype: str | None = None
     settings: Settings = field(default_factory=Settings)
     report: bool = False
     export: Sequence[str] = ()
+    drum_keys: Mapping[str, int | str] = field(default_factory=dict)
+    tempo: str | float | None = None
+    track: str = ""
 
     def __post_init__(self) -> None:
-        examples = {name: _texts(files) for name, files in self.examples.items()}
+        examples: dict[str, tuple[str, ...]] = {}
+        for name, files in self.examples.items():
+            key = one_form(name)
+            examples[key] = examples.get(key, ()) + _files(files)
         for name, value in {
             "input": os.fsdecode(self.input),
             "folder": os.fsdecode(self.folder),
@@ -103,6 +111,12 @@ class SeparationJob:
             "examples": examples,
             "midi": None if self.midi is None else os.fsdecode(self.midi),
             "export": tuple(self.export),
+            "residual": one_form(self.residual),
+            "only": None if self.only is None else one_form(self.only),
+            "solo": _in_one_form(self.solo),
+            "absent": _in_one_form(self.absent),
+            "track": one_form(self.track),
+            "drum_keys": dict(self.drum_keys),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -119,25 +133,24 @@ class SeparationJob:
         ParameterError
             If the pattern, the extension or the number of sources is wrong, or files of this
             extension cannot hold the recording.
-        TemplateError
-            If templates cannot be read.
-        ScoreError
-            If the score cannot be read.
+        FileNotFoundError, AudioReadError, TemplateError, ScoreError
+            If what tells of the sources cannot be read.
         """
         n_sources = self.n_sources
         if n_sources is not None and not 1 <= n_sources <= _MAX_SOURCES:
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
-        loaded = self.banks() if banks is None else banks
-        named = [*self.examples, *self.solo]
-        score = None
-        if self.midi is not None:
-            score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
-        names = source_names(
-            n_sources, loaded, named, self.free, self.residual, self.only, score, lead=self.lead
-        )
-        return default_paths(
-            self.source(), names, self.folder, self.pattern, self.extension, self.subtype
-        )
+        if self.free > _MAX_FREE:
+            raise LimitError(f"further components are {_MAX_FREE} at most; take fewer")
+        names = self.account(banks=banks).names_with(self.only)
+        source = self.source()  # what cannot be read has no outputs
+        if self.extension in OUTPUT_FORMATS:
+            check_form(self.extension, self.subtype, source.sample_rate, source.n_channels)
+        return stem_paths(self.folder, self.called, names, self.pattern, self.extension)
+
+    @property
+    def called(self) -> str:
+        """What the outputs are called after."""
+        return self.track or Path(self.input).stem
 
     def planned_report(self) -> Path | None:
         """Return where the report goes; None if none is asked for.
@@ -149,28 +162,27 @@ class SeparationJob:
         """
         if not self.report:
             return None
-        return report_path(self.folder, Path(self.input).stem, self.pattern, self.extension)
+        return report_path(self.folder, self.called, self.pattern, self.extension)
 
     def planned_exports(self) -> dict[str, Path]:
-        """Return where notes go, by their kind; nothing if none are asked for.
+        """Return where notes and events go, by what they are; nothing if none are asked for.
 
         Raises
         ------
         ParameterError
-            If a kind, the pattern or the extension is wrong.
+            If a kind, the pattern, the extension, the key of a drum or the tempo is wrong.
         MissingExtraError
             If pretty_midi is needed and not installed.
         """
         if not self.export:
             return {}
-        track = Path(self.input).stem
-        return export_paths(self.folder, track, self.export, self.pattern, self.extension)
+        check_asked(self.drum_keys, self.tempo)
+        return export_paths(self.folder, self.called, self.export, self.pattern, self.extension)
 
     @property
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
-        named = self.templates or self.examples or self.solo or self.midi or self.lead
-        return self.n_sources is None and not named
+        return self.n_sources is None and not self.account().sources
 
     def source(self) -> Source:
         """Open the recording, or the part of it that is asked for.
@@ -218,8 +230,14 @@ class SeparationJob:
         known = {item.name for item in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise ParameterError(f"a separation job has no field {unknown[0]!r}")
+        for name, value in values.items():
+            if not _CHECKS[name](value):
+                raise ParameterError(f"a separation job has a wrong value for {name!r}")
         try:
             settings = Settings.from_options(**values.get("settings", {}))
+            files = [path for paths in values.get("examples", {}).values() for path in paths]
+            if any(map(is_folder, files)):
+                raise ParameterError("the examples of a separation job are files, not folders")
             return cls(**{**values, "settings": settings})
         except TypeError as error:
             raise ParameterError(f"a separation job has a wrong value: {error}") from error
@@ -270,30 +288,18 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     refuse_overwriting(outputs, job.inputs())
     make_room(outputs)
     source = job.source()
-    decomposition = analyse(
-        source,
-        n_sources=job.n_sources,
-        templates=banks,
-        examples={name: [open_part(p) for p in files] for name, files in job.examples.items()},
-        free=job.free,
-        convert=job.convert,
-        midi=job.midi,
-        midi_split=job.midi_split,
-        split_at=job.split_at,
-        lead=job.lead,
-        residual=job.residual,
-        solo=job.solo,
-        absent=job.absent,
-        settings=job.settings,
-        progress=progress,
-    )
+    account = job.account(banks=banks)
+    decomposition = analyse_account(account, source, job.settings, progress)
+    decomposition = tell_offset(source, decomposition)
     stems, trust = render_to_files(
         source, decomposition, paths, only=job.only, subtype=job.subtype, progress=progress
     )
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     if exports:
-        rows = None if decomposition.score else activation_rows(source, decomposition, progress)
-        write_notes(transcribe(decomposition, rows), exports, decomposition.source_names)
+        write_exports(
+            exports, source, decomposition, stems.paths,
+            drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,
+        )  # fmt: skip
     return SeparatedFiles(stems, decomposition, trust, exports)
 
 
@@ -304,8 +310,92 @@ def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:
             folder.rmdir()
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_TEXT and "\0" not in value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
+def _are_named(value: Any, check: Callable[[Any], bool]) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(_is_text(name) and check(item) for name, item in value.items())
+
+
+def _are_ranges(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(x, Real) for x in pair)
+        for pair in value
+    )
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "input": _is_text,
+    "folder": _is_text,
+    "n_sources": _or_none(_is_whole),
+    "templates": _are_texts,
+    "examples": lambda value: _are_named(value, _are_texts),
+    "free": _is_whole,
+    "residual": _is_text,
+    "only": _or_none(_is_text),
+    "solo": lambda value: _are_named(value, _are_ranges),
+    "absent": lambda value: _are_named(value, _are_ranges),
+    "convert": _is_flag,
+    "midi": _or_none(_is_text),
+    "midi_split": _is_text,
+    "split_at": _or_none(lambda value: _is_text(value) or _is_whole(value)),
+    "lead": _is_flag,
+    "pattern": _is_text,
+    "extension": _is_text,
+    "settings": lambda value: isinstance(value, Mapping),
+    "report": _is_flag,
+    "export": _are_texts,
+    "drum_keys": lambda value: _are_named(value, lambda key: _is_text(key) or _is_whole(key)),
+    "tempo": _or_none(lambda value: _is_text(value) or _is_number(value)),
+    "track": _is_text,
+    "start": _is_number,
+    "duration": _or_none(_is_number),
+    "subtype": _or_none(_is_text),
+}
+"""Of each field, whether a value is of its type; in which range, is asked where it is used."""
+
+
 def _absolute(path: str) -> str:
     return str(Path(path).absolute())
+
+
+def _files(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the files that are named, and those in the folders that are named."""
+    found: list[str] = []
+    for path in _texts(paths):
+        found += audio_in(path) if is_folder(path) else [path]
+    return tuple(found)
+
+
+def _in_one_form(ranges: Ranges) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for name, pairs in ranges.items():
+        key = one_form(name)
+        joined[key] = [*joined[key], *pairs] if key in joined else pairs
+    return joined
 
 
 def _texts(paths: Sequence[str]) -> tuple[str, ...]:

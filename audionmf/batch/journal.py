@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from audionmf.errors import OutputError
-from audionmf.io.files import StrPath, file_hash, make_folder
+from audionmf.io.control import control_folder, open_control
+from audionmf.io.files import StrPath, file_hash
 
 __all__ = ["Entry", "Journal", "OutputHash"]
 
+_MAX_BYTES = 1 << 27
+_MAX_LINE = 1 << 22
+_MAX_TEXT = 1 << 16
 _HEADER = {"format": "audionmf journal", "version": 1}
 
 
@@ -43,6 +47,19 @@ class OutputHash:
     def of(cls, path: StrPath) -> OutputHash:
         """Take the hash of a file."""
         return cls(file_hash(path), Path(path).stat().st_size)
+
+    @classmethod
+    def checked(cls, sha256: Any, n_bytes: Any) -> OutputHash:
+        """Make one of values from a file.
+
+        Raises
+        ------
+        ValueError
+            If they are of another type, or no file has so many bytes.
+        """
+        if type(n_bytes) is not int or not 0 <= n_bytes < 1 << 63:
+            raise ValueError("no file has so many bytes")
+        return cls(_text(sha256), n_bytes)
 
     def fits(self, path: StrPath) -> bool:
         """Tell whether a file is there and holds this."""
@@ -86,10 +103,10 @@ class Entry:
         """Make an entry of what `to_dict` gave; None of anything else."""
         try:
             outputs = {
-                str(name): OutputHash(str(sha256), int(n_bytes))
+                _text(name): OutputHash.checked(sha256, n_bytes)
                 for name, (sha256, n_bytes) in values["outputs"].items()
             }
-            return cls(str(values["track"]), str(values["key"]), outputs)
+            return cls(_text(values["track"]), _text(values["key"]), outputs)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
@@ -118,9 +135,9 @@ class Journal:
         self._n_bytes = 0
 
     def __enter__(self) -> Journal:
-        make_folder(self.path.parent)
+        control_folder(self.path.parent)
         with self._told():
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._descriptor = open_control(self.path, _MAX_BYTES, os.O_APPEND)
             try:
                 self._read()
             except BaseException:
@@ -145,24 +162,38 @@ class Journal:
 
     def _read(self) -> None:
         with open(self._descriptor, "rb", closefd=False) as stream:
-            content = stream.read()
-        whole = content[: content.rfind(b"\n") + 1].splitlines()
-        ours = _parsed(whole[0]) == _HEADER if whole else _line(_HEADER).startswith(content)
+            first = stream.readline(_MAX_LINE)
+            whole = first.endswith(b"\n")
+            ours = _parsed(first) == _HEADER if whole else _line(_HEADER).startswith(first)
+            self._require(ours)
+            self._n_bytes = len(first) if whole else 0
+            while whole and (line := stream.readline(_MAX_LINE)):
+                whole = line.endswith(b"\n")
+                if not whole:  # the end, as a killed run left it; a line so long no run has written
+                    self._require(len(line) < _MAX_LINE)
+                    break
+                self._n_bytes += len(line)
+                entry = Entry.from_dict(_parsed(line))
+                if entry is not None:
+                    self.entries[entry.track] = entry
+        os.ftruncate(self._descriptor, self._n_bytes)
+        if not self._n_bytes:
+            self._append(_HEADER)
+
+    def _require(self, ours: bool) -> None:
         if not ours:
             raise OutputError(
                 errno.EEXIST, f"{str(self.path)!r} is no journal of this version; move it away"
             )
-        self._n_bytes = content.rfind(b"\n") + 1
-        os.ftruncate(self._descriptor, self._n_bytes)
-        if not whole:
-            self._append(_HEADER)
-        for line in whole[1:]:
-            entry = Entry.from_dict(_parsed(line))
-            if entry is not None:
-                self.entries[entry.track] = entry
 
     def _append(self, values: Mapping[str, Any]) -> None:
         line = _line(values)
+        if len(line) > _MAX_LINE or self._n_bytes + len(line) > _MAX_BYTES:
+            raise OutputError(
+                errno.EFBIG,
+                f"{str(self.path)!r} has as much as a journal may have; move it away, or write to "
+                "another folder",
+            )
         try:
             written = os.write(self._descriptor, line)
             if written < len(line):
@@ -185,6 +216,12 @@ class Journal:
                 error.errno or errno.EIO,
                 f"{str(self.path)!r} could not be written: {error.strerror}",
             ) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise ValueError("not a text of that length")
+    return value
 
 
 def _line(values: Mapping[str, Any]) -> bytes:

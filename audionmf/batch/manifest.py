@@ -16,6 +16,8 @@ import json
 import os
 import platform
 import re
+import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +25,20 @@ from typing import Any
 
 from audionmf.batch.job import SeparatedFiles, SeparationJob
 from audionmf.batch.journal import OutputHash
-from audionmf.errors import OutputError, TemplateError
+from audionmf.errors import OutputError, ParameterError, TemplateError
+from audionmf.io.control import read_small
 from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
 
-__all__ = ["Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
+__all__ = ["MANIFEST_NAME", "Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
+
+MANIFEST_NAME = "manifest.json"
+"""What manifests are called, or what their names end in."""
 
 _FORMAT, _VERSION = "audionmf manifest", 1
-_NAME = "manifest.json"
-_MAX_BYTES = 1 << 26
+_MAX_BYTES = 1 << 23
+_LARGEST = sys.float_info.max
+_MAX_ENTRIES = 1 << 14
+_MAX_TEXT, _MAX_WORD = 1 << 16, 200
 
 
 @dataclass(frozen=True)
@@ -148,38 +156,52 @@ class Manifest:
         """
         path = require_file(path)
         refused = TemplateError(f"{str(path)!r} is not a manifest that audionmf wrote")
-        if path.stat().st_size > _MAX_BYTES:
+        content = read_small(path, _MAX_BYTES)
+        if content is None:
             raise refused
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(content)
             if values["format"] != _FORMAT:
                 raise refused
             if values["version"] != _VERSION:
                 raise TemplateError(
-                    f"{str(path)!r} is of version {values['version']!r} of the format; this "
-                    f"audionmf reads version {_VERSION}"
+                    f"{str(path)!r} is of version {reprlib.repr(values['version'])} of the format; "
+                    f"this audionmf reads version {_VERSION}"
                 )
-            return cls._from_dict(values)
+            found = cls._from_dict(values)
+            found.recipe.to_job("")
+        except TemplateError:
+            raise
+        except ParameterError as error:
+            raise TemplateError(f"{str(path)!r}: {error}") from error
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise error if isinstance(error, TemplateError) else refused from error
+            raise refused from error
+        return found
 
     @classmethod
     def _from_dict(cls, values: dict[str, Any]) -> Manifest:
+        """Make a manifest of values from a file; ValueError and the like if one is wrong."""
         recipe = Recipe(
-            dict(values["job"]),
-            {str(path): str(sha256) for path, sha256 in values["inputs"].items()},
-            {str(name): str(version) for name, version in values["versions"].items()},
+            _mapping(values["job"], len(dataclasses.fields(SeparationJob))),
+            {_text(path): _text(sha256) for path, sha256 in _mapping(values["inputs"]).items()},
+            {_word(name): _word(text) for name, text in _mapping(values["versions"]).items()},
         )
         stems, notes = (
             {
-                str(name): (str(one["file"]), OutputHash(str(one["sha256"]), int(one["n_bytes"])))
-                for name, one in files.items()
+                _text(name): (
+                    _text(one["file"]),
+                    OutputHash.checked(one["sha256"], one["n_bytes"]),
+                )
+                for name, one in _mapping(files).items()
             }
             for files in (values["stems"], values.get("notes", {}))
         )
+        divergence = values["divergence"]
+        if not isinstance(divergence, list):
+            raise TypeError("the divergence is no list")
         return cls(
-            recipe, stems, notes, float(values["gain"]), list(map(float, values["divergence"])),
-            str(values["reason"]), dict(values["trust"]),
+            recipe, stems, notes, _real(values["gain"], 0.0, 1.0), list(map(_real, divergence)),
+            _word(values["reason"]), _mapping(values["trust"]),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,17 +239,42 @@ class Manifest:
         return write_bytes(path, f"{text}\n".encode())
 
 
+def _mapping(value: Any, most: int = _MAX_ENTRIES) -> dict[str, Any]:
+    if not isinstance(value, dict) or len(value) > most:
+        raise TypeError("not so many named values")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise TypeError("not a text of that length")
+    return value
+
+
+def _word(value: Any) -> str:
+    if len(text := _text(value)) > _MAX_WORD or not text.isprintable():
+        raise ValueError("not a few plain words")
+    return text
+
+
+def _real(value: Any, least: float = -_LARGEST, most: float = _LARGEST) -> float:
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise ValueError("not a number in its range")
+    return float(value)
+
+
 def manifest_path(job: SeparationJob) -> Path:
     """Return where the manifest of a job goes.
 
     It is ``manifest.json`` in the folder that the pattern gives the track alone, and
     ``TRACK.manifest.json`` where it gives none.
     """
-    track = safe_name(Path(job.input).stem)
+    track = safe_name(job.called)
     shared = job.pattern.split("{source}")[0].split("/")[:-1]
     folder = Path(os.path.realpath(job.folder), *(re.sub(r"\{track\}", track, p) for p in shared))
     folder = Path(os.path.normpath(folder))
-    return folder / (_NAME if any("{track}" in part for part in shared) else f"{track}.{_NAME}")
+    own = any("{track}" in part for part in shared)
+    return folder / (MANIFEST_NAME if own else f"{track}.{MANIFEST_NAME}")
 
 
 def refuse_foreign(path: Path) -> None:

@@ -204,8 +204,10 @@ def describe_error(error: BaseException) -> str:
     """Return what an exception says, in one line."""
     if isinstance(error, AudioNMFError | AudioNMFWarning):
         text = str(error)
+    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
+        text = "the current folder is not there any more; change to another one and run again"
     elif isinstance(error, FileNotFoundError):
-        text = f"{os.fsdecode(error.filename or '')!r}: there is no such file; check the path"
+        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
     elif isinstance(error, MemoryError):
         text = "there is not enough memory; run fewer at a time"
     else:

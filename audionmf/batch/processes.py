@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from typing import IO, Any, NoReturn
 
 from audionmf.errors import AudioNMFError
+from audionmf.io.signals import ENDING
 from audionmf.spectra.frames import Progress
 
 __all__ = ["InProcess", "LocalProcesses", "WorkerLostError", "serve"]
@@ -240,7 +241,9 @@ class _Server:
     """What a worker process does."""
 
     def __init__(self) -> None:
-        signal.signal(signal.SIGTERM, _end)
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, _end)
         self._tasks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._busy = self._ended = False
 
@@ -296,5 +299,6 @@ class _EndError(BaseException):
 
 
 def _end(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is cleared away now is not interrupted
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # what is cleared away now is not interrupted
     raise _EndError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -26,6 +27,7 @@ from audionmf.io.files import (
     Together,
     atomic_path,
     file_hash,
+    find_moved,
     make_room,
     refuse_overwriting,
     require_file,
@@ -80,6 +82,7 @@ def rerun(
     folder: StrPath | None = None,
     *,
     mixture: StrPath | None = None,
+    root: StrPath | None = None,
     progress: Progress | None = None,
 ) -> Rerun:
     """Separate a recording again as a manifest says.
@@ -93,6 +96,9 @@ def rerun(
         replaced only by the same bytes as the manifest says.
     mixture : path, optional
         Where the recording is now; default: where it was.
+    root : path, optional
+        A folder in which what is not where it was is looked for, by name and by the hash of its
+        bytes. Default: the folder that the output folder is in.
     progress : callable, optional
         Told the stage and the share done.
 
@@ -121,8 +127,10 @@ def rerun(
     """
     path = require_file(manifest)
     then = Manifest.load(path)
-    root = _home(path, then) if folder is None else Path(folder)
-    job = _moved(then.recipe.to_job(root), mixture)
+    place = Path(folder) if folder is not None else _home(path, then)
+    searched = Path(root) if root is not None else _project(path, then)
+    root = place
+    job = _found(_moved(then.recipe.to_job(root), mixture), then.recipe, searched)
     _require_unchanged(job, then.recipe)
     changed = _changed_versions(then.recipe.versions)
     with FolderLock(root):
@@ -195,6 +203,13 @@ def _home(path: Path, then: Manifest) -> Path:
     return root
 
 
+def _project(path: Path, then: Manifest) -> Path:
+    """Return the folder in which a manifest's output folder is, or what is likely to be it."""
+    with contextlib.suppress(ParameterError):
+        return _home(path, then).parent
+    return Path(os.path.realpath(path)).parent
+
+
 def _moved(job: SeparationJob, mixture: StrPath | None) -> SeparationJob:
     if mixture is None:
         return job
@@ -205,6 +220,29 @@ def _moved(job: SeparationJob, mixture: StrPath | None) -> SeparationJob:
             "which the outputs are named; rename it"
         )
     return dataclasses.replace(job, input=str(path.absolute()))
+
+
+def _found(job: SeparationJob, recipe: Recipe, root: Path) -> SeparationJob:
+    """Return the job with files that are not where they were as they are found below a folder."""
+    places: dict[str, str] = {}
+    for path in job.inputs():
+        sha256 = recipe.inputs.get(path)
+        if sha256 is None or os.path.exists(path):  # noqa: PTH110
+            continue
+        if found := find_moved(path, sha256, [root]):
+            places[path] = str(found)
+    if not places:
+        return job
+    return dataclasses.replace(
+        job,
+        input=places.get(job.input, job.input),
+        templates=[places.get(path, path) for path in job.templates],
+        examples={
+            name: [places.get(path, path) for path in files] for name, files in job.examples.items()
+        },
+        midi=job.midi and places.get(job.midi, job.midi),
+        track=job.called,
+    )
 
 
 def _require_unchanged(job: SeparationJob, recipe: Recipe) -> None:

@@ -24,24 +24,28 @@ from typing import Any, Protocol
 
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.journal import Entry, Journal
-from audionmf.batch.manifest import manifest_path
+from audionmf.batch.manifest import MANIFEST_NAME, Manifest, manifest_path
 from audionmf.batch.perform import DONE, FAILED, KEPT, NOT_RUN, Outcome, Task
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
 from audionmf.errors import (
     AudioNMFError,
     AudioNMFWarning,
     AudioReadError,
+    ClusterError,
     OutputError,
     ParameterError,
     TemplateError,
 )
+from audionmf.io.control import control_folder
 from audionmf.io.files import (
     StrPath,
     clear_temporaries,
     make_room,
     refuse_overwriting,
+    safe_name,
     write_bytes,
 )
+from audionmf.io.foreign import search
 from audionmf.io.lock import CONTROL_FOLDER, FolderLock
 from audionmf.nmf.checks import thread_count
 from audionmf.spectra.frames import Progress
@@ -51,6 +55,7 @@ __all__ = [
     "Executor",
     "PlannedTrack",
     "State",
+    "distinct_tracks",
     "find_audio",
     "plan_files",
     "report_path",
@@ -61,20 +66,6 @@ JOURNAL_NAME = "journal.jsonl"
 REPORT_NAME = "report.json"
 _MAX_WORKERS = 256
 _TRIES = 2
-_LOSSLESS = (
-    ".aif",
-    ".aifc",
-    ".aiff",
-    ".au",
-    ".caf",
-    ".flac",
-    ".rf64",
-    ".snd",
-    ".w64",
-    ".wav",
-    ".wave",
-)
-_LOSSY = (".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm", ".wma", ".wv")
 
 
 class Executor(Protocol):
@@ -235,9 +226,11 @@ _STATES = (DONE, KEPT, FAILED, NOT_RUN)
 def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list[tuple[str, str]]:
     """Return audio files: those that are named, and those in the folders that are named.
 
-    Folders are searched through and through, but for what is hidden; what is audio is told by its
-    extension. A folder inside that may not be searched is returned as a file would be: it fails when
-    its turn comes, and stops no other.
+    Folders are searched through and through, but for what is hidden and for the stems that a
+    manifest beside them tells of; what is audio is told by its extension. Audio and video that is
+    not read is returned too: it fails when its turn comes, with how to convert it. A folder inside
+    that may not be searched is returned as a file would be: it fails when its turn comes, and stops
+    no other.
 
     Parameters
     ----------
@@ -265,31 +258,77 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
             continue
         inside = list(_search(path, kept_out))
         if not inside:
-            raise AudioReadError(0, f"{path!r} is a folder without audio files")
+            own = any(names for _, names in search(path, kept_out))
+            what = "is a folder without audio files"
+            if own:
+                what += " but stems of an earlier run; name those files to take them apart further"
+            raise AudioReadError(0, f"{path!r} {what}")
         found += inside
     return found
 
 
+def distinct_tracks(found: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what each file is called after, where its own name would be that of another too.
+
+    Names that collide get the extension, where that tells them apart, else the folder, else a
+    number.
+
+    Parameters
+    ----------
+    found : sequence of (str, str)
+        Files and folders below, as `find_audio` gives them.
+
+    Returns
+    -------
+    list of str
+        A name for each file; empty where its own is enough.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i, (path, below) in enumerate(found):
+        groups.setdefault((below, safe_name(Path(path).stem).casefold()), []).append(i)
+    names = [""] * len(found)
+    taken = set(groups)
+    for (below, _), members in groups.items():
+        paths = list(dict.fromkeys(os.path.realpath(found[i][0]) for i in members))
+        if len(paths) < len(members) or len(members) == 1:  # the same file twice stays an error
+            continue
+        stems = [Path(found[i][0]).stem for i in members]
+        suffixes = [Path(found[i][0]).suffix[1:] for i in members]
+        parents = [Path(path).parent.name for path in paths]
+        numbers = [str(n) for n in range(1, len(members) + 1)]
+        for marks in (suffixes, parents, numbers):
+            made = [f"{stem} ({mark})" for stem, mark in zip(stems, marks, strict=True)]
+            keys = {(below, safe_name(name).casefold()) for name in made}
+            if all(marks) and len(keys) == len(made) and not keys & taken:
+                taken |= keys
+                for i, name in zip(members, made, strict=True):
+                    names[i] = name
+                break
+    return names
+
+
 def _search(folder: str, kept_out: str | None) -> Iterator[tuple[str, str]]:
-    closed: list[str] = []
-
-    def refuse(error: OSError) -> None:
-        if error.filename == folder:
-            raise AudioReadError(error.errno, f"{folder!r}: {error.strerror}") from error
-        closed.append(error.filename)
-
-    for where, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name[0] != "." and os.path.realpath(os.path.join(where, name)) != kept_out  # noqa: PTH118
-        )
+    made: set[str] = set()
+    for where, names in search(folder, kept_out):
+        made |= _stems_of(where)
         relative = os.path.relpath(where, folder)
-        for name in sorted(files):
-            if name[0] != "." and Path(name).suffix.lower() in (*_LOSSLESS, *_LOSSY):
-                yield str(Path(where, name)), "" if relative == "." else relative
-    for path in closed:
-        yield path, os.path.relpath(Path(path).parent, folder)
+        for name in names:
+            path = str(Path(where, name))
+            if os.path.realpath(path) not in made:
+                yield path, "" if relative == "." else relative
+
+
+def _stems_of(folder: str) -> set[str]:
+    """Return the stems that the manifests in a folder tell of."""
+    made: set[str] = set()
+    with contextlib.suppress(OSError):
+        for path in Path(folder).glob(f"*{MANIFEST_NAME}"):
+            with contextlib.suppress(AudioNMFError, OSError):
+                files = [file for file, _ in Manifest.load(path).stems.values()]
+                depth = max((len(Path(file).parts) for file in files), default=1)
+                roots = [path.parent, *path.parent.parents][:depth]  # one of them is the output's
+                made |= {os.path.realpath(root / file) for root in roots for file in files}
+    return made
 
 
 def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) -> list[PlannedTrack]:
@@ -406,12 +445,16 @@ def separate_files(
         If two outputs would be one file or overwrite an input, or the folder cannot be written to.
     LockedError
         If another run uses the folder.
+    ClusterError
+        If the cluster that does the work is gone, or stands still.
     """
     if not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
         raise ParameterError(f"the number of workers is 1 to {_MAX_WORKERS}, not {workers!r}")
     root = _root(jobs, folder)
     reports = [] if report is None else [Path(report)]
     tracks = plan_files(jobs, [*others, *reports])
+    if os.path.lexists(root / CONTROL_FOLDER):
+        control_folder(root / CONTROL_FOLDER)
     if reports:
         outputs = [output for track in tracks for output in track.outputs]
         refuse_overwriting([*outputs, *reports], [path for job in jobs for path in job.inputs()])
@@ -512,7 +555,10 @@ class _Run:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 i, tries = running.pop(future)
-                lost = isinstance(future.exception(), WorkerLostError)
+                error = future.exception()
+                if isinstance(error, ClusterError):  # what had the other tasks is gone as well
+                    raise error
+                lost = isinstance(error, WorkerLostError)
                 if lost and tries < _TRIES:
                     waiting.appendleft((i, tries + 1))
                     continue

@@ -25,7 +25,7 @@ from typing import IO, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.analysing import at_rate
+from audionmf.analysis.learning import at_rate
 from audionmf.errors import AudioNMFWarning, OutputError
 from audionmf.io.audio import open_source, warn_if_unusual
 from audionmf.nmf.distributed import Order, Shard, Start, Sums

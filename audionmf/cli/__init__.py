@@ -6,12 +6,14 @@ the arguments are understood, so that ``--help`` answers at once.
 A file imports only from those that are named before it:
 
 - `common`: what the commands share
+- `surroundings`: what a process finds around it
 - `scheduling`: the options that name a cluster
-- `sources`: the options that say what is known of the sources
+- `sources`: the options that say what the sources are
 - `decompose`: a recording becomes components
 - `evaluate`: stems against the true ones
 - `info`: a file in words
 - `learn`: recordings of a source become templates
+- `notes`: a recording becomes notes
 - `regroup`: components become stems, grouped by hand
 - `remix`: a recording with a gain for each source
 - `denoise`: a recording with a steady noise made softer
@@ -26,8 +28,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -40,6 +40,7 @@ from audionmf.cli import (
     evaluate,
     info,
     learn,
+    notes,
     regroup,
     remix,
     rerun,
@@ -47,8 +48,10 @@ from audionmf.cli import (
     stream,
     studio,
 )
-from audionmf.cli.common import Parser, fail, say, standard_input
-from audionmf.errors import AudioNMFWarning, exit_code
+from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
+from audionmf.cli.surroundings import keep_code, tidy
+from audionmf.errors import AudioNMFWarning, OutputError, exit_code
+from audionmf.io.signals import ending_by
 
 __all__ = ["main"]
 
@@ -66,6 +69,8 @@ examples:
   audionmf learn violin.wav -o violin.npz
   audionmf separate mix.wav --templates violin.npz piano.npz
       the same, with templates that you keep
+  audionmf notes piano.wav
+      what is played, as MIDI, labels and a table
   audionmf decompose mix.wav --n-components 16
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
       look at the components, then group them by hand
@@ -80,7 +85,7 @@ exit codes:
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """A signal arrived that ends a run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,21 +101,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    tidy()
     try:
         try:
             options = _parser().parse_args(arguments)
         finally:
-            sys.stdout.flush()  # a help text
+            with writing():
+                sys.stdout.flush()  # a help text
     except BrokenPipeError as error:
         return _reader_gone(error)
+    except OutputError as error:
+        return fail(error, debug=False)
     try:
         with (
-            _termination_raised(),
+            ending_by(_terminate),
             _warnings_shown(strict=options.strict),
             standard_input(options),
         ):
+            if remark := keep_code():
+                say(f"warning: {remark}")
             code: int = options.run(options)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except BrokenPipeError as error:
         return _reader_gone(error)
     except _TerminatedError:
@@ -124,8 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reader_gone(error: BrokenPipeError) -> int:
-    # The interpreter would flush standard output once more when it ends, and fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard_output()
     return exit_code(error)
 
 
@@ -134,28 +145,17 @@ def _terminate(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _termination_raised() -> Iterator[None]:
-    """Make SIGTERM an exception, so that what is half done is cleared away."""
-    try:
-        before = signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
 def _warnings_shown(*, strict: bool) -> Iterator[None]:
     """Print the package's warnings as one line each, once; with `strict` they are errors."""
     shown = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in shown:
-            say(f"warning: {message}")
-            shown.add(str(message))
+        text = str(message)
+        if not isinstance(message, AudioNMFWarning):  # some libraries put a traceback behind it
+            text = text.partition("\n")[0]
+        if text not in shown:
+            say(f"warning: {text}")
+            shown.add(text)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", AudioNMFWarning)
@@ -172,7 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for module in (
-        separate, remix, denoise, learn, decompose, regroup, rerun, stream, studio, evaluate, info,
+        separate, remix, denoise, learn, decompose, regroup, rerun, notes, stream, studio, evaluate,
+        info,
     ):  # fmt: skip
         module.add(commands)
     return parser

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import errno
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError, exit_code
+from audionmf.errors import AudioNMFError, AudioNMFWarning, OutputError, ParameterError, exit_code
 from audionmf.settings import QUALITIES, Settings
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "add_subtype",
     "announce",
     "command",
+    "discard_output",
+    "drum_keys_of",
     "each",
     "fail",
     "print_json",
@@ -34,19 +38,85 @@ __all__ = [
     "report",
     "say",
     "settings_of",
+    "show",
+    "show_lines",
     "standard_input",
+    "writing",
 ]
 
 
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves a cursor, starts a command of the terminal, breaks a line or turns text around."""
+
+
 def say(text: str) -> None:
-    """Print a line for people on standard error."""
-    print(f"audionmf: {printable(text)}", file=sys.stderr)
+    """Print a line for people on standard error, if there is anybody to read it."""
+    try:
+        print(f"audionmf: {printable(text)}", file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def show(text: str, *, flush: bool = False) -> None:
+    """Print a line on standard output.
+
+    Raises
+    ------
+    BrokenPipeError
+        If its reader is gone.
+    OutputError
+        If it cannot be written for another reason.
+    """
+    with writing():
+        print(printable(text), flush=flush)
+
+
+def show_lines(text: str) -> None:
+    """Print several lines on standard output; raises what `show` does."""
+    for line in text.split("\n"):
+        show(line)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Tell what goes wrong with standard output as an error of this package."""
+    try:
+        yield
+    except (AudioNMFError, BrokenPipeError):
+        raise
+    except OSError as error:
+        discard_output()
+        raise OutputError(
+            error.errno or errno.EIO, f"standard output could not be written: {error.strerror}"
+        ) from error
+
+
+def discard_output() -> None:
+    """Have what is still to be written go nowhere.
+
+    The interpreter would write it once more when it ends, and fail again.
+    """
+    _discard(sys.stdout)
+
+
+def _discard(stream: Any) -> None:
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
 
 
 def printable(text: str) -> str:
-    """Return text that any terminal encoding can show; names need not be valid in any."""
+    """Return text as one line that any terminal can show and that does nothing to it.
+
+    Names need not be valid in any encoding, and may hold what a terminal takes for a command.
+    """
     encoding = sys.stdout.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    safe = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class Bar:
@@ -63,23 +133,24 @@ class Bar:
         if not self._shown:
             return
         filled = round(done * self._WIDTH)
-        line = f"\r{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
+        line = f"{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
         if line != self._last:
-            sys.stderr.write(printable(line))
+            sys.stderr.write(f"\r{printable(line)}")
             sys.stderr.flush()
             self._last = line
 
     def clear(self) -> None:
         """Take the line away."""
         if self._last:
-            sys.stderr.write("\r" + " " * len(self._last) + "\r")
+            sys.stderr.write("\r" + " " * len(printable(self._last)) + "\r")
             self._last = ""
 
 
 def fail(error: Exception, *, debug: bool) -> int:
     """Print an error as one line, and return its exit code."""
     if debug:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            sys.stderr.write(f"{printable(line)}\n")
     say(f"error: {_message(error, debug=debug)}")
     return exit_code(error)
 
@@ -87,6 +158,8 @@ def fail(error: Exception, *, debug: bool) -> int:
 def _message(error: Exception, *, debug: bool) -> str:
     if isinstance(error, AudioNMFError | AudioNMFWarning):
         text = str(error)
+    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
+        text = "the current folder is not there any more; change to another one and run again"
     elif isinstance(error, FileNotFoundError):
         text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
     elif isinstance(error, MemoryError):
@@ -123,7 +196,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def announce(options: argparse.Namespace) -> None:
     """Print the absolute output folder, before anything is computed."""
     if not options.json:
-        print(printable(str(Path(options.out).absolute())), flush=True)
+        show(str(Path(options.out).absolute()), flush=True)
 
 
 def report(
@@ -149,12 +222,12 @@ def report(
         )
         return
     for file in [*stems.paths.values(), *others]:
-        print(printable(f"  {os.path.relpath(file, options.out)}"))
+        show(f"  {os.path.relpath(file, options.out)}")
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print a result for programs, as one line."""
-    print(json.dumps(value))
+    show(json.dumps(value))
 
 
 class Parser(argparse.ArgumentParser):
@@ -166,7 +239,8 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print a text; argparse would pass over that its reader is gone."""
-        (file or sys.stderr).write(message)
+        with writing() if file is sys.stdout else contextlib.suppress(OSError):
+            (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Print one line and the way to the help."""
@@ -262,20 +336,51 @@ def add_report(output: Any, what: str) -> None:
     )
 
 
-def add_export(output: Any) -> None:
-    """Add the option that writes notes."""
+def add_export(output: Any, default: tuple[str, ...] = ()) -> None:
+    """Add the options that write notes."""
+    shown = f" (default: {','.join(default)})" if default else ""
     output.add_argument(
         "--export",
         type=_kinds,
-        default=(),
+        default=default,
         metavar="KIND,...",
         help="write the notes that are played too: midi (a MIDI file, a track for each source), "
-        "labels (for Audacity), csv",
+        "labels (for Audacity), csv; and when each source sounds: events (csv and labels), raven "
+        f"(selections for Raven){shown}",
+    )
+    output.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=KEY",
+        help="with notes: the source NAME is a drum, written as this key of General MIDI or this "
+        "drum, such as 36 or cowbell; repeat it (default: by the names of the sources)",
+    )
+    output.add_argument(
+        "--tempo",
+        metavar="auto|BPM",
+        help="with midi: the beats in a minute of its grid; auto: as they are heard (default: none; "
+        "times are in seconds)",
     )
 
 
 def _kinds(text: str) -> tuple[str, ...]:
     return tuple(kind.strip() for kind in text.split(","))
+
+
+def drum_keys_of(options: argparse.Namespace) -> dict[str, int]:
+    """Return the keys of drums that are given on the command line.
+
+    Raises
+    ------
+    ParameterError
+        If one is not written NAME=KEY, or there is no such key.
+    """
+    if not options.map:
+        return {}
+    from audionmf.notes.drums import parse_keys
+
+    return parse_keys(options.map)
 
 
 def add_settings(

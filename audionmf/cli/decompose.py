@@ -14,6 +14,7 @@ from audionmf.cli.common import (
     add_settings,
     announce,
     command,
+    drum_keys_of,
     each,
     report,
     settings_of,
@@ -46,6 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.io.lock import FolderLock
     from audionmf.separation.decomposing import decompose_file, plan_decomposition
 
+    keys = drum_keys_of(options)
     planned = [
         plan_decomposition(path, options.out, options.export, report=options.report).values()
         for path in options.input
@@ -61,6 +63,8 @@ def _run(options: argparse.Namespace) -> int:
                 options.out,
                 extension=options.format,
                 export=options.export,
+                drum_keys=keys,
+                tempo=options.tempo,
                 report=options.report,
                 settings=settings_of(options),
                 progress=bar,

@@ -6,7 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from audionmf.cli.common import command, print_json, printable
+from audionmf.cli.common import (
+    command,
+    print_json,
+    show,
+    show_lines,
+)
 
 __all__ = ["add"]
 
@@ -46,7 +51,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**to_dict(report), "files": files})
     else:
-        print(printable("\n".join([to_text(report), *files])))
+        show_lines(to_text(report))
+        for file in files:
+            show(file)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from audionmf.cli.common import add_inputs, command, each, print_json, printable
+from audionmf.cli.common import add_inputs, command, each, print_json, show, show_lines
 from audionmf.errors import ParameterError
 
 __all__ = ["add"]
@@ -38,7 +38,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print_json({**description, **({"files": files} if files else {})})
         else:
-            print(printable("\n".join([to_text(description, every=options.all), *files])))
+            show_lines(to_text(description, every=options.all))
+            for file in files:
+                show(file)
 
     return each(options, options.input, work)
 

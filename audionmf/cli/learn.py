@@ -13,8 +13,9 @@ from audionmf.cli.common import (
     add_settings,
     command,
     print_json,
-    printable,
     settings_of,
+    show,
+    show_lines,
 )
 from audionmf.cli.scheduling import add_scheduler, tls_of
 from audionmf.errors import ParameterError
@@ -36,6 +37,8 @@ The file remembers sample rate and STFT; it is used with: audionmf separate MIX 
 _EXAMPLES = """\
 examples:
   audionmf learn violin.wav -o violin.npz
+  audionmf learn kicks/ -o kick.npz
+      from all samples in a folder
   audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
   audionmf learn violin.wav --dictionary nmf --n-components auto
       as many as the sound needs, with the figures that say so
@@ -50,13 +53,20 @@ _NOT_ON_A_CLUSTER = {
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.analysis.analysing import learn
+    from audionmf.analysis.learning import learn
     from audionmf.io.files import make_room, refuse_overwriting
+    from audionmf.io.foreign import audio_in, is_folder
 
-    out = Path(options.output or f"{Path(options.input[0]).stem}.npz")
+    first = Path(options.input[0])
+    called = first.resolve().name if is_folder(first) else ""
+    out = Path(options.output or f"{called or first.stem}.npz")
     if out.suffix.lower() != ".npz":
         raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
     tls = tls_of(options)
+    options.name = options.name or called or None
+    options.input = [
+        file for path in options.input for file in (audio_in(path) if is_folder(path) else [path])
+    ]
     refuse_overwriting([out], options.input)
     make_room([out])
     count: Any = "auto" if getattr(options, "n_components", None) == "auto" else None
@@ -86,16 +96,18 @@ def _run(options: argparse.Namespace) -> int:
             found["choice"] = dataclasses.asdict(choice)
         print_json(found)
         return 0
-    print(printable(f"{out.absolute()}\n  {bank.n_components} templates of {bank.names[0]!r}"))
+    show(str(out.absolute()))
+    show(f"  {bank.n_components} templates of {bank.names[0]!r}")
     for choice in choices:
-        print(choice.to_text())
+        show_lines(choice.to_text())
     return 0
 
 
 def _learn_on_cluster(
     options: argparse.Namespace, count: str | None, tls: TLS | None, bar: Bar
 ) -> Templates:
-    from audionmf.batch import cluster
+    from audionmf.batch.cluster import connect
+    from audionmf.batch.cluster_learning import learn
 
     if count == "auto":
         raise ParameterError("on a cluster --n-components is a number")
@@ -106,8 +118,8 @@ def _learn_on_cluster(
             option = f"--{name.replace('_', '-')}"
             raise ParameterError(f"{option} means nothing on a cluster, where {reason}")
     settings = settings_of(options)
-    with cluster.connect(options.scheduler, tls=tls) as client:
-        return cluster.learn(
+    with connect(options.scheduler, tls=tls) as client:
+        return learn(
             list(options.input), options.name, client=client, settings=settings, progress=bar
         )
 
@@ -115,7 +127,7 @@ def _learn_on_cluster(
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(commands, "learn", "learn the templates of a source", _TEXT, _EXAMPLES, _run)
-    add_inputs(parser, "recordings of the source alone")
+    add_inputs(parser, "recordings of the source alone, or folders of them")
     parser.add_argument(
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
     )

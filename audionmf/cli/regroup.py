@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from audionmf.cli.common import Bar, add_output, add_report, announce, command, report
+from audionmf.cli.common import (
+    Bar,
+    add_export,
+    add_output,
+    add_report,
+    announce,
+    command,
+    drum_keys_of,
+    report,
+)
 
 __all__ = ["add"]
 
@@ -13,13 +22,16 @@ _TEXT = """\
 Render the components of a model in groups of your own. Nothing is factorised again.
 
 Components that are in no group become the source 'rest'. The recording has to be where it was
-when the model was made, or be named with --mixture; another recording is refused.
+when the model was made, or below the folder that the output folder was in, or below --root, where it
+is found by name and content, or be named with --mixture; another recording is refused.
 """
 
 _EXAMPLES = """\
 examples:
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
   audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
+  audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --export midi
+      and the notes that the sources play
   audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --report
       with a page to hear and see the sources: separated/mix/report.html
 """
@@ -30,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.rendering.grouping import parse_groups
     from audionmf.separation.decomposing import regroup_file
 
-    groups = parse_groups(options.group)
+    groups, keys = parse_groups(options.group), drum_keys_of(options)
     announce(options)
     bar = Bar()
     try:
@@ -40,8 +52,12 @@ def _run(options: argparse.Namespace) -> int:
                 groups,
                 options.out,
                 mixture=options.mixture,
+                root=options.root,
                 pattern=options.filename,
                 extension=options.format,
+                export=options.export,
+                drum_keys=keys,
+                tempo=options.tempo,
                 report=options.report,
                 progress=bar,
             )
@@ -53,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         options.model,
         files.stems,
         {"grouping": grouping, "trust": files.trust.to_dict()},
-        [files.report] if files.report else [],
+        [*files.notes, *([files.report] if files.report else [])],
     )
     return 0
 
@@ -77,4 +93,12 @@ def add(commands: Any) -> None:
         help="components of one source; ranges such as 4-9 work too; repeat it",
     )
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
-    add_report(add_output(parser, "separated", pattern=True), "stems")
+    parser.add_argument(
+        "--root",
+        metavar="FOLDER",
+        help="where to look for the recording, by name and content, if it is not where it was "
+        "(default: two folders above that of the model)",
+    )
+    output = add_output(parser, "separated", pattern=True)
+    add_report(output, "stems")
+    add_export(output)

@@ -16,7 +16,7 @@ from audionmf.cli.common import (
     say,
     settings_of,
 )
-from audionmf.cli.sources import add_part, add_sources, known_of, part_of
+from audionmf.cli.sources import add_part, add_sources, part_of, ways_of
 from audionmf.errors import ParameterError
 from audionmf.settings import Settings
 
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.rendering.remixing import parse_gains
     from audionmf.separation.remixing import remix_file
 
-    gains, known, groups = parse_gains(options.gain), known_of(options), parse_groups(options.group)
+    gains, known, groups = parse_gains(options.gain), ways_of(options), parse_groups(options.group)
     model = options.model_or_file
     if model in _MODELS:
         options.model, model = model, None
@@ -117,7 +117,7 @@ def add(commands: Any) -> None:
         "sources",
     )
     add_out_file(parser)
-    sources = add_sources(parser)
+    sources = add_sources(parser, "as many as fit")
     sources.add_argument(
         "--model",
         dest="model_or_file",

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from audionmf.cli.common import Bar, command, print_json, printable, say
+from audionmf.cli.common import Bar, command, print_json, say, show
 
 __all__ = ["add"]
 
@@ -14,7 +14,8 @@ _TEXT = """\
 Make the stems and notes of a manifest again: the same bytes, or a word about what differs.
 
 Every separation leaves a manifest.json beside its stems. The recording, templates and examples have
-to be where they were, unchanged; a recording that was moved is named with --mixture. Without -o the
+to be where they were, unchanged, or below the folder that the output folder is in, or below --root,
+where they are found by name and content; a recording can be named with --mixture. Without -o the
 stems go where they were, if they are the same bytes as then; otherwise nothing is written, and the
 exit code is 1.
 """
@@ -32,7 +33,9 @@ def _run(options: argparse.Namespace) -> int:
 
     bar = Bar()
     try:
-        made = rerun(options.manifest, options.out, mixture=options.mixture, progress=bar)
+        made = rerun(
+            options.manifest, options.out, mixture=options.mixture, root=options.root, progress=bar
+        )
     finally:
         bar.clear()
     stems = {name: str(path) for name, path in made.stems.items()}
@@ -48,9 +51,9 @@ def _run(options: argparse.Namespace) -> int:
             }
         )
     elif made.written:
-        print(printable(str(made.folder.absolute())))
+        show(str(made.folder.absolute()))
         for path in [*made.stems.values(), *made.notes.values()]:
-            print(printable(f"  {os.path.relpath(path, os.path.realpath(made.folder))}"))
+            show(f"  {os.path.relpath(path, os.path.realpath(made.folder))}")
     for name in made.differing:
         say(f"error: the stem {name!r} is not what it was")
     for kind in made.differing_notes:
@@ -72,6 +75,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("manifest", metavar="MANIFEST", help="a manifest.json beside stems")
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
+    parser.add_argument(
+        "--root",
+        metavar="FOLDER",
+        help="where to look for what is not where it was, by name and content (default: the folder "
+        "that the output folder is in)",
+    )
     parser.add_argument(
         "-o",
         "--out",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from audionmf.errors import ParameterError
 
 if TYPE_CHECKING:
-    from audionmf.batch.cluster import TLS, ClusterExecutor
+    from audionmf.batch.cluster import TLS
+    from audionmf.batch.cluster_executor import ClusterExecutor
 
 __all__ = ["add_scheduler", "tls_of", "workplace"]
 
@@ -60,7 +61,8 @@ def workplace(options: argparse.Namespace) -> Iterator[Callable[[Any], ClusterEx
     n_workers = options.jobs if options.jobs > 1 else None
     if n_workers is not None and options.scheduler != "local":
         raise ParameterError("a cluster has its own number of workers; leave out --jobs")
-    from audionmf.batch.cluster import ClusterExecutor, connect
+    from audionmf.batch.cluster import connect
+    from audionmf.batch.cluster_executor import ClusterExecutor
 
     with connect(options.scheduler, n_workers=n_workers, tls=tls) as client:
         yield lambda _lock: ClusterExecutor(client)

@@ -16,16 +16,17 @@ from audionmf.cli.common import (
     add_subtype,
     announce,
     command,
+    drum_keys_of,
     fail,
     print_json,
-    printable,
     say,
     settings_of,
+    show,
 )
 from audionmf.cli.scheduling import add_scheduler, workplace
-from audionmf.cli.sources import add_part, add_sources, known_of, part_of
+from audionmf.cli.sources import add_only, add_part, add_sources, part_of, ways_of
 from audionmf.cli.telling import Teller
-from audionmf.errors import ParameterError, exit_code
+from audionmf.errors import exit_code
 
 if TYPE_CHECKING:
     from audionmf.batch.job import SeparationJob
@@ -128,9 +129,9 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
             stems = {name: str(path) for name, path in track.stems.items()}
             print_json({"input": track.job.input, "stems": stems, "manifest": str(track.manifest)})
         else:
-            print(printable(track.job.input))
+            show(track.job.input)
             for path in track.outputs:
-                print(printable(f"  {os.path.relpath(path, os.path.realpath(options.out))}"))
+                show(f"  {os.path.relpath(path, os.path.realpath(options.out))}")
     errors = [track.error for track in tracks if track.error is not None]
     if len(tracks) == 1 and errors:
         return exit_code(errors[0])
@@ -140,30 +141,28 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     """Return the job of each input, and of each audio file in the folders among them."""
     from audionmf.batch.job import SeparationJob
-    from audionmf.batch.run import find_audio
+    from audionmf.batch.run import distinct_tracks, find_audio
 
-    known = known_of(options)
     found = find_audio(options.input, options.out)
-    if (known.get("solo") or known.get("absent")) and len(found) > 1:
-        raise ParameterError("--solo and --labels are about one recording; give one input")
-    if options.midi is not None and len(found) > 1:
-        raise ParameterError("--midi is the score of one recording; give one input")
+    ways = ways_of(options, len(found))
     settings = settings_of(options)
     return [
         SeparationJob(
             input=path,
             folder=str(Path(options.out, below)),
-            only=options.only,
+            **ways,
             export=options.export,
+            drum_keys=drum_keys_of(options),
+            tempo=options.tempo,
             pattern=options.filename,
             extension=options.format,
             subtype=options.subtype,
             settings=settings,
             report=options.report,
             **part_of(options),
-            **known,
+            track=track,
         )
-        for path, below in found
+        for (path, below), track in zip(found, distinct_tracks(found), strict=True)
     ]
 
 
@@ -182,8 +181,7 @@ def add(commands: Any) -> None:
         "recordings to take apart, or folders to search for them; what is in a subfolder goes "
         "to a subfolder of OUT",
     )
-    sources = add_sources(parser)
-    sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
+    add_only(add_sources(parser, "as many as fit"))
     add_part(parser)
     output = add_output(parser, "separated", pattern=True)
     add_subtype(output)

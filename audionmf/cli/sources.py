@@ -1,21 +1,26 @@
-"""The options that say what is known of the sources, shared by the commands that take a mixture."""
+"""The options that say what the sources of a recording are."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-__all__ = ["add_part", "add_sources", "known_of", "part_of"]
+from audionmf.errors import ParameterError
+
+__all__ = ["add_only", "add_part", "add_sources", "part_of", "ways_of"]
 
 
-def add_sources(parser: argparse.ArgumentParser) -> Any:
-    """Add the options; return their group."""
+def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
+    """Add the options; `otherwise` says how many sources there are where none is given.
+
+    Returns the group of the options.
+    """
     sources = parser.add_argument_group("the sources")
     sources.add_argument(
         "--n-sources",
         type=int,
         metavar="N",
-        help="so many, found by place, timbre, pitch and course in time (default: as many as fit)",
+        help=f"so many, found by place, timbre, pitch and course in time (default: {otherwise})",
     )
     sources.add_argument(
         "--lead",
@@ -36,8 +41,8 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
         default=[],
         type=_named_file,
         metavar="NAME=FILE",
-        help="a recording of a source alone, or a part of one, NAME=FILE@START-END; repeat it for "
-        "more sources, or more files of one",
+        help="a recording of a source alone, or a folder of them, or a part of one, "
+        "NAME=FILE@START-END; repeat it for more sources, or more files of one",
     )
     sources.add_argument(
         "--solo",
@@ -50,8 +55,8 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
     sources.add_argument(
         "--labels",
         metavar="FILE",
-        help="a label file of Audacity: NAME where a source plays alone, !NAME where it does not "
-        "play",
+        help="a label file of Audacity, or a selection table of Raven: NAME where a source plays "
+        "alone, !NAME where it does not play",
     )
     sources.add_argument(
         "--midi",
@@ -61,9 +66,10 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
     )
     sources.add_argument(
         "--midi-split",
-        choices=("track", "channel"),
+        choices=("track", "channel", "key"),
         default="track",
-        help="with --midi: what becomes a stem (default: %(default)s)",
+        help="with --midi: what becomes a stem; with 'key' each drum does, and the rest by track, "
+        "which is so by itself where there are drums alone (default: %(default)s)",
     )
     sources.add_argument(
         "--split-at",
@@ -91,6 +97,11 @@ def add_sources(parser: argparse.ArgumentParser) -> Any:
     return sources
 
 
+def add_only(sources: Any) -> None:
+    """Add the option that sets one source against the rest."""
+    sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
+
+
 def add_part(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a part of the recording."""
     part = parser.add_argument_group("a part of the recording")
@@ -111,10 +122,13 @@ def part_of(options: argparse.Namespace) -> dict[str, Any]:
     return {"start": options.start, "duration": options.duration}
 
 
-def known_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options say of the sources, by the keywords of `audionmf.separate`.
+def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
+    """Return what the options say, as `audionmf.separate` takes it.
 
-    What is at its default is left out.
+    Raises
+    ------
+    ParameterError
+        If what is about one recording is given for several.
     """
     from audionmf.sources.labels import collect
 
@@ -122,21 +136,26 @@ def known_of(options: argparse.Namespace) -> dict[str, Any]:
     for name, path in options.example:
         examples.setdefault(name, []).append(path)
     solo, absent = collect(options.solo, options.labels)
-    known = {
+    if (solo or absent) and n_inputs > 1:
+        raise ParameterError("--solo and --labels are about one recording; give one input")
+    if options.midi is not None and n_inputs > 1:
+        raise ParameterError("--midi is the score of one recording; give one input")
+    only = {"only": options.only} if "only" in options else {}
+    return {
+        **only,
         "n_sources": options.n_sources,
-        "templates": options.templates or None,
-        "examples": examples or None,
-        "free": options.free or None,
-        "residual": options.residual or None,
-        "solo": solo or None,
-        "absent": absent or None,
-        "convert": options.convert or None,
+        "templates": options.templates,
+        "examples": examples,
+        "free": options.free,
+        "residual": options.residual,
+        "solo": solo,
+        "absent": absent,
+        "convert": options.convert,
         "midi": options.midi,
-        "midi_split": None if options.midi_split == "track" else options.midi_split,
+        "midi_split": options.midi_split,
         "split_at": options.split_at,
-        "lead": options.lead or None,
+        "lead": options.lead,
     }
-    return {name: value for name, value in known.items() if value is not None}
 
 
 def _time(text: str) -> float:
@@ -149,7 +168,9 @@ def _time(text: str) -> float:
 
 
 def _named_file(text: str) -> tuple[str, str]:
+    from audionmf.io.files import one_form
+
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
-    return name, path
+    return one_form(name), path

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audionmf.cli.common import add_settings, command, print_json, printable, say, settings_of
+from audionmf.cli.common import (
+    add_settings,
+    command,
+    print_json,
+    say,
+    settings_of,
+    show,
+    writing,
+)
 from audionmf.errors import AudioNMFError, ParameterError
 
 if TYPE_CHECKING:
@@ -69,7 +77,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     if to_pipe:
         _tell_latency(separator, form.sample_rate)
-        stream_to_pipe(source, separator, options.only, sys.stdout.buffer)
+        with writing():
+            stream_to_pipe(source, separator, options.only, sys.stdout.buffer)
         return 0
     return _to_files(options, source, separator, form.sample_rate)
 
@@ -113,7 +122,7 @@ def _to_files(
     with FolderLock(options.out):
         make_room(paths.values())
         if not options.json:
-            print(printable(str(Path(options.out).absolute())), flush=True)
+            show(str(Path(options.out).absolute()), flush=True)
         _tell_latency(separator, sample_rate)
         written = stream_to_files(source, separator, paths)
     if options.json:
@@ -127,7 +136,7 @@ def _to_files(
         )
     else:
         for path in written.paths.values():
-            print(printable(f"  {path.relative_to(Path(options.out).resolve())}"))
+            show(f"  {path.relative_to(Path(options.out).resolve())}")
     if isinstance(written.interrupted, AudioNMFError):
         raise written.interrupted
     if written.interrupted is not None:

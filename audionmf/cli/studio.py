@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from audionmf.cli.common import command, print_json, printable
+from audionmf.cli.common import command, print_json, show_lines, writing
 
 __all__ = ["add"]
 
@@ -37,8 +37,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print_json({"address": address})
         else:
-            print(f"the studio is at\n  {printable(address)}\nend it with Ctrl-C")
-        sys.stdout.flush()
+            show_lines(f"the studio is at\n  {address}\nend it with Ctrl-C")
+        with writing():
+            sys.stdout.flush()
 
     serve(
         options.input,

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audionmf.cli.common import printable, report, say
+from audionmf.cli.common import printable, report, say, show, show_lines, writing
 
 if TYPE_CHECKING:
     from audionmf.batch.perform import Outcome
@@ -68,7 +68,8 @@ class Teller:
                 self._failure(outcome)
             else:
                 self._success(outcome)
-            sys.stdout.flush()
+            with writing():
+                sys.stdout.flush()
 
     def summary(self, done: BatchReport, path: Path | None) -> None:
         """Print what is left to say when all is over."""
@@ -80,7 +81,8 @@ class Teller:
 
     def _failure(self, outcome: Outcome) -> None:
         if self._options.debug:
-            sys.stderr.write(printable(outcome.details))
+            for line in outcome.details.splitlines():
+                sys.stderr.write(f"{printable(line)}\n")
         hint = "; run again with --debug and report it"
         known = self._options.debug or "unexpected " not in outcome.message
         say(f"error: {outcome.message}{'' if known else hint}")
@@ -104,13 +106,13 @@ class Teller:
         if self._options.json:
             return
         for remark in outcome.remarks:
-            print(f"  {remark}")
+            show(f"  {remark}")
         if outcome.alignment_text:
-            print(f"  {outcome.alignment_text}")
+            show(f"  {outcome.alignment_text}")
         if outcome.trust_text:
-            print(printable(outcome.trust_text))
+            show_lines(outcome.trust_text)
         else:
-            print("  finished before")
+            show("  finished before")
 
 
 def _clock(seconds: float) -> str:

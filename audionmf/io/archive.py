@@ -12,20 +12,21 @@ import contextlib
 import io
 import json
 import math
+import reprlib
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, TemplateError
-from audionmf.io.files import StrPath, require_file, write_bytes
+from audionmf.io.files import StrPath, open_ordinary, require_file, write_bytes
 
 __all__ = ["Kind", "read_archive", "read_kind", "write_archive"]
 
@@ -34,6 +35,9 @@ _MAX_BYTES = 1 << 30
 _MAX_METADATA_BYTES = 1 << 24
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _MAGIC = b"PK\x03\x04"
+_END_MAGIC, _END_BYTES = b"PK\x05\x06", 22
+_LOCATOR_MAGIC, _LOCATOR_BYTES = b"PK\x06\x07", 20
+_MAX_DIRECTORY_BYTES = 1 << 16
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -43,6 +47,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
     OSError,
+    OverflowError,
     RuntimeError,
     SyntaxError,
     UnicodeDecodeError,
@@ -66,6 +71,8 @@ class Kind:
         Arrays that may be missing.
     signed : frozenset of str
         Arrays that may hold negative values.
+    most : mapping of str to (int, int)
+        Of some arrays an axis, and how long it may be at most.
     """
 
     name: str
@@ -73,6 +80,7 @@ class Kind:
     arrays: Mapping[str, int]
     optional: frozenset[str] = frozenset()
     signed: frozenset[str] = frozenset()
+    most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def write_archive(
@@ -108,7 +116,7 @@ def read_kind(path: StrPath) -> str | None:
         If it is an archive, but damaged or not of this package.
     """
     file = require_file(path)
-    with file.open("rb") as stream:
+    with open_ordinary(file) as stream:
         if stream.read(4) != _MAGIC:
             return None
     name = repr(str(path))
@@ -150,12 +158,33 @@ def read_archive(
 def _opened(file: Path, refusal: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive; whatever is wrong with it, now or while it is read, is a refusal."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_ordinary(file) as stream, zipfile.ZipFile(_small(stream, refusal)) as archive:
             if any(m.compress_type not in _COMPRESSIONS for m in archive.infolist()):
                 raise TemplateError(refusal)
             yield archive
     except _DAMAGE as error:
         raise TemplateError(refusal) from error
+
+
+def _small(stream: BinaryIO, refusal: str) -> BinaryIO:
+    """Refuse an archive with a directory of more members than any of ours, before that is read.
+
+    The end of a file says how large its directory is; where more than that is said, in a comment or
+    in a second place for archives of many gigabytes, it is not of this package.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _END_BYTES - _LOCATOR_BYTES))
+    end = stream.read()
+    directory = int.from_bytes(end[-_END_BYTES + 12 :][:4], "little")
+    if (
+        size > _MAX_BYTES
+        or not end[-_END_BYTES:].startswith(_END_MAGIC)
+        or end.startswith(_LOCATOR_MAGIC)
+        or directory > _MAX_DIRECTORY_BYTES
+    ):
+        raise TemplateError(refusal)
+    stream.seek(0)
+    return stream
 
 
 def _read(
@@ -170,7 +199,7 @@ def _read(
     version = metadata.pop("version", None)
     if version != kind.version:
         raise TemplateError(
-            f"{name} has version {version!r}; this audionmf reads version {kind.version}: "
+            f"{name} has version {reprlib.repr(version)}; this audionmf reads version {kind.version}: "
             "make the file again, or use the audionmf that made it"
         )
     found = archive.namelist()
@@ -179,7 +208,7 @@ def _read(
     if len(set(found)) != len(found) or not required <= set(found) <= expected:
         raise TemplateError(f"{name} does not hold exactly the members of an {kind.name} file")
     arrays = {
-        member: _read_array(archive, member, n_dims, name, signed=member in kind.signed)
+        member: _read_array(archive, member, n_dims, name, kind)
         for member, n_dims in kind.arrays.items()
         if f"{member}.npy" in found
     }
@@ -206,7 +235,7 @@ def _read_metadata(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 
 
 def _read_array(
-    archive: zipfile.ZipFile, member: str, n_dims: int, name: str, *, signed: bool
+    archive: zipfile.ZipFile, member: str, n_dims: int, name: str, kind: Kind
 ) -> NDArray[np.floating[Any]]:
     info = archive.getinfo(f"{member}.npy")
     try:
@@ -216,12 +245,17 @@ def _read_array(
                 f"{name}: {member} must be {n_dims}-dimensional float32 or float64, "
                 f"not {dtype} of shape {shape}"
             )
+        axis, most = kind.most.get(member, (0, _MAX_BYTES))
+        if shape[axis] > most:
+            raise TemplateError(
+                f"{name}: {member} has {shape[axis]} components; {most} is the most"
+            )
         array = _read_content(archive, info)
     except TemplateError:
         raise
     except ValueError as error:
         raise TemplateError(f"{name}: {member} is damaged") from error
-    if not np.isfinite(array).all() or (not signed and (array < 0).any()):
+    if not np.isfinite(array).all() or (member not in kind.signed and (array < 0).any()):
         raise TemplateError(f"{name}: {member} has values that are negative or not finite")
     return array
 
@@ -236,6 +270,8 @@ def _read_header(
             shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        if not all(0 <= length <= _MAX_BYTES for length in shape):
+            raise ValueError("a side has no length that fits in memory")
         if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
             raise ValueError(f"shape {shape} of {dtype} does not fit {info.file_size} bytes")
     return shape, dtype

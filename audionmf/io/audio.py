@@ -11,29 +11,53 @@ content is.
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import functools
-import math
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from audionmf.errors import (
     AudioReadError,
     AudioWarning,
     InvalidAudioError,
+    LimitError,
     OutputError,
     ParameterError,
 )
 from audionmf.io.chunks import check_layout, read_claims
-from audionmf.io.ffmpeg import readable
-from audionmf.io.files import StrPath, Together, atomic_path, flush, require_file, space_error
+from audionmf.io.decode import (
+    BLOCK,
+    Finite,
+    Samples,
+    check_not_empty,
+    count,
+    mean_offset,
+    open_audio,
+    read_block,
+    scaled,
+    skip,
+    stamp_of,
+)
+from audionmf.io.encode import clear_peak_time, quantise
+from audionmf.io.files import (
+    StrPath,
+    Together,
+    atomic_path,
+    flush,
+    open_ordinary,
+    require_file,
+    space_error,
+)
 from audionmf.io.formats import (
     FLOAT_BYTES,
     LOSSY,
@@ -44,28 +68,28 @@ from audionmf.io.formats import (
     output_subtype,
     set_ogg_serial,
 )
+from audionmf.io.joined import Span, opus_family, stream_spans
+from audionmf.io.tags import Tags, prepare_tags, put_tags, read_tags, speaker_order
 
 __all__ = [
     "Audio",
     "AudioFile",
     "AudioLike",
     "AudioWriter",
+    "Samples",
     "as_audio",
+    "needs_rate",
     "open_source",
     "read",
     "write",
 ]
 
-Samples = NDArray[np.float32]
-
-_BLOCK = 1 << 18
 _RF64_ABOVE = (1 << 32) - (1 << 20)
 _UNKNOWN_LENGTH = 1 << 62
 _GUESSED_SHARE, _GUESSED_SECONDS = 0.02, 0.1
 """By how much MP3, whose length may be guessed from its first frames, may be shorter unsaid."""
 _LOSSY_PIECE = 1 << 14
 """Samples that encoders are given at a time: Vorbis keeps all of them on its stack."""
-_PLAIN = ("WAV", "WAVEX", "RF64", "W64", "AIFF")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +99,22 @@ class Audio:
     Parameters
     ----------
     samples : ndarray, shape (n_channels, n_samples), float32
-        The signal. One-dimensional input is one channel; other real types are converted.
+        The signal. One-dimensional input is one channel; other floats are converted, and integers
+        of 8, 16 or 32 bits are scaled by their full scale to -1 … 1, as they are in a file.
     sample_rate : int
         In Hz, 1 000 to 768 000.
     path : pathlib.Path, optional
         Where it was read from.
     subtype : str, default "FLOAT"
         Sample format of the file, in libsndfile's words; stems are written in it.
+    tags : Tags, default none
+        What the file says of itself; stems say it too.
 
     Raises
     ------
     InvalidAudioError
-        If there are no samples, some are not finite, or the rate is absurd.
+        If there are no samples, some are not finite, they are integers of another size, whose full
+        scale cannot be told, or the rate is absurd.
     LimitError
         If there are more than 64 channels.
     """
@@ -95,6 +123,7 @@ class Audio:
     sample_rate: int
     path: Path | None = None
     subtype: str = "FLOAT"
+    tags: Tags = field(default_factory=Tags)
 
     def __post_init__(self) -> None:
         name = _name(self.path)
@@ -105,10 +134,10 @@ class Audio:
                 f"not {samples.dtype} of shape {samples.shape}"
             )
         with np.errstate(over="ignore"):
-            samples = np.atleast_2d(samples).astype(np.float32, copy=False)
-        check_layout(name, self.sample_rate, samples.shape[0])
-        _check_not_empty(name, samples.shape[1])
-        _Finite(name).check(samples)
+            samples = np.atleast_2d(scaled(name, samples)).astype(np.float32, copy=False)
+        check_layout(name, self.sample_rate, *samples.shape)
+        check_not_empty(name, samples.shape[1])
+        Finite(name).check(samples)
         object.__setattr__(self, "samples", samples)
 
     @property
@@ -126,7 +155,18 @@ class Audio:
         """Length in seconds."""
         return self.n_samples / self.sample_rate
 
-    def blocks(self, size: int = _BLOCK) -> Iterator[Samples]:
+    @functools.cached_property
+    def offset(self) -> Samples:
+        """The constant offset of each channel, shape (n_channels,); 0 where it does not count."""
+        return mean_offset(self.blocks())
+
+    def without_offset(self) -> Audio:
+        """Return the same without its constant offset."""
+        if not self.offset.any():
+            return self
+        return dataclasses.replace(self, samples=self.samples - self.offset[:, None])
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
         """Yield the samples in order, `size` at a time, as views of shape (n_channels, ≤ size)."""
         for start in range(0, self.n_samples, size):
             yield self.samples[:, start : start + size]
@@ -166,41 +206,87 @@ class AudioFile:
     """Samples in each channel as the header says; blocks may end earlier."""
     subtype: str = field(init=False)
     container: str = field(init=False)
+    tags: Tags = field(init=False)
+    """What the file says of itself; stems say it too."""
+    _spans: tuple[Span | None, ...] = field(init=False, repr=False)
+    _order: tuple[int, ...] | None = field(init=False, repr=False)
+    taken: Samples | None = field(init=False, repr=False, default=None)
+    """The constant offset of each channel that blocks are without; None: they are as they are."""
+    _stamp: tuple[int, ...] = field(init=False, repr=False)
     first: int = field(init=False, repr=False, default=0)
     """The sample that blocks begin at; see `audionmf.io.parts`."""
     whole: bool = field(init=False, repr=False, default=True)
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
+        with open_ordinary(path) as stream:
+            stamp = stamp_of(stream)
         claims = read_claims(path)
-        with _open(path) as file:
+        spans = stream_spans(path)
+        with open_audio(path, spans[0] if spans else None, stamp) as file:
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
                 "sample_rate": file.samplerate,
                 "n_channels": file.channels,
-                "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else _count(file, path),
+                "n_samples": file.frames if file.frames < _UNKNOWN_LENGTH else count(file, path),
                 "subtype": file.subtype,
                 "container": file.format,
+                "_stamp": stamp,
             }
+            family = opus_family(path) if file.subtype == "OPUS" else 0
+            order = speaker_order(file.subtype, family, file.channels)
+            vorbis = file.subtype == "VORBIS" or family == 1
+            header |= {"tags": read_tags(path, file, vorbis=vorbis), "_order": order}
+        header |= self._joined(path, header, spans) if spans else {"_spans": (None,)}
         for name, value in header.items():
             object.__setattr__(self, name, value)
-        _check_not_empty(_name(path), self.n_samples)
+        check_not_empty(_name(path), self.n_samples)
         if claims is not None and claims.remark:
             warnings.warn(AudioWarning(f"{_name(path)} {claims.remark}"), stacklevel=3)
+
+    @staticmethod
+    def _joined(path: Path, header: dict[str, Any], spans: tuple[Span, ...]) -> dict[str, Any]:
+        """Return the streams that go on in the same form, and their length; tell of the others."""
+        kept: list[Span] = []
+        n_samples, lost, n_unread = 0, 0.0, 0
+        for span in spans:
+            try:
+                with open_audio(path, span) as file:
+                    form = file.samplerate, file.channels, file.format, file.subtype
+                    n = file.frames if file.frames < _UNKNOWN_LENGTH else count(file, path)
+            except AudioReadError:
+                n_unread += 1
+                continue
+            if form == tuple(
+                header[key] for key in ("sample_rate", "n_channels", "container", "subtype")
+            ):
+                kept.append(span)
+                n_samples += n
+            else:
+                lost += n / form[0]
+        if lost or n_unread:
+            what = f"{lost:.2f} s of it are in another form than its start" if lost else ""
+            unread = f"{n_unread} of its streams cannot be read" if n_unread else ""
+            text = (
+                f"holds {len(spans)} streams one after the other, and is not read whole: "
+                f"{' and '.join(filter(None, [what, unread]))}; convert it in an audio editor"
+            )
+            warnings.warn(AudioWarning(f"{_name(path)} {text}"), stacklevel=4)
+        return {"_spans": tuple(kept), "n_samples": n_samples} if kept else {"_spans": (None,)}
 
     @property
     def duration(self) -> float:
         """Length in seconds, as the header says."""
         return self.n_samples / self.sample_rate
 
-    def blocks(self, size: int = _BLOCK) -> Iterator[Samples]:
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
         """Yield the samples in order, `size` at a time, of shape (n_channels, ≤ size).
 
         Raises
         ------
         AudioReadError
-            If the content is damaged.
+            If the content is damaged, or the file was replaced or changed since it was opened.
         InvalidAudioError
             If samples are not finite: says how many and where the first is; or if there are none.
 
@@ -209,30 +295,50 @@ class AudioFile:
         AudioWarning
             If there are fewer than the header says.
         """
-        finite, n_read = _Finite(_name(self.path)), 0
-        with _open(self.path) as file:
-            _skip(file, self.first, self.path)
-            while len(block := _read_block(file, self._next(size, n_read), self.path)):
-                finite.check(block.T, file)
-                n_read += len(block)
-                yield np.ascontiguousarray(block.T)
-        _check_not_empty(_name(self.path), n_read)
+        finite, n_read, ahead = Finite(_name(self.path)), 0, self.first
+        for span in self._spans:
+            with open_audio(self.path, span, self._stamp) as file:
+                ahead -= skip(file, ahead, self.path)
+                while len(block := read_block(file, self._next(size, n_read), self.path)):
+                    finite.check(block.T, file)
+                    n_read += len(block)
+                    samples = block.T if self._order is None else block.T[list(self._order)]
+                    if self.taken is not None:
+                        samples = samples - self.taken[:, None]
+                    yield np.ascontiguousarray(samples)
+        check_not_empty(_name(self.path), n_read)
         self._warn_if_short(n_read)
 
     def _next(self, size: int, n_read: int) -> int:
         return size if self.whole else min(size, self.n_samples - n_read)
 
+    @functools.cached_property
+    def offset(self) -> Samples:
+        """The constant offset of each channel, shape (n_channels,); 0 where it does not count."""
+        with warnings.catch_warnings():  # told when it is worked on
+            warnings.simplefilter("ignore", AudioWarning)
+            return mean_offset(self.blocks())
+
+    def without_offset(self) -> AudioFile:
+        """Return the same file, read without its constant offset."""
+        if self.taken is not None or not self.offset.any():
+            return self
+        level = copy.copy(self)
+        object.__setattr__(level, "taken", self.offset)
+        return level
+
     def _warn_if_short(self, n_read: int) -> None:
         missing = (self.n_samples - n_read) / self.sample_rate
-        slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if self.container == "MP3" else 0
+        guessed = self.subtype.startswith("MPEG")  # in whatever it is wrapped
+        slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if guessed else 0
         if missing > slack:
             text = f"ends before its header says: {missing:.2f} s are missing at its end"
             warnings.warn(AudioWarning(f"{_name(self.path)} {text}"), stacklevel=3)
 
 
 Source = Audio | AudioFile
-AudioLike = Source | StrPath | ArrayLike
-"""What stands for a recording: one in memory, one on disk, a path, or an array of samples."""
+AudioLike = Source | StrPath | IO[bytes] | ArrayLike
+"""What stands for a recording: one in memory, one on disk, a path, a file object, or an array."""
 
 
 def read(path: StrPath) -> Audio:
@@ -258,15 +364,15 @@ def read(path: StrPath) -> Audio:
 
 def _loaded(file: AudioFile) -> Audio:
     samples = np.concatenate(list(file.blocks()), axis=1)
-    return Audio(samples, file.sample_rate, file.path, file.subtype)
+    return Audio(samples, file.sample_rate, file.path, file.subtype, file.tags)
 
 
 def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
-    """Return `source` as `Audio` in memory: a path is read, an array wrapped.
+    """Return `source` as `Audio` in memory: a path or file object is read, an array wrapped.
 
     Parameters
     ----------
-    source : Audio, path or array of shape (n_channels, n_samples) or (n_samples,)
+    source : Audio, path, binary file object or array of shape (n_channels, n_samples) or (n_samples,)
         What to work on.
     sample_rate : int, optional
         In Hz; needed for an array, not taken with anything else.
@@ -274,10 +380,16 @@ def as_audio(source: AudioLike, sample_rate: int | None = None) -> Audio:
     Raises
     ------
     ParameterError
-        If an array comes without its rate, or anything else with one.
+        If an array comes without its rate, or anything else with one; or if it is a pair of samples
+        and rate.
     """
     opened = open_source(source, sample_rate)
     return opened if isinstance(opened, Audio) else _loaded(opened)
+
+
+def needs_rate(source: Any) -> bool:
+    """Tell whether `source` is an array of samples, which does not bring its sample rate."""
+    return not (isinstance(source, Audio | AudioFile | str | os.PathLike) or _is_open_file(source))
 
 
 def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
@@ -285,7 +397,8 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
 
     Takes and raises what `as_audio` does.
     """
-    is_array = not isinstance(source, Audio | AudioFile | str | os.PathLike)
+    _refuse_pairs(source)
+    is_array = needs_rate(source)
     if is_array != (sample_rate is not None):
         raise ParameterError(
             "an array of samples needs sample_rate in Hz"
@@ -296,6 +409,8 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
         return AudioFile(Path(source))
     if isinstance(source, Audio | AudioFile):
         return source
+    if _is_open_file(source):
+        return _read_object(source)
     return Audio(np.asarray(source), _whole_rate(sample_rate))
 
 
@@ -319,6 +434,8 @@ class AudioWriter:
         The length to come, if known: more than 4 GiB become RF64 instead of WAV.
     together : Together, optional
         Put the file in place together with others, when this is left.
+    tags : Tags, optional
+        What the file says of itself, as far as the container has a place for it.
 
     Raises
     ------
@@ -334,8 +451,10 @@ class AudioWriter:
         subtype: str,
         n_samples: int = 0,
         together: Together | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self.path, self._together = Path(path), together
+        self._tags = tags or Tags()
         extension = _check_writable(self.path, subtype, sample_rate, n_channels)
         self.sample_rate, self.n_channels, self.subtype = sample_rate, n_channels, subtype
         self.n_written = 0
@@ -344,6 +463,8 @@ class AudioWriter:
         sample_bytes = FLOAT_BYTES.get(subtype) or PCM_BITS.get(subtype, 0) // 8
         if self._container == "WAV" and n_samples * n_channels * sample_bytes > _RF64_ABOVE:
             self._container = "RF64"
+        elif self._container == "WAV" and self._tags.speakers:
+            self._container = "WAVEX"
         self._stack = contextlib.ExitStack()
         self._file: Any = None
         self._temporary = Path()
@@ -364,6 +485,7 @@ class AudioWriter:
                 )
             except soundfile.LibsndfileError as error:
                 raise space_error(self.path, error.error_string) from error
+            prepare_tags(self._file, self._container, self._tags)
             self._stack = stack.pop_all()
         return self
 
@@ -380,7 +502,7 @@ class AudioWriter:
         try:
             for first in range(0, samples.shape[1], piece):
                 part = samples[:, first : first + piece].T
-                self._file.write(_quantise(part, bits) if bits else part)
+                self._file.write(quantise(part, bits) if bits else part)
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise space_error(self.path, "writing stopped short") from error
         self.n_written += samples.shape[1]
@@ -396,7 +518,8 @@ class AudioWriter:
             return
         try:
             self._file.close()
-            _clear_peak_time(self._temporary)
+            put_tags(self._temporary, self._container, self._tags)
+            clear_peak_time(self._temporary)
             if self._container == "OGG":
                 set_ogg_serial(self._temporary)
             self._verify()
@@ -459,8 +582,9 @@ def write(path: StrPath, audio: Audio, subtype: str | None = None) -> Path:
     if subtype is None and extension in OUTPUT_FORMATS:
         subtype = output_subtype(audio.subtype, extension)
     with AudioWriter(
-        path, audio.sample_rate, audio.n_channels, subtype or audio.subtype, audio.n_samples
-    ) as writer:
+        path, audio.sample_rate, audio.n_channels, subtype or audio.subtype, audio.n_samples,
+        tags=audio.tags,
+    ) as writer:  # fmt: skip
         for block in audio.blocks():
             writer.write(block)
     return path
@@ -480,27 +604,6 @@ def warn_if_unusual(name: str, n_samples: int, n_fft: int, peak: float) -> None:
         )
 
 
-class _Finite:
-    """Counts what is not finite over the blocks of one recording."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._n_seen = name, 0
-
-    def check(self, samples: Samples, rest: Any = None) -> None:
-        """Raise if `samples` hold NaN or infinity; count on through the file `rest`."""
-        if np.isfinite(samples).all():
-            self._n_seen += samples.shape[1]
-            return
-        bad = ~np.isfinite(samples)
-        count, first = int(bad.sum()), self._n_seen + int(np.argmax(bad.any(axis=0)))
-        while rest is not None and len(block := rest.read(_BLOCK, "float32", always_2d=True)):
-            count += int((~np.isfinite(block)).sum())
-        raise InvalidAudioError(
-            f"{self._name} has {count} samples that are not finite (NaN, infinity or beyond "
-            f"float32), the first at sample {first}; repair it in an audio editor"
-        )
-
-
 def _name(path: Path | None) -> str:
     return "the array of samples" if path is None else repr(str(path))
 
@@ -512,83 +615,49 @@ def _whole_rate(sample_rate: Any) -> int:
     return int(sample_rate)
 
 
-def _check_not_empty(name: str, n_samples: int) -> None:
-    if n_samples == 0:
-        raise InvalidAudioError(
-            f"{name} holds no samples; was its recording or download broken off?"
+def _is_open_file(source: Any) -> bool:
+    return hasattr(source, "read") and not isinstance(source, np.ndarray)
+
+
+def _refuse_pairs(source: Any) -> None:
+    """Refuse what looks like (samples, rate) or (rate, samples), and bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        raise ParameterError("bytes of a file are not samples; give io.BytesIO(...) of them")
+    if not isinstance(source, tuple) or len(source) != 2:
+        return
+    numbers = [isinstance(item, int | float | np.integer | np.floating) for item in source]
+    if numbers[0] != numbers[1]:
+        order = "(sample_rate, samples)" if numbers[0] else "(samples, sample_rate)"
+        raise ParameterError(
+            f"a tuple {order} is no recording; give audionmf.Audio(samples, sample_rate), with "
+            "samples of shape (n_channels, n_samples): those of soundfile and scipy are turned, so "
+            "samples.T"
         )
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a file by its content alone: without a name libsndfile cannot trust the extension."""
-    import soundfile
-
-    unknown = f"{str(path)!r} is not an audio file that can be read"
-    decoded = readable(path)
-    with contextlib.ExitStack() as stack:
-        source: int | bytes = os.fsencode(decoded)
+def _read_object(source: Any) -> Audio:
+    """Read a file object; it is put into a file of its own, where it goes through all checks."""
+    name = f"the {type(source).__name__}"
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise ParameterError(f"{name} is a file object of text; open it in binary mode")
+    with (
+        tempfile.TemporaryDirectory(prefix="audionmf-") as folder,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", AudioWarning)
+        path = Path(folder, "object")
+        path.write_bytes(data)
         try:
-            if os.name == "posix":
-                source = os.open(decoded, os.O_RDONLY)
-                stack.callback(os.close, source)
-            file = stack.enter_context(_sequential_file()(source, closefd=False))
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string
-            if reason.startswith("File does not exist"):  # said of what no decoder can make out
-                reason = "its content is of no known kind"
-            raise AudioReadError(0, f"{unknown}: {reason}") from error
-        except OSError as error:
-            raise AudioReadError(error.errno, f"{unknown}: {error.strerror}") from error
-        except (TypeError, ValueError, UnboundLocalError) as error:
-            raise AudioReadError(0, f"{unknown}: its content is of no known kind") from error
-        yield file
-
-
-@functools.cache
-def _sequential_file() -> Any:
-    """Return `soundfile.SoundFile` without its seek after each read.
-
-    That seek goes to the end of what was read by the header's account. It fails where the header
-    lies or gives no length, though all samples can be read in their order.
-    """
-    import soundfile
-
-    class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-        def seekable(self) -> bool:
-            return False
-
-    return SequentialFile
-
-
-def _count(file: Any, path: Path) -> int:
-    """Return the length of a file whose header gives none, such as a FLAC stream's."""
-    n_samples = 0
-    while n_block := len(_read_block(file, _BLOCK, path)):
-        n_samples += n_block
-    return n_samples
-
-
-def _skip(file: Any, n_samples: int, path: Path) -> None:
-    """Go to a sample: at once where every sample has its own bytes, else by decoding up to it."""
-    import soundfile
-
-    if n_samples and file.format in _PLAIN and (file.subtype in (*PCM_BITS, *FLOAT_BYTES)):
-        with contextlib.suppress(soundfile.LibsndfileError):
-            file.seek(n_samples)
-            return
-    while n_samples > 0 and (n_read := len(_read_block(file, min(n_samples, _BLOCK), path))):
-        n_samples -= n_read
-
-
-def _read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
-    import soundfile
-
-    try:
-        block: NDArray[np.float32] = file.read(size, "float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioReadError(0, f"{str(path)!r} is damaged: {error.error_string}") from error
-    return block
+            found = read(path)
+        except (AudioReadError, InvalidAudioError, LimitError) as error:
+            text = str(error).replace(repr(str(path)), name)
+            code = (0,) if isinstance(error, AudioReadError) else ()
+            raise type(error)(*code, text) from error
+    for warning in caught:
+        text = str(warning.message).replace(repr(str(path)), name)
+        warnings.warn(warning.category(text), stacklevel=4)
+    return dataclasses.replace(found, path=None)
 
 
 def _check_writable(path: Path, subtype: str, sample_rate: int, n_channels: int) -> str:
@@ -600,40 +669,3 @@ def _check_writable(path: Path, subtype: str, sample_rate: int, n_channels: int)
         except ParameterError as error:
             raise ParameterError(f"{str(path)!r}: {error}") from None
     return extension
-
-
-def _quantise(samples: Samples, bits: int) -> NDArray[np.int16] | NDArray[np.int32]:
-    """Round to `bits` of PCM, left-aligned, in a type that libsndfile takes without rescaling.
-
-    A power of two scales float32 without rounding; only 32 bits need float64 for their limits.
-    """
-    limit = math.ldexp(1.0, bits - 1)
-    steps = np.multiply(samples, limit, dtype=np.float64 if bits == 32 else np.float32)
-    np.rint(steps, out=steps)
-    np.clip(steps, -limit, limit - 1, out=steps)
-    if bits == 16:
-        return steps.astype(np.int16)
-    return steps.astype(np.int32) << np.int32(32 - bits)
-
-
-def _clear_peak_time(path: Path) -> None:
-    """Zero the time stamp in the PEAK chunk that libsndfile adds to float files.
-
-    Without it the same stems would give other bytes each second.
-    """
-    with path.open("r+b") as file:
-        order = {b"RIFF": "little", b"RF64": "little", b"FORM": "big"}.get(file.read(4))
-        if order is None:
-            return
-        position = 12
-        while True:
-            file.seek(position)
-            header = file.read(8)
-            if len(header) < 8 or header[:4] in (b"data", b"SSND"):
-                return
-            if header[:4] == b"PEAK":
-                file.seek(position + 12)
-                file.write(bytes(4))
-                return
-            size = int.from_bytes(header[4:], "little" if order == "little" else "big")
-            position += 8 + size + size % 2

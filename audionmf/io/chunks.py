@@ -14,14 +14,15 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from audionmf.errors import AudioReadError, InvalidAudioError, LimitError
+from audionmf.io.files import open_ordinary
 
-__all__ = ["Claims", "check_layout", "read_claims"]
+__all__ = ["Claims", "check_layout", "read_claims", "wave_chunks"]
 
 _MAX_CHANNELS = 64
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
@@ -115,15 +116,39 @@ def read_claims(path: Path) -> Claims | None:
         If it gives more than 64 channels.
     """
     try:
-        with path.open("rb") as stream:
+        with open_ordinary(path) as stream:
             return _Walk(stream, repr(str(path))).claims()
-    except AudioReadError:
+    except (AudioReadError, FileNotFoundError):
         raise
     except OSError as error:
         raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
 
 
-def check_layout(name: str, sample_rate: int, n_channels: int) -> None:
+def wave_chunks(path: Path, names: Iterable[bytes], most: int) -> dict[bytes, bytes]:
+    """Return what chunks of a RIFF or RF64 file hold; nothing of other files.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        An ordinary file, whose header `read_claims` did not refuse.
+    names : iterable of bytes
+        Of the chunks.
+    most : int
+        Bytes up to which a chunk is read; larger ones are left out.
+    """
+    wanted, found = set(names), dict[bytes, bytes]()
+    try:
+        with path.open("rb") as stream:
+            for name, body in _Walk(stream, repr(str(path))).bodies(wanted, most):
+                found.setdefault(name, body)
+    except (OSError, struct.error):  # what is damaged says nothing
+        pass
+    return found
+
+
+def check_layout(
+    name: str, sample_rate: int, n_channels: int, n_samples: int | None = None
+) -> None:
     """Refuse rates and numbers of channels that no recording has.
 
     Raises
@@ -136,6 +161,11 @@ def check_layout(name: str, sample_rate: int, n_channels: int) -> None:
     if not _MIN_RATE <= sample_rate <= _MAX_RATE:
         raise InvalidAudioError(
             f"{name} has a sample rate of {sample_rate} Hz; {_MIN_RATE} to {_MAX_RATE} Hz is taken"
+        )
+    if n_samples is not None and n_channels > max(n_samples, _MAX_CHANNELS):
+        raise LimitError(
+            f"{name} has {n_channels} channels of {n_samples} samples each, so it looks turned: "
+            "samples are (n_channels, n_samples); give samples.T"
         )
     if n_channels > _MAX_CHANNELS:
         raise LimitError(f"{name} has {n_channels} channels; {_MAX_CHANNELS} is the most")
@@ -163,6 +193,17 @@ class _Walk:
             self._order = ">"
             return self._aiff()
         return None
+
+    def bodies(self, names: set[bytes], most: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the chunks of a RIFF or RF64 file that have one of these names."""
+        head = self._read(0, 12)
+        if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
+            return
+        for chunk in self._chunks(stop_at_stream=True):
+            if chunk.name in names and chunk.size <= most:
+                body = self._read(chunk.start, chunk.size)
+                if len(body) == chunk.size:
+                    yield chunk.name, body
 
     def _read(self, position: int, n_bytes: int) -> bytes:
         self._stream.seek(position)

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import errno
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,35 +18,17 @@ from pathlib import Path
 from typing import IO
 
 from audionmf.errors import AudioReadError, LimitError, OutputError
+from audionmf.io.foreign import conversion_line, foreign_kind
 from audionmf.io.spool import MAX_SPOOLED
 
-__all__ = ["foreign_kind", "readable"]
+__all__ = ["readable"]
 
 _BLOCK = 1 << 20
 _MOST_KEPT = 4
-_MAGIC = (
-    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM file"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file"),
-    (0, b"wvpk", "a WavPack file"),
-    (0, b"MAC ", "a Monkey's Audio file"),
-    (0, b"\xff\xf1", "an AAC file"),
-    (0, b"\xff\xf9", "an AAC file"),
-    (4, b"ftyp", "an MP4 or M4A file"),
-)
 
 _Stamp = tuple[str, int, int, int]
 _kept: dict[_Stamp, Path] = {}
 _lock = threading.Lock()
-
-
-def foreign_kind(path: Path) -> str | None:
-    """Return what a file is that libsndfile cannot read and ffmpeg can; None for all others."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError:
-        return None  # whoever opens it says why
-    return next((kind for at, magic, kind in _MAGIC if head[at:].startswith(magic)), None)
 
 
 def readable(path: Path) -> Path:
@@ -81,7 +62,7 @@ def readable(path: Path) -> Path:
         raise AudioReadError(
             errno.ENOENT,
             f"{str(path)!r} is {kind}, which needs ffmpeg, and that is not installed: install it, or "
-            f"convert the file elsewhere: {_command(path)}",
+            f"convert the file elsewhere: {conversion_line(path)}",
         )
     with _lock:
         status = path.stat()
@@ -146,16 +127,12 @@ def _copy(stream: IO[bytes] | None, path: Path, made: Path) -> int:
                 if n_bytes > MAX_SPOOLED:
                     raise LimitError(
                         f"{str(path)!r} holds more than {MAX_SPOOLED} bytes of samples, the most that "
-                        f"is decoded on the way; convert it first: {_command(path)}"
+                        f"is decoded on the way; convert it first: {conversion_line(path)}"
                     )
                 file.write(block)
     except OSError as error:
         raise _no_room(path, error) from error
     return n_bytes
-
-
-def _command(path: Path) -> str:
-    return f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix('.wav')))}"
 
 
 def _no_room(path: Path, error: OSError) -> OutputError:

@@ -18,9 +18,10 @@ import re
 import secrets
 import stat
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from audionmf.errors import AudioNMFError, AudioReadError, OutputError
 
@@ -30,10 +31,13 @@ __all__ = [
     "atomic_path",
     "clear_temporaries",
     "file_hash",
+    "find_moved",
     "flush",
     "hold",
     "make_folder",
     "make_room",
+    "one_form",
+    "open_ordinary",
     "refuse_overwriting",
     "require_file",
     "safe_name",
@@ -46,8 +50,10 @@ StrPath = str | os.PathLike[str]
 _TEMPORARY_PREFIX = ".audionmf-"
 _TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
 _POSIX = os.name == "posix"
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _MAX_NAME_BYTES = 120
 _HASH_BLOCK = 1 << 20
+_MOST_SEARCHED = 100_000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -76,6 +82,31 @@ def require_file(path: StrPath) -> Path:
         kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
         raise AudioReadError(errno.EINVAL, f"{str(path)!r} is {kind}; give an ordinary file")
     return path
+
+
+@contextlib.contextmanager
+def open_ordinary(path: StrPath) -> Iterator[BinaryIO]:
+    """Open an ordinary file to read it; what became a pipe or a device meanwhile is not waited for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    AudioReadError
+        If it is no ordinary file, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
+    except OSError as error:
+        raise AudioReadError(error.errno, f"{str(path)!r}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise AudioReadError(
+                errno.EINVAL, f"{str(path)!r} is not an ordinary file; give an ordinary file"
+            )
+        yield stream
 
 
 def make_folder(folder: StrPath) -> Path:
@@ -113,7 +144,7 @@ def make_room(outputs: Iterable[StrPath]) -> None:
         make_folder(folder)
     clear_temporaries(folders)
     for output in paths:
-        if output.is_dir():
+        if os.path.isdir(output):  # noqa: PTH112 (which takes any name)
             raise OutputError(
                 errno.EISDIR, f"{str(output)!r} could not be written: it is a folder; rename it"
             )
@@ -390,10 +421,45 @@ def _held_or_none(path: Path) -> int | None:
 def file_hash(path: StrPath) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_ordinary(path) as stream:
         while block := stream.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def find_moved(path: StrPath, sha256: str, folders: Iterable[StrPath]) -> Path | None:
+    """Look for a file that was moved: one of the same name and the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        Where it was.
+    sha256 : str
+        Hash of its bytes.
+    folders : iterable of path
+        Where to look, through and through, one after the other; what is hidden is passed over. No
+        more than 100,000 names are looked at in each.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None if it is in none of them.
+    """
+    wanted = one_form(Path(path).name)
+    for folder in folders:
+        n_seen = 0
+        for where, inside, names in os.walk(folder):
+            inside[:] = sorted(name for name in inside if name[0] != ".")
+            n_seen += len(inside) + len(names)
+            for name in names:
+                found = Path(where, name)
+                if one_form(name) == wanted and found.is_file():
+                    with contextlib.suppress(OSError):
+                        if file_hash(found) == sha256:
+                            return found
+            if n_seen > _MOST_SEARCHED:
+                break
+    return None
 
 
 def write_bytes(path: StrPath, content: bytes) -> Path:
@@ -419,14 +485,25 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def one_form(name: str) -> str:
+    """Return a name in the composed form of Unicode (NFC), in which equal names are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
 def safe_name(name: str) -> str:
     """Return `name` as a file name that every usual file system takes.
 
     Separators, control characters and characters that Windows refuses become ``_``; a name with
-    nothing left is ``unnamed``.
+    nothing left is ``unnamed``. The result is in the composed form of Unicode. Of a name of more
+    than 120 bytes the start is kept, with a mark that differs where the names do.
     """
+    name = one_form(name)
     cleaned = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
-    kept = cleaned.strip(" .").encode("utf-8", "replace")[:_MAX_NAME_BYTES]
+    kept = cleaned.strip(" .").encode("utf-8", "replace")
+    if len(kept) > _MAX_NAME_BYTES:
+        mark = b"~" + hashlib.sha256(kept).hexdigest()[:8].encode()
+        start = kept[: _MAX_NAME_BYTES - len(mark)].decode("utf-8", "ignore").rstrip(" .")
+        kept = start.encode("utf-8") + mark
     cleaned = kept.decode("utf-8", "ignore").rstrip(" .")
     if not cleaned:
         return "unnamed"

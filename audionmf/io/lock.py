@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from audionmf.errors import AudioNMFWarning, LockedError, OutputError
-from audionmf.io.files import StrPath, hold, make_folder
+from audionmf.io.control import control_folder, open_control, read_small
+from audionmf.io.files import StrPath, hold, safe_name
 
 __all__ = ["CONTROL_FOLDER", "FolderLock"]
 
@@ -27,6 +28,7 @@ _NAME = "lock"
 _PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _MAX_NOTE_BYTES = 4096
+_MAX_PID = (1 << 31) - 1
 
 
 class FolderLock:
@@ -99,15 +101,11 @@ class FolderLock:
 
     def _acquired(self) -> bool:
         """Try once."""
-        make_folder(self._path.parent)
+        control_folder(self._path.parent)
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = open_control(self._path, _MAX_NOTE_BYTES)
         except FileNotFoundError:  # a run that ended has just removed the folder
             return False
-        except OSError as error:
-            raise OutputError(
-                error.errno, f"{str(self.folder)!r} could not be locked: {error.strerror}"
-            ) from error
         try:
             if hold(descriptor) and _is_at(self._path, descriptor):
                 self._sign(descriptor)
@@ -132,11 +130,13 @@ class FolderLock:
 
     def _note(self) -> dict[str, Any]:
         """Return what the holder wrote down about itself."""
-        with contextlib.suppress(OSError, ValueError):
-            with self._path.open("rb") as stream:
-                note = json.loads(stream.read(_MAX_NOTE_BYTES))
-            if isinstance(note, dict):
-                return note
+        with contextlib.suppress(OSError, RecursionError, ValueError):
+            note = json.loads(read_small(self._path, _MAX_NOTE_BYTES) or b"")
+            if not isinstance(note, dict):
+                return {}
+            pid, host = note.get("pid"), note.get("host")
+            if type(pid) is int and 0 < pid <= _MAX_PID and isinstance(host, str) and host:
+                return {"pid": pid, "host": safe_name(host)}
         return {}
 
     def _holder(self) -> str:
@@ -156,15 +156,15 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _is_alive(note: dict[str, Any]) -> bool:
     """Tell whether the process that signed still lives, as far as this machine can tell."""
     pid = note.get("pid")
-    if os.name != "posix" or note.get("host") != socket.gethostname() or not isinstance(pid, int):
+    if os.name != "posix" or pid is None or note["host"] != safe_name(socket.gethostname()):
         return False
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError, ValueError):
+    except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return pid > 0
+    return True
 
 
 def _warn_without_locks(folder: Path, error: OSError) -> None:

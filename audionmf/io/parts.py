@@ -6,6 +6,7 @@ part takes its first sample in and leaves the one at its end out.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, open_source
+from audionmf.io.audio import AudioFile, AudioLike, Source, open_source
 from audionmf.io.files import StrPath
 
 __all__ = ["FilePart", "excerpt", "open_part", "part_path", "seconds_from_text"]
@@ -56,6 +57,12 @@ class FilePart(AudioFile):
         object.__setattr__(self, "first", first)
         object.__setattr__(self, "whole", False)
         object.__setattr__(self, "n_samples", stop - first)
+
+    def less(self, whole: AudioFile) -> FilePart:
+        """Return the same part without the constant offset that was taken from the whole."""
+        if whole.taken is not None:
+            object.__setattr__(self, "taken", whole.taken)
+        return self
 
 
 def excerpt(
@@ -97,12 +104,13 @@ def excerpt(
     if isinstance(opened, FilePart):
         first, stop = _span(opened, repr(str(opened.path)), start, duration)
         rate = opened.sample_rate
-        return FilePart(opened.path, (opened.first + first) / rate, (stop - first) / rate)
+        part = FilePart(opened.path, (opened.first + first) / rate, (stop - first) / rate)
+        return part.less(opened)
     if isinstance(opened, AudioFile):
-        return FilePart(opened.path, start, duration)
+        return FilePart(opened.path, start, duration).less(opened)
     name = "the array of samples" if opened.path is None else repr(str(opened.path))
     first, stop = _span(opened, name, start, duration)
-    return Audio(opened.samples[:, first:stop], opened.sample_rate, opened.path, opened.subtype)
+    return dataclasses.replace(opened, samples=opened.samples[:, first:stop])
 
 
 def open_part(text: StrPath) -> AudioFile:

@@ -8,7 +8,9 @@ A file imports only from those that are named before it:
 - `compiled`: machine code that numba keeps on disk
 - `divergence`: the β-divergence
 - `initialize`: where a factorisation starts
-- `kernels`: the Kullback–Leibler update as machine code
+- `intrinsics`: vector instructions for numba
+- `passes`: one pass over a matrix as machine code
+- `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
 - `equalise`: known templates and one smooth equaliser a source
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `solver`: `fit` and `activate`

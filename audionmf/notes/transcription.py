@@ -1,100 +1,72 @@
-"""The other way round: what components play becomes notes, as MIDI, as labels for Audacity, as CSV.
+"""The stems of a recording become its notes, as a table and as files beside the stems.
 
-A component with a pitch and its activation are a voice: where it rises a note starts, where it has
-died away the note ends. With a score nothing need be found out: its notes are handed on, by the clock
-of the recording.
-
-References
-----------
-Transcription by NMF: Smaragdis and Brown, "Non-negative matrix factorization for polyphonic music
-transcription", WASPAA 2003.
+With a score nothing need be found out: its notes are handed on, by the clock of the recording.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from audionmf.errors import MissingExtraError, ParameterError
+from audionmf.errors import AudioNMFWarning, ParameterError
+from audionmf.io.audio import Source, open_source
 from audionmf.io.files import StrPath, write_bytes
+from audionmf.nmf.checks import thread_count
+from audionmf.notes.activity import sounding
+from audionmf.notes.drums import check_keys, drum_key, is_kit
+from audionmf.notes.events import Activity, SourceNote, level_of, velocity_of
+from audionmf.notes.files import (
+    activity_csv,
+    activity_labels,
+    notes_csv,
+    notes_labels,
+    notes_midi,
+    raven_table,
+    require_midi,
+)
+from audionmf.notes.hearing import Stem, hear
+from audionmf.notes.table import NoteTable
+from audionmf.notes.tempo import beats_per_minute, parse_tempo
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, stem_paths
-from audionmf.sources.score import key_hertz
-from audionmf.spectra.timbre import note_name, timbre
+from audionmf.spectra.frames import Progress
 
 __all__ = [
     "EXPORTS",
-    "NOTES_NAME",
-    "SourceNote",
+    "activity_of",
+    "check_asked",
     "check_exports",
+    "export_names",
     "export_paths",
-    "transcribe",
-    "write_notes",
+    "notes_of",
+    "tempo_of",
+    "transcribe_stems",
+    "warn_of_none",
+    "write_exports",
+    "write_files",
 ]
 
-EXPORTS = {"midi": ".mid", "labels": ".txt", "csv": ".csv"}
-"""What notes are exported as, and the ending of each file."""
+_FILES = {
+    "midi": {"midi": ("notes", ".mid")},
+    "labels": {"labels": ("notes", ".txt")},
+    "csv": {"csv": ("notes", ".csv")},
+    "events": {"events": ("events", ".csv"), "event labels": ("events", ".txt")},
+    "raven": {"raven": ("events", ".selections.txt")},
+}
+EXPORTS = tuple(_FILES)
+"""What is exported: notes as "midi", "labels" and "csv"; when sources sound, as "events" (a table and
+labels) and "raven" (a selection table)."""
 
-NOTES_NAME = "notes"
-"""Name of the files, without their ending."""
-
-_RISE = 0.5
-_FALL = 0.1
-_LEAST_SECONDS = 0.06
-_OWN_RANGE_DB = 20.0
-_RANGE_DB = 40.0
-_TICKS_PER_BEAT = 960
-_CSV_HEADER = (
-    "source", "component", "pitch", "midi", "onset_s", "offset_s", "velocity", "level_db",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SourceNote:
-    """A note that a source plays.
-
-    Parameters
-    ----------
-    source : str
-        The source.
-    component : int
-        The component that plays it, of several the strongest; -1 if none does.
-    pitch : int
-        MIDI key, 0 to 127.
-    onset, offset : float
-        In seconds from the start of the recording.
-    velocity : int
-        1 to 127.
-    level_db : float
-        The largest activation, relative to the loudest of all notes; 0 or less.
-    drum : bool, default False
-        Whether the key stands for a drum.
-    """
-
-    source: str
-    component: int
-    pitch: int
-    onset: float
-    offset: float
-    velocity: int
-    level_db: float
-    drum: bool = False
-
-    @property
-    def name(self) -> str:
-        """The pitch in letters, or which drum."""
-        return f"drum {self.pitch}" if self.drum else note_name(key_hertz(self.pitch))[0]
+_OF_NOTES = ("midi", "labels", "csv")
+_MOST_THREADS = 4
+"""Stems that are heard at a time; each needs 0.2 GB."""
 
 
 def check_exports(kinds: Sequence[str]) -> None:
-    """Make sure that notes can be exported as these kinds.
+    """Make sure that these kinds can be exported.
 
     Raises
     ------
@@ -105,9 +77,20 @@ def check_exports(kinds: Sequence[str]) -> None:
     """
     for kind in kinds:
         if kind not in EXPORTS:
-            raise ParameterError(f"notes are exported as {', '.join(EXPORTS)}, not {kind!r}")
+            raise ParameterError(f"what can be exported is {', '.join(EXPORTS)}, not {kind!r}")
     if "midi" in kinds:
-        _pretty_midi()
+        require_midi()
+
+
+def export_names(kinds: Sequence[str]) -> dict[str, str]:
+    """Return the names of the files that are written for these kinds, by what is in them.
+
+    Raises
+    ------
+    ParameterError, MissingExtraError
+        As in `check_exports`.
+    """
+    return {what: name + ending for what, (name, ending) in _files(kinds).items()}
 
 
 def export_paths(
@@ -117,17 +100,17 @@ def export_paths(
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
 ) -> dict[str, Path]:
-    """Return where the notes of a track belong: where a stem called "notes" would, by their kind.
+    """Return where these files of a track belong: where stems called "notes" and "events" would.
 
-    With the default pattern these are ``notes.mid``, ``notes.txt`` and ``notes.csv`` beside the
-    stems.
+    With the default pattern these are ``notes.mid``, ``notes.txt``, ``notes.csv``, ``events.csv``,
+    ``events.txt`` and ``events.selections.txt`` beside the stems.
 
     Parameters
     ----------
     kinds : sequence of str
-        Keys of `EXPORTS`.
+        Of `EXPORTS`.
     folder, track, pattern, extension
-        As in `audionmf.stems.stem_paths`.
+        As in `audionmf.rendering.stems.stem_paths`.
 
     Raises
     ------
@@ -136,57 +119,236 @@ def export_paths(
     MissingExtraError
         As in `check_exports`.
     """
+    found = {}
+    for what, (name, ending) in _files(kinds).items():
+        [path] = stem_paths(folder, track, [name], pattern, extension).values()
+        found[what] = path.with_suffix(ending)
+    return found
+
+
+def _files(kinds: Sequence[str]) -> dict[str, tuple[str, str]]:
     check_exports(kinds)
-    [path] = stem_paths(folder, track, [NOTES_NAME], pattern, extension).values()
-    return {kind: path.with_suffix(EXPORTS[kind]) for kind in dict.fromkeys(kinds)}
+    return {what: file for kind in kinds for what, file in _FILES[kind].items()}
 
 
-def transcribe(
-    decomposition: Decomposition, rows: Sequence[NDArray[np.float32]] | None = None
-) -> list[SourceNote]:
-    """Return the notes of a recording, in the order of their onsets.
+def transcribe_stems(
+    stems: Mapping[str, Source | StrPath],
+    *,
+    drum_keys: Mapping[str, int | str] | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> NoteTable:
+    """Return the notes that stems tell.
 
-    With a score they are its notes, by the clock of the recording. Otherwise those that the
-    activations of the components with a pitch tell: a note starts where the activation passes half
-    of the peak that follows, and ends where it has fallen to a tenth of it. Notes more than 20 dB
-    below the loudest of their key in the source, more than 40 dB below the loudest of all, or
-    shorter than 60 ms, are left out.
+    A stem with a pitch becomes notes, chords or one line; one without, or that is called after a
+    drum, becomes strokes.
 
     Parameters
     ----------
-    decomposition : Decomposition
-        With activations for every frame, unless they are given.
-    rows : sequence of ndarray, shape (n_frames,), optional
-        The activations of each component.
+    stems : mapping of str to Audio, AudioFile or path
+        The sound of each source, read block by block.
+    drum_keys : mapping of str to int or str, optional
+        Sources that are drums, with their key, 0 to 127, or the name of a drum in
+        `audionmf.notes.drums.DRUMS`. Default: by their names; where these say nothing, kick, snare
+        or hi-hat by the sound of each stroke.
+    n_threads : int, optional
+        Threads, 1 or more; default: one for each core. The result does not depend on it.
+    progress : callable, optional
+        Told the stage and the share done.
 
     Returns
     -------
-    list of SourceNote
-        Velocities are those of the score, or else follow the level: 127 at the loudest, and half
-        of that 12 dB below.
+    NoteTable
+        In the order of their onsets; levels and velocities are relative to the loudest of all.
 
     Raises
     ------
     ParameterError
-        If there are neither a score nor activations.
+        If a key is none.
+    FileNotFoundError, AudioReadError, InvalidAudioError
+        If a stem cannot be read.
     """
-    found = _written(decomposition) if decomposition.score else _heard(decomposition, rows)
-    return sorted(found, key=lambda note: (note.onset, note.source, note.pitch))
+    from threadpoolctl import threadpool_limits
+
+    chosen, report = check_keys(drum_keys), progress or _silent
+    sources = {name: open_source(stem) for name, stem in stems.items()}
+
+    def work(name: str) -> Stem:
+        return hear(sources[name], drum_key(name, chosen), kit=is_kit(name))
+
+    heard: dict[str, Stem] = {}
+    n_workers = max(1, min(thread_count(n_threads), len(sources), _MOST_THREADS))
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
+        for name, stem in zip(sources, pool.map(work, sources), strict=True):
+            heard[name] = stem
+            report("notes", len(heard) / len(sources))
+    return NoteTable(_on_one_scale(heard), tuple(sources))
 
 
-def write_notes(
-    notes: Sequence[SourceNote], paths: Mapping[str, Path], sources: Sequence[str]
-) -> list[Path]:
-    """Write notes to files, each whole or not at all.
+def _on_one_scale(heard: Mapping[str, Stem]) -> tuple[SourceNote, ...]:
+    """Return the notes of all sources, levels and velocities relative to the loudest of all."""
+    loudest = max((n.level_db for stem in heard.values() for n in stem.notes), default=0.0)
+    return _in_order(
+        SourceNote(
+            name, -1, n.key, max(0.0, n.onset), n.offset, velocity_of(n.level_db - loudest),
+            n.level_db - loudest, stem.drum,
+        )
+        for name, stem in heard.items()
+        for n in stem.notes
+    )  # fmt: skip
+
+
+def notes_of(
+    decomposition: Decomposition,
+    stems: Mapping[str, Source | StrPath],
+    *,
+    drum_keys: Mapping[str, int | str] | None = None,
+    progress: Progress | None = None,
+) -> NoteTable:
+    """Return the notes of a separated recording: those of its score, or those that its stems tell.
 
     Parameters
     ----------
-    notes : sequence of SourceNote
-        As `transcribe` gives them.
+    decomposition : Decomposition
+        With the score, where there is one; then the stems are not read.
+    stems, drum_keys, progress
+        As in `transcribe_stems`.
+
+    Raises
+    ------
+    ParameterError, FileNotFoundError, AudioReadError, InvalidAudioError
+        As in `transcribe_stems`.
+    """
+    if decomposition.score is not None:
+        return NoteTable(_written(decomposition), tuple(decomposition.source_names))
+    n_threads = decomposition.settings.n_threads
+    found = transcribe_stems(stems, drum_keys=drum_keys, n_threads=n_threads, progress=progress)
+    alone = {name: ks[0] for name, ks in decomposition.grouping.items() if len(ks) == 1}
+    played = tuple(replace(note, component=alone.get(note.source, -1)) for note in found)
+    return NoteTable(played, found.sources)
+
+
+def _written(decomposition: Decomposition) -> tuple[SourceNote, ...]:
+    """Return the notes of the score, by the clock of the recording."""
+    keys, found = decomposition.keys, []
+    for part in decomposition.score.parts if decomposition.score else ():
+        mine = decomposition.grouping.get(part.name, ())
+        by_key = {keys[k]: k for k in reversed(mine) if k < len(keys)}
+        found += [
+            SourceNote(
+                part.name, by_key.get(n.pitch, -1), n.pitch, max(0.0, n.onset),
+                max(0.0, n.offset), n.velocity, level_of(n.velocity), n.drum,
+            )
+            for n in part.notes
+        ]  # fmt: skip
+    return _in_order(found)
+
+
+def activity_of(stems: Mapping[str, Source | StrPath]) -> list[Activity]:
+    """Return when each source sounds, in the order of time.
+
+    Parameters
+    ----------
+    stems : mapping of str to Audio, AudioFile or path
+        The sound of each source, read block by block.
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError, InvalidAudioError
+        If a stem cannot be read.
+    """
+    found = [event for name, stem in stems.items() for event in sounding(open_source(stem), name)]
+    return sorted(found, key=lambda event: (event.begin, event.source))
+
+
+def check_asked(drum_keys: Mapping[str, int | str] | None, tempo: str | float | None) -> None:
+    """Make sure, before anything is computed, that keys of drums and a tempo can be taken.
+
+    Raises
+    ------
+    ParameterError
+        If one is wrong; see `transcribe_stems` and `write_exports`.
+    """
+    check_keys(drum_keys)
+    parse_tempo(tempo)
+
+
+def tempo_of(mixture: Source, asked: str | float | None) -> float | None:
+    """Return the beats in a minute that are asked for; for "auto" those that are heard.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither "auto" nor 20 to 400.
+    """
+    wanted = parse_tempo(asked)
+    return beats_per_minute(mixture) if isinstance(wanted, str) else wanted
+
+
+def write_exports(
+    paths: Mapping[str, Path],
+    mixture: Source,
+    decomposition: Decomposition,
+    stems: Mapping[str, Source | StrPath],
+    *,
+    drum_keys: Mapping[str, int | str] | None = None,
+    tempo: str | float | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write what the sources of a separated recording play, and when they sound.
+
+    Parameters
+    ----------
     paths : mapping of str to path
-        The file of each kind, as `export_paths` gives them.
-    sources : sequence of str
-        Names of the sources; each gets a track in the MIDI file.
+        As `export_paths` gives them.
+    mixture : Audio or AudioFile
+        The recording.
+    decomposition, stems, drum_keys, progress
+        As in `notes_of`.
+    tempo : "auto", or float 20 to 400, optional
+        Beats in a minute of the MIDI file; "auto": as they are heard.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+
+    Raises
+    ------
+    ParameterError
+        If a key or the tempo is wrong.
+    OutputError
+        If a file cannot be written.
+    MissingExtraError
+        If a MIDI file is to be written, and pretty_midi is not installed.
+
+    Warns
+    -----
+    AudioNMFWarning
+        If a source has neither a pitch nor strokes.
+    """
+    notes, events = NoteTable((), ()), list[Activity]()
+    if any(what in paths for what in _OF_NOTES):
+        notes = notes_of(decomposition, stems, drum_keys=drum_keys, progress=progress)
+        warn_of_none(notes, decomposition)
+    if any(what not in _OF_NOTES for what in paths):
+        events = activity_of(stems)
+    beats = tempo_of(mixture, tempo) if "midi" in paths else None
+    return write_files(paths, NoteTable(notes.notes, notes.sources, beats), events)
+
+
+def warn_of_none(notes: NoteTable, decomposition: Decomposition | None = None) -> None:
+    """Say which sources have no notes; with a score that is the score's own affair."""
+    if notes.without and (decomposition is None or decomposition.score is None):
+        names = ", ".join(map(repr, notes.without))
+        text = f"no notes of {names}: neither a pitch nor strokes were found"
+        warnings.warn(AudioNMFWarning(text), stacklevel=3)
+
+
+def write_files(
+    paths: Mapping[str, Path], notes: NoteTable, events: Sequence[Activity] = ()
+) -> list[Path]:
+    """Write notes and stretches of sound to files that `export_paths` names, each whole or not.
 
     Raises
     ------
@@ -195,170 +357,20 @@ def write_notes(
     MissingExtraError
         If a MIDI file is to be written, and pretty_midi is not installed.
     """
-    writers = {
-        "midi": lambda: _as_midi(notes, sources),
-        "labels": lambda: _as_labels(notes),
-        "csv": lambda: _as_csv(notes),
+    writers: dict[str, Callable[[], bytes]] = {
+        "midi": lambda: notes_midi(notes, notes.sources, notes.tempo),
+        "labels": lambda: notes_labels(notes),
+        "csv": lambda: notes_csv(notes),
+        "events": lambda: activity_csv(events),
+        "event labels": lambda: activity_labels(events),
+        "raven": lambda: raven_table(events),
     }
-    return [write_bytes(path, writers[kind]()) for kind, path in paths.items()]
+    return [write_bytes(path, writers[what]()) for what, path in paths.items()]
 
 
-def _written(decomposition: Decomposition) -> Iterator[SourceNote]:
-    score = decomposition.score
-    if score is None:
-        return
-    keys = decomposition.keys
-    for part in score.parts:
-        mine = decomposition.grouping.get(part.name, ())
-        by_key = {keys[k]: k for k in reversed(mine) if k < len(keys)}
-        for note in part.notes:
-            k = by_key.get(note.pitch, -1)
-            yield SourceNote(
-                part.name, k, note.pitch, max(0.0, note.onset), max(0.0, note.offset),
-                note.velocity, 40 * float(np.log10(note.velocity / 127)), note.drum,
-            )  # fmt: skip
+def _in_order(notes: Iterable[SourceNote]) -> tuple[SourceNote, ...]:
+    return tuple(sorted(notes, key=lambda note: (note.onset, note.source, note.pitch)))
 
 
-def _heard(
-    decomposition: Decomposition, rows: Sequence[NDArray[np.float32]] | None
-) -> list[SourceNote]:
-    H: Any = decomposition.activations if rows is None else rows
-    if H is None:
-        raise ParameterError("notes need the activations of every frame")
-    stft, rate = decomposition.templates.stft, decomposition.templates.sample_rate
-    found, seconds = [], stft.hop_length / rate
-    for source, group in decomposition.grouping.items():
-        for key, members in _pitched(decomposition, group).items():
-            W = decomposition.templates.templates[:, members].sum(axis=0, dtype=np.float64)
-            total, sums = np.zeros(len(H[members[0]])), []
-            for k, weight in zip(members, W, strict=True):
-                row = H[k] * weight
-                total += row
-                sums.append(row.sum())
-            strongest = members[int(np.argmax(sums))]
-            for onset, offset, level in _events(total, seconds):
-                found.append((source, strongest, key, onset, offset, level))
-    loudest = max((level for *_, level in found), default=1.0)
-    notes = []
-    for source, component, key, onset, offset, level in found:
-        decibels = 20 * float(np.log10(level / loudest))
-        if decibels > -_RANGE_DB:
-            velocity = max(1, round(127 * 10 ** (decibels / 40)))
-            notes.append(SourceNote(source, component, key, onset, offset, velocity, decibels))
-    return notes
-
-
-def _pitched(decomposition: Decomposition, group: Sequence[int]) -> dict[int, list[int]]:
-    """Return the components of a source with a pitch, by their key.
-
-    Where the keys of some of its components are known, the others of the source have none.
-    """
-    by_key: dict[int, list[int]] = {}
-    known = {k: decomposition.keys[k] for k in group} if decomposition.keys else {}
-    if not any(key >= 0 for key in known.values()):
-        known = {k: _key_heard(decomposition, k) for k in group}
-    for k, key in known.items():
-        if 0 <= key <= 127:
-            by_key.setdefault(key, []).append(k)
-    return by_key
-
-
-def _key_heard(decomposition: Decomposition, component: int) -> int:
-    """Return the key that a template sounds like; -1 if it has no pitch."""
-    bin_hertz = decomposition.templates.sample_rate / decomposition.templates.stft.n_fft
-    pitch = timbre(decomposition.templates.templates[:, component], bin_hertz).pitch
-    return -1 if pitch is None else round(69 + 12 * float(np.log2(pitch.hertz / 440)))
-
-
-def _events(row: NDArray[np.float64], seconds: float) -> Iterator[tuple[float, float, float]]:
-    """Yield onset, offset and level of the notes that an activation tells.
-
-    A peak is a note if the activation has been below half of it since the note before.
-    """
-    from scipy.signal import find_peaks
-
-    padded = np.concatenate([[0], row, [0]])
-    peaks, _ = find_peaks(padded, height=padded.max() * 10 ** (-_OWN_RANGE_DB / 20))
-    notes: list[Any] = []
-    peaks, before = peaks - 1, 0
-    for peak in peaks:
-        valley = before + int(row[before : peak + 1].argmin())
-        if notes and row[valley] > _RISE * min(row[peak], row[notes[-1][1]]):
-            if row[peak] > row[notes[-1][1]]:  # still rising: the same note
-                notes[-1] = (notes[-1][0], peak)
-        elif row[valley] <= _RISE * row[peak]:
-            notes.append((valley, peak))
-        before = peak
-    for i, (valley, peak) in enumerate(notes):
-        stop = notes[i + 1][0] if i + 1 < len(notes) else len(row)
-        level = float(row[peak])
-        fallen = np.flatnonzero(row[peak:stop] < _FALL * level)
-        onset = _crossing(row, valley, peak, _RISE * level)
-        offset = float(peak + fallen[0] if fallen.size else stop)
-        if (offset - onset) * seconds >= _LEAST_SECONDS:
-            yield onset * seconds, offset * seconds, level
-
-
-def _crossing(row: NDArray[np.float64], start: int, peak: int, level: float) -> float:
-    """Return where an activation first passes a level on its way to a peak, between frames."""
-    above = start + int(np.argmax(row[start : peak + 1] >= level))
-    if above == start:
-        return float(above)
-    low, high = float(row[above - 1]), float(row[above])
-    return above - 1 + (level - low) / (high - low)
-
-
-# ----------------------------------------------------------------------------------------------
-# Files
-# ----------------------------------------------------------------------------------------------
-
-
-def _pretty_midi() -> Any:
-    try:
-        import pretty_midi
-    except ImportError as error:
-        raise MissingExtraError(
-            "MIDI files are written with pretty_midi; install it with: pip install 'audionmf[score]'"
-        ) from error
-    return pretty_midi
-
-
-def _as_midi(notes: Sequence[SourceNote], sources: Sequence[str]) -> bytes:
-    pretty_midi = _pretty_midi()
-    made = pretty_midi.PrettyMIDI(resolution=_TICKS_PER_BEAT)
-    for source in sources:
-        mine = [note for note in notes if note.source == source]
-        drum = bool(mine) and all(note.drum for note in mine)
-        name = source.encode("latin-1", "replace").decode("latin-1")
-        track = pretty_midi.Instrument(0, is_drum=drum, name=name)
-        track.notes = [
-            pretty_midi.Note(n.velocity, n.pitch, n.onset, max(n.offset, n.onset + 0.01))
-            for n in mine
-        ]
-        made.instruments.append(track)
-    content = io.BytesIO()
-    made.write(content)
-    return content.getvalue()
-
-
-def _as_labels(notes: Sequence[SourceNote]) -> bytes:
-    lines = [f"{n.onset:.6f}\t{n.offset:.6f}\t{_one_line(n.source)} {n.name}\n" for n in notes]
-    return "".join(lines).encode("utf-8", "replace")
-
-
-def _one_line(name: str) -> str:
-    return " ".join(name.split())
-
-
-def _as_csv(notes: Sequence[SourceNote]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_HEADER)
-    for n in notes:
-        writer.writerow(
-            (
-                n.source, n.component, n.name, n.pitch, f"{n.onset:.4f}", f"{n.offset:.4f}",
-                n.velocity, f"{n.level_db:.1f}",
-            )
-        )  # fmt: skip
-    return text.getvalue().encode("utf-8", "replace")
+def _silent(stage: str, done: float) -> None:
+    """Report progress to nobody."""

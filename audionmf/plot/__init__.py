@@ -1,30 +1,32 @@
 """Pictures of arrays: spectrograms, templates, activations, separations.
 
+Every function that draws takes axes, or ``None`` for axes of its own in a new figure, and returns
+the axes; what needs several axes returns a figure. Nothing here opens a window or changes
+matplotlib's settings; `save` writes a file. Needs matplotlib: ``pip install audionmf[plot]``.
+
 A file imports only from those that are named before it:
 
-- `figures`: what is drawn
+- `style`: figures and axes in the colours of a theme
+- `cells`: as many rows and columns as can be seen, levels in dB
+- `overviews`: a recording of any length, reduced to columns
+- `spectrograms`: one spectrogram
+- `components`: templates and activations
+- `separations`: which source has what, and when
+- `fit`: what a model leaves, how a factorisation went
 """
 
-from audionmf.plot.figures import (
+from audionmf.plot.components import activations, decomposition, pitch_order, templates
+from audionmf.plot.fit import convergence, reconstruction
+from audionmf.plot.overviews import Overview, overview
+from audionmf.plot.separations import masks, relative_levels, separation, stems
+from audionmf.plot.spectrograms import spectrogram
+from audionmf.plot.style import (
     N_COLOURS,
     THEMES,
-    Overview,
-    activations,
-    convergence,
-    decomposition,
     figure,
-    masks,
-    overview,
-    pitch_order,
     png,
-    reconstruction,
-    relative_levels,
     save,
-    separation,
     source_colours,
-    spectrogram,
-    stems,
-    templates,
     time_span,
 )
 

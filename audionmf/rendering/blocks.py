@@ -20,8 +20,8 @@ from audionmf.errors import ParameterError, TemplateMismatchError
 from audionmf.io.audio import Audio, Samples, Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import one_and_rest
 from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
+from audionmf.sources.known import one_and_rest
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.spatial import wiener_filter

@@ -8,7 +8,7 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +22,15 @@ from audionmf import nmf
 from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
-from audionmf.io.files import StrPath
+from audionmf.io.files import StrPath, file_hash
 from audionmf.nmf import convolutive
-from audionmf.rendering.grouping import Grouping, by_hand
+from audionmf.rendering.grouping import Grouping, by_hand, by_label
 from audionmf.settings import Settings
+from audionmf.sources.labels import MOST_LABELS
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
+    MOST_COMPONENTS,
+    MOST_SOURCES,
     Templates,
     labels_from_metadata,
     rate_from_metadata,
@@ -49,11 +52,13 @@ MODEL_KIND = Kind(
     1,
     {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3},
     optional=frozenset({"activations", "penalties", "covariances", "patterns"}),
+    most={"templates": (1, MOST_COMPONENTS), "penalties": (0, MOST_COMPONENTS)},
     signed=frozenset({"covariances"}),
 )
 
-_HASH_BLOCK = 1 << 20
 _TOLERANCE = 1e-3
+_MAX_CHANNELS, _MAX_SAMPLES = 64, 1 << 48
+_MAX_WORD = 100
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Mixture:
         if source.path is None:
             return cls("", "", source.n_channels, n_samples)
         path = source.path
-        return cls(str(path.resolve()), _sha256(path), source.n_channels, n_samples)
+        return cls(str(path.resolve()), file_hash(path), source.n_channels, n_samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +190,39 @@ class Decomposition:
             raise TemplateError(
                 f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
             )
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        n_samples: int,
+        templates: Templates,
+        settings: Settings,
+        model: nmf.NMF | None = None,
+    ) -> Decomposition:
+        """Make one of templates alone: each label is a source.
+
+        Parameters
+        ----------
+        source : Audio or AudioFile
+            The recording.
+        n_samples : int
+            Samples that were found in it.
+        templates : Templates
+            What it is made of.
+        settings : Settings
+            Options.
+        model : NMF, optional
+            The factorisation that the templates come from.
+        """
+        return cls(
+            templates=templates,
+            grouping=by_label(templates),
+            settings=settings,
+            mixture=Mixture.of(source, n_samples),
+            divergence=np.empty(0) if model is None else model.divergence,
+            reason="" if model is None else model.reason,
+        )
 
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
     """How a notebook shows it; pictures are made above this wing, which puts it here."""
@@ -363,7 +401,7 @@ class Decomposition:
             If its bytes or channels are others.
         """
         same_layout = self.mixture.n_channels == file.n_channels
-        if not same_layout or self.mixture.sha256 != _sha256(file.path):
+        if not same_layout or self.mixture.sha256 != file_hash(file.path):
             raise TemplateMismatchError(
                 f"{str(file.path)!r} is not the recording that the model was made from, or was "
                 "changed since; decompose it again"
@@ -431,7 +469,7 @@ class Decomposition:
                 settings=Settings.from_options(**metadata["settings"]),
                 mixture=_mixture(metadata),
                 divergence=_divergence(metadata),
-                reason=str(metadata["reason"]),
+                reason=_word(metadata["reason"]),
                 activations=None if activations is None else _as_float32(activations),
                 penalties=None if penalties is None else _as_float32(penalties),
                 banded=_flag(metadata, "banded"),
@@ -441,11 +479,11 @@ class Decomposition:
                 residual=_text(metadata["residual"]),
                 score=_score(metadata.get("score")),
                 remarks=tuple(_text(line) for line in metadata.get("remarks", [])),
-                keys=tuple(int(key) for key in metadata.get("keys", [])),
+                keys=_keys(metadata),
             )
         except (TemplateError, ParameterError, ScoreError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise TemplateError(
                 f"{str(path)!r} lacks a part of a model, or has it wrong"
             ) from error
@@ -457,8 +495,24 @@ def _score(value: Any) -> Score | None:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TemplateError(f"a name is not a text: {value!r}")
+        raise TemplateError(f"a name is not a text: {reprlib.repr(value)}")
     return value
+
+
+def _word(value: object) -> str:
+    if len(text := _text(value)) > _MAX_WORD or not text.isprintable():
+        raise TemplateError("why the factorisation stopped is not said in a few plain words")
+    return text
+
+
+def _number(value: object, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise TemplateError(f"a number is not a whole one from {low} to {high}")
+    return value
+
+
+def _keys(metadata: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(_number(key, -1, 127) for key in metadata.get("keys", []))
 
 
 def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArray[np.bool_]:
@@ -481,8 +535,16 @@ def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArr
     index = np.asarray(frames)
     rows = dict.fromkeys(labels, np.zeros(len(index), bool))
     for label in rows.keys() & absent.keys():
-        rows[label] = np.any([(a <= index) & (index < b) for a, b in absent[label]], axis=0)
+        rows[label] = _within(index, absent[label])
     return np.stack([rows[label] for label in labels])
+
+
+def _within(index: NDArray[np.int64], runs: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Tell which of some frames are in any of the runs."""
+    first, stop = (np.sort(ends) for ends in np.array(runs, np.int64).reshape(-1, 2).T)
+    begun, ended = (np.searchsorted(ends, index, side="right") for ends in (first, stop))
+    inside: NDArray[np.bool_] = begun > ended
+    return inside
 
 
 def _alike(absent: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -518,12 +580,18 @@ def _check_covariances(R: NDArray[np.complex64]) -> None:
 def _flag(metadata: dict[str, Any], name: str) -> bool:
     value = metadata[name]
     if not isinstance(value, bool):
-        raise TemplateError(f"{name!r} must be true or false, not {value!r}")
+        raise TemplateError(f"{name!r} must be true or false, not {reprlib.repr(value)}")
     return value
 
 
 def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
-    groups = {str(name): tuple(map(int, group)) for name, group in metadata["grouping"]}
+    last = n_components - 1
+    groups = {
+        _text(name): tuple(_number(k, 0, last) for k in group)
+        for name, group in metadata["grouping"]
+    }
+    if len(groups) > MOST_SOURCES:
+        raise TemplateError(f"there are {len(groups)} groups; {MOST_SOURCES} are the most")
     if sorted(k for group in groups.values() for k in group) != list(range(n_components)):
         raise TemplateError("the groups do not hold every component once")
     if len(groups) != len(metadata["grouping"]) or not all(groups):  # a silent source has none
@@ -532,10 +600,16 @@ def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
 
 
 def _absent(metadata: dict[str, Any]) -> Absent:
-    return {
-        str(name): tuple((int(first), int(stop)) for first, stop in runs)
+    absent = {
+        _text(name): tuple(
+            (_number(first, 0, _MAX_SAMPLES), _number(stop, 0, _MAX_SAMPLES))
+            for first, stop in runs
+        )
         for name, runs in metadata.get("absent", [])
     }
+    if sum(map(len, absent.values())) > MOST_SOURCES * MOST_LABELS:
+        raise TemplateError("there are more runs of frames than labels may make")
+    return absent
 
 
 def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:
@@ -558,14 +632,6 @@ def _mixture(metadata: dict[str, Any]) -> Mixture:
     counts = (mixture.n_channels, mixture.n_samples)
     if not (type(mixture.path) is type(mixture.sha256) is str):
         raise TemplateError("the description of the mixture makes no sense")
-    if not all(type(count) is int and count > 0 for count in counts):
-        raise TemplateError("the description of the mixture makes no sense")
+    for count, most in zip(counts, (_MAX_CHANNELS, _MAX_SAMPLES), strict=True):
+        _number(count, 1, most)
     return mixture
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

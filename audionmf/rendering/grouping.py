@@ -8,36 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from audionmf.errors import ParameterError
-from audionmf.sources.templates import Templates
+from audionmf.errors import LimitError, ParameterError
+from audionmf.io.files import one_form
+from audionmf.sources.known import REST
+from audionmf.sources.templates import MOST_COMPONENTS, Templates
 
 __all__ = [
-    "REST",
     "Grouping",
     "by_hand",
     "by_label",
-    "one_and_rest",
     "parse_groups",
-    "source_name",
 ]
 
 Grouping = dict[str, tuple[int, ...]]
 
-REST = "rest"
-"""Name of the source of the components that are in no group."""
-
 
 def by_label(templates: Templates) -> Grouping:
     """Make one source of the templates of each label, in the order of the labels."""
-    return {
-        name: tuple(k for k, label in enumerate(templates.labels) if label == name)
-        for name in templates.names
-    }
-
-
-def source_name(source: int) -> str:
-    """Return the name of a source that was found blind, counted from 0: ``source1`` and so on."""
-    return f"source{source + 1}"
+    groups: dict[str, list[int]] = {}
+    for k, label in enumerate(templates.labels):
+        groups.setdefault(label, []).append(k)
+    return {name: tuple(group) for name, group in groups.items()}
 
 
 def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
@@ -86,23 +77,6 @@ def by_hand(groups: Mapping[str, Sequence[int]], n_components: int) -> Grouping:
     return grouping
 
 
-def one_and_rest(names: Sequence[str], only: str) -> list[str]:
-    """Return the names of a source that is set against all the others, and of these.
-
-    Raises
-    ------
-    ParameterError
-        If there is no source `only`, or it is called like the rest.
-    """
-    if only not in names:
-        raise ParameterError(
-            f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
-        )
-    if only == REST:
-        raise ParameterError(f"a source called {REST!r} cannot be set against the rest; rename it")
-    return [only, REST]
-
-
 def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Read groups written as ``NAME=0,3,7`` or ``NAME=0-3,7``.
 
@@ -110,14 +84,23 @@ def parse_groups(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     ------
     ParameterError
         If a text has another form, or a name comes twice.
+    LimitError
+        If it names more components than there may be.
     """
     groups: dict[str, tuple[int, ...]] = {}
     for text in texts:
-        name, equals, numbers = text.partition("=")
+        name, equals, numbers = one_form(text).partition("=")
         try:
-            members = [k for part in numbers.split(",") for k in _parse_range(part)]
+            ranges = [_parse_range(part) for part in numbers.split(",")]
         except ValueError:
-            members = []
+            ranges = []
+        if any(part.stop - 1 >= MOST_COMPONENTS for part in ranges) or (
+            sum(map(len, ranges)) > MOST_COMPONENTS
+        ):
+            raise LimitError(
+                f"the group {name!r} names components beyond the {MOST_COMPONENTS} that there may be"
+            )
+        members = [k for part in ranges for k in part]
         if not (name and equals and members):
             raise ParameterError(f"a group is written NAME=0,3,7 or NAME=0-3,7, not {text!r}")
         if name in groups:

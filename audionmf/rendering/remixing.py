@@ -17,7 +17,7 @@ from audionmf.errors import ParameterError, TemplateMismatchError
 from audionmf.io.audio import Samples, Source
 from audionmf.rendering.blocks import rendered_blocks
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import REST
+from audionmf.sources.known import REST
 from audionmf.spectra.frames import Progress, describe_source
 
 __all__ = [
@@ -162,7 +162,7 @@ def mix_blocks(
         yield from _scaled(source, decomposition, every[-1], progress)
         return
     chosen = [*(every[i] for i in rendered), every[-1]]
-    for stems, mixture in rendered_blocks(source, decomposition, rendered, progress):
+    for stems, mixture in _with_offset(source, decomposition, rendered, progress):
         yield mix(mixture, list(stems), chosen)
 
 
@@ -197,11 +197,25 @@ def reduced_blocks(
     TemplateMismatchError
         As in `render_blocks`.
     """
+    if floor == 1:
+        yield from _scaled(source, decomposition, 1, progress)
+        return
     rendered = [decomposition.source_names.index(name)]
-    for stems, mixture in rendered_blocks(
-        source, decomposition, rendered, progress, most=1 - floor
-    ):
+    for stems, mixture in _with_offset(source, decomposition, rendered, progress, 1 - floor):
         yield mixture - stems[0]
+
+
+def _with_offset(
+    source: Source,
+    decomposition: Decomposition,
+    rendered: list[int],
+    progress: Progress,
+    most: float = 1.0,
+) -> Iterator[tuple[Samples, Samples]]:
+    """Yield what `rendered_blocks` does; a constant offset is in the mixture, in no source of it."""
+    level = source.without_offset()
+    for stems, mixture in rendered_blocks(level, decomposition, rendered, progress, most=most):
+        yield stems, mixture if level is source else mixture + source.offset[:, None]
 
 
 def _scaled(

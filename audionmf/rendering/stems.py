@@ -7,19 +7,22 @@ all stems of a file then keeps both their balance and their sum; it is reported,
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.errors import ParameterError
+from audionmf.errors import OutputError, ParameterError
 from audionmf.io.audio import AudioWriter
 from audionmf.io.files import StrPath, Together, make_room, safe_name
 from audionmf.io.formats import OUTPUT_FORMATS, output_subtype, quantisation_step
+from audionmf.io.tags import Tags
 
 __all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
 
@@ -28,6 +31,7 @@ StemBlocks = Iterator[NDArray[np.float32]]
 DEFAULT_PATTERN = "{track}/{source}.{ext}"
 """Where stems go below the output folder."""
 
+_MAX_NAME_BYTES = 255
 _FIELDS = ("track", "source", "ext")
 
 
@@ -45,12 +49,15 @@ class StemFormat:
         Sample format asked for, or that of the input; kept where the container has it.
     n_samples : int
         Samples in each channel.
+    tags : Tags, default none
+        What the input says of itself; written where the container has a place for it.
     """
 
     sample_rate: int
     n_channels: int
     subtype: str
     n_samples: int
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,9 @@ def stem_paths(
     ------
     ParameterError
         If the pattern has other fields, leads out of the folder, gives two sources one name, or
-        the extension is not one that stems are written with.
+        the extension is not one that stems are written with, or a name is too long for a file.
+    OutputError
+        If a link in the folder leads out of it.
     """
     if extension not in OUTPUT_FORMATS:
         raise ParameterError(f"stems are written as {', '.join(OUTPUT_FORMATS)}, not {extension!r}")
@@ -105,6 +114,8 @@ def stem_paths(
             f"the file name pattern {pattern!r} must hold {{source}} and may hold "
             "{track} and {ext}, and nothing else in braces"
         )
+    if any(unicodedata.category(c) == "Cc" for c in pattern):
+        raise ParameterError(f"the file name pattern {pattern!r} holds control characters")
     root = Path(os.path.realpath(folder))
     paths: dict[str, Path] = {}
     owners: dict[Path, str] = {}
@@ -115,6 +126,17 @@ def stem_paths(
             raise ParameterError(f"the file name pattern {pattern!r} leads out of {str(folder)!r}")
         if path.suffix.lower() != f".{extension}":
             raise ParameterError(f"the file name pattern {pattern!r} must end in .{{ext}}")
+        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in path.relative_to(root).parts):
+            raise ParameterError(
+                f"the file name pattern {pattern!r} gives a name of more than {_MAX_NAME_BYTES} "
+                "bytes, which no file may have; shorten it"
+            )
+        if root not in (real := Path(os.path.realpath(path.parent)), *real.parents):
+            raise OutputError(
+                errno.EEXIST,
+                f"{str(path.parent)!r} leads out of the output folder by a link; remove it, or "
+                "choose another folder",
+            )
         if path in owners:
             raise ParameterError(
                 f"the sources {owners[path]!r} and {source!r} would both be written to "
@@ -182,6 +204,7 @@ def _write(
                     _subtype(path, form),
                     form.n_samples,
                     together,
+                    form.tags,
                 )
             )
             for path in paths

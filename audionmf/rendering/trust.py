@@ -19,6 +19,12 @@ _OVERLAP_WORDS = (
     (1.0, "shares much of its sound with others; listen closely"),
 )
 
+_NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
+"""Shares of the energy from which a stem is hardly a source of its own."""
+
+_HEARD = 0.01
+"""Loudness of a second against the loudest from which it is told as the least explained one."""
+
 __all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
 
 
@@ -40,12 +46,25 @@ class Trust:
         that it holds in common with others, 0 (alone in its bins) to 1.
     explained : ndarray, shape (n_seconds,), float64
         1 - D / Σ V in each second, with the divergence D of the models from the magnitudes V: 1
-        where the models explain all, 0 or less where they explain nothing. NaN where it is silent.
+        where the models explain all, 0 where they explain nothing. NaN where it is silent.
+    loudness : ndarray, shape (n_seconds,), float64, optional
+        Σ V in each second, as a share of all seconds: what each of them counts for. Default: all
+        seconds count the same.
     """
 
     energy_share: dict[str, float]
     overlap: dict[str, float]
     explained: NDArray[np.float64]
+    loudness: NDArray[np.float64] | None = None
+
+    def words(self, name: str) -> str:
+        """Say in words how far a stem is to be trusted; a stem that is hardly a source is named so."""
+        share = self.energy_share[name]
+        if share >= _NEARLY_ALL:
+            return "this is nearly the whole mixture: nothing much was taken out of it"
+        if share <= _NEARLY_NOTHING:
+            return "this is nearly nothing: it was hardly found in the mixture"
+        return overlap_words(self.overlap[name])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values that go into JSON; NaN becomes None."""
@@ -59,14 +78,16 @@ class Trust:
         """Return the figures as lines of plain words."""
         lines = []
         for name, share in self.energy_share.items():
-            overlap = self.overlap[name]
-            words = overlap_words(overlap)
+            overlap, words = self.overlap[name], self.words(name)
             lines.append(f"  {name!r}: {share:.0%} of the energy, {overlap:.0%} overlap: {words}")
-        heard = self.explained[~np.isnan(self.explained)]
-        if heard.size:
-            worst = int(np.nanargmin(self.explained))
+        weights = np.ones(len(self.explained)) if self.loudness is None else self.loudness
+        weights = np.where(np.isnan(self.explained), 0, weights)
+        if weights.any():
+            whole = np.average(np.nan_to_num(self.explained), weights=weights)
+            heard = weights >= _HEARD * weights.max()
+            worst = int(np.argmin(np.where(heard, np.nan_to_num(self.explained), np.inf)))
             lines.append(
-                f"  the models explain {heard.mean():.0%} of the mixture; "
+                f"  the models explain {whole:.0%} of the mixture; "
                 f"least at {worst} s ({self.explained[worst]:.0%})"
             )
         return "\n".join(lines)
@@ -174,10 +195,11 @@ class TrustMeter:
             dict(zip(self._names, share.tolist(), strict=True)),
             dict(zip(self._names, (1 - alone).tolist(), strict=True)),
             self._explained(),
+            self._magnitude / max(self._magnitude.sum(), np.finfo(np.float64).tiny),
         )
 
     def _explained(self) -> NDArray[np.float64]:
         lost, total = self._divergence, self._magnitude
         shares = np.divide(lost, total, out=np.full(len(total), np.nan), where=total > 0)
-        explained: NDArray[np.float64] = 1 - shares
+        explained: NDArray[np.float64] = np.maximum(0, 1 - shares)
         return explained

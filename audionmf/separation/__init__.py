@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `remixing`: a recording with a gain for each of its sources
 - `denoising`: a recording with a steady noise made softer
 - `decomposing`: a recording becomes a model and files of its components
+- `noting`: a recording becomes notes
 """
 
 from audionmf.analysis.analysing import analyse
@@ -18,6 +19,7 @@ from audionmf.separation.decomposing import (
     regroup_file,
 )
 from audionmf.separation.denoising import denoise, denoise_file
+from audionmf.separation.noting import NotedFiles, note_file, transcribe
 from audionmf.separation.remixing import WrittenFile, remix, remix_file
 from audionmf.separation.separating import (
     Separation,
@@ -40,6 +42,7 @@ Decomposition.viewer = _show
 __all__ = [
     "DecomposedFiles",
     "Decomposition",
+    "NotedFiles",
     "RegroupedFiles",
     "Separation",
     "WrittenFile",
@@ -48,6 +51,7 @@ __all__ = [
     "default_paths",
     "denoise",
     "denoise_file",
+    "note_file",
     "plan_decomposition",
     "regroup_file",
     "remix",
@@ -55,4 +59,5 @@ __all__ = [
     "render",
     "render_to_files",
     "separate",
+    "transcribe",
 ]

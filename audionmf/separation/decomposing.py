@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from audionmf.io.audio import AudioFile
 from audionmf.io.files import (
     StrPath,
     atomic_path,
+    find_moved,
     make_room,
     refuse_overwriting,
     safe_name,
 )
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
-from audionmf.notes.transcription import EXPORTS, NOTES_NAME, check_exports, transcribe, write_notes
+from audionmf.notes.transcription import check_asked, export_names, export_paths, write_exports
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.rendering.trust import Trust
@@ -65,7 +66,7 @@ class DecomposedFiles:
     decomposition : Decomposition
         The model itself.
     notes : sequence of pathlib.Path
-        The files with notes, where they were asked for.
+        The files with notes and with when components sound, where they were asked for.
     report : pathlib.Path or None
         The page to hear and see the components, where it was asked for.
     """
@@ -95,12 +96,15 @@ class RegroupedFiles:
         How far to trust each stem.
     report : pathlib.Path or None
         The page to hear and see the stems, where it was asked for.
+    notes : sequence of pathlib.Path
+        The files with notes and with when sources sound, where they were asked for.
     """
 
     stems: StemFiles
     decomposition: Decomposition
     trust: Trust
     report: Path | None = None
+    notes: Sequence[Path] = ()
 
 
 def plan_decomposition(
@@ -110,10 +114,7 @@ def plan_decomposition(
     home = Path(folder).absolute() / safe_name(Path(path).stem)
     names = [MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png"]
     names += [_REPORT_NAME] if report else []
-    kinds = dict.fromkeys(export)
-    check_exports(list(kinds))
-    notes = [NOTES_NAME + EXPORTS[kind] for kind in kinds]
-    return {name: home / name for name in (*names, *notes)}
+    return {name: home / name for name in (*names, *export_names(export).values())}
 
 
 def decompose_file(
@@ -122,6 +123,8 @@ def decompose_file(
     *,
     extension: str = "wav",
     export: Sequence[str] = (),
+    drum_keys: Mapping[str, int | str] | None = None,
+    tempo: str | float | None = None,
     report: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -136,8 +139,11 @@ def decompose_file(
         The output folder; a folder named after the recording is made in it.
     extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
         Container of the components.
-    export : sequence of {"midi", "labels", "csv"}
-        Write the notes that components play too; see `audionmf.notes`.
+    export : sequence of {"midi", "labels", "csv", "events", "raven"}
+        Write the notes that components play, and when they sound; see
+        `audionmf.notes.transcription`.
+    drum_keys, tempo
+        As in `audionmf.transcribe`.
     report : bool, default False
         Write a page to hear and see the components too; see `audionmf.report`.
     settings : Settings, optional
@@ -160,6 +166,7 @@ def decompose_file(
     if extension in OUTPUT_FORMATS:  # others are refused with the names of the files
         check_form(extension, None, source.sample_rate, source.n_channels)
     named = plan_decomposition(path, folder, export, report=report)
+    check_asked(drum_keys, tempo)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
     found = analyse(source, components=True, settings=settings, progress=progress)
@@ -184,8 +191,10 @@ def decompose_file(
     )
     written: list[Path] = []
     if export:
-        notes = {kind: named[NOTES_NAME + EXPORTS[kind]] for kind in export}
-        written = write_notes(transcribe(found), notes, found.source_names)
+        places = {what: named[name] for what, name in export_names(export).items()}
+        written = write_exports(
+            places, source, found, stems.paths, drum_keys=drum_keys, tempo=tempo, progress=progress
+        )
     picture = _draw(source, found, named["decomposition.png"])
     found.save(named[MODEL_NAME])
     if report:
@@ -211,8 +220,12 @@ def regroup_file(
     folder: StrPath = "separated",
     *,
     mixture: StrPath | None = None,
+    root: StrPath | None = None,
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
+    export: Sequence[str] = (),
+    drum_keys: Mapping[str, int | str] | None = None,
+    tempo: str | float | None = None,
     report: bool = False,
     progress: Progress | None = None,
 ) -> RegroupedFiles:
@@ -224,10 +237,13 @@ def regroup_file(
         A model file that `decompose_file` wrote.
     groups : dict of str to tuple of int
         Components of each source; what is in no group becomes ``rest``.
-    folder, pattern, extension, report
+    folder, pattern, extension, export, drum_keys, tempo, report
         As in `SeparationJob`.
     mixture : path, optional
         Where the recording is now; default: where it was.
+    root : path, optional
+        A folder in which the recording is looked for if it is not where it was, by name and by the
+        hash of its bytes. Default: two folders above that of the model.
     progress : callable, optional
         Told the stage and the share done.
 
@@ -253,12 +269,23 @@ def regroup_file(
         raise ParameterError(
             f"{str(model)!r} was made from an array of samples; name the recording to render"
         )
+    if mixture is None and not os.path.exists(where):  # noqa: PTH110
+        searched = Path(model).resolve().parent.parent.parent if root is None else root
+        where = find_moved(where, regrouped.mixture.sha256, [searched]) or where
     source = AudioFile(Path(where))
     regrouped.check_mixture(source)
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
     page = report_path(folder, source.path.stem, pattern, extension) if report else None
-    _prepare([*paths.values(), *([page] if page else [])], [model, source.path])
+    notes = export_paths(folder, source.path.stem, export, pattern, extension) if export else {}
+    check_asked(drum_keys, tempo)
+    _prepare([*paths.values(), *notes.values(), *([page] if page else [])], [model, source.path])
     stems, trust = render_to_files(source, regrouped, paths, progress=progress)
+    written: list[Path] = []
+    if notes:
+        written = write_exports(
+            notes, source, regrouped, stems.paths,
+            drum_keys=drum_keys, tempo=tempo, progress=progress,
+        )  # fmt: skip
     if page:
         command = ["audionmf", "regroup", _operand(model), *_form(extension)]
         command += [] if pattern == DEFAULT_PATTERN else ["--filename", pattern]
@@ -266,7 +293,7 @@ def regroup_file(
         for name, members in groups.items():
             command += ["--group", f"{name}={','.join(map(str, members))}"]
         write_report(page, source, stems, regrouped, trust, command=command)
-    return RegroupedFiles(stems, regrouped, trust, page)
+    return RegroupedFiles(stems, regrouped, trust, page, written)
 
 
 def _operand(path: StrPath) -> str:

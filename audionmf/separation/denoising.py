@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from audionmf.analysis.analysing import analyse, with_rate
+from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio
+from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, as_audio
 from audionmf.io.files import StrPath
-from audionmf.io.parts import excerpt, open_part, part_path
-from audionmf.rendering.decomposition import Decomposition
+from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.remixing import gain_from_db, reduced_blocks
 from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
 from audionmf.separation.remixing import WrittenFile, prepare_output
 from audionmf.settings import Settings
-from audionmf.spectra.frames import Progress
+from audionmf.sources.known import Account, Told
+from audionmf.spectra.frames import Progress, silent
 
 __all__ = ["NOISE", "REDUCTION", "Noise", "denoise", "denoise_file"]
 
@@ -96,10 +96,11 @@ def denoise(
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     floor = _floor(reduction)
     spans, recordings = _sorted_out(noise)
-    known = with_rate({NOISE: recordings} if recordings else {}, sample_rate)
-    found = _found(source, spans, known, _settings(settings, options), progress)
-    blocks = list(reduced_blocks(source, found, NOISE, floor, progress or _silent))
-    return Audio(np.concatenate(blocks, axis=1), source.sample_rate, source.path, source.subtype)
+    account = _account(spans, recordings, sample_rate)
+    found = analyse_account(account, source, _settings(settings, options), progress)
+    blocks = list(reduced_blocks(source, found, NOISE, floor, progress or silent))
+    samples = np.concatenate(blocks, axis=1)
+    return Audio(samples, source.sample_rate, source.path, source.subtype, source.tags)
 
 
 def denoise_file(
@@ -148,37 +149,28 @@ def denoise_file(
     spans, recordings = _sorted_out(noise)
     files = [one for one in recordings if isinstance(one, str | os.PathLike)]
     prepare_output(source, path, subtype, [mixture, *map(part_path, files)])
-    opened = [open_part(r) if isinstance(r, str | os.PathLike) else r for r in recordings]
-    known = {NOISE: opened} if opened else {}
-    found = _found(source, spans, known, _settings(settings, options), progress)
+    account = _account(spans, recordings)
+    found = analyse_account(account, source, _settings(settings, options), progress)
 
     def blocks() -> StemBlocks:
-        return _stacked(reduced_blocks(source, found, NOISE, floor, progress or _silent))
+        return _stacked(reduced_blocks(source, found, NOISE, floor, progress or silent))
 
     form = StemFormat(
         source.sample_rate,
         source.n_channels,
         subtype or source.subtype,
         found.mixture.n_samples,
+        source.tags,
     )
     written = write_stems(blocks, {_NAME: Path(path)}, form)
     return WrittenFile(Path(path), written.gain, found)
 
 
-def _found(
-    source: Source,
-    spans: list[Span],
-    examples: dict[str, Any],
-    settings: Settings,
-    progress: Progress | None,
-) -> Decomposition:
-    return analyse(
-        source,
-        examples=examples,
-        solo={NOISE: spans} if spans else None,
-        settings=settings,
-        progress=progress,
+def _account(spans: list[Span], recordings: list[Any], sample_rate: int | None = None) -> Account:
+    told = Told(
+        examples={NOISE: recordings} if recordings else {}, solo={NOISE: spans} if spans else {}
     )
+    return told.account(sample_rate=sample_rate)
 
 
 def _stacked(blocks: Iterator[Samples]) -> StemBlocks:
@@ -207,7 +199,3 @@ def _sorted_out(noise: Noise) -> tuple[list[Span], list[Any]]:
     if not items:
         raise ParameterError("say where the noise is alone: a range of the recording, or a file")
     return spans, recordings
-
-
-def _silent(stage: str, done: float) -> None:
-    """Report progress to nobody."""

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from audionmf.analysis.analysing import analyse, source_names, with_rate
+from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, as_audio
 from audionmf.io.files import StrPath, make_room, refuse_overwriting
 from audionmf.io.formats import check_extension, check_form
-from audionmf.io.parts import excerpt, open_part, part_path
+from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix_blocks, resolve_gains
 from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
-from audionmf.sources.score import read_score
-from audionmf.sources.templates import Templates
-from audionmf.spectra.frames import Progress
+from audionmf.separation.separating import tell_offset
+from audionmf.settings import Settings
+from audionmf.sources.known import Account, Known, Told
+from audionmf.spectra.frames import Progress, silent
 
 __all__ = ["WrittenFile", "remix", "remix_file"]
 
@@ -51,12 +52,14 @@ def remix(
     mixture: AudioLike,
     gains: Gains,
     *,
+    sources: Mapping[str, Known] | None = None,
     model: Decomposition | StrPath | None = None,
     start: float = 0.0,
     duration: float | None = None,
     sample_rate: int | None = None,
     progress: Progress | None = None,
-    **known: Any,
+    settings: Settings | None = None,
+    **options: Any,
 ) -> Audio:
     """Take a recording apart and put it together again with a gain for each source.
 
@@ -67,6 +70,8 @@ def remix(
     gains : mapping of str to float
         Linear gains, 0 to 1000: 0 takes a source out, 1 (default) leaves it as it is. Where no
         source is called ``rest``, that name stands for all that are not named.
+    sources : mapping of str to Known, optional
+        What is known of each source, as in `audionmf.separate`; not with a model.
     model : Decomposition or path, optional
         What was found in this recording before; nothing is analysed again.
     start, duration : float, optional
@@ -75,9 +80,9 @@ def remix(
         In Hz; needed where the mixture is an array.
     progress : callable, optional
         Told the stage and the share done.
-    **known
-        What is known of the sources, and options of the analysis, as in `audionmf.separate`; not
-        with a model.
+    settings, **options
+        Options of the analysis, and short forms of `sources`, as in `audionmf.separate`; not with a
+        model.
 
     Returns
     -------
@@ -93,11 +98,15 @@ def remix(
         As `audionmf.separate` does.
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
-    if "examples" in known:
-        known["examples"] = with_rate(known["examples"], sample_rate)
-    found = _found(source, model, progress, known)
-    blocks = list(mix_blocks(source, found, gains, progress or _silent))
-    return Audio(np.concatenate(blocks, axis=1), source.sample_rate, source.path, source.subtype)
+    if model is None:
+        account, config = _account(sources, options, settings, sample_rate)
+        resolve_gains(account.names, gains)
+        found = tell_offset(source, analyse_account(account, source, config, progress))
+    else:
+        _refuse_known(sources, options)
+        found = model if isinstance(model, Decomposition) else Decomposition.load(model)
+    samples = np.concatenate(list(mix_blocks(source, found, gains, progress or silent)), axis=1)
+    return Audio(samples, source.sample_rate, source.path, source.subtype, source.tags)
 
 
 def remix_file(
@@ -110,8 +119,9 @@ def remix_file(
     start: float = 0.0,
     duration: float | None = None,
     subtype: str | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
-    **known: Any,
+    **options: Any,
 ) -> WrittenFile:
     """Remix a file into a file, block by block; outputs are checked before anything is computed.
 
@@ -133,7 +143,7 @@ def remix_file(
         Sample format, such as "PCM_16"; default: that of the recording, where the container has it.
     progress : callable, optional
         Told the stage and the share done.
-    **known
+    settings, **options
         As in `remix`; files of examples may be parts, ``FILE@START-END``.
 
     Returns
@@ -154,35 +164,30 @@ def remix_file(
     if groups and model is None:
         raise ParameterError("groups are of the components of a model; name its file")
     source = excerpt(AudioFile(Path(mixture)), start, duration)
-    prepare_output(source, path, subtype, [mixture, *_files(model, known)])
-    known = {**known, "examples": opened_examples(known.get("examples") or {})}
+    prepare_output(source, path, subtype, [mixture, *_files(model, options)])
     if model is None:
-        resolve_gains(_names(known), gains)
+        account, config = _account(None, options, settings)
+        resolve_gains(account.names, gains)
+        found = tell_offset(source, analyse_account(account, source, config, progress))
     else:
+        _refuse_known(None, options)
         loaded = Decomposition.load(model)
-        model_found = loaded.regroup(dict(groups)) if groups else loaded
-        resolve_gains(model_found.source_names, gains)
-        model_found.check_mixture(AudioFile(Path(mixture)))
-    found = _found(source, None if model is None else model_found, progress, known)
+        found = loaded.regroup(dict(groups)) if groups else loaded
+        found.check_mixture(AudioFile(Path(mixture)))
     resolve_gains(found.source_names, gains)
 
     def blocks() -> StemBlocks:
-        return (b[None] for b in mix_blocks(source, found, gains, progress or _silent))
+        return (b[None] for b in mix_blocks(source, found, gains, progress or silent))
 
     form = StemFormat(
-        source.sample_rate, source.n_channels, subtype or source.subtype, found.mixture.n_samples
+        source.sample_rate,
+        source.n_channels,
+        subtype or source.subtype,
+        found.mixture.n_samples,
+        source.tags,
     )
     written = write_stems(blocks, {_NAME: Path(path)}, form)
     return WrittenFile(Path(path), written.gain, found)
-
-
-def opened_examples(examples: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Open the files among examples, which may be parts."""
-    listed = {n: list(e) if isinstance(e, list | tuple) else [e] for n, e in examples.items()}
-    return {
-        name: [open_part(one) if isinstance(one, str | os.PathLike) else one for one in items]
-        for name, items in listed.items()
-    }
 
 
 def prepare_output(
@@ -194,37 +199,27 @@ def prepare_output(
     make_room([path])
 
 
-def _found(
-    source: Audio | AudioFile,
-    model: Decomposition | StrPath | None,
-    progress: Progress | None,
-    known: Mapping[str, Any],
-) -> Decomposition:
-    if model is None:
-        return analyse(source, progress=progress, **known)
-    given = [name for name, value in known.items() if value and name != "settings"]
+def _account(
+    sources: Mapping[str, Known] | None,
+    options: Mapping[str, Any],
+    settings: Settings | None,
+    sample_rate: int | None = None,
+) -> tuple[Account, Settings]:
+    """Return what is known of the sources, and the options of the analysis."""
+    told, others = Told.split(options)
+    config = Settings.from_options(settings, **others)
+    return told.account(sources, sample_rate=sample_rate), config
+
+
+def _refuse_known(sources: Mapping[str, Known] | None, options: Mapping[str, Any]) -> None:
+    """Refuse what is said of the sources beside a model, or options that come too late."""
+    (_, others), usual = Told.split(options), Told()
+    given = [n for n, v in options.items() if n in others or (v and v != getattr(usual, n))]
+    given += ["sources"] if sources else []
     if given:
         raise ParameterError(
             f"a model says what the sources are: leave out {', '.join(sorted(given))}"
         )
-    return model if isinstance(model, Decomposition) else Decomposition.load(model)
-
-
-def _names(known: Mapping[str, Any]) -> list[str]:
-    """Return the names that sources will have; where they are counted, the most there may be."""
-    given = known.get("templates") or ()
-    banks = [given] if isinstance(given, Templates | str | os.PathLike) else given
-    loaded = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in banks]
-    score = None
-    if known.get("midi") is not None:
-        score = read_score(
-            known["midi"], split=known.get("midi_split", "track"), split_at=known.get("split_at")
-        )
-    return source_names(
-        known.get("n_sources"), loaded, [*(known.get("examples") or {}), *(known.get("solo") or {})],
-        known.get("free") or 0, known.get("residual") or "", None, score,
-        lead=known.get("lead") or False,
-    )  # fmt: skip
 
 
 def _files(model: StrPath | None, known: Mapping[str, Any]) -> list[StrPath]:
@@ -233,7 +228,3 @@ def _files(model: StrPath | None, known: Mapping[str, Any]) -> list[StrPath]:
     for value in (known.get("templates") or (), *(known.get("examples") or {}).values()):
         found += value if isinstance(value, list | tuple) else [value]
     return [part_path(path) for path in found if isinstance(path, str | os.PathLike)]
-
-
-def _silent(stage: str, done: float) -> None:
-    """Report progress to nobody."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audionmf.analysis.analysing import Banks, Examples, analyse, with_rate
+from audionmf.analysis.analysing import analyse_account
 from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, refuse_overwriting
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt
+from audionmf.io.tags import Tags
+from audionmf.notes.events import Activity
+from audionmf.notes.table import NoteTable
+from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix, resolve_gains
@@ -27,11 +32,10 @@ from audionmf.rendering.stems import (
 )
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
-from audionmf.sources.labels import Ranges
-from audionmf.sources.score import SplitBy
-from audionmf.spectra.frames import Progress
+from audionmf.sources.known import Known, Told
+from audionmf.spectra.frames import Progress, silent
 
-__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate"]
+__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate", "tell_offset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,8 @@ class Separation:
         How far to trust each stem, told without the true stems.
     mixture : ndarray, shape (n_channels, n_samples), float32
         The recording that the stems sum to.
+    tags : Tags, default none
+        What the mixture says of itself; what `save` writes says it too.
     """
 
     sources: dict[str, Samples]
@@ -60,6 +66,7 @@ class Separation:
     subtype: str
     trust: Trust
     mixture: Samples
+    tags: Tags = field(default_factory=Tags)
 
     def remix(self, gains: Gains) -> Audio:
         """Put the stems together again, with a gain for each.
@@ -84,7 +91,7 @@ class Separation:
         every = resolve_gains(list(self.sources), gains)
         mixed = mix(self.mixture, list(self.sources.values())[:-1], every)
         path = Path(self.decomposition.mixture.path) if self.decomposition.mixture.path else None
-        return Audio(mixed, self.sample_rate, path, self.subtype)
+        return Audio(mixed, self.sample_rate, path, self.subtype, self.tags)
 
     def _repr_html_(self) -> str:
         """Show players and a picture in a notebook."""
@@ -131,27 +138,58 @@ class Separation:
         refuse_overwriting(paths.values(), [mixture.path] if mixture.path else [])
         check_form(extension, subtype, self.sample_rate, mixture.n_channels)
         wanted = subtype or self.subtype
-        form = StemFormat(self.sample_rate, mixture.n_channels, wanted, mixture.n_samples)
+        form = StemFormat(
+            self.sample_rate, mixture.n_channels, wanted, mixture.n_samples, self.tags
+        )
         stacked = np.stack(list(self.sources.values()))
         return write_stems(lambda: iter([stacked]), paths, form)
+
+    def notes(
+        self,
+        *,
+        drum_keys: Mapping[str, int | str] | None = None,
+        tempo: str | float | None = None,
+    ) -> NoteTable:
+        """Return the notes that the sources play: those of the score, or those that the stems tell.
+
+        Parameters
+        ----------
+        drum_keys, tempo
+            As in `audionmf.transcribe`.
+
+        Raises
+        ------
+        ParameterError
+            If the key of a drum or the tempo is wrong.
+
+        Warns
+        -----
+        AudioNMFWarning
+            If a source has neither a pitch nor strokes.
+        """
+        stems = self._stems()
+        beats = None
+        if tempo is not None:
+            beats = tempo_of(
+                Audio(np.sum(list(self.sources.values()), axis=0), self.sample_rate), tempo
+            )
+        found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
+        warn_of_none(found, self.decomposition)
+        return dataclasses.replace(found, tempo=beats)
+
+    def activity(self) -> list[Activity]:
+        """Return when each source sounds, in the order of time."""
+        return activity_of(self._stems())
+
+    def _stems(self) -> dict[str, Audio]:
+        return {name: Audio(stem, self.sample_rate) for name, stem in self.sources.items()}
 
 
 def separate(
     mixture: AudioLike,
+    sources: Mapping[str, Known] | None = None,
     *,
-    n_sources: int | None = None,
-    templates: Banks = (),
-    examples: Examples | None = None,
-    free: int = 0,
-    residual: str = "",
     only: str | None = None,
-    solo: Ranges | None = None,
-    absent: Ranges | None = None,
-    convert: bool = False,
-    midi: StrPath | None = None,
-    midi_split: SplitBy = "track",
-    split_at: str | int | None = None,
-    lead: bool = False,
     start: float = 0.0,
     duration: float | None = None,
     sample_rate: int | None = None,
@@ -161,48 +199,19 @@ def separate(
 ) -> Separation:
     """Take a recording apart into stems.
 
-    There is one way to know the sources: any of templates, examples and ranges where they play
-    alone; a score; that one of them leads; their number; or nothing, and their number is chosen.
+    Say what is known of the sources: of each by itself (`sources`), or in the short forms below; they
+    may come together. Say nothing, and their number is chosen. Of a single source there are two
+    stems: it and the ``rest``.
 
     Parameters
     ----------
-    mixture : Audio, path, or array of shape (n_channels, n_samples) or (n_samples,)
-        The recording.
-    n_sources : int, optional
-        Blind: components are grouped into so many sources by timbre.
-    templates : Templates or path, or several
-        Banks that `audionmf.learn` made; each label becomes a source.
-    examples : mapping of str to audio or a list of audio, optional
-        Recordings of each source alone, seconds are enough; another sample rate is converted.
-        Templates are learnt from them first. May be joined with `templates`.
-    free : int, default 0
-        Further components, learnt from the mixture with the templates fixed; they become the
-        source ``other``.
-    residual : str, default ""
-        Name of a further stem that gets what no template explains; none if it is empty.
+    mixture : Audio, path, binary file object, or array of shape (n_channels, n_samples) or \
+    (n_samples,)
+        The recording. A constant offset is left out of the analysis; it goes with the last stem.
+    sources : mapping of str to Known, optional
+        What is known of each source: ``{"violin": Known(example="violin.wav")}``.
     only : str, optional
         Give this source and the ``rest``, instead of all sources.
-    solo : mapping of str to sequence of (float, float), optional
-        Where sources play alone in the mixture itself, as starts and ends in seconds:
-        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
-        silent there. May be joined with `templates` and `examples`.
-    absent : mapping of str to sequence of (float, float), optional
-        Where sources do not play, likewise: their stems are silent there, but for half a window at
-        the borders. Not for a blind separation.
-    convert : bool, default False
-        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
-        are refused.
-    midi : path, optional
-        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
-        the recording first, if it does not fit as it is. Goes with `residual` and `only`, and with
-        no other way to know the sources.
-    midi_split : {"track", "channel"}, default "track"
-        Whether tracks or channels become sources.
-    split_at : str or int, optional
-        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
-    lead : bool, default False
-        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
-        ``accompaniment``. For recordings up to 6 minutes.
     start, duration : float, optional
         Separate a part of the mixture only, both in seconds; default: from its start, to its end.
         All other times count from the start of the part. The stems are those of a file that was cut
@@ -214,7 +223,42 @@ def separate(
     progress : callable, optional
         Told the stage and the share done.
     **options
-        Fields of `Settings`, changed from `settings`.
+        Fields of `Settings`, changed from `settings`, and these short forms:
+
+    n_sources : int
+        Blind: components are grouped into so many sources by timbre.
+    templates : Templates or path, or several
+        Banks that `audionmf.learn` made; each label becomes a source.
+    examples : mapping of str to audio or a list of audio
+        Recordings of each source alone, seconds are enough; a folder is all audio files in it;
+        another sample rate is converted.
+    free : int, default 0
+        Further components, learnt from the mixture with the templates fixed; they become the
+        source ``other``.
+    residual : str, default ""
+        Name of a further stem that gets what no template explains; none if it is empty.
+    solo : mapping of str to sequence of (float, float)
+        Where sources play alone in the mixture itself, as starts and ends in seconds:
+        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
+        silent there.
+    absent : mapping of str to sequence of (float, float)
+        Where sources do not play, likewise: their stems are silent there, but for half a window at
+        the borders. Not for a blind separation.
+    convert : bool, default False
+        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
+        are refused.
+    midi : path
+        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
+        the recording first, if it does not fit as it is. An example of the same name says how a
+        part sounds.
+    midi_split : {"track", "channel", "key"}, default "track"
+        Whether tracks, channels, or tracks and the single drums become sources; see
+        `audionmf.sources.score.read_score`.
+    split_at : str or int
+        A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
+    lead : bool, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
+        ``accompaniment``. For recordings up to 6 minutes.
 
     Returns
     -------
@@ -234,25 +278,23 @@ def separate(
         If the score cannot be read, holds no notes, or none within the recording.
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
-    decomposition = analyse(
+    told, others = Told.split(options)
+    found = analyse_account(
+        told.account(sources, sample_rate=sample_rate),
         source,
-        n_sources=n_sources,
-        templates=templates,
-        examples=with_rate(examples, sample_rate),
-        free=free,
-        convert=convert,
-        midi=midi,
-        midi_split=midi_split,
-        split_at=split_at,
-        lead=lead,
-        residual=residual,
-        solo=solo,
-        absent=absent,
-        settings=settings,
-        progress=progress,
-        **options,
+        Settings.from_options(settings, **others),
+        progress,
     )
-    return render(source, decomposition, only=only, progress=progress)
+    return render(source, tell_offset(source, found), only=only, progress=progress)
+
+
+def tell_offset(source: Source, decomposition: Decomposition) -> Decomposition:
+    """Return the decomposition with a remark about a constant offset that was left out."""
+    if not (offset := source.offset).any():
+        return decomposition
+    most = float(offset[np.abs(offset).argmax()])
+    text = f"a constant offset of {most:.2g} was left out of the analysis; it is in the last stem"
+    return dataclasses.replace(decomposition, remarks=(*decomposition.remarks, text))
 
 
 def render(
@@ -290,12 +332,31 @@ def render(
     """
     source = as_audio(mixture, sample_rate)
     meter = _trust_meter(decomposition)
-    blocks = list(render_blocks(source, decomposition, progress or _silent, only, meter))
+    blocks = list(_rendered(source, decomposition, progress, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(
-        sources, source.sample_rate, decomposition, source.subtype, meter.result(), source.samples
-    )
+        sources, source.sample_rate, decomposition, source.subtype, meter.result(), source.samples,
+        source.tags,
+    )  # fmt: skip
+
+
+def _rendered(
+    source: Source,
+    decomposition: Decomposition,
+    progress: Progress | None,
+    only: str | None,
+    meter: TrustMeter,
+) -> StemBlocks:
+    """Yield blocks of the stems; a constant offset moves with no mask, it is in the last stem."""
+    level = source.without_offset()
+    blocks = render_blocks(level, decomposition, progress or silent, only, meter)
+    if level is source:
+        yield from blocks
+        return
+    for block in blocks:
+        block[-1] += source.offset[:, None]
+        yield block
 
 
 def render_to_files(
@@ -342,13 +403,14 @@ def render_to_files(
         source.n_channels,
         subtype or source.subtype,
         decomposition.mixture.n_samples,
+        source.tags,
     )
     ordered = {name: paths[name] for name in stem_names(decomposition, only)}
     meters: list[TrustMeter] = []
 
     def blocks() -> StemBlocks:
         meters.append(_trust_meter(decomposition))
-        return render_blocks(source, decomposition, progress or _silent, only, meters[-1])
+        return _rendered(source, decomposition, progress, only, meters[-1])
 
     return write_stems(blocks, ordered, form), meters[-1].result()
 
@@ -379,7 +441,3 @@ def _trust_meter(decomposition: Decomposition) -> TrustMeter:
     templates = decomposition.templates
     rate = templates.sample_rate / templates.stft.hop_length
     return TrustMeter(decomposition.source_names, rate)
-
-
-def _silent(stage: str, done: float) -> None:
-    """Report progress to nobody."""

@@ -22,14 +22,10 @@ from audionmf import plot
 from audionmf.errors import AudioNMFError, MissingExtraError
 from audionmf.io.audio import Audio, AudioFile, Samples
 from audionmf.rendering.blocks import render_blocks
-from audionmf.rendering.trust import Trust, overlap_words
-from audionmf.show.report import (
-    can_embed,
-    describe_sources,
-    embed_flac,
-    is_ungrouped,
-    strongest_components,
-)
+from audionmf.rendering.trust import Trust
+from audionmf.show.embedding import can_embed, embed_flac
+from audionmf.show.pictures import strongest_components
+from audionmf.show.words import describe_sources, is_ungrouped
 from audionmf.sources.templates import describe_stft
 
 if TYPE_CHECKING:
@@ -93,7 +89,7 @@ def separation_html(separation: Stems) -> str:
     notes = {}
     trust = separation.trust
     for name in sources.keys() & trust.overlap.keys():
-        share, words = trust.energy_share[name], overlap_words(trust.overlap[name])
+        share, words = trust.energy_share[name], trust.words(name)
         notes[name] = f"{share:.0%} of the energy; {words}"
     return _card(
         f"{track}: {_count(len(sources), 'stem')}, {n_samples / rate:.1f} s",

@@ -4,6 +4,8 @@ A file imports only from those that are named before it:
 
 - `templates`: banks of spectral templates
 - `labels`: ranges where a source is alone or absent
+- `midi`: Standard MIDI files, from bytes to events
 - `score`: notes from a MIDI file
+- `known`: the account: what is known of each source
 - `alignment`: a score moved to the clock of a recording
 """

@@ -10,21 +10,31 @@ it if its centre does.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
-from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.errors import InvalidAudioError, LimitError, ParameterError
 from audionmf.io.audio import Audio, Samples, Source
-from audionmf.io.files import StrPath, require_file
+from audionmf.io.control import read_small
+from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.io.parts import seconds_from_text
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Labels", "Range", "Ranges", "collect", "parse_solo", "read_labels"]
+__all__ = [
+    "MOST_LABELLED",
+    "MOST_LABELS",
+    "Labels",
+    "Range",
+    "Ranges",
+    "collect",
+    "parse_solo",
+    "read_labels",
+]
 
 Ranges = Mapping[str, Sequence[tuple[float, float]]]
 """Pairs of start and end in seconds, by the name of the source."""
@@ -32,9 +42,21 @@ Ranges = Mapping[str, Sequence[tuple[float, float]]]
 Span = tuple[int, int]
 """First sample or frame, and the one after the last."""
 
+MOST_LABELS = 10_000
+"""Ranges that may be given for one recording."""
+
+MOST_LABELLED = 256
+"""Sources that they may name."""
+
 _ABSENT = "!"
-_MAX_BYTES = 1 << 24
+_MAX_BYTES = 1 << 22
+_MAX_SECONDS = 1e9
 _OVERSHOOT = 0.1
+_TOUCHING = 0.005
+"""Seconds by which ranges that are meant to touch may overlap: times are rounded, hands shake."""
+
+_RAVEN_TIMES = "Begin Time (s)", "End Time (s)"
+_RAVEN_NAMES = ("annotation", "label", "source", "name", "species", "id", "call type", "comments")
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,7 @@ class Range:
     Parameters
     ----------
     name : str
-        The source.
+        The source; kept in the composed form of Unicode.
     start, end : float
         In seconds from the start of the recording, ``0 ≤ start < end``.
 
@@ -61,16 +83,22 @@ class Range:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name):
             raise ParameterError(f"a range needs the name of a source, not {self.name!r}")
+        object.__setattr__(self, "name", one_form(self.name))
         for seconds in (self.start, self.end):
-            if not (isinstance(seconds, Real) and math.isfinite(seconds) and seconds >= 0):
+            if not (isinstance(seconds, Real) and 0 <= seconds <= _MAX_SECONDS):
+                large = isinstance(seconds, Real) and seconds > _MAX_SECONDS
                 raise ParameterError(
-                    f"a range of {self.name!r} is given in seconds, 0 or more, not {seconds!r}"
+                    f"a range of {self.name!r} is given in seconds, 0 or more, not "
+                    f"{'such a large number' if large else repr(seconds)}"
                 )
         if self.start >= self.end:
             raise ParameterError(f"{self} does not end after it starts")
 
     def __str__(self) -> str:
-        return f"the range of {self.name!r} from {self.start:g} to {self.end:g} s"
+        start, end = (
+            f"{seconds:.6f}".rstrip("0").rstrip(".") for seconds in (self.start, self.end)
+        )
+        return f"the range of {self.name!r} from {start} to {end} s"
 
     def overlaps(self, other: Range) -> bool:
         """Tell whether two ranges have a moment in common."""
@@ -104,11 +132,15 @@ def parse_solo(text: str) -> Range:
 
 
 def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
-    """Read a label file as Audacity exports it.
+    """Read a label file as Audacity exports it, or a selection table of Raven.
 
     Each line is a start, an end and a text, separated by tabs; the times are seconds with a point
     or a comma, ``M:SS`` or ``H:MM:SS``. Empty lines are passed over, and so are lines that start
     with a backslash, which hold the frequencies of a spectral selection.
+
+    A selection table of Raven is told by its head, which has the columns ``Begin Time (s)`` and
+    ``End Time (s)``; the name is in the column ``Annotation``, ``Label``, ``Source``, ``Name``,
+    ``Species`` or the like, or else in the last one.
 
     Parameters
     ----------
@@ -127,12 +159,15 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         If there is no such file, or no ordinary one.
     ParameterError
         If it is not such a file: says which line is wrong.
+    LimitError
+        If it holds more than 10,000 labels.
     """
     file, shown = require_file(path), repr(str(path))
     try:
-        if file.stat().st_size > _MAX_BYTES:
+        content = read_small(file, _MAX_BYTES)
+        if content is None:
             raise ValueError("too large for labels")
-        text = file.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except ValueError:
         raise ParameterError(
             f"{shown} is not a label file: that is a text in UTF-8, each line a start, an end and a "
@@ -140,11 +175,20 @@ def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:
         ) from None
     solo: list[Range] = []
     absent: list[Range] = []
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        if not line.strip() or line.startswith("\\"):
+    lines = [
+        (number, line)
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if line.strip() and not line.startswith("\\")
+    ]
+    if len(lines) > MOST_LABELS:
+        raise LimitError(f"{shown} holds {len(lines)} labels; {MOST_LABELS} labels are the most")
+    parse: Callable[[str], Range] = _parse_line
+    for number, line in lines:
+        if number == 1 and all(column in line.split("\t") for column in _RAVEN_TIMES):
+            parse = _raven_parser(line.split("\t"))
             continue
         try:
-            found = _parse_line(line)
+            found = parse(line)
         except ParameterError as error:
             raise ParameterError(f"{shown}, line {number}: {error}") from None
         if found.name.startswith(_ABSENT):
@@ -195,22 +239,40 @@ class Labels:
     ------
     ParameterError
         If a source plays alone where another one does, or where it does not play: names both
-        ranges.
+        ranges. Where they overlap by 5 ms or less they are taken to touch, halfway.
+    LimitError
+        If there are more than 10,000 ranges, or they name more than 256 sources.
     """
 
     solo: tuple[Range, ...]
     absent: tuple[Range, ...]
 
     def __post_init__(self) -> None:
-        for i, first in enumerate(self.solo):
-            for other in self.solo[:i]:
-                if other.name != first.name and other.overlaps(first):
-                    raise ParameterError(f"{other} and {first} overlap; only one can play alone")
-            for other in self.absent:
-                if other.name == first.name and other.overlaps(first):
-                    raise ParameterError(
-                        f"{first}, where it plays alone, overlaps {other}, where it does not play"
-                    )
+        said = (*self.solo, *self.absent)
+        if len(said) > MOST_LABELS:
+            raise LimitError(
+                f"there are {len(said)} ranges; {MOST_LABELS} are the most: join those that touch"
+            )
+        if len(names := {range_.name for range_ in said}) > MOST_LABELLED:
+            raise LimitError(
+                f"ranges name {len(names)} sources; {MOST_LABELLED} are the most that ranges may name"
+            )
+        touching = _touching(self.solo, self.absent)
+        object.__setattr__(self, "solo", touching[0])
+        object.__setattr__(self, "absent", touching[1])
+        if pair := _clash([(range_, range_.name) for range_ in self.solo]):
+            raise ParameterError(f"{pair[0]} and {pair[1]} overlap; only one can play alone")
+        own: dict[str, list[tuple[Range, object]]] = {range_.name: [] for range_ in self.absent}
+        for range_ in self.absent:
+            own[range_.name].append((range_, False))
+        for range_ in self.solo:
+            own.get(range_.name, []).append((range_, True))
+        for tagged in own.values():
+            if pair := _clash(tagged):
+                silent, alone = pair if (pair[0], False) in tagged else pair[::-1]
+                raise ParameterError(
+                    f"{alone}, where it plays alone, overlaps {silent}, where it does not play"
+                )
 
     @classmethod
     def of(cls, solo: Ranges | None, absent: Ranges | None) -> Labels:
@@ -315,6 +377,52 @@ class Labels:
         return {name: runs for name, runs in frames.items() if runs}
 
 
+def _touching(
+    solo: Iterable[Range], absent: Iterable[Range]
+) -> tuple[tuple[Range, ...], tuple[Range, ...]]:
+    """Return ranges that contradict each other for a moment with that moment parted between them."""
+    ranges = [(range_, True) for range_ in solo] + [(range_, False) for range_ in absent]
+    order = sorted(range(len(ranges)), key=lambda i: (ranges[i][0].start, ranges[i][0].end))
+    for place, i in enumerate(order):
+        for k in order[place + 1 :]:
+            (first, alone), (second, also) = ranges[i], ranges[k]
+            if second.start >= first.end:
+                break
+            contradict = (alone or also) and (alone and also) == (first.name != second.name)
+            common = first.end - second.start
+            if not contradict or second.end <= first.end or common > _TOUCHING:
+                continue
+            middle = first.end - common / 2
+            if first.start < middle < second.end:
+                ranges[i] = dataclasses.replace(first, end=middle), alone
+                ranges[k] = dataclasses.replace(second, start=middle), also
+    kept = [[r for r, alone in ranges if alone == wanted] for wanted in (True, False)]
+    return tuple(kept[0]), tuple(kept[1])
+
+
+def _clash(tagged: Sequence[tuple[Range, object]]) -> tuple[Range, Range] | None:
+    """Return two ranges of different tags that overlap, in their order; None if there are none.
+
+    They are swept in the order of their starts. What ends last of those so far overlaps the next one
+    if any does; where that has the same tag, what ends last of the other tags.
+    """
+    order = sorted(range(len(tagged)), key=lambda i: tagged[i][0].start)
+    last = other = -1
+    for i in order:
+        now, tag = tagged[i]
+        rival = last if last >= 0 and tagged[last][1] != tag else other
+        if rival >= 0 and tagged[rival][0].end > now.start:
+            first, second = sorted((i, rival))
+            return tagged[first][0], tagged[second][0]
+        if last < 0 or now.end > tagged[last][0].end:
+            if last >= 0 and tagged[last][1] != tag:
+                other = last
+            last = i
+        elif tagged[last][1] != tag and (other < 0 or now.end > tagged[other][0].end):
+            other = i
+    return None
+
+
 def _from_pairs(given: Ranges | None, what: str) -> Iterator[Range]:
     for name, pairs in (given or {}).items():
         try:
@@ -361,7 +469,11 @@ def _common(unions: Sequence[tuple[Span, ...]]) -> tuple[Span, ...]:
     """Return what all of several unions of spans have in common."""
     left = unions[0]
     for union in unions[1:]:
-        pairs = [(max(a[0], b[0]), min(a[1], b[1])) for a in left for b in union]
+        pairs, i, j = [], 0, 0
+        while i < len(left) and j < len(union):
+            a, b = left[i], union[j]
+            pairs.append((max(a[0], b[0]), min(a[1], b[1])))
+            i, j = (i + 1, j) if a[1] < b[1] else (i, j + 1)
         left = _union(pairs)
     return left
 
@@ -401,6 +513,25 @@ def _parse_line(line: str) -> Range:
     if start == end:
         raise ParameterError(f"the label at {start:g} s is a point in time; make it a range")
     return Range(fields[2].strip(), start, end)
+
+
+def _raven_parser(head: list[str]) -> Callable[[str], Range]:
+    """Return what reads a line of a selection table with these columns."""
+    times = [head.index(column) for column in _RAVEN_TIMES]
+    names = [column.strip().lower() for column in head]
+    place = next((names.index(name) for name in _RAVEN_NAMES if name in names), len(head) - 1)
+
+    def parse(line: str) -> Range:
+        fields = line.split("\t")
+        if len(fields) != len(head):
+            raise ParameterError(f"the table has {len(head)} columns, this line {len(fields)}")
+        if not fields[place].strip():
+            raise ParameterError(
+                f"the selection has no name in the column {head[place]!r}; write the source there"
+            )
+        return _parse_line("\t".join(fields[i] for i in (*times, place)))
+
+    return parse
 
 
 def _by_name(ranges: Iterable[Range]) -> dict[str, list[tuple[float, float]]]:

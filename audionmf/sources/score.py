@@ -9,17 +9,21 @@ A score has a clock of its own; an `Alignment` says how it was brought to that o
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.errors import ParameterError, ScoreError
+from audionmf.errors import AudioNMFWarning, ParameterError, ScoreError
+from audionmf.io.control import read_small
 from audionmf.io.files import StrPath, require_file
+from audionmf.sources.midi import Event, Track, parse_midi
 
 __all__ = [
     "Alignment",
@@ -32,14 +36,14 @@ __all__ = [
     "read_score",
 ]
 
-SplitBy = Literal["track", "channel"]
+SplitBy = Literal["track", "channel", "key"]
 
 _MAX_BYTES = 1 << 22
+_MAX_PARTS = 256
 _MAX_NOTES = 100_000
 _MAX_PARTS = 256
 _DRUM_CHANNEL = 9
 _PEDAL = 64
-_DEFAULT_TEMPO = 500_000
 
 _PITCH = re.compile(r"([A-Ga-g])([#♯b♭]?)(-?\d{1,2})")
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -63,6 +67,21 @@ _FAMILIES = {
     "sound": "fret noise|breath|seashore|bird|telephone|helicopter|applause|gunshot",
 }
 """General MIDI: families of eight programs each, and how the eight are called."""
+
+_DRUMS = {
+    27: "high q|slap|scratch push|scratch pull|sticks|square click|metronome click|metronome bell",
+    35: "kick|kick|side stick|snare|clap|snare|low floor tom|hi-hat|high floor tom|hi-hat|low tom",
+    46: "hi-hat|low-mid tom|hi-mid tom|crash|high tom|ride|china|ride bell|tambourine|splash",
+    56: "cowbell|crash|vibraslap|ride|high bongo|low bongo|conga|conga|low conga|high timbale",
+    66: "low timbale|high agogo|low agogo|cabasa|maracas|whistle|whistle|guiro|guiro|claves",
+    76: "high woodblock|low woodblock|cuica|cuica|triangle|triangle|shaker|jingle bell|belltree",
+    85: "castanets|surdo|surdo",
+}
+"""General MIDI: drums by their keys, from a first one on; strokes on one instrument are together."""
+
+_DRUM_NAMES = {
+    first + i: name for first, names in _DRUMS.items() for i, name in enumerate(names.split("|"))
+}
 
 _WHOLE_NAMES = frozenset({"", "strings", "brass", "reed", "pipe", "ethnic", "percussive"})
 
@@ -325,9 +344,12 @@ def read_score(
     ----------
     path : path
         The file, at most 4 MiB and 100,000 notes.
-    split : {"track", "channel"}, default "track"
+    split : {"track", "channel", "key"}, default "track"
         What becomes a part: each track, or each MIDI channel. Where one track holds all notes, and
-        several channels, the channels become parts either way.
+        several channels, the channels become parts either way. With "key", drums are parted into
+        the single drums, by their General MIDI names (``kick``, ``snare``, ``hi-hat`` for all its
+        strokes, …), what has a pitch into tracks; with "track" this is so where the score holds
+        one part of drums and nothing else.
     split_at : str or int, optional
         A pitch such as "C4": pitched parts are split in two there, see `Score.split`.
 
@@ -335,7 +357,8 @@ def read_score(
     -------
     Score
         Parts are called like their track. Without a name: by the General MIDI program and the
-        number of the track or channel. Names that are there twice get numbers too.
+        number of the track or channel. Names that are there twice get numbers too. The program and
+        the pedal of a channel hold in every track that does not set its own.
 
     Raises
     ------
@@ -345,179 +368,40 @@ def read_score(
         If it is no MIDI file, too large or damaged, or holds no notes.
     ParameterError
         If `split` or `split_at` is wrong.
+
+    Warns
+    -----
+    AudioNMFWarning
+        If values had to be mended, or there is nothing to be split at `split_at`.
     """
-    if split not in ("track", "channel"):
-        raise ParameterError(f"a score is split by 'track' or 'channel', not {split!r}")
+    if split not in ("track", "channel", "key"):
+        raise ParameterError(f"a score is split by 'track', 'channel' or 'key', not {split!r}")
     at = None if split_at is None else parse_pitch(split_at)
-    file = require_file(path)
-    if file.stat().st_size > _MAX_BYTES:
+    content = read_small(require_file(path), _MAX_BYTES)
+    if content is None:
         raise ScoreError(
             f"{str(path)!r} is larger than {_MAX_BYTES >> 20} MiB; a score is not that long"
         )
-    try:
-        tracks = _parse(file.read_bytes())
-    except _DamagedError as error:
-        raise ScoreError(f"{str(path)!r} cannot be read as a MIDI file: {error}") from None
+    tracks = parse_midi(content, str(path))
     score = Score(_parts(tracks, split, str(path)), str(path))
-    return score if at is None else score.split(at)
+    if len(score.parts) > _MAX_PARTS:
+        raise ScoreError(f"{str(path)!r} has {len(score.parts)} parts; {_MAX_PARTS} are the most")
+    if at is None:
+        return score
+    halves = score.split(at)
+    if halves == score:
+        pitched = any(not note.drum for note in score.notes)
+        reason = "no part has notes on both sides of it" if pitched else "it holds drums alone"
+        text = f"{str(path)!r} is not split at {split_at}: {reason}"
+        warnings.warn(AudioNMFWarning(text), stacklevel=2)
+    return halves
 
 
-# ----------------------------------------------------------------------------------------------
-# Standard MIDI files
-# ----------------------------------------------------------------------------------------------
-
-
-class _DamagedError(Exception):
-    """The bytes are not what a Standard MIDI file has."""
-
-
-@dataclass(frozen=True)
-class _Event:
-    """Something that happens in a channel: ``status`` without its channel."""
-
-    tick: int
-    status: int
-    channel: int
-    first: int
-    second: int
-
-
-@dataclass(frozen=True)
-class _Track:
-    name: str
-    events: list[_Event]
-    end: int
-    seconds: Callable[[int], float]
-
-
-class _Bytes:
-    """Reads a stretch of bytes from its start."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, n: int) -> bytes:
-        if n > self.left:
-            raise _DamagedError("it is cut off")
-        self._at += n
-        return self._data[self._at - n : self._at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self) -> int:
-        """Read a number of seven bits a byte; four bytes at most."""
-        value = 0
-        for _ in range(4):
-            byte = self.byte()
-            value = value << 7 | byte & 0x7F
-            if byte < 0x80:
-                return value
-        raise _DamagedError("it has a number that is too long")
-
-
-def _parse(data: bytes) -> list[_Track]:
-    if data[:4] == b"RIFF" and data[8:12] == b"RMID":
-        data = data[20:]
-    reader = _Bytes(data)
-    if data[:4] != b"MThd":
-        raise _DamagedError("it does not start like one")
-    _, header = _chunk(reader)
-    if len(header) < 6:
-        raise _DamagedError("its header is cut off")
-    kind, _, division = (int.from_bytes(header[i : i + 2], "big") for i in (0, 2, 4))
-    if kind > 1:
-        raise _DamagedError(f"it is of format {kind}; export it as format 1 or 0")
-    chunks = []
-    while reader.left:
-        name, body = _chunk(reader)
-        if name == b"MTrk":
-            chunks.append(_track(_Bytes(body)))
-    tempos = sorted((tick, tempo) for _, _, _, found in chunks for tick, tempo in found)
-    clock = _clock(tempos, division)
-    return [_Track(name, events, end, clock) for name, events, end, _ in chunks]
-
-
-def _chunk(reader: _Bytes) -> tuple[bytes, bytes]:
-    head = reader.take(8)
-    return head[:4], reader.take(int.from_bytes(head[4:], "big"))
-
-
-def _track(reader: _Bytes) -> tuple[str, list[_Event], int, list[tuple[int, int]]]:
-    """Return name, events, last tick, and where the tempo changes to what."""
-    name, tick, status = "", 0, 0
-    events: list[_Event] = []
-    tempos: list[tuple[int, int]] = []
-    while reader.left:
-        tick += reader.number()
-        first = reader.byte()
-        if first in (0xF0, 0xF7):
-            reader.take(reader.number())
-            status = 0
-        elif first == 0xFF:
-            kind, text = reader.byte(), reader.take(reader.number())
-            if kind == 0x2F:
-                break
-            if kind == 0x03 and not name:
-                name = _text(text)
-            elif kind == 0x51 and len(text) == 3:
-                tempos.append((tick, int.from_bytes(text, "big")))
-        elif first >= 0xF0:
-            raise _DamagedError(f"it has an event {first:#04x}, which no file has")
-        else:
-            if first >= 0x80:
-                status, first = first, reader.byte()
-            if not status:
-                raise _DamagedError("it has data without a status")
-            second = 0 if status >> 4 in (0xC, 0xD) else reader.byte()
-            if first > 127 or second > 127:
-                raise _DamagedError("it has data that are no data")
-            events.append(_Event(tick, status & 0xF0, status & 0x0F, first, second))
-    return name, events, tick, tempos
-
-
-def _text(raw: bytes) -> str:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _clock(tempos: list[tuple[int, int]], division: int) -> Callable[[int], float]:
-    """Return what turns ticks into seconds."""
-    if division & 0x8000:  # frames a second, negative, and ticks a frame
-        rate = (256 - (division >> 8)) * (division & 0xFF)
-        if not rate:
-            raise _DamagedError("its clock stands still")
-        return lambda tick: tick / rate
-    if not division:
-        raise _DamagedError("its clock stands still")
-    ticks, seconds, tempo = [0], [0.0], _DEFAULT_TEMPO
-    slopes = []
-    for tick, following in tempos:
-        seconds.append(seconds[-1] + (tick - ticks[-1]) * tempo * 1e-6 / division)
-        slopes.append(tempo * 1e-6 / division)
-        ticks.append(tick)
-        tempo = following
-    slopes.append(tempo * 1e-6 / division)
-    places = np.array(ticks)
-
-    def clock(tick: int) -> float:
-        i = int(np.searchsorted(places, tick, side="right")) - 1
-        return seconds[i] + (tick - ticks[i]) * slopes[i]
-
-    return clock
-
-
-def _parts(tracks: list[_Track], split: SplitBy, path: str) -> tuple[Part, ...]:
+def _parts(tracks: list[Track], split: SplitBy, path: str) -> tuple[Part, ...]:
     if sum(e.status == 0x90 and e.second > 0 for t in tracks for e in t.events) > _MAX_NOTES:
         raise ScoreError(f"{path!r} holds more than {_MAX_NOTES:,} notes; split it")
-    found = {t: _notes(track) for t, track in enumerate(tracks)}
+    shared = _Shared(tracks)
+    found = {t: _notes(track, shared) for t, track in enumerate(tracks)}
     found = {t: notes for t, notes in found.items() if notes}
     if not found:
         raise ScoreError(f"{path!r} holds no notes")
@@ -528,15 +412,26 @@ def _parts(tracks: list[_Track], split: SplitBy, path: str) -> tuple[Part, ...]:
             groups.setdefault(channel if by_channel else t, []).append((t, program, note))
     if by_channel:
         groups = dict(sorted(groups.items()))
-    parts = []
+
+    def channel_name(channel: int | None, holders: set[int]) -> str:
+        if channel is None:  # a track: its channel's, if it plays in one alone
+            (holder,) = holders
+            played = {member[0] for member in found[holder]}
+            channel = played.pop() if len(played) == 1 else -1
+        return next((n for t in tracks if (n := t.channel_names.get(channel))), "")
+
+    parts: list[Part] = []
     for number, members in groups.items():
         members.sort(key=lambda member: (member[2].onset, member[2].pitch))
         holders = {t for t, _, _ in members}
         own = len(holders) == 1 and (not by_channel or len(groups) == 1 or _alone(groups, holders))
         name = tracks[members[0][0]].name if own else ""
+        name = name or channel_name(number if by_channel else None, holders)
         program, drum = members[0][1], members[0][2].drum
         name = name or f"{'drums' if drum else _program_name(program)} {number + 1}"
         parts.append(Part(name, tuple(note for _, _, note in members), program))
+    if split == "key" or (split == "track" and len(parts) == 1):
+        parts = [drum for part in parts for drum in _by_drum(part)]
     if len(parts) > _MAX_PARTS:
         raise ScoreError(f"{path!r} has {len(parts)} parts with notes; {_MAX_PARTS} are the most")
     return _named_apart(parts)
@@ -545,6 +440,20 @@ def _parts(tracks: list[_Track], split: SplitBy, path: str) -> tuple[Part, ...]:
 def _alone(groups: dict[int, list[tuple[int, int, Note]]], holders: set[int]) -> bool:
     """Tell whether no other group has notes in this track: its name is then the group's."""
     return sum(bool(holders & {t for t, _, _ in members}) for members in groups.values()) == 1
+
+
+def _by_drum(part: Part) -> list[Part]:
+    """Return a part as its drums, each under its General MIDI name, and what is none, as it was."""
+    drums: dict[str, list[Note]] = {}
+    for note in part.notes:
+        name = _DRUM_NAMES.get(note.pitch, f"drum {note.pitch}") if note.drum else ""
+        drums.setdefault(name, []).append(note)
+    if len(drums) == 1:
+        return [part]
+    pitched = drums.pop("", [])
+    rest = [dataclasses.replace(part, notes=tuple(pitched))] if pitched else []
+    ordered = sorted(drums.items(), key=lambda item: min(note.pitch for note in item[1]))
+    return [*rest, *(Part(name, tuple(notes), part.program) for name, notes in ordered)]
 
 
 def _program_name(program: int) -> str:
@@ -567,10 +476,34 @@ def _named_apart(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(result)
 
 
-def _notes(track: _Track) -> list[tuple[int, int, Note]]:
-    """Return channel, program and note of what a track plays."""
+class _Shared:
+    """Programs and pedals of the channels, whichever track sets them."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        set_ = (e for t in tracks for e in t.events if e.status == 0xC0 or _is_pedal(e))
+        events: dict[int, list[Event]] = {}
+        for event in sorted(set_, key=lambda event: event.tick):
+            events.setdefault(event.channel, []).append(event)
+        end = max((track.end for track in tracks), default=0)
+        self.pedals = {c: _pedal(found, c, end) for c, found in events.items()}
+        self._programs = {c: [e for e in f if e.status == 0xC0] for c, f in events.items()}
+
+    def program(self, channel: int, tick: int) -> int:
+        """Return which program a channel has at a tick."""
+        changes = self._programs.get(channel, [])
+        i = bisect.bisect_right(changes, tick, key=lambda event: event.tick)
+        return changes[i - 1].first if i else 0
+
+
+def _notes(track: Track, shared: _Shared) -> list[tuple[int, int, Note]]:
+    """Return channel, program and note of what a track plays.
+
+    What a track does not set for a channel is as other tracks set it.
+    """
     sounding: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
     programs = dict.fromkeys(range(16), 0)
+    own = {event.channel for event in track.events if event.status == 0xC0}
+    pedalled = {event.channel for event in track.events if _is_pedal(event)}
     strokes: list[tuple[int, int, int, int, int, int]] = []  # channel, program, key, velocity, …
 
     def close(channel: int, key: int, tick: int) -> None:
@@ -582,14 +515,19 @@ def _notes(track: _Track) -> list[tuple[int, int, Note]]:
         if event.status == 0xC0:
             programs[event.channel] = event.first
         elif event.status == 0x90 and event.second:
-            begun = (event.tick, event.second, programs[event.channel])
+            channel = event.channel
+            program = programs[channel] if channel in own else shared.program(channel, event.tick)
+            begun = (event.tick, event.second, program)
             sounding.setdefault(key, []).append(begun)
         elif event.status in (0x80, 0x90) and sounding.get(key):
             close(*key, event.tick)
     for (channel, pitch), begun_notes in sounding.items():
         for _ in range(len(begun_notes)):
             close(channel, pitch, track.end)
-    pedals = {c: _pedal(track.events, c, track.end) for c in {s[0] for s in strokes}}
+    pedals = {
+        c: _pedal(track.events, c, track.end) if c in pedalled else shared.pedals.get(c, [])
+        for c in {s[0] for s in strokes}
+    }
     notes = []
     for channel, program, pitch, velocity, start, stop in strokes:
         held = next((b for a, b in pedals[channel] if a <= stop < b), stop)
@@ -599,11 +537,15 @@ def _notes(track: _Track) -> list[tuple[int, int, Note]]:
     return _without_overlaps(notes)
 
 
-def _pedal(events: list[_Event], channel: int, end: int) -> list[tuple[int, int]]:
+def _is_pedal(event: Event) -> bool:
+    return (event.status, event.first) == (0xB0, _PEDAL)
+
+
+def _pedal(events: Sequence[Event], channel: int, end: int) -> list[tuple[int, int]]:
     """Return from which tick to which the sustain pedal of a channel is down."""
     spans, down = [], None
     for event in events:
-        if (event.status, event.channel, event.first) != (0xB0, channel, _PEDAL):
+        if event.channel != channel or not _is_pedal(event):
             continue
         if event.second >= 64 and down is None:
             down = event.tick

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,27 @@ from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
-from audionmf.io.files import StrPath
+from audionmf.io.files import StrPath, one_form
 from audionmf.spectra.stft import STFT
 
-__all__ = ["TEMPLATES_KIND", "Templates", "stft_from_metadata", "stft_metadata"]
+__all__ = [
+    "MOST_COMPONENTS",
+    "MOST_SOURCES",
+    "TEMPLATES_KIND",
+    "Templates",
+    "stft_from_metadata",
+    "stft_metadata",
+]
 
-TEMPLATES_KIND = Kind("audionmf templates", 1, {"templates": 2})
+MOST_COMPONENTS = 1 << 14
+"""Templates that a bank may have: four sources of as many as can be asked for."""
+
+MOST_SOURCES = 4096
+"""Sources that they may be of."""
+
+TEMPLATES_KIND = Kind(
+    "audionmf templates", 1, {"templates": 2}, most={"templates": (1, MOST_COMPONENTS)}
+)
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
 _ROUNDING = 1e-9
@@ -69,14 +85,26 @@ class Templates:
                 f"templates of shape {templates.shape} do not fit an FFT of {self.stft.n_fft} "
                 f"samples: they need {self.stft.n_bins} rows"
             )
+        if templates.shape[1] > MOST_COMPONENTS:
+            raise TemplateError(
+                f"{templates.shape[1]} templates are more than the {MOST_COMPONENTS} that a bank may "
+                "have; learn fewer"
+            )
         if templates.shape[1] == 0 or len(self.labels) != templates.shape[1]:
             raise TemplateError(f"{templates.shape[1]} templates have {len(self.labels)} labels")
         if not np.isfinite(templates).all() or (templates < 0).any():
             raise TemplateError("templates have values that are negative or not finite")
         object.__setattr__(self, "templates", templates)
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", tuple(one_form(label) for label in self.labels))
+        if len(self.names) > MOST_SOURCES:
+            raise TemplateError(
+                f"templates of {len(self.names)} sources are in one bank; {MOST_SOURCES} are the most"
+            )
         if self.durations is not None:
-            durations = tuple(float(seconds) for seconds in self.durations)
+            try:
+                durations = tuple(float(seconds) for seconds in self.durations)
+            except OverflowError:
+                durations = (math.inf,) * len(self.labels)
             if len(durations) != len(self.labels):
                 raise TemplateError(f"{len(self.labels)} templates have {len(durations)} durations")
             if not all(0 <= seconds < math.inf for seconds in durations):
@@ -92,6 +120,20 @@ class Templates:
     def names(self) -> tuple[str, ...]:
         """The sources, in the order of their first template."""
         return tuple(dict.fromkeys(self.labels))
+
+    def only(self, name: str) -> Templates:
+        """Return the templates of one source."""
+        if self.names == (name,):
+            return self
+        kept = [k for k, label in enumerate(self.labels) if label == name]
+        durations = self.durations and tuple(self.durations[k] for k in kept)
+        return dataclasses.replace(
+            self, templates=self.templates[:, kept], labels=(name,) * len(kept), durations=durations
+        )
+
+    def called(self, name: str) -> Templates:
+        """Return the same templates as those of one source."""
+        return dataclasses.replace(self, labels=(name,) * self.n_components)
 
     def save(self, path: StrPath) -> Path:
         """Write the bank to a ``.npz`` file, whole or not at all; the same bytes each time.
@@ -259,9 +301,13 @@ def stft_from_metadata(metadata: dict[str, Any], path: StrPath) -> STFT:
         raise TemplateError(f"{str(path)!r} does not say which STFT it was made with")
     n_fft, hop_length, window = fields["n_fft"], fields["hop_length"], fields["window"]
     if not (type(n_fft) is int and type(hop_length) is int and 2 <= n_fft <= 1 << 20):
-        raise TemplateError(f"{str(path)!r} has an STFT that makes no sense: {fields}")
+        raise TemplateError(
+            f"{str(path)!r} has an STFT that makes no sense: {reprlib.repr(fields)}"
+        )
     if not isinstance(window, str):
-        raise TemplateError(f"{str(path)!r} has a window that is not a name: {window!r}")
+        raise TemplateError(
+            f"{str(path)!r} has a window that is not a name: {reprlib.repr(window)}"
+        )
     return STFT(n_fft, hop_length, window)
 
 
@@ -269,7 +315,9 @@ def rate_from_metadata(metadata: dict[str, Any], path: StrPath) -> int:
     """Return the sample rate of a file's metadata."""
     rate: Any = metadata.get("sample_rate")
     if not _is_rate(rate):
-        raise TemplateError(f"{str(path)!r} has a sample rate that makes no sense: {rate!r}")
+        raise TemplateError(
+            f"{str(path)!r} has a sample rate that makes no sense: {reprlib.repr(rate)}"
+        )
     checked: int = rate
     return checked
 

@@ -20,12 +20,18 @@ __all__ = [
     "gather",
     "magnitudes",
     "pooled_magnitude",
+    "silent",
 ]
 
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done, 0 to 1."""
 
 BLOCK_FRAMES = 128
+
+
+def silent(stage: str, done: float) -> None:
+    """Report progress to nobody."""
+
 
 _MAX_FRAMES = 16384
 

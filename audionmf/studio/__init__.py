@@ -13,7 +13,11 @@ A file imports only from those that are named before it:
 - `sample`: a few seconds of music, computed
 - `views`: spectrogram, waveform and components as small arrays for the page to draw
 - `work`: one job at a time in a thread, its progress, how to stop it
-- `session`: recordings, decompositions, sources and marks of one page, with versions
+- `recordings`: recordings that were opened
+- `models`: decompositions into components, and how they were asked for
+- `sources`: groups of components that have a name
+- `marks`: marks in the spectrogram
+- `session`: all of these for one page, with versions
 - `deliver`: stems, banks and models as files, and the command line that makes them
 - `app`: requests become calls of a session; nothing else
 - `server`: binds the port, makes the token and the temporary folder, runs until the end

@@ -6,27 +6,21 @@ ever passes messages.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver
-from audionmf.studio.session import (
-    Model,
-    Recording,
-    Session,
-    StaleError,
-    UnknownIdError,
-    blind,
-    checked_name,
-    informed,
-    seconds,
-)
+from audionmf.studio.models import Model, blind, informed, seconds
+from audionmf.studio.recordings import Recording
+from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.sources import checked_name
 from audionmf.studio.work import Job
 
 if TYPE_CHECKING:
@@ -41,6 +35,9 @@ Endpoint = Callable[["Request"], Awaitable["Response"]]
 _LOG = logging.getLogger(__name__)
 _MAX_JSON = 1 << 18
 _MAX_NAME = 200
+_MAX_NUMBER = 1e9
+_MAX_DIGITS = 18
+_STALLED_SECONDS = 30.0
 _KEPT_DELIVERIES = 8
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -49,6 +46,10 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }
 _STATUS = {UnknownIdError: 404, StaleError: 409, LockedError: 409, LimitError: 413}
+
+
+class _StalledError(AudioNMFError):
+    """The body of a request does not come."""
 
 
 class _TooLargeError(AudioNMFError):
@@ -81,15 +82,15 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/api/recordings", "POST", studio.upload),
         ("/api/offered/{key}", "POST", studio.pick),
         ("/api/recordings/{key}/waveform", "GET", studio.waveform),
-        ("/api/recordings/{key}/audio/{index:int}", "GET", studio.original_audio),
+        ("/api/recordings/{key}/audio/{index}", "GET", studio.original_audio),
         ("/api/recordings/{key}/file", "GET", studio.original),
-        ("/api/recordings/{key}/tiles/{level:int}/{index:int}", "GET", studio.tile),
+        ("/api/recordings/{key}/tiles/{level}/{index}", "GET", studio.tile),
         ("/api/jobs", "POST", studio.start),
         ("/api/jobs/{key}", "GET", studio.job),
         ("/api/jobs/{key}", "DELETE", studio.stop),
         ("/api/models/{key}/templates", "GET", studio.templates),
         ("/api/models/{key}/activations", "GET", studio.activations),
-        ("/api/models/{key}/audio/{index:int}", "GET", studio.audio),
+        ("/api/models/{key}/audio/{index}", "GET", studio.audio),
         ("/api/models/{key}/suggest", "POST", studio.suggest),
         ("/api/commands", "GET", studio.commands),
         ("/api/deliveries/{key}", "GET", studio.fetch),
@@ -108,6 +109,8 @@ def _calm(session: Session, endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except _TooLargeError as error:
             return _json({"error": str(error)}, 413)
+        except _StalledError as error:
+            return _json({"error": str(error)}, 408)
         except (AudioNMFError, FileNotFoundError) as error:
             status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
             return _json({"error": session.explain(error)}, status)
@@ -180,11 +183,11 @@ class _Studio:
         cap = self._max_upload
         refusal = _TooLargeError(f"the file is larger than the {cap >> 20} MB that are taken")
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > cap:
+        if len(declared) > _MAX_DIGITS or _index(declared) > cap:
             raise refusal
         n_bytes = 0
         with path.open("xb") as file:
-            async for chunk in request.stream():
+            async for chunk in _chunks(request):
                 n_bytes += len(chunk)
                 if n_bytes > cap:
                     raise refusal
@@ -218,7 +221,7 @@ class _Studio:
     async def tile(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])
         picture = recording.spectrogram
-        level, index = request.path_params["level"], request.path_params["index"]
+        level, index = (_index(request.path_params[name]) for name in ("level", "index"))
         found = picture.tile(level, index) if picture else None
         if found is None:
             raise UnknownIdError("there is no such tile")
@@ -287,8 +290,8 @@ class _Studio:
         return session.worker.start("export", work)
 
     async def job(self, request: Request) -> Response:
-        since = request.query_params.get("since", "0")
-        return _json(self._job(request).told(int(since) if since.isdigit() else 0))
+        since = _index(request.query_params.get("since", "0"))
+        return _json(self._job(request).told(since))
 
     async def stop(self, request: Request) -> Response:
         job = self._job(request)
@@ -351,6 +354,35 @@ class _Studio:
         return self._session.model
 
 
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request as long as it comes; what stands still is given up."""
+    stream = request.stream().__aiter__()
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(stream), _STALLED_SECONDS)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise _StalledError("the rest of the request did not come") from error
+
+
+def _refuse_large(value: Any) -> None:
+    """Refuse numbers that are beyond any count or time of a page."""
+    if isinstance(value, int | float) and abs(value) > _MAX_NUMBER:
+        raise ValueError("a number is too large")
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    for item in value:
+        _refuse_large(item)
+
+
+def _index(text: str) -> int:
+    """Return a whole number of an address; -1, which nothing has, where it is none."""
+    return int(text) if len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit() else -1
+
+
 async def _thread(call: Callable[..., Any], *arguments: Any) -> Any:
     from starlette.concurrency import run_in_threadpool
 
@@ -360,14 +392,17 @@ async def _thread(call: Callable[..., Any], *arguments: Any) -> Any:
 async def _body(request: Request, fields: dict[str, type], *, more: bool = False) -> dict[str, Any]:
     """Return the JSON body, capped while it is read, with fields of the right types."""
     content = b""
-    async for chunk in request.stream():
+    async for chunk in _chunks(request):
         content += chunk
         if len(content) > _MAX_JSON:
             raise _TooLargeError("the request is too large")
     try:
         body = json.loads(content)
+        # Neither half a character nor a number that no answer could hold goes any further.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        _refuse_large(body)
     except (ValueError, RecursionError) as error:
-        raise ParameterError("the request is no JSON") from error
+        raise ParameterError("the request is no JSON, or holds what no page sends") from error
     if not isinstance(body, dict) or not (more or set(body) == set(fields)):
         raise ParameterError(f"the request must hold {', '.join(fields)}")
     for name, kind in fields.items():
@@ -382,9 +417,10 @@ def _typed(body: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
 
-    return JSONResponse(content, status)
+    text = json.dumps(content, allow_nan=False)  # ASCII, whatever a name holds
+    return Response(text.encode("ascii"), status, media_type="application/json")
 
 
 def _file(content: bytes, kind: str) -> Response:
@@ -403,7 +439,7 @@ def _binary(content: bytes, headers: dict[str, str] | None = None) -> Response:
 
 async def _block(sound: Callable[[int], tuple[bytes, float] | None], request: Request) -> Response:
     """Answer with a block of audio."""
-    found = await _thread(sound, request.path_params["index"])
+    found = await _thread(sound, _index(request.path_params["index"]))
     if found is None:
         raise UnknownIdError("there is no such block")
     samples, scale = found

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import secrets
 import shlex
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any
 
 from audionmf.errors import ParameterError
 from audionmf.io.files import safe_name
-from audionmf.notes.transcription import EXPORTS, transcribe, write_notes
+from audionmf.notes.transcription import export_names, write_exports
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import REST
 from audionmf.rendering.stems import stem_paths
 from audionmf.separation.separating import render_to_files
+from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
-from audionmf.studio.session import Group, Model, Recording
+from audionmf.studio.models import Model
+from audionmf.studio.recordings import Recording
+from audionmf.studio.sources import Group
 
 __all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "stems"]
 
@@ -129,7 +132,7 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
 
 
 def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) -> Delivery:
-    """Save what the components with a pitch play, as MIDI or as labels for an audio editor.
+    """Save what the sources play, heard from their stems, as MIDI or as labels for an audio editor.
 
     Raises
     ------
@@ -137,9 +140,14 @@ def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) 
         If MIDI is asked for and pretty_midi is not installed.
     """
     decomposition = grouped(model, groups)
-    path = folder / f"{secrets.token_hex(8)}{EXPORTS[kind]}"
-    write_notes(transcribe(decomposition), {kind: path}, decomposition.source_names)
-    return Delivery(path, f"{_track(model)}-notes{EXPORTS[kind]}")
+    name = export_names([kind])[kind]
+    path = folder / f"{secrets.token_hex(8)}-{name}"
+    audio = model.recording.audio
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        paths = {s: Path(home, f"{i}.wav") for i, s in enumerate(decomposition.source_names)}
+        stems, _ = render_to_files(audio, decomposition, paths)
+        write_exports({kind: path}, audio, decomposition, stems.paths)
+    return Delivery(path, f"{_track(model)}-{name}")
 
 
 def model_name(model: Model) -> str:

@@ -73,9 +73,16 @@ class Guard:
     def __init__(self, application: Application, authority: str, token: str) -> None:
         self._application = application
         self._authority, self._token = authority, token
+        self._passes: dict[str, Callable[[], None]] = {}
         self._secret = secrets.token_urlsafe(32)
         # Cookies are shared by all ports of a host: the name keeps studios apart.
         self._cookie = f"audionmf_{authority.rpartition(':')[2]}"
+
+    def pass_once(self, used: Callable[[], None]) -> str:
+        """Return a token that stands for the other one a single time; `used` is called then."""
+        token = secrets.token_urlsafe(24)
+        self._passes[token] = used
+        return token
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -118,8 +125,12 @@ class Guard:
     def _is_entry(self, scope: Message) -> bool:
         if scope["path"] != "/" or scope["method"] != "GET":
             return False
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        return hmac.compare_digest(given.encode(), self._token.encode())
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0].encode()
+        for token in list(self._passes):
+            if hmac.compare_digest(given, token.encode()):
+                self._passes.pop(token)()
+                return True
+        return hmac.compare_digest(given, self._token.encode())
 
     def _known(self, headers: dict[str, bytes]) -> bool:
         cookies = SimpleCookie()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 import secrets
 import socket
 import tempfile
@@ -22,6 +24,14 @@ HOST = "127.0.0.1"
 DEFAULT_MAX_UPLOAD = 1 << 30
 
 _CLOSING_SECONDS = 2
+_HEADER_SECONDS = 10.0
+_MAX_CONNECTIONS = 256
+_DOOR = "open.html"
+_REDIRECT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>audionmf studio</title>
+<meta http-equiv="refresh" content="0; url={0}"><p><a href="{0}">Open the studio</a></p></html>
+"""
+"""What the browser is given: other users can read its command line, but not this file."""
 
 
 def serve(
@@ -67,7 +77,7 @@ def serve(
         raise ParameterError(f"a port is a number from 0 to 65535, not {port!r}")
     if max_upload < 1:
         raise ParameterError("the cap on uploads must let a megabyte through at least")
-    offered = [(Path(path).name, AudioFile(Path(path)).path, str(path)) for path in files]
+    offered = [(_shown(Path(path).name), AudioFile(Path(path)).path, str(path)) for path in files]
     with (
         tempfile.TemporaryDirectory(prefix="audionmf-studio-") as folder,
         _bound(port) as listener,
@@ -79,13 +89,19 @@ def serve(
             name, path, given = offered[0]
             session.current = session.add_file(path, name, given)
         app = Guard(make_app(session, max_upload, offered), authority, token)
+        door = Path(folder) / _DOOR
         address = f"http://{authority}/?token={token}"
 
         def started() -> None:
             announce(address)
             if open_browser:
+                once = app.pass_once(lambda: door.unlink(missing_ok=True))
+                _write_private(door, _REDIRECT.format(f"http://{authority}/?token={once}"))
                 # Some browsers run in the terminal until they are left: not in the way of answers.
-                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+                browser = threading.Thread(
+                    target=webbrowser.open, args=(door.as_uri(),), daemon=True
+                )
+                browser.start()
 
         try:
             _run(uvicorn, app, listener, started)
@@ -105,6 +121,18 @@ def _uvicorn() -> Any:
     return uvicorn
 
 
+def _shown(name: str) -> str:
+    """Return a name that need not be valid in any encoding as text that a page can show."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, from its first moment on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def _bound(port: int) -> socket.socket:
     """Return a socket bound to this machine alone."""
     # With the protocol named, asyncio sends answers at once instead of waiting for an ACK (40 ms).
@@ -122,6 +150,39 @@ def _bound(port: int) -> socket.socket:
     return listener
 
 
+def _protocol() -> Any:
+    """Return uvicorn's protocol, which waits for ever for a request, with an end to its patience."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.expect()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.forget()  # a whole header came; after the answer uvicorn counts idle seconds
+            elif self.waiting is None:
+                self.expect()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.forget()
+            super().connection_lost(exc)
+
+        def expect(self) -> None:
+            self.waiting = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+        def forget(self) -> None:
+            if self.waiting is not None:
+                self.waiting.cancel()
+                self.waiting = None
+
+    return Protocol
+
+
 def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], None]) -> None:
     class Server(uvicorn.Server):  # type: ignore[misc]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -131,7 +192,8 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], 
 
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_protocol(),
+        limit_concurrency=_MAX_CONNECTIONS,
         ws="none",
         lifespan="off",
         interface="asgi3",

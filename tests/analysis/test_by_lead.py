@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +13,6 @@ from audionmf.analysis.by_lead import analyse_lead, melody, pitch_strengths
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
-from audionmf.notes.transcription import transcribe
 from audionmf.settings import Settings
 
 SECONDS = 6.0
@@ -226,14 +224,6 @@ def test_what_sounds_louder_to_the_ear_is_stronger():
         V[round(hertz / 10)] = 1
         strengths.append(float(pitch_strengths(V, frequencies, np.array([hertz]))[0, 0]))
     assert strengths[1] > 2 * strengths[0]
-
-
-def test_notes_have_the_keys_that_the_analysis_knows(separated):
-    found = separated.decomposition
-    higher = dataclasses.replace(found, keys=[k + 12 if k >= 0 else k for k in found.keys])
-    keys = [[n.pitch for n in transcribe(d) if n.source == "lead"] for d in (found, higher)]
-    assert keys[0]
-    assert [key + 12 for key in keys[0]] == keys[1]
 
 
 def test_the_command_writes_both_stems_the_melody_and_what_makes_them_again(tmp_path, run, song):

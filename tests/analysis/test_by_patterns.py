@@ -5,7 +5,7 @@ import pytest
 
 import audionmf
 from audionmf import Audio, Decomposition, ParameterError, Settings, TemplateError
-from audionmf.analysis import analysing as analysis
+from audionmf.analysis import by_example
 from audionmf.analysis import by_patterns as struck
 from audionmf.analysis.evidence import left_share
 from audionmf.evaluate.measures import si_sdr
@@ -96,9 +96,9 @@ def test_a_long_recording_is_analysed_by_frames(monkeypatch):
 
 
 def test_the_window_is_half_of_what_it_is_elsewhere():
-    stft = struck._half_window(Settings(), 44100)
+    stft = struck.half_window(Settings(), 44100)
     assert (stft.n_fft, stft.hop_length) == (2048, 512)
-    asked = struck._half_window(Settings(n_fft=1000, hop_length=100), 44100)
+    asked = struck.half_window(Settings(n_fft=1000, hop_length=100), 44100)
     assert (asked.n_fft, asked.hop_length) == (1000, 100)
 
 
@@ -175,7 +175,7 @@ def test_a_silent_example_is_refused():
 def test_patterns_are_taken_only_where_they_explain_the_mixture_better(monkeypatch):
     """Examples that look struck are no proof: the frames may explain the mixture, and patterns not."""
     shares = {True: 0.2, False: 0.1}
-    monkeypatch.setattr(analysis, "left_share", lambda d, _: shares[d.patterns is not None])
+    monkeypatch.setattr(by_example, "left_share", lambda d, _: shares[d.patterns is not None])
     assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is None
     shares[False] = 0.3
     assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is not None

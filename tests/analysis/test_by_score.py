@@ -9,6 +9,7 @@ from scores import band, play
 
 import audionmf
 from audionmf.analysis import by_score as informed
+from audionmf.analysis import note_spectra
 from audionmf.errors import LimitError, ParameterError, ScoreError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -137,7 +138,7 @@ def test_a_drum_does_not_take_a_bass_whose_notes_are_missing_under_it(monkeypatc
 
 def test_notes_heard_never_alone_borrow_from_their_neighbours(trio, separated, monkeypatch):
     path, stems = trio
-    monkeypatch.setattr(informed, "_TIE", 0.0)
+    monkeypatch.setattr(note_spectra, "_TIE", 0.0)
     without = scores(stems, audionmf.separate(mixed(stems), midi=path).sources)
     tied = scores(stems, separated.sources)
     assert np.mean(list(tied.values())) > np.mean(list(without.values()))
@@ -212,15 +213,38 @@ def test_silence_gives_silent_stems(trio):
     assert not any(stem.any() for stem in found.sources.values())
 
 
-def test_a_score_goes_with_no_other_way(trio):
+def test_what_a_score_does_not_go_with_is_refused(trio):
     path, stems = trio
-    for way in ({"n_sources": 2}, {"free": 3}, {"solo": {"a": [(0, 1)]}}):
-        with pytest.raises(ParameterError, match="a score says what the sources are"):
+    with pytest.raises(ParameterError, match="the number of sources is for a blind separation"):
+        audionmf.separate(mixed(stems), midi=path, n_sources=2)
+    for way in ({"free": 3}, {"solo": {"a": [(0, 1)]}}):
+        with pytest.raises(ParameterError, match="the score has no part"):
             audionmf.separate(mixed(stems), midi=path, **way)
     with pytest.raises(ParameterError, match="give midi too"):
         audionmf.separate(mixed(stems), n_sources=2, split_at="C4")
     with pytest.raises(ParameterError, match="under beta 1"):
         audionmf.separate(mixed(stems), midi=path, beta=2)
+
+
+def test_an_example_beside_the_score_is_heard(trio):
+    """What the example teaches changes the stems, and for the better where notes sound together."""
+    path, stems = trio
+    lone = {name: Audio(stem[:1], RATE) for name, stem in stems.items() if name != "drums"}
+    without = audionmf.separate(mixed(stems), midi=path)
+    told = audionmf.separate(mixed(stems), midi=path, examples={"LEAD": lone["lead"]})
+    assert list(told.sources) == list(without.sources)  # names are one whatever their case
+    assert not np.array_equal(told.sources["lead"], without.sources["lead"])
+    both = audionmf.separate(mixed(stems), midi=path, examples=lone)
+    before, after = (np.mean(list(scores(stems, s.sources).values())) for s in (without, both))
+    assert after > before - 0.5
+
+
+def test_a_part_is_silent_where_it_is_said_to_be(trio):
+    path, stems = trio
+    found = audionmf.separate(mixed(stems), midi=path, absent={"bass": [(1.0, 3.0)]})
+    bass = found.sources["bass"][:, round(1.2 * RATE) : round(2.8 * RATE)]
+    assert not bass.any()
+    np.testing.assert_allclose(sum(found.sources.values()), mixed(stems).samples, atol=1e-5)
 
 
 def test_a_score_elsewhere_is_refused(trio, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from conftest import RATE, TINY_OPTIONS, sound
 
 import audionmf
-from audionmf.analysis.analysing import choose_components
+from audionmf.analysis.learning import choose_components
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.nmf.choose import choose
 

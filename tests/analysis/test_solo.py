@@ -171,7 +171,7 @@ def test_templates_of_a_source_do_not_play_in_the_analysis_where_it_is_absent(
     mixture, monkeypatch, free
 ):
     """See that what the equalisers are fitted to has zeros there, from the start to the end."""
-    from audionmf.analysis import analysing as analysis
+    from audionmf.analysis import by_example as analysis
 
     fits = []
 
@@ -199,7 +199,7 @@ def test_templates_of_a_source_do_not_play_in_the_analysis_where_it_is_absent(
 
 
 def test_solo_passages_of_a_long_recording_are_found_among_the_thinned_frames(mixture, monkeypatch):
-    from audionmf.analysis import analysing as analysis
+    from audionmf.analysis import by_example as analysis
 
     monkeypatch.setattr(analysis, "_ADAPT_FRAMES", 50)  # of 189
     stems = audionmf.separate(mixture, solo=SOLO, sample_rate=RATE)

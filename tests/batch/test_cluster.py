@@ -19,7 +19,10 @@ import pytest
 from conftest import RATE, TINY, files_below, sound, tone, two_notes
 
 from audionmf import AudioNMFWarning, ClusterError, ParameterError, Templates, nmf
-from audionmf.batch import cluster, worker
+from audionmf.batch import cluster, watch, worker
+from audionmf.batch.cluster_executor import ClusterExecutor
+from audionmf.batch.cluster_learning import learn
+from audionmf.batch.fleet import Fleet
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.run import separate_files
 from audionmf.io.audio import AudioFile, read
@@ -151,7 +154,7 @@ def expected(corpus):
 
 
 def test_a_cluster_learns_what_one_process_learns(client, corpus, expected):
-    bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, **OPTIONS)
+    bank = learn(corpus, "notes", N_COMPONENTS, client=client, **OPTIONS)
     assert np.array_equal(bank.templates, expected)
     assert bank.names == ("notes",)
     assert (bank.stft, bank.sample_rate) == (STFT(N_FFT, N_FFT // 4), RATE)
@@ -159,7 +162,7 @@ def test_a_cluster_learns_what_one_process_learns(client, corpus, expected):
 
 
 def test_plain_updates_are_those_of_a_fit_of_all_frames(client, corpus):
-    bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, method="plain", **OPTIONS)
+    bank = learn(corpus, "notes", N_COMPONENTS, client=client, method="plain", **OPTIONS)
     V = np.concatenate(frames_of(corpus), axis=1)
     W = nmf.initialize(V, N_COMPONENTS)[0]
     H = np.repeat(V.sum(axis=0)[None] / W.sum(), N_COMPONENTS, axis=0)
@@ -180,7 +183,7 @@ def test_a_worker_killed_in_the_middle_is_survived(client, processes, corpus, ex
             processes.kill_one()
             killed.append(done)
 
-    bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, progress=kill, **OPTIONS)
+    bank = learn(corpus, "notes", N_COMPONENTS, client=client, progress=kill, **OPTIONS)
     assert killed
     assert np.array_equal(bank.templates, expected)
 
@@ -193,7 +196,7 @@ def test_a_worker_killed_while_it_reads_is_survived(client, processes, corpus, e
             processes.kill_one()
             killed.append(stage)
 
-    bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, progress=kill, **OPTIONS)
+    bank = learn(corpus, "notes", N_COMPONENTS, client=client, progress=kill, **OPTIONS)
     assert killed
     assert np.array_equal(bank.templates, expected)
 
@@ -218,7 +221,7 @@ def wait_until_none_is_held(client):
 
 def test_workers_forget_when_all_is_learnt(client, corpus):
     seen = []
-    cluster.learn(
+    learn(
         corpus, "notes", 2, client=client, progress=lambda *_: seen.append(held(client)),
         **{**OPTIONS, "max_iter": 2},
     )  # fmt: skip
@@ -229,7 +232,7 @@ def test_workers_forget_when_all_is_learnt(client, corpus):
 def test_workers_forget_when_the_client_is_gone(client, processes, corpus):
     files = [AudioFile(Path(path)) for path in corpus]
     with cluster.connect(processes.address, tls=processes.certificates()) as other:
-        fleet = cluster._Fleet(other, files, STFT(N_FFT, N_FFT // 4), RATE, 1, lambda _: None)
+        fleet = Fleet(other, files, STFT(N_FFT, N_FFT // 4), RATE, 1, lambda _: None)
         fleet.measure()
         assert held(client) == [1, 1]
     wait_until_none_is_held(client)
@@ -245,7 +248,7 @@ def test_a_local_cluster_learns_the_same_and_keeps_others_out(corpus, expected, 
     others_before = here.children(recursive=True)
     with cluster.connect("local", n_workers=1) as client:
         address = client.scheduler.address
-        bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, **OPTIONS)
+        bank = learn(corpus, "notes", N_COMPONENTS, client=client, **OPTIONS)
         mine = [child for child in here.children(recursive=True) if child not in others_before]
         assert mine
         for process in [here, *mine]:
@@ -318,7 +321,7 @@ class Meter:
         for n_rounds in (2, 10):
             before = self.up, self.down
             options = {**OPTIONS, "max_iter": n_rounds}
-            cluster.learn(corpus, "notes", n_components, client=client, **options)
+            learn(corpus, "notes", n_components, client=client, **options)
             seen.append((self.up - before[0], self.down - before[1]))
         return [(more - less) / 8 for less, more in zip(*seen, strict=True)]
 
@@ -385,7 +388,7 @@ def contents(folder):
 
 
 def on_cluster(client, jobs, **options):
-    return separate_files(jobs, executor=lambda _: cluster.ClusterExecutor(client), **options)
+    return separate_files(jobs, executor=lambda _: ClusterExecutor(client), **options)
 
 
 def test_a_cluster_separates_into_the_same_bytes(client, jobs, apart, tmp_path):
@@ -409,6 +412,36 @@ def test_a_worker_killed_while_it_separates_is_survived(client, processes, jobs,
     assert killed
     assert report.exit_code == 0
     assert contents(tmp_path) == apart
+
+
+@pytest.mark.parametrize("how", ["scheduler", "workers"])
+def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_path, monkeypatch):
+    limits = {"scheduler": "_SILENT_SECONDS", "workers": "_STILL_SECONDS"}
+    monkeypatch.setattr(watch, limits[how], 5.0)
+    running = Processes(tmp_path / "run", distributed.Security.temporary())
+    struck = []
+
+    def strike(_state):
+        if not struck:
+            struck.append(time.monotonic())
+            for process in [running._scheduler] if how == "scheduler" else running.workers:
+                process.send_signal(signal.SIGKILL if how == "scheduler" else signal.SIGSTOP)
+
+    out = tmp_path / "out"
+    try:
+        running.add_workers(1)
+        said = "scheduler is gone" if how == "scheduler" else "no worker of the cluster"
+        with (
+            pytest.raises(ClusterError, match=f"{said}.*--resume") as caught,
+            cluster.connect(running.address, tls=running.certificates()) as connected,
+        ):
+            on_cluster(connected, jobs(out), progress=strike)
+        assert time.monotonic() - struck[0] < 60
+        assert caught.value.exit_code == 1
+        assert "\n" not in str(caught.value)
+        assert "lock" not in {path.name for path in (out / ".audionmf").iterdir()}
+    finally:
+        running.end()
 
 
 def test_a_file_that_fails_is_told_as_everywhere(client, jobs, tmp_path, monkeypatch):
@@ -462,12 +495,12 @@ def test_a_recording_that_a_worker_does_not_see_is_named(client, corpus, tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.wav").write_bytes(Path(corpus[0]).read_bytes())
     with pytest.raises(OSError, match=r"'/proc/self/cwd/here.wav' is here but not on the worker"):
-        cluster.learn("/proc/self/cwd/here.wav", client=client, **OPTIONS)
+        learn("/proc/self/cwd/here.wav", client=client, **OPTIONS)
 
 
 def test_a_recording_that_no_one_sees_is_missing(client, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.wav"):
-        cluster.learn(tmp_path / "nowhere.wav", client=client)
+        learn(tmp_path / "nowhere.wav", client=client)
 
 
 def test_a_recording_that_cannot_be_worked_on_is_named_by_its_worker(client, corpus, tmp_path):
@@ -475,7 +508,7 @@ def test_a_recording_that_cannot_be_worked_on_is_named_by_its_worker(client, cor
     bad[7] = np.nan
     path = sound(tmp_path / "bad.wav", bad, "FLOAT")
     with pytest.raises(ValueError, match=r"bad\.wav' has 1 samples that are not finite"):
-        cluster.learn([*corpus, path], client=client, **OPTIONS)
+        learn([*corpus, path], client=client, **OPTIONS)
 
 
 def test_silence_is_refused_and_an_odd_recording_warned_of(client, corpus, tmp_path):
@@ -484,23 +517,23 @@ def test_silence_is_refused_and_an_odd_recording_warned_of(client, corpus, tmp_p
         pytest.warns(AudioNMFWarning, match="is silent"),
         pytest.raises(ValueError, match="recordings of 'silent' are silent"),
     ):
-        cluster.learn(silent, client=client, **OPTIONS)
+        learn(silent, client=client, **OPTIONS)
 
 
 def test_more_components_than_frames_are_refused(client, corpus):
     with pytest.raises(ParameterError, match="500 components cannot be learnt from the"):
-        cluster.learn(corpus[3], "few", 500, client=client, **OPTIONS)
+        learn(corpus[3], "few", 500, client=client, **OPTIONS)
 
 
 def test_workers_that_always_lose_what_they_hold_are_given_up(client, corpus, monkeypatch):
-    monkeypatch.setattr(cluster._Fleet, "_past", lambda self: iter([("hold", ())]))
+    monkeypatch.setattr(Fleet, "_past", lambda self: iter([("hold", ())]))
 
     def forget(stage, _):
         if stage == "learn notes":
             client.run(lambda: worker._held.clear())
 
     with pytest.raises(ClusterError, match="perhaps its workers have too little memory"):
-        cluster.learn(corpus, "notes", 2, client=client, progress=forget, **OPTIONS)
+        learn(corpus, "notes", 2, client=client, progress=forget, **OPTIONS)
 
 
 def test_a_worker_that_forgot_is_told_again(client, corpus, expected):
@@ -510,7 +543,7 @@ def test_a_worker_that_forgot_is_told_again(client, corpus, expected):
         if stage == "learn notes" and done > 0.5 and not forgotten:
             forgotten.extend(client.run(lambda: worker._held.clear()))
 
-    bank = cluster.learn(corpus, "notes", N_COMPONENTS, client=client, progress=forget, **OPTIONS)
+    bank = learn(corpus, "notes", N_COMPONENTS, client=client, progress=forget, **OPTIONS)
     assert len(forgotten) == 2
     assert np.array_equal(bank.templates, expected)
 
@@ -522,7 +555,7 @@ def test_a_cluster_without_workers_is_told(client, processes, corpus, monkeypatc
 
     monkeypatch.setattr(cluster, "_WORKER_SECONDS", 0.5)
     with pytest.raises(ClusterError, match=r"the cluster has no workers, nor had any for 0\.5 s"):
-        cluster.learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
+        learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
 
 
 def test_another_version_on_the_workers_is_refused(client, processes, monkeypatch):

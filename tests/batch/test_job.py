@@ -15,8 +15,8 @@ FULL = SeparationJob(
     Path("a mix.wav"), Path("out"), templates=[Path("a.npz")], examples={"b": [Path("b.wav")]},
     free=2, residual="left", only="b", solo={"c": [(1.0, 2.5)]}, absent={"b": [(0.0, 0.5)]},
     convert=True, midi=Path("s.mid"), midi_split="channel", split_at="C4", lead=True, export=["csv"],
-    report=True, pattern="{source}.{ext}", extension="flac", settings=TINY,
-    start=1.5, duration=2.0, subtype="PCM_24",
+    report=True, track="mix", pattern="{source}.{ext}", extension="flac", settings=TINY,
+    drum_keys={"b": 36}, tempo="auto", start=1.5, duration=2.0, subtype="PCM_24",
 )  # fmt: skip
 
 

@@ -65,12 +65,36 @@ def test_a_line_that_was_cut_off_is_passed_over_and_cleared_away(path, n_bytes):
 
 
 @pytest.mark.parametrize(
-    "line", [b"{", b"[]", b"null", b'{"track": 1}', b'{"outputs": {"a": 3}}', b"\xff", b"[" * 9999]
-)
+    "line", [b"{", b"[]", b"null", b'{"track": 1}', b'{"outputs": {"a": 3}}', b"\xff", b"[" * 9999,
+     b'{"track": 1, "key": "k", "outputs": {}}', b'{"track": "t", "key": null, "outputs": {}}',
+     b'{"track": "t", "key": "k", "outputs": {"a": ["00", -1]}}',
+     b'{"track": "t", "key": "k", "outputs": {"a": ["00", 1e400]}}',
+     b'{"track": "t", "key": "k", "outputs": {"a": ["00", true]}}',
+     b'{"track": "t", "key": "k", "outputs": {"a": [[], 1]}}',
+     b'{"track": "t", "key": "k", "outputs": {"a": ["00", 1' + b"0" * 5000 + b"]}}"]
+)  # fmt: skip
 def test_a_line_that_is_no_entry_is_passed_over(path, line):
     write(path, ENTRY)
     with path.open("ab") as stream:
         stream.write(line + b"\n")
+    assert read(path) == {ENTRY.track: ENTRY}
+
+
+def test_a_line_that_no_run_has_written_is_refused_and_left_alone(path):
+    write(path, ENTRY)
+    with path.open("ab") as stream:
+        stream.write(b"[" * (journal._MAX_LINE + 1))
+    content = path.read_bytes()
+    with pytest.raises(OutputError, match="no journal"):
+        Journal(path).__enter__()
+    assert path.read_bytes() == content
+
+
+def test_it_grows_no_further_than_it_can_be_read_again(path, monkeypatch):
+    write(path, ENTRY)
+    monkeypatch.setattr(journal, "_MAX_BYTES", path.stat().st_size + 10)
+    with Journal(path) as book, pytest.raises(OutputError, match="move it away"):
+        book.add(Entry("other", "k", {}))
     assert read(path) == {ENTRY.track: ENTRY}
 
 

@@ -325,10 +325,39 @@ def test_a_moved_recording_is_named(manifest, mixture, tmp_path):
     moved.parent.mkdir()
     mixture.rename(moved)
     with pytest.raises(FileNotFoundError):
-        rerun(manifest)
+        rerun(manifest, root=tmp_path / "in")
     assert rerun(manifest, mixture=moved).written
     with pytest.raises(ParameterError, match="another name"):
         rerun(manifest, mixture=tmp_path / "other.wav")
+
+
+def test_a_project_that_was_moved_is_found_by_name_and_content(manifest, mixture, tmp_path, run):
+    before = stems_of(manifest.parent)
+    sound(
+        tmp_path / "in" / "away" / mixture.name, tone(100)
+    )  # of that name, but not of those bytes
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in ("in", "out"):
+        (tmp_path / folder).rename(elsewhere / folder)
+    moved = elsewhere / manifest.relative_to(tmp_path)
+    for stem in moved.parent.glob("*.wav"):
+        stem.unlink()
+    assert rerun(moved).written
+    assert stems_of(moved.parent) == before
+    copied = tmp_path / "copied" / "out"
+    shutil.copytree(elsewhere / "out", copied)
+    (elsewhere / "in").rename(tmp_path / "sounds")
+    again = copied / moved.parent.name / moved.name
+    with pytest.raises(FileNotFoundError):
+        rerun(again)
+    code, _, err = run("rerun", again, "--root", tmp_path / "sounds")
+    assert code == 0, err
+
+
+def test_a_job_from_a_stranger_searches_no_folder(tmp_path):
+    with pytest.raises(ParameterError, match="files, not folders"):
+        SeparationJob.from_dict({"input": "x.wav", "examples": {"a": [str(tmp_path)]}})
 
 
 def test_a_moved_manifest_needs_a_folder(manifest, tmp_path):
@@ -346,7 +375,7 @@ def test_a_manifest_from_a_stranger_writes_nothing_outside_the_folder(manifest, 
         with pytest.raises(ParameterError):
             rerun(manifest, folder)
     changed(manifest, job={**job, "n_source": 3})
-    with pytest.raises(ParameterError, match="n_source"):
+    with pytest.raises(TemplateError, match="n_source"):
         rerun(manifest)
     changed(manifest, job={**job, "examples": {"other": job["examples"]["high"]}})
     with pytest.raises(OutputError, match="changed"):

@@ -20,7 +20,7 @@ from audionmf.batch import processes
 from audionmf.batch import run as batch
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
-from audionmf.batch.run import find_audio, plan_files, separate_files
+from audionmf.batch.run import distinct_tracks, find_audio, plan_files, separate_files
 from audionmf.cli.telling import Teller
 from audionmf.errors import AudioReadError, OutputError, ParameterError, TemplateError
 
@@ -119,6 +119,61 @@ def test_a_subfolder_that_may_not_be_read_fails_alone(tmp_path, jobs, monkeypatc
     monkeypatch.setattr(batch.os, "walk", all_refused)
     with pytest.raises(AudioReadError, match="Permission denied"):
         find_audio([tmp_path / "in"])
+
+
+def test_what_is_not_read_fails_alone_and_is_in_the_report(tmp_path, run):
+    sound(tmp_path / "in" / "01 One.wav", tone(200))
+    (tmp_path / "in" / "02 Two.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
+    code, _, err = run(
+        "separate", tmp_path / "in", "--n-sources", 2, *TINY_OPTIONS, "-o", tmp_path / "out"
+    )
+    assert code == 1
+    assert "ffmpeg -i" in err
+    report = json.loads((tmp_path / "out" / ".audionmf" / "report.json").read_text())
+    assert [file["code"] for file in report["files"]] == [0, 3]
+    assert "ffmpeg -i" in report["files"][1]["message"]
+
+
+@pytest.mark.parametrize("pattern", ["{track}/{source}.{ext}", "{source}/{track}.{ext}"])
+def test_stems_of_an_earlier_run_are_no_recordings(tmp_path, jobs, pattern):
+    made = [
+        dataclasses.replace(job, folder=tmp_path / "in" / "separated", pattern=pattern)
+        for job in jobs
+    ]
+    assert separate_files(made).exit_code == 0
+    other = sound(tmp_path / "in" / "separated" / "mine.wav", tone(200))
+    found = [path for path, _ in find_audio([tmp_path / "in"])]
+    assert found == [*(job.input for job in jobs), str(other)]
+    other.unlink()
+    with pytest.raises(AudioReadError, match="stems of an earlier run; name those files"):
+        find_audio([tmp_path / "in" / "separated"])
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a/x.wav", "a/y.wav"], ["", ""]),
+        (["a/x.wav", "a/x.flac", "a/y.wav"], ["x (wav)", "x (flac)", ""]),
+        (["a/x.wav", "b/x.wav"], ["x (a)", "x (b)"]),
+        (["a/X.wav", "b/x.flac"], ["X (wav)", "x (flac)"]),
+        (["a/in/x.wav", "b/in/x.wav"], ["x (1)", "x (2)"]),
+        (["a/x.wav", "a/x.flac", "a/x (wav).wav"], ["x (1)", "x (2)", ""]),
+        (["a/flu\u0302te.wav", "b/fl\u00fbte.flac"], ["flu\u0302te (wav)", "fl\u00fbte (flac)"]),
+    ],
+)
+def test_names_that_collide_are_told_apart(files, names):
+    assert distinct_tracks([(file, "") for file in files]) == names
+    apart = [(file, str(i)) for i, file in enumerate(files)]
+    assert distinct_tracks(apart) == [""] * len(files)
+
+
+def test_recordings_of_one_name_are_both_separated(tmp_path, run):
+    for name in ("x.wav", "x.flac"):
+        sound(tmp_path / "in" / name, tone(200))
+    given = ("separate", tmp_path / "in", "--n-sources", 2, *TINY_OPTIONS, "-o", tmp_path / "out")
+    assert run(*given)[0] == 0
+    assert {p.parent.name for p in (tmp_path / "out").rglob("*.wav")} == {"x (wav)", "x (flac)"}
+    assert (tmp_path / "out" / "x (wav)" / "manifest.json").exists()
 
 
 def test_a_folder_without_audio_is_refused(tmp_path, run):

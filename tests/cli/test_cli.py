@@ -100,6 +100,16 @@ def test_learn_writes_a_template_file(run, mixture, tmp_path):
     assert files_below(tmp_path / "new") == ["bank.npz"]
 
 
+def test_learn_takes_a_folder_and_names_the_source_after_it(run, tmp_path, monkeypatch):
+    for name, pitch in (("a", 440), ("b", 660)):
+        sound(tmp_path / "kicks" / f"{name}.wav", tone(pitch))
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("learn", "kicks", "--json", *TINY_OPTIONS)
+    assert code == 0, err
+    assert json.loads(out)["labels"] == ["kicks"]
+    assert (tmp_path / "kicks.npz").exists()
+
+
 def test_learn_names_the_source_and_the_file_after_the_input(run, mixture, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, text, _ = run("learn", mixture, "--n-components", 3, *TINY_OPTIONS)
@@ -428,7 +438,7 @@ def test_a_silent_file_is_a_warning_and_with_strict_a_failure(run, tmp_path, out
 @pytest.mark.parametrize("command", ["separate", "decompose"])
 def test_two_inputs_that_give_one_output_are_code_4(run, tmp_path, out, command):
     paths = [sound(tmp_path / folder / "mix.wav", two_notes()) for folder in ("a", "b")]
-    way = ("--n-sources", 2) if command == "separate" else ()
+    way = ("--n-sources", 2, "--filename", "{source}.{ext}") if command == "separate" else ()
     code, _, err = run(command, *paths, "-o", out, *way, *TINY_OPTIONS)
     assert code == 4
     words = {"separate": "would both be written", "decompose": "two outputs would be the same file"}

@@ -38,7 +38,7 @@ def test_stems_in_other_formats(run, mixture, tmp_path, options, name, subtype):
 def test_what_cannot_be_written_is_said_before_anything_is_computed(
     run, tmp_path, options, text, monkeypatch
 ):
-    monkeypatch.setattr("audionmf.batch.job.analyse", None)
+    monkeypatch.setattr("audionmf.batch.job.analyse_account", None)
     mixture = sound(tmp_path / "mix.wav", two_notes(), rate=11025)
     code, _, err = run("separate", mixture, *options, "-o", tmp_path / "out")
     assert code == 2

@@ -1,6 +1,7 @@
 """Reading and writing audio: what comes in is checked, what goes out is whole."""
 
 import errno
+import io
 import os
 import time
 from pathlib import Path
@@ -19,8 +20,9 @@ from audionmf.errors import (
     LimitError,
     OutputError,
     ParameterError,
+    exit_code,
 )
-from audionmf.io import audio, formats
+from audionmf.io import audio, encode, formats
 
 PCM_STEPS = {
     "PCM_S8": 2.0**-7,
@@ -40,11 +42,80 @@ def test_one_dimension_is_one_channel():
     assert recording.duration == 5 / RATE
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int16, np.uint8, ">f4"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
 def test_other_real_types_become_float32(dtype):
     recording = audio.Audio(np.array([[0, 1, 2]], dtype), RATE)
     assert recording.samples.dtype == np.float32
     assert recording.samples.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "middle", "high"),
+    [
+        ("int8", -128, 0, 64),
+        ("uint8", 0, 128, 192),
+        ("int16", -(2**15), 0, 2**14),
+        (">i2", -(2**15), 0, 2**14),
+        ("uint16", 0, 2**15, 3 * 2**14),
+        ("int32", -(2**31), 0, 2**30),
+    ],
+)
+def test_integers_are_scaled_by_their_full_scale(dtype, low, middle, high):
+    recording = audio.Audio(np.array([[low, middle, high]], dtype), RATE)
+    assert recording.samples.tolist() == [[-1, 0, 0.5]]
+
+
+def test_integers_without_a_full_scale_are_refused():
+    with pytest.raises(InvalidAudioError, match="int64, whose full scale cannot be told"):
+        audio.Audio(np.zeros((1, 9), np.int64), RATE)
+
+
+def test_int16_samples_are_written_as_they_were(tmp_path):
+    samples = np.array([[-(2**15), 0, 5, 2**15 - 1]], np.int16)
+    path = audio.write(tmp_path / "x.wav", audio.Audio(samples, RATE), "PCM_16")
+    assert soundfile.read(path, dtype="int16")[0].tolist() == samples[0].tolist()
+
+
+@pytest.mark.parametrize("shape", [(500, 2), (500, 1)])
+def test_turned_samples_are_named_with_the_way_out(shape):
+    with pytest.raises(LimitError, match=r"looks turned.*give samples\.T"):
+        audio.Audio(np.zeros(shape, np.float32), RATE)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((np.zeros((1, 9)), RATE), r"\(samples, sample_rate\)"),
+        ((RATE, np.zeros((9, 1))), r"\(sample_rate, samples\)"),
+    ],
+)
+def test_pairs_of_samples_and_rate_are_named(pair, words):
+    with pytest.raises(ParameterError, match=words + r".*audionmf\.Audio\(samples, sample_rate\)"):
+        audio.open_source(pair)
+
+
+def test_a_file_object_is_read_as_its_file_is(tmp_path):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (900, 2)), RATE)
+    content = path.read_bytes()
+    given = audio.as_audio(io.BytesIO(content))
+    np.testing.assert_array_equal(given.samples, audio.read(path).samples)
+    assert (given.sample_rate, given.path, given.subtype) == (RATE, None, "PCM_16")
+    with path.open("rb") as stream:
+        assert audio.as_audio(stream).n_samples == 900
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (io.BytesIO(b"no sound"), AudioReadError, "^the BytesIO is not an audio file"),
+        (io.StringIO("text"), ParameterError, "open it in binary mode"),
+        (b"RIFF", ParameterError, "give io.BytesIO"),
+    ],
+)
+def test_file_objects_that_cannot_be_read_are_named(given, error, words):
+    with pytest.raises(error, match=words):
+        audio.open_source(given)
 
 
 @pytest.mark.parametrize(
@@ -380,10 +451,10 @@ def test_quantising_takes_the_nearest_step_and_clips_beyond(bits, values):
     samples = np.array(values, np.float32)
     step = 2.0 ** (1 - bits)
     full_scale = 2.0 ** (15 if bits == 16 else 31)
-    given_back = audio._quantise(samples, bits) / full_scale
+    given_back = encode.quantise(samples, bits) / full_scale
     clipped = np.clip(samples.astype(np.float64), -1, 1 - step)
     assert np.abs(given_back - clipped).max() <= step / 2
-    again = audio._quantise(given_back.astype(np.float32), bits) / full_scale
+    again = encode.quantise(given_back.astype(np.float32), bits) / full_scale
     assert bits == 32 or np.array_equal(again, given_back)
 
 
@@ -502,6 +573,64 @@ def test_more_than_4_gib_become_rf64(tmp_path):
     assert path.read_bytes()[:4] in (b"RF64", b"RIFF")
     assert soundfile.info(path).format == "RF64"
     assert audio.read(path).n_samples == 4000
+
+
+@pytest.mark.parametrize("level", [1.1e32, 3e38])
+def test_samples_whose_sums_float32_cannot_hold_are_refused(tmp_path, level):
+    samples = np.full(100, 1e31, np.float32)
+    samples[70] = -level
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, samples, RATE, "FLOAT")
+    with pytest.raises(InvalidAudioError, match="beyond 1e\\+32, the first at sample 70"):
+        audio.read(path)
+    with pytest.raises(InvalidAudioError, match="beyond 1e\\+32"):
+        audio.Audio(samples, RATE)
+
+
+def replaced_by_a_shorter_one(path):
+    path.unlink()
+    soundfile.write(path, np.zeros(10), RATE)
+
+
+def cut_in_place(path):
+    os.truncate(path, 1000)
+
+
+def gone(path):
+    path.unlink()
+
+
+def replaced_by_a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "change", [replaced_by_a_shorter_one, cut_in_place, gone, replaced_by_a_pipe]
+)
+@pytest.mark.parametrize("when", ["before it is read", "while it is read"])
+def test_a_recording_that_changes_while_it_is_read_is_named_at_once(tmp_path, change, when):
+    if change is replaced_by_a_pipe and os.name != "posix":
+        pytest.skip("pipes of POSIX")
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.tile(two_notes()[0], 10), RATE)
+    file = audio.AudioFile(path)
+    begin = time.monotonic()
+    if when == "before it is read":
+        change(path)
+        with pytest.raises((AudioReadError, FileNotFoundError)) as caught:
+            list(file.blocks(100))
+    else:
+        blocks = file.blocks(100)
+        next(blocks)
+        change(path)
+        if change in (replaced_by_a_shorter_one, gone, replaced_by_a_pipe):
+            list(blocks)  # what is open is whole; the next time it is opened tells
+            blocks = file.blocks(100)
+        with pytest.raises((AudioReadError, FileNotFoundError)) as caught:
+            list(blocks)
+    assert exit_code(caught.value) == 3
+    assert time.monotonic() - begin < 1
 
 
 FULL_DISK = """

@@ -10,6 +10,7 @@ from conftest import RATE, TINY
 import audionmf
 from audionmf import AudioReadError, LimitError
 from audionmf.io import ffmpeg
+from audionmf.io.foreign import foreign_kind
 
 HEADS = {
     "a.m4a": b"\0\0\0\x20ftypM4A ",
@@ -121,6 +122,6 @@ def test_without_ffmpeg_the_command_is_said(tmp_path, monkeypatch, name, kind):
 
 def test_what_libsndfile_reads_goes_nowhere_else(tmp_path, calls, mixture):
     audionmf.read(mixture)
-    assert ffmpeg.foreign_kind(mixture) is None
-    assert ffmpeg.foreign_kind(tmp_path / "none") is None
+    assert foreign_kind(mixture) is None
+    assert foreign_kind(tmp_path / "none") is None
     assert calls() == []

@@ -12,8 +12,9 @@ from numba.core import caching
 from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 
-from audionmf.nmf import activate, beta_divergence, kernels
-from audionmf.nmf.kernels import TILE, KLKernel, extrapolate
+from audionmf.nmf import activate, beta_divergence, intrinsics, passes
+from audionmf.nmf.kernels import KLKernel, extrapolate
+from audionmf.nmf.passes import TILE
 from audionmf.nmf.updates import BlockUpdater, plain_update
 
 DTYPES = [np.float32, np.float64]
@@ -372,11 +373,11 @@ def fewer_features():
 
 llvmlite.binding.get_host_cpu_features = fewer_features
 {work}
-from audionmf.nmf.kernels import _BITS
+from audionmf.nmf.intrinsics import BITS
 
-np.savez(path, np.array(_BITS), *results)
+np.savez(path, np.array(BITS), *results)
 """
-HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10", kernels._BITS: "nothing"}
+HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10", intrinsics.BITS: "nothing"}
 
 
 def test_vectors_of_any_width_give_the_same(tmp_path):
@@ -396,7 +397,7 @@ def test_vectors_of_any_width_give_the_same(tmp_path):
         assert children[hidden].returncode == 0, message.decode()
         with np.load(tmp_path / f"{bits}.npz") as file:
             width, *found = (file[name] for name in file.files)
-        assert width == min(bits, kernels._BITS)
+        assert width == min(bits, intrinsics.BITS)
         results.append(found)
     for found in results[:-1]:
         for array, expected in zip(found, results[-1], strict=True):
@@ -407,9 +408,24 @@ def test_without_a_folder_for_the_cache_it_is_compiled_each_time(monkeypatch):
     monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(plain_sum)
-    compiled = kernels._compiled(nogil=True)(plain_sum)
+    compiled = passes._compiled(nogil=True)(plain_sum)
     assert compiled(np.arange(5.0)) == 10
     assert compiled.stats.cache_path is None
+
+
+def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    source = tmp_path / "intrinsics.py"
+    source.write_text("first")
+    monkeypatch.setattr(intrinsics, "__file__", str(source))
+    hits = []
+    for text in ("first", "second", "second"):
+        if source.read_text() != text:
+            source.write_text(text)
+        compiled = passes._compiled()(plain_sum)
+        assert compiled(np.arange(5.0)) == 10
+        hits.append(sum(compiled.stats.cache_hits.values()))
+    assert hits == [0, 0, 1]
 
 
 def plain_sum(x):

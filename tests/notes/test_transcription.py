@@ -1,33 +1,32 @@
-"""Notes of components: found in activations, or handed on from a score, and written to files."""
+"""The notes of a recording: from its stems or from its score, as a table and as files."""
 
 import csv
 import dataclasses
 
-import mir_eval
 import numpy as np
 import pytest
-from conftest import RATE, sound
+from conftest import RATE, TINY, sound
+from instruments import bursts, harmonic, onset_f
 from scores import band, play
 
 import audionmf
-from audionmf.errors import MissingExtraError, OutputError, ParameterError
+from audionmf.errors import AudioNMFWarning, OutputError, ParameterError
 from audionmf.io.audio import Audio
-from audionmf.io.files import make_room
+from audionmf.notes import tempo
 from audionmf.notes.transcription import (
-    SourceNote,
     check_exports,
+    export_names,
     export_paths,
-    transcribe,
-    write_notes,
+    notes_of,
+    transcribe_stems,
 )
-from audionmf.rendering.decomposition import Decomposition
-from audionmf.sources.score import Score, key_hertz, read_score
+from audionmf.sources.score import Score, read_score
 
 pretty_midi = pytest.importorskip("pretty_midi")
 
-KEYS = [60, 64, 67, 72, 67, 64, 60, 62, 65, 69, 74, 69, 65, 62, 60, 60]
+KEYS = [60, 64, 67, 72, 67, 64, 60, 60]
 MELODY = [(0.2 + 0.4 * i, 0.5 + 0.4 * i, key) for i, key in enumerate(KEYS)]
-SECONDS = 7.0
+SECONDS = 3.6
 
 
 @pytest.fixture(scope="module")
@@ -39,51 +38,91 @@ def melody(tmp_path_factory):
     return path, Audio(samples[None].astype(np.float32), RATE)
 
 
+def stem(samples):
+    return Audio(samples.astype(np.float32), RATE)
+
+
+def played(notes):
+    return [(n.onset, n.offset, n.pitch) for n in notes]
+
+
 @pytest.fixture(scope="module")
-def found(melody) -> Decomposition:
-    return audionmf.analyse(melody[1], components=True, n_components=12)
+def stems():
+    return {
+        "flute": stem(harmonic(MELODY[:4], 2.0, rate=RATE)),
+        "kick": stem(bursts([0.3, 0.9, 1.5], 2.0, RATE, "dark")),
+        "nothing": stem(np.zeros(2 * RATE)),
+    }
 
 
-def onset_f(notes):
-    """Return the F measure of onsets and pitches, with 50 ms and a quarter tone of tolerance."""
-    true = np.array([(a, b) for a, b, _ in MELODY])
-    pitches = np.array([key_hertz(key) for *_, key in MELODY])
-    times = np.array([(n.onset, max(n.offset, n.onset + 0.01)) for n in notes])
-    guesses = np.array([key_hertz(n.pitch) for n in notes])
-    return mir_eval.transcription.precision_recall_f1_overlap(
-        true, pitches, times, guesses, offset_ratio=None
-    )[2]
+@pytest.fixture(scope="module")
+def table(stems):
+    return transcribe_stems(stems)
 
 
-def test_a_melody_is_transcribed(found):
-    notes = transcribe(found)
-    assert onset_f(notes) >= 0.8
-    assert max(n.velocity for n in notes) == 127
-    assert all(n.level_db <= 0 and n.offset > n.onset for n in notes)
-    assert all(found.templates.labels[n.component] == n.source for n in notes)
+def test_every_stem_gives_its_notes(table):
+    assert table.sources == ("flute", "kick", "nothing")
+    assert onset_f(MELODY[:4], played(table.of("flute"))) >= 0.8
+    assert {(n.pitch, n.drum) for n in table.of("kick")} == {(36, True)}
+    assert table.without == ["nothing"]
+    assert list(table) == sorted(table, key=lambda n: n.onset)
 
 
-def test_a_note_struck_again_is_two_notes(found):
-    ends = [n for n in transcribe(found) if n.pitch == 60 and n.onset > 5.5]
-    assert len(ends) == 2
+def test_all_sources_have_one_scale_of_velocity(stems, table):
+    assert max(n.velocity for n in table) == 127
+    assert max(n.level_db for n in table) == 0
+    softer = transcribe_stems({**stems, "flute": stem(stems["flute"].samples[0] / 4)})
+    for name, change in (("flute", -20 * np.log10(4)), ("kick", 0)):
+        before, after = (np.mean([n.level_db for n in t.of(name)]) for t in (table, softer))
+        loudest = max(n.level_db for n in table.of("kick"))
+        assert after - before == pytest.approx(change - loudest, abs=0.3)
 
 
-def test_scale_does_not_matter(melody, found):
-    softer = Audio(melody[1].samples / 64, RATE)
-    again = transcribe(audionmf.analyse(softer, components=True, n_components=12))
-    assert [(n.pitch, n.velocity) for n in again] == [
-        (n.pitch, n.velocity) for n in transcribe(found)
-    ]
+def test_the_number_of_threads_does_not_matter(stems, table):
+    assert transcribe_stems(stems, n_threads=1) == table
 
 
-def test_without_activations_there_are_no_notes(found):
-    with pytest.raises(ParameterError, match="activations"):
-        transcribe(dataclasses.replace(found, activations=None))
+def test_keys_of_drums_can_be_said(stems):
+    kick = {"thud": stems["kick"]}
+    assert {n.pitch for n in transcribe_stems(kick, drum_keys={"thud": "cowbell"})} == {56}
+    with pytest.raises(ParameterError, match="0 to 127"):
+        transcribe_stems(kick, drum_keys={"thud": 128})
 
 
-def test_silence_has_no_notes(found):
-    silent = dataclasses.replace(found, activations=np.zeros_like(found.activations))
-    assert transcribe(silent) == []
+def test_a_lone_instrument_is_one_source(melody):
+    found = audionmf.transcribe(melody[1])
+    assert found.sources == ("recording",)
+    assert onset_f(MELODY, played(found)) >= 0.8
+
+
+def test_what_goes_with_sources_needs_some(melody):
+    for option in ({"only": "a"}, {"free": 2}, {"residual": "rest"}):
+        with pytest.raises(ParameterError, match="needs sources"):
+            audionmf.transcribe(melody[1], **option)
+
+
+def test_a_separation_gives_its_notes(stems):
+    mixture = stem(stems["flute"].samples[0] + stems["kick"].samples[0])
+    examples = {name: stems[name] for name in ("flute", "kick")}
+    separation = audionmf.separate(mixture, examples=examples, settings=TINY)
+    notes = separation.notes(drum_keys={"kick": 35}, tempo=100)
+    assert notes.sources == ("flute", "kick")
+    assert {n.pitch for n in notes.of("kick")} == {35}
+    assert onset_f(MELODY[:4], played(notes.of("flute"))) >= 0.6
+    assert notes.tempo == 100
+    assert {e.source for e in separation.activity()} == {"flute", "kick"}
+    straight = audionmf.transcribe(
+        mixture, examples=examples, settings=TINY, drum_keys={"kick": 35}, tempo=100
+    )
+    assert straight.sources == notes.sources
+    assert [(n.source, n.pitch) for n in straight] == [(n.source, n.pitch) for n in notes]
+
+
+def test_a_source_without_notes_is_warned_of():
+    with pytest.warns(
+        AudioNMFWarning, match="no notes of 'recording': neither a pitch nor strokes"
+    ):
+        assert len(audionmf.transcribe(np.zeros(RATE), sample_rate=RATE)) == 0
 
 
 def test_with_a_score_its_notes_are_handed_on(melody, run, tmp_path):
@@ -96,73 +135,32 @@ def test_with_a_score_its_notes_are_handed_on(melody, run, tmp_path):
     assert all(f"mix/notes.{ending}" in printed for ending in ("mid", "txt", "csv"))
     [again] = read_score(out / "mix" / "notes.mid").parts
     assert again.name == "lead"
-    expected = [(a, b, key) for a, b, key in MELODY]
-    got = [(n.onset, n.offset, n.pitch) for n in again.notes]
-    np.testing.assert_allclose(got, expected, atol=1e-3)
+    np.testing.assert_allclose(played(again.notes), MELODY, atol=1e-3)
     assert {n.velocity for n in again.notes} == {90}
+    straight = audionmf.transcribe(audio, midi=path)
+    assert played(straight) == pytest.approx(np.array(MELODY), abs=1e-3)
 
 
-NOTES = [
-    SourceNote("flute", 0, 69, 0.5, 1.0, 127, 0.0),
-    SourceNote("kick\tdrum", 3, 36, 1.5, 1.6, 64, -12.0, drum=True),
-]
-
-
-def written(tmp_path, kinds):
-    paths = export_paths(tmp_path, "mix", kinds)
-    make_room(paths.values())
-    return write_notes(NOTES, paths, ["flute", "kick\tdrum", "nothing"])
-
-
-def test_labels_are_what_audacity_reads(tmp_path):
-    [path] = written(tmp_path, ["labels"])
-    assert path.read_text() == (
-        "0.500000\t1.000000\tflute A4\n1.500000\t1.600000\tkick drum drum 36\n"
-    )
-
-
-def test_csv_has_a_row_for_each_note(tmp_path):
-    [path] = written(tmp_path, ["csv"])
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert rows[0] == {
-        "source": "flute", "component": "0", "pitch": "A4", "midi": "69", "onset_s": "0.5000",
-        "offset_s": "1.0000", "velocity": "127", "level_db": "0.0",
-    }  # fmt: skip
-    assert rows[1]["source"] == "kick\tdrum"
-
-
-def test_midi_has_a_track_for_each_source(tmp_path):
-    [path] = written(tmp_path, ["midi"])
-    tracks = pretty_midi.PrettyMIDI(str(path)).instruments
-    assert [t.name for t in tracks] == ["flute", "kick\tdrum"]  # tracks without notes are not read
-    assert [t.is_drum for t in tracks] == [False, True]
-    note = tracks[0].notes[0]
-    assert (note.pitch, note.velocity) == (69, 127)
-    assert (note.start, note.end) == pytest.approx((0.5, 1.0), abs=1e-3)
-
-
-def test_files_are_the_same_each_time(tmp_path):
-    kinds = ["midi", "labels", "csv"]
-    first = [path.read_bytes() for path in written(tmp_path / "a", kinds)]
-    assert first == [path.read_bytes() for path in written(tmp_path / "b", kinds)]
+def test_a_score_without_notes_is_no_failure(melody):
+    found = audionmf.analyse(melody[1], components=True, settings=TINY, n_components=2)
+    assert len(notes_of(dataclasses.replace(found, score=Score((), "")), {})) == 0
 
 
 def test_paths_follow_the_pattern(tmp_path):
-    paths = export_paths(tmp_path, "mix", ["csv"], "{source}/{track}.{ext}")
-    assert paths == {"csv": tmp_path / "notes" / "mix.csv"}
+    kinds = ["csv", "events", "raven"]
+    assert export_paths(tmp_path, "mix", kinds, "{source}/{track}.{ext}") == {
+        "csv": tmp_path / "notes" / "mix.csv",
+        "events": tmp_path / "events" / "mix.csv",
+        "event labels": tmp_path / "events" / "mix.txt",
+        "raven": tmp_path / "events" / "mix.selections.txt",
+    }
+    names = export_names(["midi", "labels", *kinds]).values()
+    assert len(set(names)) == len(names) == 6
 
 
 def test_other_kinds_are_refused():
-    with pytest.raises(ParameterError, match="midi, labels, csv"):
+    with pytest.raises(ParameterError, match="midi, labels, csv, events, raven"):
         check_exports(["pdf"])
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pretty_midi", None)
-    with pytest.raises(MissingExtraError, match=r"audionmf\[score\]"):
-        check_exports(["midi"])
-    check_exports(["labels", "csv"])
 
 
 def test_an_input_is_not_overwritten(melody, run, tmp_path):
@@ -171,26 +169,94 @@ def test_an_input_is_not_overwritten(melody, run, tmp_path):
     score = tmp_path / "out" / "mix" / "notes.mid"
     score.parent.mkdir(parents=True)
     score.write_bytes(path.read_bytes())
-    code, _, said = run(
-        "separate", mix, "--midi", score, "--export", "midi", "-o", tmp_path / "out"
-    )
-    assert (code, "overwrite" in said) == (OutputError.exit_code, True)
+    for command in ("separate", "notes"):
+        code, _, said = run(
+            command, mix, "--midi", score, "--export", "midi", "-o", tmp_path / "out"
+        )
+        assert (code, "overwrite" in said) == (OutputError.exit_code, True)
     assert score.read_bytes() == path.read_bytes()
 
 
-def test_decompose_exports_what_each_component_plays(melody, run, tmp_path):
-    mix = sound(tmp_path / "mix.wav", melody[1].samples)
+def test_decompose_and_regroup_export_what_each_source_plays(melody, run, tmp_path):
+    mix, out = sound(tmp_path / "mix.wav", melody[1].samples), tmp_path / "out"
     code, printed, _ = run(
-        "decompose", mix, "--n-components", 12, "--export", "csv,midi", "-o", tmp_path / "out"
+        "decompose", mix, "--n-components", 5, "--export", "csv,events", "-o", out
     )
     assert code == 0
     assert "mix/notes.csv" in printed
-    with (tmp_path / "out" / "mix" / "notes.csv").open(newline="") as stream:
+    with (out / "mix" / "notes.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert {int(row["midi"]) for row in rows} >= set(KEYS)
+    assert {int(row["midi"]) for row in rows if row["drum"] == "0"} >= {60, 64, 67}
     assert all(row["source"] == f"component{int(row['component']):02d}" for row in rows)
+    model = out / "mix" / "model.npz"
+    code, printed, _ = run(
+        "regroup", model, "--group", "all=0-4", "--export", "csv", "-o", tmp_path / "new"
+    )
+    assert (code, "mix/notes.csv" in printed) == (0, True)
+    with (tmp_path / "new" / "mix" / "notes.csv").open(newline="") as stream:
+        notes = [
+            (float(r["onset_s"]), float(r["offset_s"]), int(r["midi"]))
+            for r in csv.DictReader(stream)
+            if r["source"] == "all"
+        ]
+    assert onset_f(MELODY, notes) >= 0.8
 
 
-def test_a_part_without_notes_is_no_failure(found):
-    score = Score((), "")
-    assert transcribe(dataclasses.replace(found, score=score)) == []
+def test_the_command_writes_notes_and_no_stems(stems, run, tmp_path):
+    mixture = stems["flute"].samples[0] + stems["kick"].samples[0]
+    mix, out = sound(tmp_path / "mix.wav", mixture), tmp_path / "out"
+    named = [f"{n}={sound(tmp_path / f'{n}.wav', stems[n].samples)}" for n in ("flute", "kick")]
+    code, printed, said = run(
+        "notes", mix, "--example", named[0], "--example", named[1], "--map", "kick=cowbell",
+        "--export", "midi,csv,events,raven", "--tempo", 90, "--n-threads", 1, "-o", out,
+    )  # fmt: skip
+    assert (code, said) == (0, "")
+    assert sorted(p.name for p in (out / "mix").iterdir()) == [
+        "events.csv", "events.selections.txt", "events.txt", "notes.csv", "notes.mid",
+    ]  # fmt: skip
+    made = pretty_midi.PrettyMIDI(str(out / "mix" / "notes.mid"))
+    assert {(t.name, t.is_drum) for t in made.instruments} == {("flute", False), ("kick", True)}
+    assert {n.pitch for t in made.instruments if t.is_drum for n in t.notes} == {56}
+    assert made.get_tempo_changes()[1] == pytest.approx([90], rel=1e-4)
+    assert "kick: 3 notes" in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [("--map", "kick", "NAME=KEY"), ("--tempo", "fast", "auto"), ("--export", "pdf", "csv")],
+)
+def test_wrong_options_are_refused_before_anything_is_computed(
+    mixture, run, tmp_path, option, value, text
+):
+    code, _, said = run("notes", mixture, option, value, "-o", tmp_path / "out")
+    assert (code, text in said) == (ParameterError.exit_code, True)
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_a_separation_with_strokes_can_be_made_again(stems, run, tmp_path):
+    mixture = stems["flute"].samples[0] + stems["kick"].samples[0]
+    mix, out = sound(tmp_path / "mix.wav", mixture), tmp_path / "out"
+    named = [f"{n}={sound(tmp_path / f'{n}.wav', stems[n].samples)}" for n in ("flute", "kick")]
+    code, *_ = run(
+        "separate", mix, "--example", named[0], "--example", named[1], "--map", "kick=35",
+        "--export", "csv,events", "--tempo", "auto", "-o", out, "--n-threads", 1,
+    )  # fmt: skip
+    assert code == 0
+    assert ",35," in (out / "mix" / "notes.csv").read_text()
+    code, printed, said = run("rerun", out / "mix" / "manifest.json")
+    assert (code, said) == (0, "")
+    assert "notes.csv" in printed
+
+
+def test_the_tempo_is_heard():
+    clicks = stem(bursts(np.arange(0.1, 9.5, 0.5), 10.0, RATE, "dark"))
+    assert tempo.beats_per_minute(clicks) == pytest.approx(120, rel=0.02)
+    assert tempo.beats_per_minute(stem(np.zeros(5 * RATE))) is None
+    assert tempo.beats_per_minute(stem(np.ones(100))) is None
+
+
+@pytest.mark.parametrize("asked", ["fast", 19, 401, "nan", "inf"])
+def test_other_tempos_are_refused(asked):
+    with pytest.raises(ParameterError, match="20 to 400"):
+        tempo.parse_tempo(asked)
+    assert tempo.parse_tempo("120") == 120

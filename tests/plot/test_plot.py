@@ -1,6 +1,7 @@
 import itertools
 import sys
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -416,3 +417,29 @@ def test_the_place_of_the_time_axis_is_told():
 def test_the_same_picture_has_the_same_bytes():
     one, two = (plot.png(plot.separation(drawn_overviews(), TRANSFORM, RATE)) for _ in range(2))
     assert one == two
+
+
+def test_the_public_names_are_locked():
+    assert plot.__all__ == [
+        "N_COLOURS",
+        "THEMES",
+        "Overview",
+        "activations",
+        "convergence",
+        "decomposition",
+        "figure",
+        "masks",
+        "overview",
+        "pitch_order",
+        "png",
+        "reconstruction",
+        "relative_levels",
+        "save",
+        "separation",
+        "source_colours",
+        "spectrogram",
+        "stems",
+        "templates",
+        "time_span",
+    ]
+    assert all(not isinstance(getattr(plot, name), types.ModuleType) for name in plot.__all__)

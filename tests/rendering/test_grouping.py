@@ -3,7 +3,8 @@ import pytest
 
 from audionmf import STFT, ParameterError, Templates
 from audionmf.analysis.timbre_groups import by_timbre, timbre_features
-from audionmf.rendering.grouping import REST, by_hand, by_label, parse_groups, source_name
+from audionmf.rendering.grouping import by_hand, by_label, parse_groups
+from audionmf.sources.known import REST, source_name
 
 RATE = 16_000
 TRANSFORM = STFT(1024, 256)

@@ -95,7 +95,7 @@ def test_a_name_that_looks_like_a_field_stays_a_name(tmp_path):
     assert paths == {"{track}": tmp_path / "{source}" / "{track}.wav"}
 
 
-@pytest.mark.parametrize("names", [("a/b", "a_b"), ("", "unnamed"), ("x" * 200, "x" * 300)])
+@pytest.mark.parametrize("names", [("a/b", "a_b"), ("", "unnamed"), ("flu\u0302te", "fl\u00fbte")])
 def test_two_sources_of_one_file_name_are_refused(tmp_path, names):
     with pytest.raises(ParameterError, match="would both be written"):
         stems.stem_paths(tmp_path, "mix", names)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import audionmf
-from audionmf.rendering.trust import TrustMeter, block_trust
+from audionmf.rendering.trust import Trust, TrustMeter, block_trust
 from audionmf.spectra.masks import ratio_masks
 
 RATE = 8000
@@ -137,3 +137,26 @@ def test_a_residual_needs_a_name_of_its_own(name):
 def test_a_residual_goes_with_templates():
     with pytest.raises(audionmf.ParameterError, match="goes with templates"):
         audionmf.separate(tone(220), n_sources=2, residual="x", sample_rate=RATE)
+
+
+def test_seconds_count_for_what_is_heard_in_them():
+    V, models = apart()
+    V, models = V.copy(), models.copy()
+    V[:, 1:] *= 1e-3
+    models[:, :, 1:] *= 0.05  # far too loud there: the divergence is many times what there is
+    trust = figures(V, models)
+    assert (trust.explained >= 0).all()
+    assert trust.explained[1:].max() == 0
+    assert trust.loudness.sum() == pytest.approx(1)
+    assert "the models explain 100% of the mixture; least at 0 s (100%)" in trust.to_text()
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(1.0, "nearly the whole mixture"), (0.5, "stands apart"), (0.0, "nearly nothing")],
+)
+def test_a_stem_that_is_hardly_a_source_says_so(share, words):
+    """A stem that is the mixture, or silence, overlaps with nothing, and is not praised for it."""
+    trust = Trust({"bird": share}, {"bird": 0.0}, np.ones(1))
+    assert words in trust.words("bird")
+    assert words in trust.to_text()

@@ -178,7 +178,7 @@ def test_a_stem_never_overwrites_an_example_or_a_template_file(mixture, bank, tm
 
 @pytest.mark.parametrize("n_sources", [0, -1, 100_000])
 def test_an_absurd_number_of_sources_is_refused_at_once(mixture, tmp_path, n_sources, monkeypatch):
-    monkeypatch.setattr(jobs, "analyse", None)
+    monkeypatch.setattr(jobs, "analyse_account", None)
     with pytest.raises(ParameterError):
         separate_file(mixture, tmp_path / "out", n_sources=n_sources, settings=TINY)
     assert files_below(tmp_path) == ["in/mix.wav"]
@@ -186,7 +186,7 @@ def test_an_absurd_number_of_sources_is_refused_at_once(mixture, tmp_path, n_sou
 
 def test_outputs_are_checked_before_anything_is_computed(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(exports, "analyse", None)
-    monkeypatch.setattr(jobs, "analyse", None)
+    monkeypatch.setattr(jobs, "analyse_account", None)
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OutputError):
@@ -299,6 +299,13 @@ def test_regrouping_takes_the_recording_from_where_it_is_now(decomposed, mixture
     moved = mixture.rename(tmp_path / "moved.wav")
     with pytest.raises(FileNotFoundError):
         exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new")
+    (tmp_path / "deep").mkdir()
+    moved = moved.rename(tmp_path / "deep" / mixture.name)
+    found = exports.regroup_file(
+        decomposed.model, {"a": (0,)}, tmp_path / "a", root=tmp_path / "deep"
+    )
+    assert set(found.stems.paths) == {"a", "rest"}
+    moved = moved.rename(tmp_path / "moved.wav")
     made = exports.regroup_file(decomposed.model, {"a": (0,)}, tmp_path / "new", mixture=moved)
     assert set(made.stems.paths) == {"a", "rest"}
 

@@ -99,7 +99,7 @@ def test_silence_teaches_no_noise(tmp_path):
 
 
 def test_what_is_wrong_is_said_before_anything_is_computed(noisy, tmp_path, monkeypatch):
-    monkeypatch.setattr("audionmf.separation.denoising.analyse", None)
+    monkeypatch.setattr("audionmf.separation.denoising.analyse_account", None)
     with pytest.raises(OutputError, match="overwrite the input"):
         denoise_file(noisy, noisy, (0, 1))
     with pytest.raises(ParameterError, match="change the extension"):

@@ -82,10 +82,21 @@ def test_a_float_file_is_left_as_loud_as_it_is(tmp_path, low, out):
     assert np.abs(steps(out)).max() > 1
 
 
+def test_a_constant_offset_goes_with_the_last_source(tmp_path, low, out):
+    mixture = sound(tmp_path / "mix.wav", two_notes(2) + 0.25, "FLOAT")
+    stems = audionmf.separate(mixture, **known(low))
+    for gains, name in (({"low": 0}, "rest"), ({"rest": 0}, "low")):
+        remix_file(mixture, out, gains, **known(low))
+        assert np.abs(steps(out) - stems.sources[name]).max() < 1e-6
+    assert abs(stems.sources["low"].mean()) < 0.01
+    remix_file(mixture, out, {"low": 1}, **known(low))
+    assert np.array_equal(steps(out), steps(mixture))
+
+
 def test_a_model_is_remixed_without_an_analysis(mixture, tmp_path, out, monkeypatch):
     found = audionmf.analyse(mixture, components=True, n_components=3, settings=TINY)
     model = found.save(tmp_path / "model.npz")
-    monkeypatch.setattr("audionmf.separation.remixing.analyse", None)
+    monkeypatch.setattr("audionmf.separation.remixing.analyse_account", None)
     groups = {"low": (0, 1)}
     remix_file(mixture, out, {"low": 0.0}, model=model, groups=groups)
     wanted = audionmf.render(mixture, found.regroup(groups)).sources["rest"]
@@ -107,7 +118,7 @@ def test_a_model_of_another_recording_is_refused(mixture, tmp_path, out, low):
 
 
 def test_what_is_wrong_is_said_before_anything_is_computed(mixture, low, out, monkeypatch):
-    monkeypatch.setattr("audionmf.separation.remixing.analyse", None)
+    monkeypatch.setattr("audionmf.separation.remixing.analyse_account", None)
     with pytest.raises(ParameterError, match="no source 'lwo'; there are 'low', 'rest'"):
         remix_file(mixture, out, {"lwo": 0}, **known(low))
     with pytest.raises(ParameterError, match="change the extension"):

@@ -20,9 +20,9 @@ from audionmf import (
     TemplateMismatchError,
     Templates,
 )
-from audionmf.analysis import analysing as analysis
 from audionmf.evaluate.measures import si_sdr
 from audionmf.rendering import blocks as rendering
+from audionmf.sources.known import Told
 from audionmf.spectra import frames as frontend
 
 RATE = 8000
@@ -662,11 +662,88 @@ def test_free_components_need_their_name_for_themselves(mixture, banks):
     assert list(stems.sources) == ["other", "bright"]
 
 
-def test_names_of_sources_are_known_before_they_are_made(mixture, banks):
-    assert analysis.source_names(3) == ["source1", "source2", "source3"]
-    assert analysis.source_names(None, banks, ["voice", "dark"], free=2) == [
-        "dark",
-        "bright",
-        "voice",
-        "other",
-    ]
+def test_names_of_sources_are_known_before_they_are_made(banks):
+    assert Told(n_sources=3).account().names == ["source1", "source2", "source3"]
+    examples = {"voice": np.ones(9), "dark": np.ones(9)}
+    told = Told(templates=banks, examples=examples, free=2)
+    names = told.account(sample_rate=RATE).names
+    assert names == ["dark", "bright", "voice", "other"]
+    assert Told(templates=banks[0]).account().names == ["dark", "rest"]
+    assert Told(templates=banks[0], residual="left").account().names == ["dark", "left"]
+
+
+# --- what is given, and what is odd about it
+
+
+def test_a_constant_offset_moves_with_no_mask():
+    stems = two_instruments()
+    mixture, offset = stems.sum(axis=0), np.float32([[0.05], [-0.03]])
+    examples = {"dark": Audio(dark_example(), RATE), "bright": Audio(bright_example(), RATE)}
+    given = {"examples": examples, "settings": Settings(**QUICK)}
+    plain = audionmf.separate(Audio(mixture, RATE), **given)
+    moved = audionmf.separate(Audio(mixture + offset, RATE), **given)
+    np.testing.assert_allclose(sum(moved.sources.values()), mixture + offset, atol=1e-6)
+    for name, stem in plain.sources.items():
+        other = moved.sources[name] - moved.sources[name].mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(other, stem - stem.mean(axis=1, keepdims=True), atol=1e-3)
+    assert any("offset of 0.05" in remark for remark in moved.decomposition.remarks)
+    assert not any("offset" in remark for remark in plain.decomposition.remarks)
+    examples["dark"] = Audio(dark_example() + 0.1, RATE)
+    taught = audionmf.separate(Audio(mixture, RATE), **given)
+    np.testing.assert_allclose(taught.sources["dark"], plain.sources["dark"], atol=1e-3)
+
+
+def test_a_file_with_an_offset_gives_stems_that_sum_to_it(tmp_path):
+    mixture = two_instruments().sum(axis=0) + np.float32(0.04)
+    path = audionmf.write(tmp_path / "x.wav", Audio(mixture, RATE))
+    from_file = audionmf.separate(path, n_sources=2, **QUICK)
+    in_memory = audionmf.separate(Audio(mixture, RATE), n_sources=2, **QUICK)
+    for name, stem in in_memory.sources.items():
+        np.testing.assert_array_equal(from_file.sources[name], stem)
+    np.testing.assert_allclose(sum(from_file.sources.values()), mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2**15, 2**31])
+def test_integers_give_the_stems_of_their_floats(scale):
+    kind = np.int16 if scale == 2**15 else np.int32
+    integers = np.round(two_instruments().sum(axis=0) * (scale // 4)).astype(kind)
+    floats = (integers / scale).astype(np.float32)
+    given, wanted = (
+        audionmf.separate(x, n_sources=2, sample_rate=RATE, **QUICK).sources
+        for x in (integers, floats)
+    )
+    for name, stem in wanted.items():
+        np.testing.assert_array_equal(given[name], stem)
+
+
+def test_a_folder_is_an_example_and_a_source_to_learn(tmp_path):
+    (tmp_path / "low").mkdir()
+    for name, part in zip("ba", np.split(dark_example(), 2), strict=True):
+        audionmf.write(tmp_path / "low" / f"{name}.wav", Audio(part, RATE))
+    files = [tmp_path / "low" / f"{name}.wav" for name in "ab"]
+    bank = audionmf.learn(tmp_path / "low", settings=Settings(**QUICK))
+    assert bank.names == ("low",)
+    wanted = audionmf.learn(files, "low", settings=Settings(**QUICK))
+    np.testing.assert_array_equal(bank.templates, wanted.templates)
+    mixture = Audio(two_instruments().sum(axis=0), RATE)
+    folder, named = (
+        audionmf.separate(mixture, examples={"dark": given}, free=4, **QUICK).sources
+        for given in (tmp_path / "low", files)
+    )
+    np.testing.assert_array_equal(folder["dark"], named["dark"])
+
+
+@pytest.mark.parametrize("pair", [(np.zeros(9), RATE), (RATE, np.zeros(9))])
+def test_a_pair_of_samples_and_rate_as_example_is_named(pair):
+    with pytest.raises(ParameterError, match=r"audionmf\.Audio"):
+        audionmf.separate(Audio(noise(1, 4000), RATE), examples={"a": pair}, **QUICK)
+
+
+def test_names_of_sources_are_one_in_whatever_form_of_unicode():
+    mixture = Audio(two_instruments().sum(axis=0), RATE)
+    composed, parted = "fl\u00fbte", "flu\u0302te"
+    examples = {parted: Audio(dark_example(), RATE), composed: Audio(bright_example(), RATE)}
+    found = audionmf.separate(mixture, examples=examples, only=parted, free=2, **QUICK)
+    assert list(found.sources) == [composed, "rest"]
+    bank = Templates(np.ones((129, 1), np.float32), (parted,), STFT(256, 64), RATE)
+    assert bank.names == (composed,)

@@ -22,7 +22,7 @@ from conftest import RATE, TINY, TINY_OPTIONS, files_below, sound, two_notes
 from audionmf import AudioNMFWarning, analyse, plot
 from audionmf.io.audio import AudioFile
 from audionmf.separation.separating import default_paths, render_to_files
-from audionmf.show import report
+from audionmf.show import embedding, pictures, report
 
 CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 2.0
@@ -31,12 +31,12 @@ SECONDS = 2.0
 @pytest.fixture(scope="module")
 def drawn():
     """Return one small picture to stand for many large ones: what they show is tested elsewhere."""
-    return [report._picture("stems", "<caption>", small_figure)]
+    return [pictures._picture("stems", "<caption>", small_figure)]
 
 
 @pytest.fixture
-def pictures(monkeypatch, drawn):
-    monkeypatch.setattr(report, "_pictures", lambda *_: drawn)
+def few_pictures(monkeypatch, drawn):
+    monkeypatch.setattr(pictures, "_pictures", lambda *_: drawn)
 
 
 def small_figure(theme):
@@ -109,7 +109,7 @@ def test_the_report_goes_where_a_stem_of_that_name_would(tmp_path, pattern, name
     assert report.report_path(tmp_path, "mix", pattern) == tmp_path.resolve() / name
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_the_audio_in_the_page_is_the_stems_and_sums_to_the_recording(tmp_path):
     made = separated(tmp_path)
     _, text = page_of(tmp_path, made)
@@ -121,7 +121,7 @@ def test_the_audio_in_the_page_is_the_stems_and_sums_to_the_recording(tmp_path):
     np.testing.assert_allclose(sum(each for each, _ in found), mixture, atol=2 / 32768)
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_audio_beyond_full_scale_is_scaled_as_one_and_said(tmp_path):
     loud = 6 * two_notes(1, 4000)
     made = separated(tmp_path, samples=loud, subtype="FLOAT")
@@ -134,7 +134,7 @@ def test_audio_beyond_full_scale_is_scaled_as_one_and_said(tmp_path):
     assert "softer here than in the files" in text
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_names_from_outside_are_shown_as_text(tmp_path):
     names = ("</script><script>alert(1)</script>", '" onload="alert(1)')
     made = separated(tmp_path, names)
@@ -162,7 +162,7 @@ def unquote(link):
     return undo(html.unescape(link))
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_the_policy_of_the_page_forbids_every_request_and_foreign_script(tmp_path):
     _, text = page_of(tmp_path, separated(tmp_path))
     page = Outline(text)
@@ -177,7 +177,7 @@ def test_the_policy_of_the_page_forbids_every_request_and_foreign_script(tmp_pat
     assert all(source.startswith("data:image/png") for source in sources if source)
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_the_page_tells_settings_trust_and_manifest(tmp_path):
     made = separated(tmp_path)
     path, text = page_of(tmp_path, made, manifest={"seed": 41})
@@ -196,9 +196,9 @@ def test_the_page_tells_settings_trust_and_manifest(tmp_path):
     assert files_below(path.parent) == ["high.wav", "low.wav", "report.html"]
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_a_long_recording_is_linked_and_not_embedded(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_EMBEDDED_SECONDS", 3.9)  # two stems of 2 s are more
+    monkeypatch.setattr(embedding, "EMBEDDED_SECONDS", 3.9)  # two stems of 2 s are more
     made = separated(tmp_path)
     path, text = page_of(tmp_path, made)
     assert embedded(text) == []
@@ -210,13 +210,13 @@ def test_a_long_recording_is_linked_and_not_embedded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("channels", [1, 9])
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_what_flac_cannot_hold_is_linked(tmp_path, channels):
     made = separated(tmp_path, samples=two_notes(channels, 2000))
     assert len(embedded(page_of(tmp_path, made)[1])) == (2 if channels == 1 else 0)
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_silence_has_a_report_too(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AudioNMFWarning)
@@ -227,7 +227,7 @@ def test_silence_has_a_report_too(tmp_path):
 
 
 def test_pictures_are_drawn_in_both_themes_and_described(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_PICTURE_DPI", 20)
+    monkeypatch.setattr(pictures, "_PICTURE_DPI", 20)
     made = separated(tmp_path)
     _, text = page_of(tmp_path, made)
     page = Outline(text)
@@ -252,23 +252,25 @@ def test_without_matplotlib_the_page_says_so_and_has_all_the_rest(tmp_path, monk
 
 
 def test_models_of_the_chosen_frames_are_those_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_PICTURE_COLUMNS", 7)
+    monkeypatch.setattr(pictures, "_PICTURE_COLUMNS", 7)
     file, _, found, _ = separated(tmp_path)
-    V, frames, seconds = report._typical_frames(file, found.templates.stft)
+    V, frames, seconds = pictures._typical_frames(file, found.templates.stft)
     whole = plot.overview(file, found.templates.stft, n_columns=10**6).V
     np.testing.assert_array_equal(V, whole[:, frames])
     step = -(-whole.shape[1] // 7)
     assert [int(np.argmax(whole[:, t : t + step].sum(axis=0))) + t
             for t in range(0, whole.shape[1], step)] == frames.tolist()  # fmt: skip
     assert seconds == step * found.templates.stft.hop_length / RATE
-    np.testing.assert_array_equal(report._model(found, V, frames)[0], found.activations[:, frames])
+    np.testing.assert_array_equal(
+        pictures._model(found, V, frames)[0], found.activations[:, frames]
+    )
     found = dataclasses.replace(found, activations=None)
-    H, model = report._model(found, V, frames)
+    H, model = pictures._model(found, V, frames)
     np.testing.assert_allclose(H, found.activate(whole, 1)[:, frames], rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(model, found.templates.templates @ H, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_the_command_writes_a_report_beside_the_stems(mixture, tmp_path, run):
     options = ["--n-sources", 2, "--n-components", 4, *TINY_OPTIONS, "-o", tmp_path / "out"]
     code, printed, _ = run("separate", mixture, *options, "--report", "--json")
@@ -292,7 +294,7 @@ def command_of(text):
     return shlex.split(html.unescape(re.search(r"<code>(audionmf .*)</code>", text)[1]))
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_decompose_and_regroup_write_a_report_too(mixture, tmp_path, run, monkeypatch):
     monkeypatch.chdir(mixture.parent)
     options = ["--n-components", 3, *TINY_OPTIONS]
@@ -333,7 +335,7 @@ def made_again(run, text, home, folder, names):
         assert written == (home / f"{name}.wav").read_bytes()
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_no_report_is_written_that_was_not_asked_for(mixture, tmp_path, run):
     options = ["--n-components", 3, *TINY_OPTIONS, "-o", tmp_path]
     run("decompose", mixture, *options)
@@ -341,7 +343,7 @@ def test_no_report_is_written_that_was_not_asked_for(mixture, tmp_path, run):
     assert not list(tmp_path.rglob("report.html"))
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_a_report_never_overwrites_an_input(tmp_path, run):
     path = sound(tmp_path / "out" / "mix" / "report.html", two_notes())
     mixture = sound(tmp_path / "mix.wav", two_notes())
@@ -405,7 +407,7 @@ class Opened:
 def written(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_pictures", lambda *_: drawn)
+        patch.setattr(pictures, "_pictures", lambda *_: drawn)
         return page_of(folder, separated(folder))[0]
 
 
@@ -435,9 +437,9 @@ def test_in_a_browser_the_stems_sound_together_with_solo_and_mute(browser, writt
     opened.context.close()
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("few_pictures")
 def test_in_a_browser_linked_stems_stay_together(browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_EMBEDDED_SECONDS", 1.0)
+    monkeypatch.setattr(embedding, "EMBEDDED_SECONDS", 1.0)
     samples = np.tile(two_notes(1, 8000), 6)
     path, _ = page_of(tmp_path, separated(tmp_path, samples=samples))
     opened = Opened(browser, path)

@@ -278,3 +278,48 @@ def test_some_source_has_to_be_left_to_play():
         silence({"a": [(0.25, 0.5), (0.3, 1)], "b": [(0, 0.9)]}, ["a", "b"])
     with pytest.raises(ParameterError, match=r"no source is left to play from 0 to 0\.5 s"):
         silence({"a": [(0, 0.5)]}, ["a"])
+
+
+# What other programs and hands make of labels
+
+
+def test_ranges_that_overlap_by_a_few_milliseconds_touch(tmp_path):
+    path = written(tmp_path, "0.2\t0.9\tbassoon\n0.899999\t1.6\tharp\n")
+    labels = Labels.of(*collect(path=path))
+    first, second = labels.solo
+    assert first.end == second.start == pytest.approx(0.8999995, abs=1e-9)
+    assert labels.silence(["bassoon", "harp"], recording(2 * RATE), SMALL, "x")
+    absent = Labels.of({"a": [(0, 1)]}, {"a": [(0.996, 2)]})
+    assert absent.solo[0].end == absent.absent[0].start == 0.998
+
+
+def test_an_overlap_that_is_refused_can_be_seen():
+    with pytest.raises(ParameterError, match=r"to 0\.91 s and .* from 0\.899999 to 1\.6 s overlap"):
+        Labels.of({"a": [(0.2, 0.91)], "b": [(0.899999, 1.6)]}, None)
+
+
+RAVEN = (
+    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t{}\n"
+    "1\tSpectrogram 1\t1\t0.2\t0.9\t100\twarbler\n2\tWaveform 1\t1\t1\t1.6\t100\t!frog\n"
+)
+
+
+@pytest.mark.parametrize("column", ["Species", "Annotation", "whatever"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_selection_table_of_raven_is_read(tmp_path, column, end):
+    path = written(tmp_path, RAVEN.format(column).replace("\n", end))
+    assert read_labels(path) == ([Range("warbler", 0.2, 0.9)], [Range("frog", 1, 1.6)])
+
+
+def test_a_selection_without_a_name_is_named(tmp_path):
+    path = written(tmp_path, RAVEN.format("Species").replace("warbler", ""))
+    with pytest.raises(ParameterError, match=r"line 2: .*no name in the column 'Species'"):
+        read_labels(path)
+    path = written(tmp_path, RAVEN.format("Species").replace("\twarbler", ""))
+    with pytest.raises(ParameterError, match="7 columns, this line 6"):
+        read_labels(path)
+
+
+def test_names_are_equal_in_whatever_form_of_unicode():
+    assert parse_solo("flu\u0302te=1-2") == Range("fl\u00fbte", 1, 2)
+    assert list(collect(["flu\u0302te=1-2", "fl\u00fbte=3-4"])[0]) == ["fl\u00fbte"]

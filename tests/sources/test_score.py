@@ -162,7 +162,6 @@ GOOD = band(a=[(0.0, 1.0, 60)])
         (midi(track([]), division=0), "clock stands still"),
         (midi(chunk(b"MTrk", b"\x00\x40\x40")), "data without a status"),
         (midi(chunk(b"MTrk", b"\xff\xff\xff\xff\xff")), "number that is too long"),
-        (midi(chunk(b"MTrk", b"\x00\x90\x3c\x99")), "data that are no data"),
         (midi(track([])), "holds no notes"),
         (midi(), "holds no notes"),
     ],
@@ -197,6 +196,7 @@ def test_a_long_number_costs_no_time(read):
     assert time.perf_counter() - begin < 2
 
 
+@pytest.mark.filterwarnings("ignore::audionmf.errors.AudioNMFWarning")
 @settings(max_examples=150, deadline=None)
 @given(
     st.one_of(
@@ -213,6 +213,7 @@ def test_any_bytes_are_a_score_or_a_score_error(tmp_path_factory, content):
     assert all(n.onset <= n.offset <= n.end and 0 <= n.pitch < 128 for n in score.notes)
 
 
+@pytest.mark.filterwarnings("ignore::audionmf.errors.AudioNMFWarning")
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
 def test_one_wrong_byte_is_a_score_or_a_score_error(tmp_path_factory, place, value):

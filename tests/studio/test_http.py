@@ -275,6 +275,61 @@ def test_a_body_that_is_no_json_is_422(client, content):
     assert client.put("/api/state", content=content).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        rb'{"version": 1, "model": "\ud800", "sources": [], "marks": []}',
+        rb'{"version": 1, "model": "m", "sources": [{"id": "\udc00"}], "marks": []}',
+        b'{"version": 1, "model": "m", "sources": [], "marks": [1' + b"0" * 5000 + b"]}",
+        b'{"version": 1, "model": "m", "sources": [], "marks": [1' + b"0" * 400 + b"]}",
+        b'{"version": 1, "model": "m", "sources": [], "marks": [NaN]}',
+        b'{"version": 1, "model": "m", "sources": [], "marks": [1e999]}',
+    ],
+    ids=["half", "other half", "5000 digits", "400 digits", "nan", "infinity"],
+)
+def test_half_a_character_and_endless_numbers_are_422(client, content):
+    answer = client.put("/api/state", content=content)
+    assert answer.status_code == 422
+    assert "error" in answer.json()
+
+
+def test_an_id_with_half_a_character_leaves_the_studio_as_it_was(client, analysed):
+    state = client.get("/api/state").json()
+    source = r'{"id": "\ud800", "name": "x", "colour": 0, "components": [0]}'
+    body = (
+        f'{{"version": {state["version"]}, "model": "{state["model"]["id"]}", '
+        f'"marks": [], "sources": [{source}]}}'
+    )
+    assert client.put("/api/state", content=body.encode()).status_code == 422
+    again = client.get("/api/state")
+    assert again.status_code == 200
+    assert again.json() == state
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 19, "\u00b2", "\u0664", "-1", "x"])
+def test_an_endless_number_in_an_address_names_nothing(client, analysed, number):
+    model = client.get("/api/state").json()["model"]["id"]
+    for path in (
+        f"/api/models/{model}/audio/{number}",
+        f"/api/recordings/{analysed}/audio/{number}",
+        f"/api/recordings/{analysed}/tiles/{number}/0",
+        f"/api/recordings/{analysed}/tiles/0/{number}",
+    ):
+        assert client.get(path).status_code == 404, path
+    assert client.get(f"/api/jobs/none?since={number}").status_code == 404
+
+
+def test_an_endless_length_is_refused_before_the_body_comes(client, studio):
+    with socket.create_connection(("127.0.0.1", studio.port), 10) as raw:
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        raw.sendall(
+            f"POST /api/recordings?name=a HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\n"
+            f"Origin: {studio.base}\r\nCookie: {cookie}\r\n"
+            f"Content-Length: {'9' * 19}\r\n\r\n".encode()
+        )
+        assert raw.recv(100).startswith(b"HTTP/1.1 413")
+
+
 def test_a_request_that_is_too_large_is_413(client):
     assert client.put("/api/state", content=b" " * (1 << 19)).status_code == 413
 

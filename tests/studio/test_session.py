@@ -13,9 +13,10 @@ import soundfile
 from conftest import RATE, sound, steps, tone
 
 from audionmf.errors import LimitError, LockedError, ParameterError
-from audionmf.studio import deliver, session
+from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
-from audionmf.studio.session import Session, StaleError, UnknownIdError, blind, informed
+from audionmf.studio.models import blind, informed
+from audionmf.studio.session import Session, StaleError, UnknownIdError
 from audionmf.studio.work import Job, StoppedError, Worker
 
 
@@ -232,7 +233,7 @@ def test_many_channels_are_heard_as_two(studio, tmp_path):
 
 
 def test_a_recording_beyond_memory_is_refused(studio, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "_MAX_VALUES", 1000)
+    monkeypatch.setattr(recordings, "_MAX_VALUES", 1000)
     with pytest.raises(LimitError, match=r"'mix\.wav' is longer"):
         studio.add_file(mixture(tmp_path), "mix.wav")
 

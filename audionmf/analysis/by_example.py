@@ -1,0 +1,316 @@
+"""Analyse a mixture whose sources are known by their sound: examples, banks, where they play alone.
+
+The templates of each source are taken as they are, with copies at neighbouring pitches for notes that
+the example lacks; the mixture then teaches one smooth equaliser a source, which makes up for another
+instrument, room or microphone. Free components, learnt from the mixture with all else fixed, take what
+no source explains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.analysis.by_patterns import analyse_struck
+from audionmf.analysis.evidence import left_share
+from audionmf.analysis.learning import at_rate, factorise, learn, read_frames, stft_of
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Source
+from audionmf.nmf.equalise import fit_equalised
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Absent, Decomposition, absent_frames
+from audionmf.rendering.grouping import by_label
+from audionmf.settings import Settings
+from audionmf.sources.known import Account
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import Frames, Progress, describe_source
+from audionmf.spectra.stft import STFT
+
+__all__ = ["analyse_examples"]
+
+_ALL_EXPLAINED = 0.03
+"""A share left below which nothing is missing, and patterns, the narrower model, are enough."""
+
+_ADAPT_FRAMES = 2048
+_SHIFT_PENALTY = 0.05
+_SMOOTHING_OCTAVES = 0.05
+
+
+def analyse_examples(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Decomposition:
+    """Analyse a mixture of which it is known what each source sounds like.
+
+    Parameters
+    ----------
+    account : Account
+        Every source with examples, banks or ranges where it plays alone; or with free components.
+    source : Audio or AudioFile
+        The mixture.
+    settings : Settings
+        Options.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        By patterns where every source is a struck sound and they explain the mixture better than
+        single frames do.
+
+    Raises
+    ------
+    ParameterError
+        If options do not fit, or ranges are not inside the mixture.
+    """
+    struck = _as_struck(account, source, settings, progress)
+    alone = len(account.sounding) == 1
+    if struck is not None and (settings.model == "patterns" or alone):
+        return struck  # free components explain anything: what they leave judges nothing
+    found = _by_frames(account, source, settings, progress)
+    if struck is None:
+        return found
+    enough = max(_ALL_EXPLAINED, left_share(found, source))
+    return struck if left_share(struck, source) < enough else found
+
+
+def _as_struck(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Decomposition | None:
+    """Analyse by patterns where there are examples alone, all of them struck sounds."""
+    if settings.model in ("harmonic", "free"):
+        raise ParameterError(
+            f"the model {settings.model!r} is for blind separation; with templates and examples "
+            "there are 'auto', 'frames' and 'patterns'"
+        )
+    single = len(account.sounding) == 1
+    others = account.labels.absent or (account.free and not single)
+    examples_alone = all(
+        known.recordings and known.bank is None and not known.alone
+        for known in account.sounding.values()
+    )
+    fits = settings.beta == 1 and examples_alone and not others
+    if not fits and settings.model == "patterns":
+        raise ParameterError(
+            "patterns go with examples alone, under beta 1: without templates, free components "
+            "and ranges"
+        )
+    if not fits or settings.model == "frames":
+        return None
+    recordings = {
+        name: [at_rate(r, source.sample_rate) for r in known.recordings]
+        for name, known in account.sounding.items()
+    }
+    rest = next(iter(account.free), "")
+    return analyse_struck(
+        recordings, source, settings, progress, rest=rest, always=settings.model == "patterns"
+    )
+
+
+def _by_frames(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Decomposition:
+    sounding = account.sounding
+    stft = _common_stft(account, source, settings)
+    bank = _bank(account, stft, source, settings, progress)
+    names = [*sounding, *account.free, *([account.residual] if account.residual else [])]
+    silence = account.labels.silence(names, source, stft, describe_source(source))
+    labels = [name for name, count in account.free.items() for _ in range(count)]
+    return _analyse_with(bank, labels, silence, source, settings, progress)
+
+
+def _common_stft(account: Account, source: Source, settings: Settings) -> STFT:
+    """Return the STFT asked for, else that of the first bank that fits, else the usual one."""
+    rate = source.sample_rate
+    banks = [bank for known in account.sources.values() for bank in known.banks]
+    asked = settings.n_fft or settings.hop_length or settings.window != Settings.window
+    if asked or not banks:
+        return stft_of(settings, rate)
+    if not account.convert:
+        return banks[0].stft
+    return next((bank for bank in banks if bank.sample_rate == rate), banks[0]).convert(rate).stft
+
+
+def _bank(
+    account: Account, stft: STFT, source: Source, settings: Settings, progress: Progress
+) -> Templates:
+    """Join the templates of all sources: from banks, examples, and where they play alone.
+
+    How long templates ring is left out: what is fitted to the mixture has other templates.
+    """
+    exact = dataclasses.replace(
+        settings, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
+    )
+    what = describe_source(source)
+    banks = [
+        _fitting(bank, stft, source, convert=account.convert)
+        for known in account.sounding.values()
+        for bank in known.banks
+    ]
+    pieces = account.labels.pieces(source, stft.n_fft, what)
+    learnt = []
+    for name, known in account.sounding.items():
+        recordings = [at_rate(r, source.sample_rate) for r in known.recordings]
+        recordings += pieces.get(name, [])
+        if recordings:
+            learnt.append(learn(recordings, name, settings=exact, progress=progress))
+    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
+
+
+def _fitting(bank: Templates, stft: STFT, source: Source, *, convert: bool) -> Templates:
+    """Return a bank for the sample rate of the mixture and one STFT; or refuse it."""
+    if convert:
+        return bank.convert(source.sample_rate, stft)
+    bank.require(source.sample_rate, stft, describe_source(source), convertible=True)
+    return bank
+
+
+def _analyse_with(
+    bank: Templates,
+    free: Sequence[str],
+    silence: Absent,
+    source: Source,
+    config: Settings,
+    report: Progress,
+) -> Decomposition:
+    """Fit a bank, and free components with the labels `free`, to a mixture."""
+    adapting = config.adapt_iter > 0
+    if adapting and config.beta != 1:
+        raise ParameterError(
+            "templates are fitted to the mixture under beta 1 only; "
+            "set adapt_iter to 0 to use them as they are"
+        )
+    spatial = (
+        adapting
+        and config.spatial
+        and source.n_channels == 2
+        and len(bank.names) + len(set(free)) > 1
+    )
+    limit = min(config.max_frames, _ADAPT_FRAMES) if adapting else config.max_frames
+    read = partial(report, "read")
+    frames = read_frames(source, bank.stft, limit, config, read, keep_transform=spatial)
+    model = None
+    if free:
+        labels = (*bank.labels, *free)
+        model, bank = _with_free(
+            frames, bank, labels, silence, config, partial(report, "factorise")
+        )
+    found = Decomposition.of(source, frames.n_samples, bank, config, model)
+    n_frames = bank.stft.n_frames(frames.n_samples)  # fewer than a header promised, maybe
+    within = {
+        name: tuple((first, min(stop, n_frames)) for first, stop in runs if first < n_frames)
+        for name, runs in silence.items()
+    }
+    found = dataclasses.replace(found, absent=within)
+    if not adapting or not frames.V.any():
+        return found
+    return _adapted(found, frames, set(free), partial(report, "adapt"))
+
+
+def _with_free(
+    frames: Frames,
+    bank: Templates,
+    labels: tuple[str, ...],
+    silence: Absent,
+    config: Settings,
+    report: Callable[[float], None],
+) -> tuple[nmf.NMF, Templates]:
+    """Learn further templates, with the last of the labels, those of the bank fixed."""
+    start: dict[str, Any] = {}
+    if silence:
+        level = frames.V.sum(axis=0) / len(labels)
+        start["activations"] = level * ~absent_frames(silence, labels, _places(frames))
+    model = factorise(
+        frames.V, len(labels), config, report, templates=bank.templates, fixed_templates=True,
+        **start,
+    )  # fmt: skip
+    learnt = model.templates[:, bank.n_components :]
+    joined = np.concatenate([bank.templates, learnt], axis=1)
+    return model, dataclasses.replace(bank, templates=joined, labels=labels)
+
+
+def _adapted(
+    found: Decomposition, frames: Frames, free: set[str], report: Callable[[float], None]
+) -> Decomposition:
+    """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
+    config = found.settings
+    given = set(found.templates.names) - free
+    # A copy of a single source would take what is not its own.
+    most = 0 if len(given) == 1 and free else config.pitch_shifts
+    bank, penalties = _with_shifts(found.templates, given, most)
+    bands = Bands.of(bank.stft, bank.sample_rate)
+    pooled = bands.pool(bank.templates)
+    sums = pooled.sum(axis=0)
+    sums[sums == 0] = 1
+    V = bands.pool(frames.V)
+    peak = 2.0 ** np.floor(np.log2(V.max()))
+    names = bank.names
+    fitted = fit_equalised(
+        V / np.float32(peak),
+        pooled / sums,
+        [names.index(label) for label in bank.labels],
+        bands.smoother(_SMOOTHING_OCTAVES),
+        penalties=penalties,
+        absent=absent_frames(found.absent, bank.labels, _places(frames)) if found.absent else None,
+        n_adapt=config.adapt_iter,
+        n_threads=thread_count(config.n_threads),
+        progress=report,
+    )
+    frequencies = bank.stft.frequencies(bank.sample_rate)
+    gains = np.stack([bands.spread(g, frequencies) for g in fitted.gains])
+    labels = tuple(bank.labels[k] for k in fitted.kept)
+    membership = [names.index(label) for label in labels]
+    W = (bank.templates / sums)[:, fitted.kept] * gains[membership].T
+    templates = dataclasses.replace(bank, templates=W, labels=labels)
+    H = fitted.activations * np.float32(peak)
+    grouping = {name: by_label(templates).get(name, ()) for name in names}
+    adapted = dataclasses.replace(
+        found, templates=templates, grouping=grouping, penalties=penalties[fitted.kept],
+        banded=True, activations=H if frames.step == 1 else None,
+    )  # fmt: skip
+    if frames.X is None:
+        return adapted
+    return adapted.with_covariances(frames.X, H)
+
+
+def _with_shifts(
+    bank: Templates, given: Collection[str], most: int
+) -> tuple[Templates, NDArray[np.float32]]:
+    """Return the bank with copies of its templates up to `most` semitones away, and penalties.
+
+    What was learnt from the mixture itself, not `given`, has all its notes and gets no copies.
+    """
+    keep = np.array([label in given for label in bank.labels])
+    copies = [s for n in range(1, most + 1) for s in (-n, n)]
+    W = [bank.templates, *(_shifted(bank.templates[:, keep], s) for s in copies)]
+    labels = [label for label in bank.labels if label in given]
+    penalties = np.full(bank.n_components + len(labels) * len(copies), _SHIFT_PENALTY, np.float32)
+    penalties[: bank.n_components] = 0
+    joined = dataclasses.replace(
+        bank, templates=np.concatenate(W, axis=1), labels=(*bank.labels, *labels * len(copies))
+    )
+    return joined, penalties
+
+
+def _shifted(W: NDArray[np.float32], semitones: int) -> NDArray[np.float32]:
+    """Return spectra with their frequency axis stretched to another pitch."""
+    n_bins = len(W)
+    place = np.arange(n_bins) / 2 ** (semitones / 12)
+    below = np.minimum(place.astype(int), n_bins - 2)
+    share = np.minimum(place - below, 1)[:, None].astype(np.float32)
+    stretched = W[below] * (1 - share) + W[below + 1] * share
+    stretched[place >= n_bins - 1] = 0
+    shifted: NDArray[np.float32] = stretched.astype(np.float32)
+    return shifted
+
+
+def _places(frames: Frames) -> range:
+    """Return where in the recording the frames that were kept are."""
+    return range(0, frames.V.shape[1] * frames.step, frames.step)

@@ -1,0 +1,322 @@
+"""Learn templates of a source from recordings of it alone, and how many it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.io.audio import Audio, AudioLike, Source, as_audio
+from audionmf.io.files import one_form
+from audionmf.nmf.choose import ComponentChoice, choose
+from audionmf.nmf.solver import thread_count
+from audionmf.settings import Settings
+from audionmf.sources.known import folder_name, recordings_of
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, silent
+from audionmf.spectra.stft import STFT
+from audionmf.spectra.timbre import ring_lengths
+
+__all__ = [
+    "ComponentChoice",
+    "at_rate",
+    "choose_components",
+    "factorise",
+    "learn",
+    "read_frames",
+    "stft_of",
+]
+
+_EXAMPLE_COMPONENTS = 40
+_GATE_DB = 40.0
+_CHOICE_FRAMES = 4096
+_CHOICE_BLOCK_SECONDS = 0.5
+_ALIKE = 0.8
+_TINY = np.finfo(np.float32).tiny
+
+
+def learn(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None = None,
+    n_components: int | Literal["auto"] | None = None,
+    *,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    chosen: Callable[[ComponentChoice], None] | None = None,
+    **options: Any,
+) -> Templates:
+    """Learn spectral templates of a source from recordings of it alone.
+
+    Parameters
+    ----------
+    source : Audio, path or array, or a list of them
+        One recording or several; they are analysed together. A folder is all audio files in it.
+    name : str, optional
+        Label of the source; default: the name of the folder, or of the first file.
+    n_components : int or "auto", optional
+        Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
+        many as there are frames if those are fewer. "auto" takes what `choose_components` picks.
+    sample_rate : int, optional
+        In Hz, the rate that the templates are for; recordings of another rate are converted.
+        Needed for an array, whose rate it is. Default: the rate of the first recording.
+    settings : Settings, optional
+        Options of the analysis; ``dictionary`` says how templates are found.
+    progress : callable, optional
+        Told the stage and the share done.
+    chosen : callable, optional
+        Told the `ComponentChoice` of "auto".
+    **options
+        Fields of `Settings`, changed from `settings`.
+
+    Returns
+    -------
+    Templates
+        The bank, each template summing to 1, with how long each rings at a time.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer frames than the components that were asked for, or options do not fit.
+    InvalidAudioError
+        If the recordings are silent.
+    FileNotFoundError, AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    config = Settings.from_options(settings, **options)
+    report = progress or silent
+    material = _material(source, name, sample_rate, config, report)
+    if n_components == "auto":
+        choice = _choose(material, config, report)
+        if chosen:
+            chosen(choice)
+        n_components = choice.picked
+    if n_components is not None:
+        config = dataclasses.replace(config, n_components=n_components)
+    wanted, V, label = config.n_components, material.V, material.label
+    if wanted is not None and wanted > V.shape[1]:
+        raise ParameterError(
+            f"{wanted} components cannot be learnt from the {V.shape[1]} frames of {label!r}; "
+            "ask for fewer, give a longer recording, or take a smaller hop"
+        )
+    if config.dictionary == "frames":
+        W = _even_frames(
+            V, min(wanted or config.example_frames, V.shape[1]), exact=wanted is not None
+        )
+        lengths = _alike_lengths(V, W, material.bands)
+    else:
+        count = wanted or min(_EXAMPLE_COMPONENTS, V.shape[1])
+        model = factorise(V, count, config, partial(report, f"learn {label}"))
+        W, lengths = model.templates, ring_lengths(model.activations)
+    durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
+    labels = (label,) * W.shape[1]
+    return Templates(W, labels, material.stft, material.sample_rate, durations)
+
+
+def choose_components(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None = None,
+    *,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ComponentChoice:
+    """Find out how many components the sound of a source needs.
+
+    Templates are learnt from three of four blocks of half a second, for 4, 8, 16, … components.
+    The score of each number is how well they explain the fourth blocks: half of the frequency bands
+    give the activations, the other half is compared (bi-cross-validation). The smallest number
+    within 2 % of the best is picked.
+
+    Parameters
+    ----------
+    source, name, sample_rate, settings, progress, **options
+        As in `learn`; ``dictionary`` says whether templates are frames or NMF components.
+
+    Returns
+    -------
+    ComponentChoice
+        The numbers, the score of each, the pick and its reason.
+
+    Raises
+    ------
+    ParameterError
+        If fewer than 16 frames can be heard, or options do not fit.
+    InvalidAudioError
+        If the recordings are silent.
+    FileNotFoundError, AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    config = Settings.from_options(settings, **options)
+    report = progress or silent
+    return _choose(_material(source, name, sample_rate, config, report), config, report)
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What templates are learnt from: frames of recordings of one source."""
+
+    V: NDArray[np.float32]
+    label: str
+    stft: STFT
+    sample_rate: int
+    frame_seconds: float
+
+    @property
+    def bands(self) -> Bands:
+        return Bands.of(self.stft, self.sample_rate)
+
+
+def _material(
+    source: AudioLike | Sequence[AudioLike],
+    name: str | None,
+    sample_rate: int | None,
+    config: Settings,
+    report: Progress,
+) -> _Material:
+    recordings = _at_one_rate(source, sample_rate)
+    label = one_form(name or folder_name(source))
+    label = label or (one_form(recordings[0].path.stem) if recordings[0].path else "")
+    if not label:
+        raise ParameterError("templates learnt from an array need a name")
+    rate = recordings[0].sample_rate
+    stft = stft_of(config, rate)
+    share = max(16, config.max_frames // len(recordings))
+    read = partial(report, f"read {label}")
+    found = [read_frames(r, stft, share, config, read) for r in recordings]
+    V = np.concatenate([frames.V for frames in found], axis=1)
+    if not V.any():
+        raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
+    hops = sum(frames.step * frames.V.shape[1] for frames in found) / V.shape[1]
+    return _Material(V, label, stft, rate, hops * stft.hop_length / rate)
+
+
+def _choose(material: _Material, config: Settings, report: Progress) -> ComponentChoice:
+    V = material.bands.pool(material.V[:, _heard(material.V)])
+    step = -(-V.shape[1] // _CHOICE_FRAMES)
+    V = V[:, ::step] / np.float32(2.0 ** np.floor(np.log2(V.max())))
+
+    def fit(frames: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if config.dictionary == "frames":
+            return _even_frames(frames, count, exact=True)
+        return factorise(frames, count, config, lambda _: None).templates
+
+    return choose(
+        V, fit, round(_CHOICE_BLOCK_SECONDS / (step * material.frame_seconds)),
+        n_threads=config.n_threads, progress=partial(report, f"choose {material.label}"),
+    )  # fmt: skip
+
+
+def _alike_lengths(
+    V: NDArray[np.float32], W: NDArray[np.float32], bands: Bands
+) -> NDArray[np.float64]:
+    """Return for how many frames the sound of each template rings at a time.
+
+    A frame has the sound of a template where the cosine between them is 0.8 or more.
+    """
+    peak = np.float32(2.0 ** np.floor(np.log2(V.max())))
+    V, W = bands.pool(V) / peak, bands.pool(W)
+    levels, norms = np.linalg.norm(V, axis=0), np.linalg.norm(W, axis=0)
+    lengths = []
+    for first in range(0, W.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        cosines = W[:, block].T @ V / np.maximum(norms[block, None] * levels, _TINY)
+        lengths.append(ring_lengths(np.where(cosines >= _ALIKE, levels, 0)))
+    return np.concatenate(lengths)
+
+
+def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[np.float32]:
+    """Return frames as templates: evenly spaced among those within 40 dB of the loudest.
+
+    If more are asked for (`exact`) than those, the loudest ones.
+    """
+    levels = V.sum(axis=0)
+    heard = _heard(V)
+    if len(heard) < count and exact:
+        heard = np.sort(np.argsort(-levels, kind="stable")[:count])
+    chosen = heard
+    if len(heard) > count:
+        chosen = heard[np.linspace(0, len(heard) - 1, count).round().astype(int)]
+    W = V[:, chosen]
+    sums = W.sum(axis=0)
+    W /= np.where(sums > 0, sums, 1)
+    return W
+
+
+def _heard(V: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return which frames are within 40 dB of the loudest."""
+    levels = V.sum(axis=0)
+    return np.flatnonzero(levels > levels.max() * 10 ** (-_GATE_DB / 20))
+
+
+def read_frames(
+    source: Source,
+    stft: STFT,
+    max_frames: int,
+    config: Settings,
+    report: Callable[[float], None],
+    *,
+    keep_transform: bool = False,
+) -> Frames:
+    """Return frames of a recording, `max_frames` at most; see `gather`."""
+    return gather(
+        source, stft, max_frames, keep_transform=keep_transform,
+        n_threads=thread_count(config.n_threads), progress=report,
+    )  # fmt: skip
+
+
+def factorise(
+    V: NDArray[np.float32],
+    count: int,
+    config: Settings,
+    report: Callable[[float], None],
+    watch: nmf.Callback | None = None,
+    **start: Any,
+) -> nmf.NMF:
+    """Factorise V into `count` components as the settings say; `start` goes to `nmf.fit`."""
+
+    def callback(state: nmf.State) -> bool | None:
+        report(state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    model = nmf.fit(
+        V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
+        n_threads=config.n_threads, callback=callback, **start,
+    )  # fmt: skip
+    report(1.0)
+    return model
+
+
+def _at_one_rate(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:
+    """Return recordings, all at the rate asked for, or else that of the first."""
+    opened = recordings_of(source, rate)
+    return [at_rate(recording, rate or opened[0].sample_rate) for recording in opened]
+
+
+def at_rate(source: Source, rate: int) -> Source:
+    """Return a recording at a sample rate in Hz; one of another rate is read and resampled."""
+    if source.sample_rate == rate:
+        return source
+    import soxr
+
+    audio = as_audio(source)
+    length = -(-audio.n_samples * rate // audio.sample_rate)
+    samples = np.zeros((audio.n_channels, length), np.float32)
+    for channel, converted in zip(audio.samples, samples, strict=True):
+        found = soxr.resample(channel, audio.sample_rate, rate, "HQ")[:length]
+        converted[: len(found)] = found
+    return Audio(samples, rate, audio.path, audio.subtype)
+
+
+def stft_of(config: Settings, sample_rate: int) -> STFT:
+    """Return the STFT that the settings ask for at a sample rate in Hz."""
+    return STFT(config.n_fft_at(sample_rate), config.hop_length_at(sample_rate), config.window)

@@ -1,0 +1,123 @@
+"""Notes: a recording becomes MIDI, labels and tables of what its sources play."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from audionmf.cli.common import (
+    Bar,
+    add_export,
+    add_inputs,
+    add_settings,
+    announce,
+    command,
+    drum_keys_of,
+    each,
+    print_json,
+    printable,
+    settings_of,
+)
+from audionmf.cli.sources import add_only, add_sources, ways_of
+
+__all__ = ["add"]
+
+_TEXT = """\
+Write the notes that the sources of a recording play, without stems.
+
+Say what the sources are as for audionmf separate: --example, --templates, --solo, --labels, --midi,
+--lead or --n-sources. Say nothing, and the recording is one source: a lone instrument.
+What has a pitch becomes notes; drums become strokes, with the keys of General MIDI by their names.
+Files land in OUT/TRACK/: notes.mid, notes.txt (labels for Audacity) and notes.csv.
+"""
+
+_EXAMPLES = """\
+examples:
+  audionmf notes piano.wav
+      one instrument
+  audionmf notes mix.wav --example violin=violin.wav --example piano=piano.wav -o scores
+  audionmf notes drums.wav --example kick=kick.wav --example bell=bell.wav --map bell=cowbell
+      drums on the drum channel of the MIDI file, the bell as a cowbell
+  audionmf notes song.wav --lead --tempo auto
+      the melody, and a MIDI file with the tempo of the song
+  audionmf notes dawn.wav --n-sources 3 --export events,raven
+      when each source sounds, as a table, labels and selections for Raven
+"""
+
+_DEFAULT = ("midi", "labels", "csv")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from audionmf.io.files import refuse_overwriting
+    from audionmf.io.lock import FolderLock
+    from audionmf.io.parts import part_path
+    from audionmf.notes.transcription import export_paths
+    from audionmf.separation.noting import note_file
+
+    keys, settings = drum_keys_of(options), settings_of(options)
+    ways = ways_of(options, len(options.input))
+    read = [part_path(path) for _, path in options.example] + [*options.templates]
+    read += [path for path in (options.midi, options.labels) if path is not None]
+    planned = [
+        export_paths(options.out, Path(path).stem, options.export, options.filename).values()
+        for path in options.input
+    ]
+    refuse_overwriting([path for paths in planned for path in paths], [*options.input, *read])
+    announce(options)
+    bar = Bar()
+
+    def work(path: str) -> None:
+        try:
+            done = note_file(
+                path,
+                options.out,
+                export=options.export,
+                pattern=options.filename,
+                drum_keys=keys,
+                tempo=options.tempo,
+                others=read,
+                settings=settings,
+                progress=bar,
+                **ways,
+            )
+        finally:
+            bar.clear()
+        counts = {name: len(done.notes.of(name)) for name in done.notes.sources}
+        if options.json:
+            files = [str(file) for file in done.paths.values()]
+            print_json({"input": path, "files": files, "notes": counts, "tempo": done.notes.tempo})
+            return
+        for file in done.paths.values():
+            print(printable(f"  {os.path.relpath(file, options.out)}"))
+        for name, count in counts.items():
+            print(printable(f"  {name}: {count} notes"))
+
+    with FolderLock(options.out):
+        return each(options, options.input, work)
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run
+    )
+    add_inputs(parser, "recordings to listen to")
+    add_only(add_sources(parser, "the recording is one source"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o",
+        "--out",
+        default="notes",
+        metavar="FOLDER",
+        help="the output folder (default: %(default)s)",
+    )
+    output.add_argument(
+        "--filename",
+        default="{track}/{source}.{ext}",
+        metavar="PATTERN",
+        help="names below the folder, of a source called notes or events (default: %(default)s)",
+    )
+    add_export(output, _DEFAULT)
+    add_settings(parser, "separate")

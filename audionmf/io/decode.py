@@ -1,0 +1,221 @@
+"""Samples out of a file by libsndfile, block by block, and the checks on them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.errors import AudioReadError, InvalidAudioError
+from audionmf.io.ffmpeg import readable
+from audionmf.io.files import open_ordinary
+from audionmf.io.foreign import conversion
+from audionmf.io.formats import FLOAT_BYTES, PCM_BITS
+from audionmf.io.joined import Span, Window
+
+__all__ = [
+    "BLOCK",
+    "Finite",
+    "Samples",
+    "check_not_empty",
+    "count",
+    "mean_offset",
+    "open_audio",
+    "read_block",
+    "scaled",
+    "skip",
+    "stamp_of",
+]
+
+Samples = NDArray[np.float32]
+
+BLOCK = 1 << 18
+"""Samples of a channel that are read at a time."""
+
+_FULL_SCALES = {"int8": 2**7, "uint8": 2**7, "int16": 2**15, "uint16": 2**15, "int32": 2**31}
+_LOUDEST = 1e32
+"""Largest sample: sums over a window of 2²⁰ such are within float32."""
+
+_PLAIN = ("WAV", "WAVEX", "RF64", "W64", "AIFF")
+"""Containers in which a sample is found by its number."""
+
+_LEAST_OFFSET = 0.01
+"""Share of the root mean square from which a constant offset counts; below it changes nothing."""
+
+
+class Finite:
+    """Counts what is not finite over the blocks of one recording."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._n_seen = name, 0
+
+    def check(self, samples: Samples, rest: Any = None) -> None:
+        """Raise if `samples` hold NaN or infinity; count on through the file `rest`."""
+        if (np.abs(samples) <= _LOUDEST).all():
+            self._n_seen += samples.shape[1]
+            return
+        bad = ~np.isfinite(samples)
+        if not bad.any():
+            first = self._n_seen + int(np.argmax((np.abs(samples) > _LOUDEST).any(axis=0)))
+            raise InvalidAudioError(
+                f"{self._name} has samples beyond {_LOUDEST:g}, the first at sample {first}, whose "
+                "sums float32 cannot hold; scale it down in an audio editor"
+            )
+        count, first = int(bad.sum()), self._n_seen + int(np.argmax(bad.any(axis=0)))
+        while rest is not None and len(block := rest.read(BLOCK, "float32", always_2d=True)):
+            count += int((~np.isfinite(block)).sum())
+        raise InvalidAudioError(
+            f"{self._name} has {count} samples that are not finite (NaN, infinity or beyond "
+            f"float32), the first at sample {first}; repair it in an audio editor"
+        )
+
+
+def check_not_empty(name: str, n_samples: int) -> None:
+    """Refuse a recording without samples."""
+    if n_samples == 0:
+        raise InvalidAudioError(
+            f"{name} holds no samples; was its recording or download broken off?"
+        )
+
+
+@contextlib.contextmanager
+def open_audio(
+    path: Path, span: Span | None = None, stamp: tuple[int, ...] | None = None
+) -> Iterator[Any]:
+    """Open a file by its content alone: without a name libsndfile cannot trust the extension.
+
+    With a `stamp` it must be the file that had it, before and after it is read. What libsndfile does
+    not read is opened as ffmpeg decoded it.
+    """
+    import soundfile
+
+    unknown = f"{str(path)!r} is not an audio file that can be read"
+    with contextlib.ExitStack() as stack:
+        ordinary = stack.enter_context(open_ordinary(path))
+        if stamp is not None and stamp_of(ordinary) != stamp:
+            raise _changed(path)
+        decoded = readable(path)
+        source: Any = os.fsencode(decoded)
+        opened = ordinary if decoded is path else stack.enter_context(open_ordinary(decoded))
+        try:
+            if span is not None:
+                source = Window(opened, span)
+            elif os.name == "posix":
+                source = opened.fileno()
+            file = stack.enter_context(_sequential_file()(source, closefd=False))
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string
+            if reason.startswith("File does not exist"):  # said of what no decoder can make out
+                reason = "its content is of no known kind"
+            raise AudioReadError(0, f"{unknown}: {conversion(path) or reason}") from error
+        except OSError as error:
+            raise AudioReadError(error.errno, f"{unknown}: {error.strerror}") from error
+        except (TypeError, ValueError, UnboundLocalError) as error:
+            reason = conversion(path) or "its content is of no known kind"
+            raise AudioReadError(0, f"{unknown}: {reason}") from error
+        yield file
+        if stamp is not None and stamp_of(ordinary) != stamp:
+            raise _changed(path)
+
+
+def stamp_of(stream: Any) -> tuple[int, ...]:
+    """Return what changes when a file is written to, or another one takes its name."""
+    status = os.fstat(stream.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(path: Path) -> AudioReadError:
+    return AudioReadError(
+        0, f"{str(path)!r} was replaced or changed while it was read; run it again"
+    )
+
+
+@functools.cache
+def _sequential_file() -> Any:
+    """Return `soundfile.SoundFile` without its seek after each read.
+
+    That seek goes to the end of what was read by the header's account. It fails where the header
+    lies or gives no length, though all samples can be read in their order.
+    """
+    import soundfile
+
+    class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+        def seekable(self) -> bool:
+            return False
+
+    return SequentialFile
+
+
+def count(file: Any, path: Path) -> int:
+    """Return the length of a file whose header gives none, such as a FLAC stream's."""
+    n_samples = 0
+    while n_block := len(read_block(file, BLOCK, path)):
+        n_samples += n_block
+    return n_samples
+
+
+def skip(file: Any, n_samples: int, path: Path) -> int:
+    """Go on by so many samples; return by how many, fewer at the end of the file.
+
+    It is done at once where every sample has its own bytes, else by decoding them.
+    """
+    import soundfile
+
+    if not n_samples:
+        return 0
+    if file.format in _PLAIN and file.subtype in (*PCM_BITS, *FLOAT_BYTES):
+        with contextlib.suppress(soundfile.LibsndfileError):
+            file.seek(n_samples)
+            return n_samples
+    left = n_samples
+    while left > 0 and (n_read := len(read_block(file, min(left, BLOCK), path))):
+        left -= n_read
+    return n_samples - left
+
+
+def read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
+    """Read the next samples of an open file, of shape (n, n_channels); none are left at its end."""
+    import soundfile
+
+    try:
+        block: NDArray[np.float32] = file.read(size, "float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioReadError(0, f"{str(path)!r} is damaged: {error.error_string}") from error
+    return block
+
+
+def scaled(name: str, samples: NDArray[Any]) -> NDArray[Any]:
+    """Return integers as floats of which 1 is their full scale; floats as they are."""
+    if samples.dtype.kind == "f":
+        return samples
+    scale = _FULL_SCALES.get(samples.dtype.name)
+    if scale is None:
+        raise InvalidAudioError(
+            f"{name} is of type {samples.dtype}, whose full scale cannot be told; divide it by its "
+            "full scale, to floats in -1 ... 1"
+        )
+    middle = scale if samples.dtype.kind == "u" else 0
+    floats: Any = samples.astype(np.float64 if scale > 1 << 16 else np.float32)
+    floats -= middle
+    floats /= scale
+    converted: NDArray[Any] = floats
+    return converted
+
+
+def mean_offset(blocks: Iterable[Samples]) -> Samples:
+    """Return the mean of each channel where it is more than a hundredth of the mean square's root."""
+    total, squares, n = np.zeros(1), np.zeros(1), 0
+    for block in blocks:
+        total = total + block.sum(axis=1, dtype=np.float64)
+        squares = squares + np.einsum("ct,ct->c", block, block, dtype=np.float64)
+        n += block.shape[1]
+    mean = total / max(1, n)
+    counts = np.abs(mean) > _LEAST_OFFSET * np.sqrt(squares / max(1, n))
+    offset: Samples = np.where(counts, mean, 0).astype(np.float32)
+    return offset

@@ -1,0 +1,214 @@
+"""Streams that lie one after the other in a file: where each of them is.
+
+A recorded web radio, or MP3 files that were put together with ``cat``, hold several streams. libsndfile
+decodes the first and says nothing of the others. So the pages of an Ogg file and the frames of an MP3
+file are walked here, by their headers alone.
+
+The layouts are those of RFC 3533 (Ogg), RFC 7845 (Opus in Ogg), ISO/IEC 11172-3 and 13818-3 (MPEG
+audio), and of ID3 and Xing as players read them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import mmap
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["Span", "Window", "opus_family", "stream_spans"]
+
+Span = tuple[int, int]
+"""First byte of a stream, and the one after its last."""
+
+_MAX_STREAMS = 10_000
+_MOST_GARBAGE = 1 << 16
+_LEAST_FRAMES = 12
+"""MP3 frames that a part needs to count: a third of a second, or what a wrong count leaves."""
+
+_BIT_RATES = {
+    (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (2, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""In kbit/s by MPEG version and layer as headers number them: 3 is MPEG-1, 1 is layer III."""
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+class Window(io.RawIOBase):
+    """A stretch of a file, as a file of its own.
+
+    Parameters
+    ----------
+    stream : binary file
+        The whole; it is not closed.
+    span : (int, int)
+        The stretch.
+    """
+
+    def __init__(self, stream: BinaryIO, span: Span) -> None:
+        self._stream, (self._start, self._stop) = stream, span
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be sought in."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place, counted from the start of the stretch."""
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stop - self._start}
+        self._at = max(0, bases[whence] + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._at
+
+    def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]  # as soundfile gives
+        """Read into a buffer; return how many bytes there were."""
+        left = max(0, self._stop - self._start - self._at)
+        view = memoryview(buffer).cast("B")[:left]
+        self._stream.seek(self._start + self._at)
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def stream_spans(path: Path) -> tuple[Span, ...]:
+    """Return where in a file its streams lie, in their order.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        An ordinary file.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Empty where there is one stream, the kind of file has no more, or it cannot be read.
+    """
+    try:
+        status = path.stat()
+        with path.open("rb") as stream:
+            head = stream.read(10)
+    except OSError:
+        return ()
+    is_ogg = head[:4] == b"OggS"
+    if not (is_ogg or head[:3] == b"ID3" or (len(head) == 10 and _frame(head))):
+        return ()
+    return _found(path, is_ogg, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=64)
+def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> tuple[Span, ...]:
+    """Walk a file; a file is opened more than once, and does not change with the same stamp."""
+    del stamp
+    with path.open("rb") as stream:
+        try:
+            data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            return ()
+        with data:
+            starts = _ogg_starts(data) if is_ogg else _mp3_starts(data)
+            stops = [*starts[1:], len(data)]
+    spans = tuple(zip(starts, stops, strict=True))
+    return spans if 1 < len(spans) <= _MAX_STREAMS else ()
+
+
+def opus_family(path: Path) -> int:
+    """Return the channel mapping family of an Opus stream: 1 has an order of speakers."""
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    at = head.find(b"OpusHead")
+    return head[at + 18] if 0 <= at < len(head) - 18 else 0
+
+
+def _ogg_starts(data: mmap.mmap) -> list[int]:
+    """Return where streams start: with a page that begins one, after one that does not."""
+    starts: list[int] = []
+    at, began = 0, False
+    while data[at : at + 4] == b"OggS" and at + 27 <= len(data):
+        begins = bool(data[at + 5] & 2)
+        if begins and not began:
+            starts.append(at)
+        began = begins
+        n_segments = data[at + 26]
+        at += 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
+        if data[at : at + 4] != b"OggS":  # bytes between pages; decoders look for the next one too
+            following = data.find(b"OggS", at)
+            at = following if following >= 0 else len(data)
+    return starts
+
+
+def _mp3_starts(data: mmap.mmap) -> list[int]:
+    """Return where streams start: at a tag, at a header frame, or where the frames are all told."""
+    starts: list[int] = [0]
+    counts: list[int] = [0]
+    expected, at, lost = 0, 0, 0
+    while at + 4 <= len(data):
+        head = data[at : at + 10]
+        size, tag = _tag_size(data, at, head)
+        frame = None if size else _frame(head)
+        if size:
+            if tag and counts[-1]:
+                starts.append(at)
+                counts.append(0)
+                expected = 0
+            at, lost = at + size, 0
+            continue
+        if frame is None:
+            following = data.find(b"\xff", at + 1)
+            lost += (following if following >= 0 else len(data)) - at
+            if following < 0 or lost > _MOST_GARBAGE:
+                break
+            at = following
+            continue
+        told = _told_frames(data, at, head)
+        if counts[-1] and (told or (expected and counts[-1] > expected)):
+            starts.append(at)
+            counts.append(0)
+            expected = 0
+        expected = told or expected
+        counts[-1] += 1
+        at, lost = at + frame, 0
+    kept = [start for start, count in zip(starts, counts, strict=True) if count >= _LEAST_FRAMES]
+    return [0, *kept[1:]] if kept else [0]
+
+
+def _tag_size(data: mmap.mmap, at: int, head: bytes) -> tuple[int, bool]:
+    """Return the size of a tag that lies here, and whether it starts a file; 0 if there is none."""
+    if head[:3] == b"ID3" and len(head) == 10 and all(byte < 128 for byte in head[6:]):
+        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        return 10 + size + (10 if head[5] & 0x10 else 0), True
+    if head[:3] == b"TAG":
+        return 128, False
+    if head[:8] == b"APETAGEX":
+        return 32 + int.from_bytes(data[at + 12 : at + 16], "little"), False
+    return 0, False
+
+
+def _frame(head: bytes) -> int | None:
+    """Return the size of the MPEG frame with this header; None if there is none."""
+    if head[0] != 0xFF or head[1] < 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    rates = _BIT_RATES.get((3 if version == 3 else 2, layer if version == 3 else 1))
+    index, place = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer not in (1, 2) or rates is None or index in (0, 15) or place == 3:
+        return None
+    slots = 72 if version != 3 and layer == 1 else 144
+    return slots * 1000 * rates[index - 1] // _RATES[version][place] + (head[2] >> 1 & 1)
+
+
+def _told_frames(data: mmap.mmap, at: int, head: bytes) -> int:
+    """Return how many frames a header frame says that will follow; 0 if it is none."""
+    mono, first = head[3] >> 6 == 3, head[1] >> 3 & 3 == 3
+    place = at + 4 + ((17 if mono else 32) if first else (9 if mono else 17))
+    if data[place : place + 4] not in (b"Xing", b"Info") or not data[place + 7] & 1:
+        return 0
+    return int.from_bytes(data[place + 8 : place + 12], "big")

@@ -1,0 +1,273 @@
+"""Vector instructions for numba: small matrix products over register tiles, a transposition, a log.
+
+A register tile is `VECTORS` vectors × `COLUMNS` columns, as many as the processor has registers for.
+`_micro_gemm` makes the loop over one; `passes` puts them together.
+
+The scheme of packed panels and register tiles is that of Goto and van de Geijn, "Anatomy of
+high-performance matrix multiplication", ACM Transactions on Mathematical Software 34(3), 2008.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = [
+    "BITS",
+    "COLUMNS",
+    "TINY",
+    "VECTORS",
+    "claim",
+    "log",
+    "ratio_tile",
+    "sum_pairs",
+    "sum_singles",
+    "sum_tile",
+    "transpose",
+]
+
+TINY = 1e-30
+"""Least value of WH in a division; entries of W and H below it become 0, so none is denormal."""
+
+
+def _vector_bits() -> int:
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # not known for this processor
+        return 128
+    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
+
+
+BITS = _vector_bits()
+VECTORS, COLUMNS = (2, 8) if BITS == 512 else (3, 4)
+
+
+class _Vector:
+    """Emits vector instructions for the element type of an array argument."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any, i: int) -> None:
+        self.context, self.builder = context, builder
+        self.signature, self.arguments = signature, arguments
+        self.element = context.get_data_type(signature.args[i].dtype)
+        self.align = 8 if isinstance(self.element, ir.DoubleType) else 4
+        self.lanes = BITS // 8 // self.align
+        self.type = ir.VectorType(self.element, self.lanes)
+
+    def pointer(self, i: int, offset: Any) -> Any:
+        array = self.context.make_array(self.signature.args[i])
+        return self.builder.gep(array(self.context, self.builder, self.arguments[i]).data, [offset])
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
+
+    def load(self, pointer: Any, offset: Any) -> Any:
+        return self.builder.load(self.at(pointer, offset), align=self.align)
+
+    def store(self, value: Any, pointer: Any, offset: Any) -> None:
+        self.builder.store(value, self.at(pointer, offset), align=self.align)
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.type, [value] * self.lanes)
+
+    def shuffle(self, x: Any, y: Any, order: list[int]) -> Any:
+        indices = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), order)
+        return self.builder.shuffle_vector(x, y, indices)
+
+    def broadcast(self, pointer: Any, offset: Any) -> Any:
+        value = self.builder.load(self.builder.gep(pointer, [offset]), align=self.align)
+        empty = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(empty, value, ir.IntType(32)(0))
+        return self.shuffle(first, first, [0] * self.lanes)
+
+    def prefetch(self, pointer: Any, offset: Any) -> None:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, word, word, word]),
+            "llvm.prefetch.p0",
+        )
+        place = self.builder.bitcast(self.builder.gep(pointer, [offset]), byte)
+        self.builder.call(function, [place, word(0), word(2), word(1)])
+
+
+def _multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    return builder.fadd(builder.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+
+
+def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
+    """Make the product over one register tile, `vectors` × `columns`, an intrinsic of numba.
+
+    ::
+
+        acc[:, j] = Σ_{r<n} A[a0 + r·ars : + vectors·lanes] · B[b0 + r·brs + j·bns]
+        C[c0 + j·cns : + vectors·lanes] += acc[:, j]                                     (sum)
+        C[c0 + j·cns : + vectors·lanes]  = V[v0 + j·vns : …] / max(acc[:, j], TINY)      (ratio)
+
+    The ratio form also prefetches ``V[v0 + ahead + …]``.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        n, _, a0, ars, _, b0, brs, bns, _, c0, cns, *v_arguments = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 1), ir.IntType(64)
+        a, b, c = vector.pointer(1, a0), vector.pointer(4, b0), vector.pointer(8, c0)
+        lanes = [i64(i * vector.lanes) for i in range(vectors)]
+        tile = [(i, j) for j in range(columns) for i in range(vectors)]
+        b_column = [builder.mul(bns, i64(j)) for j in range(columns)]
+        c_place = [builder.add(builder.mul(cns, i64(j)), lanes[i]) for i, j in tile]
+        start = [vector.constant(0.0) if ratio else vector.load(c, p) for p in c_place]
+
+        entry, loop = builder.block, builder.append_basic_block()
+        done = builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)  # n is at least 1
+        first = [i64(0), a, b, *start]
+        phis = [builder.phi(x.type) for x in first]
+        r, at_a, at_b, *sums = phis
+        left = [vector.load(at_a, lane) for lane in lanes]
+        right = [vector.broadcast(at_b, p) for p in b_column]
+        sums = [
+            _multiply_add(builder, left[i], right[j], x)
+            for (i, j), x in zip(tile, sums, strict=True)
+        ]
+        r = builder.add(r, i64(1))
+        following = [r, builder.gep(at_a, [ars]), builder.gep(at_b, [brs]), *sums]
+        for phi, x, y in zip(phis, first, following, strict=True):
+            phi.add_incoming(x, entry)
+            phi.add_incoming(y, loop)
+        builder.cbranch(builder.icmp_signed("<", r, n), loop, done)
+        builder.position_at_end(done)
+
+        for (i, j), place, x in zip(tile, c_place, sums, strict=True):
+            value = x
+            if ratio:
+                _, v0, vns, ahead = v_arguments
+                v, v_place = vector.pointer(11, v0), builder.add(builder.mul(vns, i64(j)), lanes[i])
+                floor = vector.constant(TINY)
+                bounded = builder.select(builder.fcmp_ordered(">", x, floor), x, floor)
+                value = builder.fdiv(vector.load(v, v_place), bounded)
+                vector.prefetch(v, builder.add(v_place, ahead))
+            vector.store(value, c, place)
+        return context.get_dummy_value()
+
+    if ratio:
+
+        @intrinsic
+        def gemm(
+            typingctx: Any,
+            n: Any,
+            A: Any,
+            a0: Any,
+            ars: Any,
+            B: Any,
+            b0: Any,
+            brs: Any,
+            bns: Any,
+            C: Any,
+            c0: Any,
+            cns: Any,
+            V: Any,
+            v0: Any,
+            vns: Any,
+            ahead: Any,
+        ) -> Any:
+            return (
+                types.void(n, A, a0, ars, B, b0, brs, bns, C, c0, cns, V, v0, vns, ahead),
+                codegen,
+            )
+    else:
+
+        @intrinsic
+        def gemm(
+            typingctx: Any,
+            n: Any,
+            A: Any,
+            a0: Any,
+            ars: Any,
+            B: Any,
+            b0: Any,
+            brs: Any,
+            bns: Any,
+            C: Any,
+            c0: Any,
+            cns: Any,
+        ) -> Any:
+            return types.void(n, A, a0, ars, B, b0, brs, bns, C, c0, cns), codegen
+
+    return gemm
+
+
+ratio_tile = _micro_gemm(VECTORS, COLUMNS, ratio=True)
+sum_tile = _micro_gemm(VECTORS, COLUMNS, ratio=False)
+sum_pairs = _micro_gemm(2, COLUMNS, ratio=False)
+sum_singles = _micro_gemm(1, 2 * COLUMNS, ratio=False)
+
+
+@intrinsic
+def transpose(
+    typingctx: Any, A: Any, a0: Any, ars: Any, B: Any, b0: Any, brs: Any, ahead: Any
+) -> Any:
+    """Set ``B[b0 + j·brs + i] = A[a0 + i·ars + j]`` for i, j < lanes; prefetch ``A[a0 + ahead]``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, a0, ars, _, b0, brs, ahead = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
+        a, b, n = vector.pointer(0, a0), vector.pointer(3, b0), vector.lanes
+        rows = [vector.load(a, builder.mul(ars, i64(i))) for i in range(n)]
+        for i in range(n):
+            vector.prefetch(a, builder.add(ahead, builder.mul(ars, i64(i))))
+        d = 1
+        while d < n:  # swap the blocks of d × d off the diagonal
+            low = [x if not x & d else n + x - d for x in range(n)]
+            high = [x + d if not x & d else n + x for x in range(n)]
+            for i in range(n):
+                if not i & d:
+                    x, y = rows[i], rows[i + d]
+                    rows[i], rows[i + d] = vector.shuffle(x, y, low), vector.shuffle(x, y, high)
+            d *= 2
+        for j in range(n):
+            vector.store(rows[j], b, builder.mul(brs, i64(j)))
+        return context.get_dummy_value()
+
+    return types.void(A, a0, ars, B, b0, brs, ahead), codegen
+
+
+@intrinsic
+def claim(typingctx: Any, counter: Any) -> Any:
+    """Return ``counter[0]`` and add one to it, at once for all threads."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
+
+    return types.int64(counter), codegen
+
+
+@intrinsic
+def log(typingctx: Any, x: Any) -> Any:
+    """Return log(x) for x > 0 and normal, something finite for 0; LLVM turns it into vectors.
+
+    x = m 2^e with m from √½ to √2, and log m = 2 atanh((m - 1) / (m + 1)) by its series.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        double = x.bitwidth == 64
+        element, mantissa, terms = arguments[0].type, 52 if double else 23, 10 if double else 5
+        integer = ir.IntType(x.bitwidth)
+        half = int(np.array(0.5**0.5, x.name).view(f"i{x.bitwidth // 8}"))
+        bits = builder.bitcast(arguments[0], integer)
+        e = builder.ashr(builder.sub(bits, integer(half)), integer(mantissa))
+        m = builder.bitcast(builder.sub(bits, builder.shl(e, integer(mantissa))), element)
+        s = builder.fdiv(builder.fsub(m, element(1)), builder.fadd(m, element(1)))
+        z, q = builder.fmul(s, s), element(0)
+        for k in reversed(range(terms)):
+            q = _multiply_add(builder, q, z, element(2 / (2 * k + 1)))
+        exponent = builder.sitofp(e, element)
+        return _multiply_add(builder, exponent, element(float(np.log(2))), builder.fmul(q, s))
+
+    return x(x), codegen

@@ -1,0 +1,403 @@
+"""One pass over V as machine code, in tiles that stay in the cache.
+
+V is cut into chunks of frames, the unit of threading; a chunk into tiles of `TILE` frames; a tile
+into blocks of bins that fit the first-level cache. Three small matrix products do all the work, each
+a loop over a register tile (`intrinsics`)::
+
+    R  = V / (W H)     lanes are bins,        columns are frames
+    G += Wᵀ R          lanes are components,  columns are frames
+    N += R Hᵀ          lanes are bins,        columns are components
+
+Every frame takes the same path through the same instructions wherever it lies. numba compiles this
+when it is first used and keeps the result on disk.
+
+Layouts: a panel is as many bins as lie in `VECTORS` vectors, a block `PANELS` of them; Kp and Fp are
+the numbers of components and bins, rounded up. ``Wp[panel, Kp, bins of a panel]``, ``N`` likewise for
+each chunk, ``Wt[Fp, Kp]``, ``Ht[TILE, Kp]``, ``R[TILE, bins of a block]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+
+from audionmf.nmf import intrinsics
+from audionmf.nmf.compiled import OptionalCache
+from audionmf.nmf.intrinsics import (
+    BITS,
+    COLUMNS,
+    TINY,
+    VECTORS,
+    claim,
+    log,
+    ratio_tile,
+    sum_pairs,
+    sum_singles,
+    sum_tile,
+    transpose,
+)
+
+__all__ = [
+    "PANELS",
+    "TILE",
+    "add_chunks",
+    "extrapolate_flat",
+    "multiply_templates",
+    "pack_templates",
+    "update_chunks",
+]
+
+TILE = 64
+PANELS = 2
+
+
+class _Cache(OptionalCache, FunctionCache):
+    """numba's cache on disk, as far as it can be read and written.
+
+    numba makes code anew when the file of a function has changed; here also when that of the
+    intrinsics has, which are part of it.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        with contextlib.suppress(OSError):  # there may be no such file in a frozen program
+            found = Path(intrinsics.__file__).stat()
+            self._cache_file._source_stamp = (
+                self._cache_file._source_stamp, (found.st_mtime, found.st_size),
+            )  # fmt: skip
+
+
+def _compiled(**options: Any) -> Callable[[Any], Any]:
+    """Return numba's decorator; without the cache where no folder for it can be written."""
+
+    def decorate(function: Any) -> Any:
+        compiled = numba.njit(error_model="numpy", **options)(function)
+        with contextlib.suppress(RuntimeError):
+            compiled._cache = _Cache(function)
+        return compiled
+
+    return decorate
+
+
+@_compiled(fastmath={"reassoc", "contract", "nsz"})
+def _block_divergence(
+    R: Any, stride: int, V: Any, v0: int, vs: int, n_frames: int, n_bins: int
+) -> Any:
+    """Return Σ V (log R - 1) over a block."""
+    total = 0.0
+    for t in range(n_frames):
+        ratios, data = R[t * stride : t * stride + n_bins], V[v0 + t * vs : v0 + t * vs + n_bins]
+        row = R.dtype.type(0)
+        for f in range(n_bins):
+            row += data[f] * (log(ratios[f]) - R.dtype.type(1))
+        total += row
+    return total
+
+
+@_compiled()
+def _block_ratio(
+    p0: int,
+    p1: int,
+    width: int,
+    K: int,
+    Kp: int,
+    Wp: Any,
+    Ht: Any,
+    R: Any,
+    V: Any,
+    v0: int,
+    vs: int,
+    ahead: int,
+    n_columns: int,
+) -> None:
+    """Set R = V / (W H) for the panels p0 … p1 and the first columns of a tile."""
+    for p in range(p0, p1):
+        for t in range(0, n_columns, COLUMNS):
+            ratio_tile(
+                K, Wp, p * Kp * width, width, Ht, t * Kp, 1, Kp,
+                R, t * PANELS * width + (p - p0) * width, PANELS * width,
+                V, v0 + t * vs + p * width, vs, ahead,
+            )  # fmt: skip
+
+
+@_compiled()
+def _pack_tile(
+    V: Any, fs: int, ts: int, t0: int, n_frames: int, F: int, Fp: int, lanes: int, packed: Any
+) -> None:
+    """Set ``packed[t, f] = V[f, t0 + t]``, V addressed by its strides; what is beyond is 0."""
+    f_end = t_end = 0
+    if ts == 1:
+        f_end, t_end = F - F % lanes, n_frames - n_frames % lanes
+        for f in range(0, f_end, lanes):
+            for t in range(0, t_end, lanes):
+                transpose(V, f * fs + t0 + t, fs, packed, t * Fp + f, Fp, TILE)
+    for t in range(n_frames):
+        for f in range(f_end if t < t_end else 0, F):
+            packed[t * Fp + f] = V[f * fs + (t0 + t) * ts]
+    packed[n_frames * Fp :] = 0
+
+
+@_compiled()
+def _gather_activations(
+    W_ratio: Any,
+    p0: int,
+    n_bins: int,
+    width: int,
+    Kp: int,
+    lanes: int,
+    Wt: Any,
+    G: Any,
+    n_columns: int,
+) -> None:
+    """Add Wᵀ R of one block to G, for the first columns of a tile at least."""
+    stride, w0 = PANELS * width, p0 * width * Kp
+    pairs = Kp // (2 * lanes) * 2 * lanes
+    for k in range(0, pairs, 2 * lanes):
+        for t in range(0, n_columns, COLUMNS):
+            sum_pairs(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
+    for k in range(pairs, Kp, lanes):
+        for t in range(0, n_columns, 2 * COLUMNS):
+            sum_singles(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
+
+
+@_compiled()
+def _multiply_frames(
+    Ht: Any,
+    G: Any,
+    inverse_sums: Any,
+    free: Any,
+    n_frames: int,
+    previous: Any,
+    age: Any,
+    extrapolating: bool,
+    last: bool,
+) -> None:
+    """Multiply the activations of a tile by their ratios; extrapolate them if asked to.
+
+    Momentum is restarted in a frame where the step goes uphill: where the gradient at the
+    extrapolated point and the step point the same way (O'Donoghue and Candès 2015).
+    """
+    one, zero, tiny = Ht.dtype.type(1), Ht.dtype.type(0), Ht.dtype.type(TINY)
+    for t in range(n_frames):
+        uphill = zero
+        for k in range(inverse_sums.size):
+            if free[k]:
+                ratio = G[t, k] * inverse_sums[k]
+                h = Ht[t, k] * ratio
+                G[t, k] = h if h > tiny else zero
+                if extrapolating and inverse_sums[k] > zero:
+                    uphill += (one - ratio) * (G[t, k] - previous[t, k]) / inverse_sums[k]
+            else:
+                G[t, k] = Ht[t, k]
+        age[t] = zero if uphill > zero else age[t] + one
+        b = zero if last else (age[t] - one) / (age[t] + one + one)
+        for k in range(inverse_sums.size):
+            x = G[t, k]
+            if extrapolating and b > zero and x > zero and previous[t, k] > zero:
+                p = previous[t, k]
+                Ht[t, k] = x * (((one + b) * x + (one - b) * p) / ((one - b) * x + (one + b) * p))
+            else:
+                Ht[t, k] = x
+            previous[t, k] = x
+
+
+@_compiled()
+def _update_chunk(
+    V: Any,
+    fs: int,
+    ts: int,
+    H: Any,
+    Wp: Any,
+    Wt: Any,
+    inverse_sums: Any,
+    free: Any,
+    N: Any,
+    row_sums: Any,
+    R: Any,
+    packed: Any,
+    Ht: Any,
+    G: Any,
+    previous: Any,
+    age: Any,
+    F: int,
+    K: int,
+    first: int,
+    stop: int,
+    n_inner: int,
+    momentum: bool,
+    gather: bool,
+    want_divergence: bool,
+) -> Any:
+    """Update the activations of the frames first … stop; with `gather`, N = R Hᵀ and Σ_t H of them.
+
+    Returns Σ V (log R - 1) + WH at the activations that came in, if it is wanted.
+    """
+    Kp = inverse_sums.size
+    lanes = 64 * BITS // 512 // V.itemsize
+    width = VECTORS * lanes
+    n_panels = (F + width - 1) // width
+    Fp, stride = n_panels * width, PANELS * width
+    divergence = 0.0
+    if gather:
+        N[:] = 0
+        row_sums[:] = 0
+    for t0 in range(first, stop, TILE):
+        n_frames = min(TILE, stop - t0)
+        n_columns = (n_frames + COLUMNS - 1) // COLUMNS * COLUMNS  # a single frame is cheap
+        if fs != 1 or n_frames < TILE or (t0 + n_frames - 1) * ts + Fp > V.size:
+            _pack_tile(V, fs, ts, t0, n_frames, F, Fp, lanes, packed)
+            X, x0, xs, beyond = packed, 0, Fp, 0
+        else:  # lanes past the last bin hold the next frame; templates are 0 there
+            X, x0, xs, beyond = V, t0 * ts, ts, TILE * ts
+        Ht[:] = 0
+        age[:] = 0
+        Ht[:n_frames, :K] = H[t0 : t0 + n_frames]
+        if want_divergence:
+            for k in range(K):
+                total = 0.0
+                for t in range(n_frames):
+                    total += Ht[t, k]
+                divergence += total / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
+        for inner in range(n_inner):
+            ahead = 0 if gather or inner < n_inner - 1 else beyond
+            G[:] = 0
+            for p0 in range(0, n_panels, PANELS):
+                p1 = min(p0 + PANELS, n_panels)
+                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, ahead, n_columns)
+                n_bins = min(F - p0 * width, stride)
+                if want_divergence and inner == 0:
+                    divergence += _block_divergence(
+                        R, stride, X, x0 + p0 * width, xs, n_frames, n_bins
+                    )
+                _gather_activations(R, p0, n_bins, width, Kp, lanes, Wt, G, n_columns)
+            _multiply_frames(
+                Ht,
+                G,
+                inverse_sums,
+                free,
+                n_frames,
+                previous,
+                age,
+                momentum and inner > 0,
+                not momentum or inner == n_inner - 1,
+            )
+        H[t0 : t0 + n_frames] = Ht[:n_frames, :K]
+        if gather:
+            for t in range(n_frames):
+                for k in range(Kp):
+                    row_sums[k] += Ht[t, k]
+            for p0 in range(0, n_panels, PANELS):
+                p1 = min(p0 + PANELS, n_panels)
+                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
+                for p in range(p0, p1):
+                    for k in range(0, Kp, COLUMNS):
+                        sum_tile(
+                            n_columns, R, (p - p0) * width, stride, Ht, k, Kp, 1,
+                            N, (p * Kp + k) * width, width,
+                        )  # fmt: skip
+    return divergence
+
+
+@_compiled(nogil=True)
+def update_chunks(
+    counter: Any,
+    edges: Any,
+    values: Any,
+    V: Any,
+    fs: int,
+    ts: int,
+    H: Any,
+    Wp: Any,
+    Wt: Any,
+    inverse_sums: Any,
+    free: Any,
+    N: Any,
+    row_sums: Any,
+    R: Any,
+    packed: Any,
+    Ht: Any,
+    G: Any,
+    previous: Any,
+    age: Any,
+    F: int,
+    K: int,
+    n_inner: int,
+    momentum: bool,
+    gather: bool,
+    want_divergence: bool,
+) -> None:
+    """Update one chunk after the other, each the next that no thread has taken yet."""
+    c: int = claim(counter)
+    while c < values.size:
+        values[c] = _update_chunk(
+            V, fs, ts, H, Wp, Wt, inverse_sums, free, N[c], row_sums[c], R, packed, Ht, G,
+            previous, age, F, K, edges[c], edges[c + 1], n_inner, momentum, gather,
+            want_divergence,
+        )  # fmt: skip
+        c = claim(counter)
+
+
+@_compiled()
+def pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) -> None:
+    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties."""
+    K, F = W.shape
+    Kp = inverse_sums.size
+    width = VECTORS * (64 * BITS // 512 // W.itemsize)
+    for k in range(K):
+        row = W[k]
+        total = 0.0
+        for p in range((F + width - 1) // width):
+            n = min(width, F - p * width)
+            panel = Wp[(p * Kp + k) * width : (p * Kp + k) * width + n]
+            for i in range(n):
+                panel[i] = row[p * width + i]
+                Wt[(p * width + i) * Kp + k] = row[p * width + i]
+                total += row[p * width + i]
+        inverse_sums[k] = 1 / (total + penalties[k]) if total > TINY else 0
+
+
+@_compiled()
+def add_chunks(N: Any, row_sums: Any) -> None:
+    """Add the sums of all chunks to those of the first, in their order."""
+    for c in range(1, N.shape[0]):
+        for k in range(row_sums.shape[1]):
+            row_sums[0, k] += row_sums[c, k]
+        for i in range(N.shape[1]):
+            N[0, i] += N[c, i]
+
+
+@_compiled()
+def multiply_templates(W: Any, N: Any, row_sums: Any, free: Any) -> None:
+    """Set W ← W · N / Σ_t H with the added sums."""
+    K, F = W.shape
+    Kp = row_sums.shape[1]
+    width = VECTORS * (64 * BITS // 512 // W.itemsize)
+    tiny, zero = W.dtype.type(TINY), W.dtype.type(0)
+    for k in range(K):
+        if not free[k]:
+            continue
+        scale = W.dtype.type(1 / row_sums[0, k] if row_sums[0, k] > TINY else 0.0)
+        for p in range((F + width - 1) // width):
+            n = min(width, F - p * width)
+            row = W[k, p * width : p * width + n]
+            panel = N[0, (p * Kp + k) * width : (p * Kp + k) * width + n]
+            for i in range(n):
+                w = row[i] * (panel[i] * scale)
+                row[i] = w if w > tiny else zero
+
+
+@_compiled()
+def extrapolate_flat(x: Any, previous: Any, b: float) -> None:
+    """Do what `kernels.extrapolate` does, with arrays of one dimension."""
+    one, c = x.dtype.type(1), x.dtype.type(b)
+    for i in range(x.size):
+        new, old = x[i], previous[i]
+        if new > 0 and old > 0:
+            over = (one + c) * new + (one - c) * old
+            x[i] = new * (over / ((one - c) * new + (one + c) * old))
+        previous[i] = new

@@ -1,0 +1,208 @@
+"""One stem becomes notes or strokes, piece by piece; hours need no more memory than a minute.
+
+Whether it has a pitch, and whether it plays one note at a time, is decided once for a stem: from the
+whole of a short one, from its loudest excerpts of a long one. A stem is then heard in pieces; a note
+that goes on from one piece into the next is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+
+from audionmf.io.audio import Source
+from audionmf.notes.events import Heard
+from audionmf.notes.lines import MAYBE_SINGLE, PitchCourse, is_line, line, pitch_course
+from audionmf.notes.model import Fit, fit_keys, pitched_share, single_share
+from audionmf.notes.pitched import chords
+from audionmf.notes.sound import (
+    RATE,
+    SECONDS,
+    Piece,
+    Spectra,
+    Vector,
+    pieces_of,
+    short_levels,
+    spectra_of,
+)
+from audionmf.notes.strokes import strokes
+
+__all__ = ["Stem", "hear"]
+
+_MIN_PITCHED = 0.5
+_SILENT_DB = -120.0
+_HEARD_DB = 60.0
+_LOUD_PERCENTILE = 98
+_FAINT_DB = 35.0
+_EXCERPTS, _EXCERPT_SECONDS = 3, 20.0
+_SAME_SECONDS = 0.05
+_CUT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a stem plays.
+
+    Parameters
+    ----------
+    notes : list of Heard
+        In the order of their onsets.
+    drum : bool
+        Whether they are strokes.
+    """
+
+    notes: list[Heard]
+    drum: bool
+
+
+class _Seen:
+    """A piece, and what is computed of it when it is first asked for."""
+
+    def __init__(self, samples: Vector) -> None:
+        self.samples = samples
+
+    @cached_property
+    def levels(self) -> Vector:
+        return short_levels(self.samples)
+
+    @cached_property
+    def spectra(self) -> Spectra:
+        return spectra_of(self.samples)
+
+    @cached_property
+    def fit(self) -> Fit:
+        return fit_keys(self.spectra)
+
+    @cached_property
+    def pitch(self) -> PitchCourse:
+        return pitch_course(self.samples)
+
+    @cached_property
+    def weight(self) -> float:
+        return float(self.spectra.V.sum(dtype=np.float64))
+
+
+def hear(source: Source, key: int | None = None, *, kit: bool = False) -> Stem:
+    """Return what a stem plays.
+
+    Parameters
+    ----------
+    source : Audio or AudioFile
+        The stem, of any rate and number of channels.
+    key : int, optional
+        It is a drum, and this its key.
+    kit : bool, default False
+        It is drums of more than one kind.
+
+    Returns
+    -------
+    Stem
+        Without notes for silence, and where there is neither a pitch nor a stroke.
+    """
+    # Whatever is longer than one piece is read anew for each pass, not kept.
+    ahead = list(islice(pieces_of(source), 2))
+    first = _Seen(ahead[0].samples)
+    alone = len(ahead) == 1
+    levels = first.levels if alone else _levels(source)
+    loudest = float(levels.max())
+    if loudest < _SILENT_DB:
+        return Stem([], drum=key is not None or kit)
+    loud = _loud(levels)
+    del ahead[1:]
+    pieces = [(ahead[0], first)] if alone else None
+    drum = key is not None or kit
+    single = False
+    if not drum:
+        excerpts = [first] if alone else _excerpts(source)
+        drum = _mean(excerpts, [pitched_share(e.spectra, e.fit) for e in excerpts]) < _MIN_PITCHED
+        single = not drum and _is_line(excerpts)
+    heard = []
+    for piece, seen in pieces or _each(source):
+        softest = loudest - float(seen.levels.max())
+        if drum:
+            notes = strokes(seen.samples, key, softest)
+        elif float(seen.levels.max()) < loud - _FAINT_DB:
+            notes = []
+        elif single:
+            notes = line(seen.spectra, seen.fit, seen.pitch, loud)
+        else:
+            notes = chords(seen.spectra, seen.fit, max(0.0, loud - _loud(seen.levels)))
+        heard.append((piece.start, piece.first, piece.last, len(seen.samples) / RATE, notes))
+    return Stem(_joined(heard), drum)
+
+
+def _each(source: Source) -> Iterator[tuple[Piece, _Seen]]:
+    for piece in pieces_of(source):
+        yield piece, _Seen(piece.samples)
+
+
+def _levels(source: Source) -> Vector:
+    """Return how loud each frame of a stem is; those of the overlaps come twice."""
+    return np.concatenate([short_levels(piece.samples) for piece in pieces_of(source)])
+
+
+def _loud(levels: Vector) -> float:
+    """Return the level that 2 % of the frames exceed, of those that are heard."""
+    return float(np.percentile(levels[levels >= levels.max() - _HEARD_DB], _LOUD_PERCENTILE))
+
+
+def _excerpts(source: Source) -> list[_Seen]:
+    """Return the loudest excerpts of a stem, one a piece."""
+    kept: list[tuple[float, int, _Seen]] = []
+    width = round(_EXCERPT_SECONDS * RATE)
+    for i, piece in enumerate(pieces_of(source)):
+        start = max(0, (len(piece.samples) - width) // 2)
+        x = piece.samples[start : start + width]
+        kept.append((-float(np.square(x).mean()), i, _Seen(x)))
+        kept = sorted(kept, key=lambda found: found[:2])[:_EXCERPTS]
+    return [seen for _, _, seen in kept]
+
+
+def _mean(excerpts: list[_Seen], values: list[float]) -> float:
+    weights = [excerpt.weight for excerpt in excerpts]
+    return float(np.average(values, weights=weights)) if sum(weights) > 0 else 0.0
+
+
+def _is_line(excerpts: list[_Seen]) -> bool:
+    """Return whether a stem plays one note at a time; pYIN is asked only where there is doubt."""
+    single = _mean(excerpts, [single_share(e.fit.rows) for e in excerpts])
+    if single < MAYBE_SINGLE:
+        return False
+    voiced = None
+    if not is_line(single):
+        voiced = _mean(excerpts, [float(e.pitch.sure.mean()) for e in excerpts])
+    return is_line(single, voiced)
+
+
+def _joined(heard: Iterable[tuple[float, float, float, float, list[Heard]]]) -> list[Heard]:
+    """Return the notes of all pieces, those of the core of each, joined where a piece cuts them.
+
+    A piece is its start, first and last second of its core, its length, and its notes.
+    """
+    found: list[Heard] = []
+    cut: dict[int, int] = {}  # which note of a key goes on after the piece before
+    end = 0.0
+    for start, first, last, length, notes in heard:
+        going_on: dict[int, int] = {}
+        latest = {n.key: i for i, n in enumerate(found) if n.onset > start + first - 1}
+        for note in notes:
+            moved = note._replace(onset=start + note.onset, offset=start + note.offset)
+            place = None
+            if note.onset < first - _SAME_SECONDS:
+                if note.key in cut and moved.onset < end < moved.offset + _CUT_SECONDS:
+                    place = cut[note.key]
+                    offset = max(found[place].offset, moved.offset)
+                    found[place] = found[place]._replace(offset=offset)
+            elif note.onset < last:
+                before = latest.get(note.key)
+                if before is None or moved.onset > found[before].onset + _SAME_SECONDS:
+                    place = len(found)
+                    found.append(moved)
+            if place is not None and note.offset > length - 2 * SECONDS:
+                going_on[note.key] = place
+        cut, end = going_on, start + length
+    return sorted(found)

@@ -1,0 +1,497 @@
+"""What is known of the sources of a recording: the account that an analysis goes by.
+
+`Known` says what is known of one source: recordings of it alone, a bank of templates, ranges where it
+plays alone or not at all, its notes, that it is a voice, or nothing but that it is there. Any of them
+may come together. `Told` holds the short forms in which people say such things of all sources at once
+(``examples={"bird": "bird.wav"}``, ``midi="trio.mid"``); the arguments of `audionmf.separate`, the
+jobs of a batch and their manifests all are these fields. `Account` is what both come to: a `Known` for
+every source that there will be a stem of.
+
+A new kind of knowledge is one field of `Known`, and one of `Told` if it has a short form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audionmf.errors import ParameterError
+from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
+from audionmf.io.files import StrPath, one_form
+from audionmf.io.foreign import audio_in
+from audionmf.io.parts import open_part
+from audionmf.sources.labels import Labels, Ranges
+from audionmf.sources.score import Part, Score, SplitBy, read_score
+from audionmf.sources.templates import Templates
+
+__all__ = [
+    "ACCOMPANIMENT",
+    "LEAD",
+    "MOST_SOURCES",
+    "OTHER",
+    "REST",
+    "Account",
+    "Banks",
+    "Examples",
+    "Known",
+    "Told",
+    "folder_name",
+    "one_and_rest",
+    "recordings_of",
+    "source_name",
+]
+
+Examples = Mapping[str, AudioLike | Sequence[AudioLike]]
+Banks = Templates | StrPath | Sequence[Templates | StrPath]
+Spans = Sequence[tuple[float, float]]
+
+OTHER = "other"
+"""Name of the source of the free components that were asked for."""
+
+REST = "rest"
+"""Name of the source of what is in no other."""
+
+LEAD, ACCOMPANIMENT = "lead", "accompaniment"
+
+MOST_SOURCES = 6
+"""Most sources that an analysis finds by itself."""
+
+_REST_COMPONENTS = 16
+"""Free components of what a single source leaves."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known:
+    """What is known of one source. All of it may come together, and nothing need be known.
+
+    Parameters
+    ----------
+    example : audio, or a sequence of them, optional
+        Recordings of it alone, as paths, `Audio`, or arrays at the rate of the mixture.
+    bank : Templates or path, or a sequence of them, optional
+        Templates that `audionmf.learn` made, whatever their labels.
+    alone, absent : sequence of (float, float), optional
+        Where it plays alone in the mixture itself, and where it does not play: starts and ends in
+        seconds.
+    notes : Part or (path, str), optional
+        What it plays: a part of a score, or a MIDI file and the name of the part in it.
+    voice : bool, default False
+        It is one voice with one pitch at a time, such as a singer, that leads.
+    free : int, default 0
+        Components that are learnt from the mixture itself, 0 or more.
+
+    Raises
+    ------
+    ParameterError
+        If `free` is no such number.
+    """
+
+    example: AudioLike | Sequence[AudioLike] | None = None
+    bank: Banks | None = None
+    alone: Spans = ()
+    absent: Spans = ()
+    notes: Part | tuple[StrPath, str] | None = None
+    voice: bool = False
+    free: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.free, int) or self.free < 0:
+            raise ParameterError(f"free components are a number, 0 or more, not {self.free!r}")
+
+    @property
+    def recordings(self) -> list[Any]:
+        """The recordings of it alone."""
+        return [] if self.example is None else _listed(self.example)
+
+    @property
+    def banks(self) -> list[Templates]:
+        """The banks, loaded.
+
+        Raises
+        ------
+        FileNotFoundError, TemplateError
+            If one cannot be read.
+        """
+        return [] if self.bank is None else _loaded(self.bank)
+
+    def part(self, name: str) -> Part | None:
+        """Return its notes as a part of that name; None if they are not known.
+
+        Raises
+        ------
+        ScoreError, ParameterError
+            If the score cannot be read, or has no such part.
+        """
+        if self.notes is None or isinstance(self.notes, Part):
+            return self.notes and dataclasses.replace(self.notes, name=name)
+        path, wanted = self.notes
+        score = read_score(path)
+        for part in score.parts:
+            if _same(part.name, wanted):
+                return dataclasses.replace(part, name=name)
+        raise ParameterError(
+            f"{os.fspath(path)!r} has no part {wanted!r}; its parts are "
+            f"{', '.join(map(repr, score.names))}"
+        )
+
+    @property
+    def sounds(self) -> bool:
+        """Whether it is known what it sounds like: from recordings, templates, or where it is alone."""
+        return bool(self.recordings or self.bank is not None or self.alone)
+
+    def and_(self, other: Known) -> Known:
+        """Return what both say together."""
+        return Known(
+            example=[*self.recordings, *other.recordings] or None,
+            bank=[*self.banks, *other.banks] or None,
+            alone=(*self.alone, *other.alone),
+            absent=(*self.absent, *other.absent),
+            notes=other.notes if self.notes is None else self.notes,
+            voice=self.voice or other.voice,
+            free=self.free + other.free,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What is said of the sources of a recording, in the short forms.
+
+    Parameters
+    ----------
+    n_sources : int, optional
+        So many, of which nothing else is known.
+    templates : Templates or path, or several
+        Banks; each label becomes a source.
+    examples : mapping of str to audio or a list of audio
+        Recordings of each source alone.
+    free : int, default 0
+        Components learnt from the mixture, which become the source ``other``.
+    residual : str, default ""
+        Name of a further stem that gets what no model explains; none if it is empty.
+    solo, absent : mapping of str to sequence of (float, float)
+        Where sources play alone in the mixture itself, and where they do not play, in seconds.
+    convert : bool, default False
+        Convert templates of another sample rate or STFT.
+    midi : path, optional
+        The score; each of its parts becomes a source, or tells of the source of that name.
+    midi_split, split_at
+        How the score is split into parts; see `audionmf.separate`.
+    lead : bool, default False
+        One voice leads.
+    """
+
+    n_sources: int | None = None
+    templates: Any = ()
+    examples: Any = field(default_factory=dict)
+    free: int = 0
+    residual: str = ""
+    solo: Ranges = field(default_factory=dict)
+    absent: Ranges = field(default_factory=dict)
+    convert: bool = False
+    midi: Any = None
+    midi_split: SplitBy = "track"
+    split_at: str | int | None = None
+    lead: bool = False
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
+        """Return what options say of the sources, and the options that say something else."""
+        names = {item.name for item in dataclasses.fields(Told)}
+        told = {name: value for name, value in options.items() if name in names}
+        others = {name: value for name, value in options.items() if name not in names}
+        return Told(**told), others
+
+    def account(
+        self,
+        sources: Mapping[str, Known] | None = None,
+        *,
+        sample_rate: int | None = None,
+        banks: Sequence[Templates] | None = None,
+    ) -> Account:
+        """Return what is known of each source.
+
+        Parameters
+        ----------
+        sources : mapping of str to Known, optional
+            What is known besides, by the name of the source.
+        sample_rate : int, optional
+            In Hz, of arrays among the examples.
+        banks : sequence of Templates, optional
+            The templates, where they are loaded already.
+
+        Raises
+        ------
+        ParameterError
+            If it contradicts itself.
+        FileNotFoundError, AudioReadError, TemplateError, ScoreError
+            If something cannot be read.
+        """
+        self._check()
+        gathered = _Gathered()
+        score = None
+        if self.midi is not None:
+            score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
+            for part in score.parts:
+                gathered.add(part.name, Known(notes=part))
+        for bank in _loaded(self.templates) if banks is None else banks:
+            for name in bank.names:
+                gathered.add(name, Known(bank=bank.only(name)))
+        for name, example in (self.examples or {}).items():
+            gathered.add(name, Known(example=recordings_of(example, sample_rate)))
+        for name, known in (sources or {}).items():
+            gathered.add(name, dataclasses.replace(
+                known,
+                example=recordings_of(known.recordings, sample_rate) if known.recordings else None,
+                bank=[bank.called(name) for bank in known.banks] or None,
+                notes=known.part(name),
+            ))  # fmt: skip
+        labels = Labels.of(self.solo, self.absent)
+        for solo in labels.solo:
+            gathered.add(solo.name, Known(alone=[(solo.start, solo.end)]))
+        for absent in labels.absent:
+            gathered.silence(absent.name, (absent.start, absent.end))
+        if self.lead:
+            gathered.add(LEAD, Known(voice=True))
+        return Account.of(gathered, self, score)
+
+    def _check(self) -> None:
+        if self.midi is None and (self.split_at is not None or self.midi_split != "track"):
+            raise ParameterError("how a score is split goes with a score: give midi too")
+        if not isinstance(self.free, int) or self.free < 0:
+            raise ParameterError(
+                "free components are a number, 0 or more, that goes with templates"
+            )
+
+
+class _Gathered:
+    """Sources as they are gathered: names are one where they differ by case or Unicode form alone."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Known] = {}
+        self.silent: dict[str, list[tuple[float, float]]] = {}
+        self._names: dict[str, str] = {}
+
+    def add(self, name: str, known: Known) -> None:
+        name = one_form(name)
+        own = self._names.setdefault(_folded(name), name)
+        before = self.sources.get(own)
+        self.sources[own] = known if before is None else before.and_(known)
+
+    def silence(self, name: str, span: tuple[float, float]) -> None:
+        self.silent.setdefault(one_form(name), []).append(span)
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """What is known of the sources of a recording.
+
+    Parameters
+    ----------
+    sources : dict of str to Known
+        Every source there will be a stem of, in their order. Empty: nothing is known.
+    n_sources : int or None
+        Their number, if nothing else is known of them; None if it is to be found.
+    residual : str
+        Name of a further stem of what the models leave; empty for none.
+    labels : Labels
+        The ranges of all sources.
+    score : Score or None
+        The notes of all sources that have some.
+    convert : bool
+        Convert templates of another sample rate or STFT.
+    """
+
+    sources: dict[str, Known]
+    n_sources: int | None = None
+    residual: str = ""
+    labels: Labels = field(default_factory=lambda: Labels((), ()))
+    score: Score | None = None
+    convert: bool = False
+
+    @classmethod
+    def of(cls, gathered: _Gathered, told: Told, score: Score | None) -> Account:
+        """Check what was gathered, and add the sources that follow from it."""
+        sources = dict(gathered.sources)
+        named = bool(sources)
+        if told.n_sources is not None and named:
+            raise ParameterError(
+                "the number of sources is for a blind separation: leave it out with templates, "
+                "examples or ranges, a score or a lead, which bring their own"
+            )
+        if told.free and not named:
+            raise ParameterError(
+                "free components are a number, 0 or more, that goes with templates"
+            )
+        if gathered.silent and not named:
+            raise ParameterError(
+                "ranges where a source does not play go with templates, examples or solo ranges"
+            )
+        if told.residual and not named:
+            raise ParameterError(
+                "a residual is what templates leave: it goes with templates or examples"
+            )
+        _add_implied(sources, told)
+        residual = one_form(told.residual)
+        if residual in sources:
+            raise ParameterError(f"the residual {residual!r} needs a name that no source has")
+        return cls(
+            sources, told.n_sources, residual, _labels(sources, gathered.silent),
+            _score(sources, score), told.convert,
+        )  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the stems; where their number is to be found, of the most there may be."""
+        if not self.sources:
+            return [source_name(i) for i in range(self.n_sources or MOST_SOURCES)]
+        return [*self.sources, *([self.residual] if self.residual else [])]
+
+    def names_with(self, only: str | None) -> list[str]:
+        """Names of the stems if one source is set against the rest; None: as they are.
+
+        Raises
+        ------
+        ParameterError
+            If there is no source `only`.
+        """
+        return self.names if only is None else one_and_rest(self.names, only)
+
+    @property
+    def free(self) -> dict[str, int]:
+        """Number of free components of each source that has some."""
+        return {name: known.free for name, known in self.sources.items() if known.free}
+
+    @property
+    def sounding(self) -> dict[str, Known]:
+        """The sources of which it is known what they sound like."""
+        return {name: known for name, known in self.sources.items() if known.sounds}
+
+    @property
+    def voices(self) -> list[str]:
+        """The sources that are voices."""
+        return [name for name, known in self.sources.items() if known.voice]
+
+
+def _add_implied(sources: dict[str, Known], told: Told) -> None:
+    """Add what nobody named: free components that were asked for, an accompaniment, a rest."""
+    if told.free:
+        if OTHER in sources:
+            raise ParameterError(
+                f"free components become {OTHER!r}, a name that the templates have"
+            )
+        sources[OTHER] = Known(free=told.free)
+    elif len(sources) == 1 and not told.residual:
+        (known,) = sources.values()
+        if known.voice:
+            sources[ACCOMPANIMENT] = Known()
+        elif known.notes is None:
+            if REST in sources:
+                raise ParameterError(
+                    f"{REST!r} is the name of what a single source leaves; call it something else"
+                )
+            sources[REST] = Known(free=_REST_COMPONENTS)
+
+
+def _labels(sources: dict[str, Known], silent: Mapping[str, Spans]) -> Labels:
+    """Return all ranges; those of sources that do not exist are refused where they are used."""
+    alone = {name: known.alone for name, known in sources.items() if known.alone}
+    absent: dict[str, list[tuple[float, float]]] = {
+        name: list(known.absent) for name, known in sources.items() if known.absent
+    }
+    for name, spans in silent.items():
+        own = next((known for known in sources if _same(known, name)), name)
+        absent.setdefault(own, []).extend(spans)
+    return Labels.of(alone, absent)
+
+
+def _score(sources: dict[str, Known], score: Score | None) -> Score | None:
+    """Return the notes of all sources as one score."""
+    parts = [
+        dataclasses.replace(known.notes, name=name)
+        for name, known in sources.items()
+        if isinstance(known.notes, Part)
+    ]
+    return Score(tuple(parts), score.path if score else "") if parts else None
+
+
+def source_name(source: int) -> str:
+    """Return the name of a source that was found blind, counted from 0: ``source1`` and so on."""
+    return f"source{source + 1}"
+
+
+def one_and_rest(names: Sequence[str], only: str) -> list[str]:
+    """Return the names of a source that is set against all the others, and of these.
+
+    Raises
+    ------
+    ParameterError
+        If there is no source `only`, or it is called like the rest.
+    """
+    only = one_form(only)
+    if only not in names:
+        raise ParameterError(
+            f"there is no source {only!r}; there are {', '.join(map(repr, names))}"
+        )
+    if only == REST:
+        raise ParameterError(f"a source called {REST!r} cannot be set against the rest; rename it")
+    return [only, REST]
+
+
+def recordings_of(source: AudioLike | Sequence[AudioLike], rate: int | None = None) -> list[Source]:
+    """Return recordings, opened, without constant offsets; a folder is all audio files in it.
+
+    ``FILE@START-END`` is a part of a file. Arrays among them have the sample rate `rate` in Hz.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    FileNotFoundError, AudioReadError
+        If one cannot be read.
+    """
+    opened = []
+    for item in _listed(source):
+        for file in audio_in(os.fspath(item)) if _is_folder(item) else [item]:
+            if isinstance(file, str | os.PathLike):
+                found: Source = open_part(file)
+            else:
+                found = open_source(file, rate if needs_rate(file) else None)
+            opened.append(found.without_offset())
+    if not opened:
+        raise ParameterError("there is no recording to learn from")
+    return opened
+
+
+def folder_name(source: Any) -> str:
+    """Return the name of the folder that a recording is, or the first of them; empty otherwise."""
+    first = next(iter(_listed(source)), None)
+    return Path(first).resolve().name if first is not None and _is_folder(first) else ""
+
+
+def _listed(given: Any) -> list[Any]:
+    """Return a list of recordings as it is, and a single one as a list."""
+    pair = isinstance(given, tuple) and any(isinstance(item, int | float) for item in given)
+    return list(given) if isinstance(given, list | tuple) and not pair else [given]
+
+
+def _is_folder(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and os.path.isdir(source)  # noqa: PTH112
+
+
+def _loaded(banks: Banks) -> list[Templates]:
+    given: Iterable[Any] = (
+        [banks] if isinstance(banks, Templates | str | bytes | os.PathLike) else banks
+    )
+    return [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in given]
+
+
+def _folded(name: str) -> str:
+    return one_form(name).casefold().strip()
+
+
+def _same(one: str, other: str) -> bool:
+    return _folded(one) == _folded(other)

@@ -1,0 +1,206 @@
+"""One stem becomes notes or strokes: what is played is found, when, how loud, and nothing else."""
+
+import tracemalloc
+
+import mir_eval
+import numpy as np
+import pytest
+from instruments import RATE, audio, bursts, harmonic, onset_f
+
+from audionmf.io.audio import Audio
+from audionmf.notes import hearing, lines, sound
+from audionmf.notes.drums import DRUMS
+from audionmf.notes.hearing import hear
+
+MELODY = [
+    (0.2 + 0.4 * i, 0.58 + 0.4 * i, key) for i, key in enumerate((60, 64, 67, 72, 65, 62, 62))
+]
+CHORDS = [
+    (0.2 + 0.8 * i, 0.9 + 0.8 * i, key)
+    for i, chord in enumerate(
+        ((48, 64, 67, 71), (50, 65, 69, 72), (43, 62, 67, 71), (48, 64, 67, 74))
+    )
+    for key in chord
+]
+STROKES = [0.2, 0.45, 0.7, 1.2, 1.32, 1.8, 2.3]
+
+
+def played(stem):
+    return [(n.onset, n.offset, n.key) for n in stem.notes]
+
+
+@pytest.fixture(scope="module")
+def melody():
+    return audio(harmonic(MELODY, 3.2))
+
+
+@pytest.fixture(scope="module")
+def heard(melody):
+    return hear(melody)
+
+
+@pytest.fixture(scope="module")
+def chords():
+    return audio(harmonic(CHORDS, 3.6, decay=2))
+
+
+@pytest.fixture(scope="module")
+def heard_chords(chords):
+    return hear(chords)
+
+
+def test_a_melody_is_heard_and_a_key_struck_again_is_two_notes(heard):
+    assert not heard.drum
+    assert onset_f(MELODY, played(heard)) >= 0.9
+    assert sum(n.key == 62 for n in heard.notes) == 2
+
+
+def test_notes_of_a_melody_end_where_they_end(heard):
+    assert onset_f(MELODY, played(heard), offset_ratio=0.3) >= 0.8
+
+
+def test_chords_are_heard_without_asking_pyin(chords, heard_chords, monkeypatch):
+    assert onset_f(CHORDS, played(heard_chords)) >= 0.85
+    monkeypatch.setattr(hearing, "pitch_course", None)
+    assert played(hear(chords)) == played(heard_chords)
+
+
+@pytest.mark.parametrize("kind", ["heard", "heard_chords"])
+def test_notes_are_in_order_and_inside(kind, request):
+    notes = request.getfixturevalue(kind).notes
+    assert notes == sorted(notes)
+    assert all(0 <= n.onset < n.offset <= 3.7 and 0 <= n.key <= 127 for n in notes)
+    assert all(-60 < n.level_db < 0 for n in notes)
+
+
+def test_a_softer_stem_has_the_same_notes_that_much_softer(chords, heard_chords):
+    softer = hear(Audio(chords.samples / 64, RATE))
+    assert played(softer) == played(heard_chords)
+    drops = [a.level_db - b.level_db for a, b in zip(heard_chords.notes, softer.notes, strict=True)]
+    assert drops == pytest.approx([20 * np.log10(64)] * len(drops), abs=0.1)
+
+
+def test_a_line_a_chord_and_a_stroke_of_one_loudness_have_one_level(monkeypatch):
+    time = np.arange(RATE) / RATE
+    sine = 0.5 * np.sin(2 * np.pi * 440 * time)
+    x = np.concatenate([np.zeros(RATE // 2), sine, np.zeros(RATE // 2)])
+    as_line = hear(audio(x)).notes
+    monkeypatch.setattr(hearing, "_is_line", lambda _: False)
+    as_chord = hear(audio(x)).notes
+    as_stroke = hear(audio(x), 36).notes
+    levels = [max(n.level_db for n in notes) for notes in (as_line, as_chord, as_stroke)]
+    assert levels == pytest.approx([20 * np.log10(0.5)] * 3, abs=0.7)
+
+
+def test_silence_has_no_notes():
+    assert hear(audio(np.zeros(RATE))).notes == []
+    assert hear(audio(np.zeros(5000)), 36).notes == []
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 3000])
+def test_a_sound_of_any_length_is_heard(n_samples):
+    stem = hear(audio(0.1 * np.sin(np.arange(n_samples))))
+    assert all(0 <= n.onset < n.offset for n in stem.notes)
+
+
+@pytest.mark.parametrize(("colour", "drum"), [("bright", "hi-hat"), ("dark", "kick")])
+def test_strokes_are_found_and_told_dark_from_bright(colour, drum):
+    stem = hear(audio(bursts(STROKES, 2.8, colour=colour)), kit=True)
+    assert stem.drum
+    onsets = np.array([n.onset for n in stem.notes])
+    assert mir_eval.onset.f_measure(np.array(STROKES), onsets, window=0.05)[0] == 1
+    assert {n.key for n in stem.notes} == {DRUMS[drum]}
+    assert all(0.03 <= n.offset - n.onset <= 0.1 + 1e-9 for n in stem.notes)
+
+
+def test_what_has_no_pitch_is_strokes_without_being_told():
+    stem = hear(audio(bursts(STROKES, 2.8)))
+    assert stem.drum
+    assert len(stem.notes) == len(STROKES)
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_the_rate_does_not_matter(rate):
+    stem = hear(audio(harmonic(MELODY[:4], 2.0, rate=rate), rate))
+    assert onset_f(MELODY[:4], played(stem)) == 1
+
+
+def test_channels_are_averaged(melody, heard):
+    both = Audio(np.repeat(melody.samples, 2, axis=0), RATE)
+    assert hear(both).notes == heard.notes
+
+
+def test_pieces_overlap_and_their_cores_are_the_whole(monkeypatch):
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 1.0)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.25)
+    rng = np.random.default_rng(0)
+    for n_samples in (RATE, round(3.3 * RATE), 3 * RATE + RATE // 4 + 1):
+        whole = rng.standard_normal(n_samples)
+        pieces = list(sound.pieces_of(audio(whole)))
+        assert all(len(p.samples) <= 1.5 * RATE for p in pieces)
+        cores = []
+        for p in pieces:
+            first = 0 if p.first == -np.inf else round(p.first * RATE)
+            last = None if p.last == np.inf else round(p.last * RATE)
+            cores.append(p.samples[first:last])
+        np.testing.assert_allclose(np.concatenate(cores), whole, atol=1e-3)
+
+
+def test_a_note_that_goes_on_from_piece_to_piece_is_one_note(monkeypatch):
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 2.0)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.5)
+    true = [(0.3, 1.0, 60), (1.2, 6.0, 67), (6.2, 6.9, 64)]
+    stem = hear(audio(harmonic(true, 7.2, decay=0.1)))
+    assert onset_f(true, played(stem), offset_ratio=0.2) == 1
+    assert len(stem.notes) == 3
+
+
+def test_chords_and_strokes_in_pieces_are_those_of_the_whole(chords, heard_chords, monkeypatch):
+    drums = audio(bursts(STROKES, 2.8))
+    whole = [round(n.onset, 2) for n in hear(drums, 42).notes]
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 1.3)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.4)
+    assert [round(n.onset, 2) for n in hear(drums, 42).notes] == pytest.approx(whole, abs=0.02)
+    assert onset_f(played(heard_chords), played(hear(chords))) >= 0.85
+
+
+def test_a_faint_piece_of_a_loud_stem_has_no_notes(monkeypatch):
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 2.0)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.5)
+    loud = harmonic([(0.2, 1.8, 60)], 2.0)
+    faint = 1e-3 * harmonic([(0.2, 0.8, 67), (1.0, 1.8, 65)], 6.0)
+    stem = hear(audio(np.concatenate([loud, faint])))
+    assert {n.key for n in stem.notes} == {60}
+
+
+def test_one_note_at_a_time_is_told_by_the_fit_and_in_doubt_by_pyin():
+    assert lines.is_line(0.7)
+    assert not lines.is_line(0.4, 1.0)
+    assert not lines.is_line(0.55, 0.2)
+    assert lines.is_line(0.55, 0.6)
+
+
+def test_memory_does_not_grow_with_the_length(monkeypatch):
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 5.0)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 1.0)
+    block = bursts(STROKES, 3.0, 8000, "dark").astype(np.float32)[None]
+
+    class Long:
+        sample_rate = 8000
+
+        def __init__(self, repeats):
+            self.repeats = repeats
+
+        def blocks(self):
+            return (block for _ in range(self.repeats))
+
+    peaks = []
+    for repeats in (5, 5, 25):  # the first loads what is loaded once
+        tracemalloc.start()
+        try:
+            stem = hear(Long(repeats), 36)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert len(stem.notes) == pytest.approx(repeats * len(STROKES), abs=1)
+    assert peaks[2] < peaks[1] + 1e6  # a minute more is 10 MB as samples
