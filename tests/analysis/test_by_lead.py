@@ -260,3 +260,11 @@ def test_one_of_them_and_the_rest(song):
     mixture = Audio(sum(song.values()), RATE)
     found = audionmf.separate(mixture, lead=True, only="accompaniment")
     assert list(found.sources) == ["accompaniment", "rest"]
+
+
+def test_a_voice_has_a_name_and_may_be_said_to_be_silent(song):
+    singer = audionmf.Known(voice=True, absent=[(0.0, 1.0)])
+    found = audionmf.separate(sum(song.values()), {"singer": singer}, sample_rate=RATE)
+    assert list(found.sources) == ["singer", "accompaniment"]
+    assert not found.sources["singer"][:, : round(0.8 * found.sample_rate)].any()
+    assert found.sources["singer"].any()
