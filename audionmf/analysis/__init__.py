@@ -9,6 +9,7 @@ A file imports only from those that are named before it:
 - `evidence`: what the models leave unexplained
 - `patterns`: courses of struck sounds
 - `by_patterns`: sources that are struck sounds
+- `exemplars`: sources of which frames are known, and how they go on
 - `blind`: sources of which nothing is known
 - `by_score`: sources whose notes are known
 - `by_lead`: one voice that leads, and its accompaniment

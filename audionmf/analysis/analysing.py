@@ -28,6 +28,7 @@ from audionmf.analysis.by_patterns import analyse_struck
 from audionmf.analysis.by_score import analyse_score
 from audionmf.analysis.clustering import MOST_SOURCES
 from audionmf.analysis.evidence import left_share
+from audionmf.analysis.exemplars import analyse_exemplars, is_exemplary
 from audionmf.analysis.starts import best_start
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, as_audio, open_source
@@ -36,7 +37,7 @@ from audionmf.io.rows import Rows
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
-from audionmf.rendering.decomposition import Absent, Decomposition, Mixture, absent_frames
+from audionmf.rendering.decomposition import Absent, Decomposition, Mixture, absent_frames, within
 from audionmf.rendering.grouping import REST, Grouping, by_label, one_and_rest, source_name
 from audionmf.settings import Settings
 from audionmf.sources.labels import Labels, Ranges
@@ -51,6 +52,7 @@ from audionmf.spectra.frames import (
     gather,
     pooled_magnitude,
 )
+from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import ring_lengths
 
@@ -366,11 +368,16 @@ def analyse(
             free = free or (_REST_COMPONENTS if further else 0)
             names = list(filter(None, [*bank.names, further, residual]))
             silence = labels.silence(names, source, bank.stft, describe_source(source))
-            found = _analyse_with(bank, free, further, silence, source, config, report)
+            exemplary = not free and is_exemplary(bank, config)
+            if struck is not None or not exemplary:
+                found = _analyse_with(bank, free, further, silence, source, config, report)
             if struck is not None and left_share(struck, source) < max(
                 _ALL_EXPLAINED, left_share(found, source)
             ):
                 found = struck
+            elif exemplary:
+                alone = {} if banks else _alone(examples or {}, labels, source, bank.stft)
+                found = analyse_exemplars(bank, alone, silence, source, config, report)
         if residual in found.grouping:
             raise ParameterError(f"the residual {residual!r} needs a name that no source has")
         return dataclasses.replace(found, residual=residual)
@@ -544,11 +551,7 @@ def _analyse_with(
         )
     found = _decomposition(source, frames, bank, by_label(bank), config, model)
     n_frames = bank.stft.n_frames(frames.n_samples)  # fewer than a header promised, maybe
-    within = {
-        name: tuple((first, min(stop, n_frames)) for first, stop in runs if first < n_frames)
-        for name, runs in silence.items()
-    }
-    found = dataclasses.replace(found, absent=within)
+    found = dataclasses.replace(found, absent=within(silence, n_frames))
     if not adapting or not frames.V.any():
         return found
     return _adapted(found, frames, further if free else "", partial(report, "adapt"))
@@ -764,9 +767,10 @@ def _activations(
     """Yield the activations of a recording, block by block."""
     report, n_threads = progress or _silent, thread_count(found.settings.n_threads)
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
-    for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
-        yield found.activate(pooled_magnitude(X), n_threads, n_done)
-        n_done += X.shape[-1]
+    blocks = found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES)
+    for X, before, after in with_margins(blocks, found.reach):
+        yield found.activate(pooled_magnitude(X), n_threads, n_done, (before, after))
+        n_done += X.shape[-1] - before - after
         report("activate", n_done / n_frames)
 
 
@@ -826,13 +830,23 @@ def _bank(
     exact = dataclasses.replace(
         config, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
     )
+    learnt = [
+        learn(recordings, name, settings=exact, progress=report)
+        for name, recordings in _alone(examples, labels, source, stft).items()
+    ]
+    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
+
+
+def _alone(
+    examples: Examples, labels: Labels, source: Source, stft: STFT
+) -> dict[str, list[Source]]:
+    """Return all recordings of each source alone: examples, and pieces of `source`."""
     pieces = labels.pieces(source, stft.n_fft, describe_source(source))
-    learnt = []
+    alone: dict[str, list[Source]] = {}
     for name in dict.fromkeys([*examples, *pieces]):
         found = _recordings(examples[name], None) if name in examples else []
-        recordings = [*(at_rate(r, source.sample_rate) for r in found), *pieces.get(name, [])]
-        learnt.append(learn(recordings, name, settings=exact, progress=report))
-    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
+        alone[name] = [*(at_rate(r, source.sample_rate) for r in found), *pieces.get(name, [])]
+    return alone
 
 
 def _recordings(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:

@@ -10,6 +10,7 @@ A file imports only from those that are named before it:
 - `initialize`: where a factorisation starts
 - `kernels`: the Kullback–Leibler update as machine code
 - `equalise`: known templates and one smooth equaliser a source
+- `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `solver`: `fit` and `activate`
 - `choose`: how many components a matrix needs

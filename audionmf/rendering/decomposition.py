@@ -35,11 +35,12 @@ from audionmf.sources.templates import (
     stft_metadata,
 )
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import BLOCK_FRAMES
+from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
 from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
 
-__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames"]
+__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
 Absent = Mapping[str, Sequence[tuple[int, int]]]
 """Runs of frames in which templates with a label do not play: the first, and one after the last."""
@@ -47,8 +48,13 @@ Absent = Mapping[str, Sequence[tuple[int, int]]]
 MODEL_KIND = Kind(
     "audionmf model",
     1,
-    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3},
-    optional=frozenset({"activations", "penalties", "covariances", "patterns"}),
+    {
+        "templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3,
+        "context": 2, "voters": 2, "votes": 2,
+    },
+    optional=frozenset(
+        {"activations", "penalties", "covariances", "patterns", "context", "voters", "votes"}
+    ),
     signed=frozenset({"covariances"}),
 )
 
@@ -126,11 +132,18 @@ class Decomposition:
         What the analysis decided by itself, a line each.
     keys : sequence of int, default ()
         With a score or a lead: the MIDI key of each component, -1 where none is known.
+    context : ndarray, shape (n_rows, n_components), float32, optional
+        What comes before and after each template, as `Neighbours` says it, in the unit of the
+        templates. Activations then follow from a frame and its neighbours.
+    voters : ndarray, shape (n_bins, n_voters), float32, optional
+        Components that were learnt from the mixture alone: they have a say in the masks.
+    votes : ndarray, shape (n_groups, n_voters), float32, optional
+        The share of each voter that is for each group; they sum to 1 over the groups.
 
     Raises
     ------
     TemplateError
-        If activations, penalties, covariances or frames do not fit.
+        If activations, penalties, covariances, context, voters or frames do not fit.
     """
 
     templates: Templates
@@ -149,6 +162,9 @@ class Decomposition:
     score: Score | None = None
     remarks: tuple[str, ...] = ()
     keys: Sequence[int] = ()
+    context: NDArray[np.float32] | None = None
+    voters: NDArray[np.float32] | None = None
+    votes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n_frames = self.templates.stft.n_frames(self.mixture.n_samples)
@@ -157,6 +173,7 @@ class Decomposition:
                 f"absent sources need runs of frames within the {n_frames} there are"
             )
         self._check_patterns()
+        self._check_exemplars()
         if len(self.keys) not in (0, self.n_components):
             raise TemplateError(f"{len(self.keys)} keys do not fit {self.n_components} components")
         if self.covariances is not None:
@@ -186,6 +203,24 @@ class Decomposition:
                 f"patterns of shape {self.patterns.shape} do not fit, or come without activations"
             )
 
+    def _check_exemplars(self) -> None:
+        if self.context is not None:
+            stft, rate = self.templates.stft, self.templates.sample_rate
+            wanted = (Neighbours.of(stft, rate).n_rows, self.n_components)
+            if self.context.shape != wanted or not self.banded:
+                raise TemplateError(
+                    f"a context of shape {self.context.shape} does not fit, or comes without bands"
+                )
+        if self.voters is None and self.votes is None:
+            return
+        if self.voters is None or self.votes is None or self.patterns is not None:
+            raise TemplateError("voters and votes come together, and without patterns")
+        wanted = (len(self.grouping), self.voters.shape[1])
+        if len(self.voters) != self.templates.stft.n_bins or self.votes.shape != wanted:
+            raise TemplateError(
+                f"voters of shape {self.voters.shape} and votes of shape {self.votes.shape} do not fit"
+            )
+
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
     """How a notebook shows it; pictures are made above this wing, which puts it here."""
 
@@ -203,12 +238,22 @@ class Decomposition:
         """Number of components."""
         return self.templates.n_components
 
+    @property
+    def reach(self) -> int:
+        """Frames of margin that the activations of a frame depend on: 0 if they are kept."""
+        return REACH if self.context is not None and self.activations is None else 0
+
     def activate(
-        self, V: NDArray[np.float32], n_threads: int, first: int = 0
+        self,
+        V: NDArray[np.float32],
+        n_threads: int,
+        first: int = 0,
+        margins: tuple[int, int] | None = None,
     ) -> NDArray[np.float32]:
         """Find the activations of some frames of the mixture, each frame on its own.
 
-        Templates that are absent from a frame take no part in it.
+        Templates that are absent from a frame take no part in it. Without `margins` frames need not
+        be neighbours, and the context is left out.
 
         Parameters
         ----------
@@ -217,17 +262,21 @@ class Decomposition:
         n_threads : int
             Threads.
         first : int, default 0
-            The first of the frames.
+            The first of the frames, behind the margin.
+        margins : (int, int), optional
+            Frames of V at the start and the end that are there for the context only: `reach`, fewer
+            at the ends of the recording.
 
         Returns
         -------
-        ndarray, shape (n_components, n_frames), float32
+        ndarray, shape (n_components, n_frames - margins), float32
             H.
         """
         W = self.templates.templates
         if self.banded:
-            bands = Bands.of(self.templates.stft, self.templates.sample_rate)
-            V, W = bands.pool(V), bands.pool(W)
+            V, W = self._pooled(V, W, margins)
+        elif margins is not None:
+            V = V[:, margins[0] : V.shape[1] - margins[1]]
         solve = partial(
             nmf.activate, beta=self.settings.beta, n_iter=self.settings.activation_iter,
             n_threads=n_threads,
@@ -241,36 +290,89 @@ class Decomposition:
             H[np.ix_(playing, frames)] = solve(V[:, frames], W[:, playing], penalties=penalties)
         return H
 
+    def _pooled(
+        self, V: NDArray[np.float32], W: NDArray[np.float32], margins: tuple[int, int] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return frames and templates as activations see them, stacked with what is around them."""
+        stft, rate = self.templates.stft, self.templates.sample_rate
+        bands = Bands.of(stft, rate)
+        if margins is None:
+            return bands.pool(V), bands.pool(W)
+        before, after = margins
+        own = bands.pool(V[:, before : V.shape[1] - after])
+        if self.context is None:
+            return own, bands.pool(W)
+        around = Neighbours.of(stft, rate).of_frames(V, before, after)
+        stacked = np.concatenate([own.T, around.T], axis=1).T
+        return stacked, np.concatenate([bands.pool(W), self.context])
+
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
         W = self.templates.templates
         groups = [list(group) for group in self.grouping.values()]
         return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
 
-    def source_models(self, first: int, V: NDArray[np.float32]) -> NDArray[np.float32]:
+    def source_models(
+        self, first: int, V: NDArray[np.float32], margins: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float32]:
         """Return the magnitude of each source in some frames of the mixture.
 
         Parameters
         ----------
         first : int
-            The first of the frames.
+            The first of the frames, behind the margin.
         V : ndarray, shape (n_bins, n_frames), float32
             Their magnitudes, channels pooled.
+        margins : (int, int), default (0, 0)
+            Frames at the start and the end that are there for `activate` only.
 
         Returns
         -------
-        ndarray, shape (n_sources, n_bins, n_frames), float32
+        ndarray, shape (n_sources, n_bins, n_frames - margins), float32
             Of the sources of `source_names`, bins as neighbours.
         """
-        if self.activations is None:
-            H = self.activate(V, 1, first)
-        else:
+        H = self.activate(V, 1, first, margins) if self.activations is None else None
+        V = V[:, margins[0] : V.shape[1] - margins[1]]
+        if H is None and self.activations is not None:
             H = self.activations[:, first : first + V.shape[1]]
+        assert H is not None
         models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
+        models = self.voted(models, V)
         if self.residual:
             unexplained = np.maximum(V - models.sum(axis=0), 0)
             models = np.concatenate([models, unexplained[None]])
         return self._without_absent(models, first) if self.absent else models
+
+    def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return models of the groups in which the voters had their say.
+
+        Components of the mixture alone know which partials sound together, the templates whose they
+        are. The shares become those of the geometric mean of both models; the sum over the groups
+        stays.
+
+        Parameters
+        ----------
+        models : ndarray, shape (n_groups, n_bins, n_frames), float32
+            By the templates. Not modified.
+        V : ndarray, shape (n_bins, n_frames), float32
+            Magnitudes of the mixture in these frames.
+        """
+        if self.voters is None or self.votes is None:
+            return models
+        bands = Bands.of(self.templates.stft, self.templates.sample_rate)
+        G = nmf.activate(
+            bands.pool(V), bands.pool(self.voters), n_iter=self.settings.activation_iter,
+            n_threads=1,
+        )  # fmt: skip
+        said = np.stack([G.T @ (self.voters * votes).T for votes in self.votes]).swapaxes(1, 2)
+        one = models.dtype.type(1)
+        tops = [np.where(x.any(axis=0), x.max(axis=0), one) for x in (models, said)]
+        mean = np.sqrt(models / tops[0] * (said / tops[1]))
+        total = mean.sum(axis=0)
+        known = total > 0
+        shares = np.where(known, mean / np.where(known, total, one), 0)
+        shared: NDArray[np.float32] = np.where(known, models.sum(axis=0) * shares, models)
+        return shared
 
     def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group where components are patterns that started before."""
@@ -306,7 +408,9 @@ class Decomposition:
             for first in range(0, X.shape[-1], BLOCK_FRAMES):
                 part = H[:, first : first + BLOCK_FRAMES]
                 models = (
-                    self.models(part)
+                    self.voted(
+                        self.models(part), pooled_magnitude(X[..., first : first + BLOCK_FRAMES])
+                    )
                     if self.patterns is None
                     else self._pattern_models(first, part)
                 )
@@ -352,7 +456,9 @@ class Decomposition:
             If a component does not exist or is in two groups.
         """
         regrouped = by_hand(groups, self.n_components)
-        return dataclasses.replace(self, grouping=regrouped, covariances=None)
+        return dataclasses.replace(
+            self, grouping=regrouped, covariances=None, voters=None, votes=None
+        )
 
     def check_mixture(self, file: AudioFile) -> None:
         """Make sure that `file` is the recording that the activations belong to.
@@ -384,6 +490,8 @@ class Decomposition:
             arrays["penalties"] = self.penalties
         if self.patterns is not None:
             arrays["patterns"] = self.patterns
+        further = {"context": self.context, "voters": self.voters, "votes": self.votes}
+        arrays |= {name: array for name, array in further.items() if array is not None}
         if self.covariances is not None:
             arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
         metadata = {
@@ -418,6 +526,7 @@ class Decomposition:
         arrays, metadata = read_archive(path, MODEL_KIND)
         activations, penalties = arrays.get("activations"), arrays.get("penalties")
         covariances = arrays.get("covariances")
+        further = {name: arrays.get(name) for name in ("context", "voters", "votes")}
         try:
             templates = Templates(
                 arrays["templates"],
@@ -442,6 +551,7 @@ class Decomposition:
                 score=_score(metadata.get("score")),
                 remarks=tuple(_text(line) for line in metadata.get("remarks", [])),
                 keys=tuple(int(key) for key in metadata.get("keys", [])),
+                **{k: None if v is None else _as_float32(v) for k, v in further.items()},
             )
         except (TemplateError, ParameterError, ScoreError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -483,6 +593,14 @@ def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArr
     for label in rows.keys() & absent.keys():
         rows[label] = np.any([(a <= index) & (index < b) for a, b in absent[label]], axis=0)
     return np.stack([rows[label] for label in labels])
+
+
+def within(absent: Absent, n_frames: int) -> Absent:
+    """Return what there is of runs of frames in a recording of `n_frames` frames."""
+    return {
+        name: tuple((first, min(stop, n_frames)) for first, stop in runs if first < n_frames)
+        for name, runs in absent.items()
+    }
 
 
 def _alike(absent: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -1,0 +1,436 @@
+"""Analyse a mixture of two sources or more by exemplars: frames of each source that know their context.
+
+1. *Exemplars.* Templates are frames of the examples, stacked with coarse bands of the frames before
+   and after (`Neighbours`), and copies of some at up to six semitones, for notes that an example
+   lacks. Those that hardly play in the mixture are dropped.
+2. *Adaptation.* One smooth equaliser a source (`fit_equalised`); then every template may move, drawn
+   to where it was (`fit_drawn`).
+3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
+   are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. They are
+   left out unless they fit the mixture much better than the examples do.
+
+Templates of a bank come without a context; then none has one.
+
+References
+----------
+Gemmeke, Virtanen and Hurmalainen, "Exemplar-based sparse representations for noise robust automatic
+speech recognition", IEEE Transactions on Audio, Speech, and Language Processing 19(7), 2011.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.io.audio import Source
+from audionmf.nmf.drawn import fit_drawn
+from audionmf.nmf.equalise import fit_equalised
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Absent, Decomposition, Mixture, absent_frames, within
+from audionmf.rendering.grouping import by_label
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.neighbours import Neighbours
+from audionmf.spectra.stft import STFT
+
+__all__ = ["analyse_exemplars", "is_exemplary"]
+
+Matrix = NDArray[np.float32]
+
+_FRAMES = 200
+_COPIES = 40
+_SEMITONES = 6
+_COPY_PENALTY = 0.05
+_UNCOVERED = 0.2
+_HELPED = 0.6
+_HEARD = 0.01
+_SMOOTHING_OCTAVES = 0.05
+_MOVES = 20
+_MOST_MOVE = 50.0
+_VOTERS = 40
+_VOTER_ITERATIONS = 100
+_VOTE_BELOW = 0.3
+_MIXTURE_FRAMES = 2048
+_PRUNING_FRAMES = 400
+_ADAPTING_FRAMES = 800
+_JUDGING_ITERATIONS = 30
+_FLOOR = np.float32(1e-9)
+
+
+def is_exemplary(bank: Templates, settings: Settings) -> bool:
+    """Tell whether exemplars are the way for a bank: two sources or more, fitted to the mixture."""
+    adapting = settings.exemplars and settings.adapt_iter > 0 and settings.beta == 1
+    return adapting and len(bank.names) > 1
+
+
+def analyse_exemplars(
+    bank: Templates,
+    alone: Mapping[str, Sequence[Source]],
+    silence: Absent,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+) -> Decomposition:
+    """Analyse a mixture by exemplars.
+
+    Parameters
+    ----------
+    bank : Templates
+        Of all sources. Without `alone`, and where ``dictionary`` is not "frames", they are the
+        exemplars, without a context.
+    alone : mapping of str to sequence of Audio or AudioFile
+        Recordings of each source alone, at the rate of the mixture.
+    silence : mapping of str to sequence of (int, int)
+        Frames in which sources do not play, as `Decomposition` has them.
+    source : Audio or AudioFile
+        The mixture; 2048 of its frames are learnt from.
+    settings : Settings
+        Options.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        With the context of the templates and the voters, where there are any.
+    """
+    stft, rate, threads = bank.stft, bank.sample_rate, thread_count(settings.n_threads)
+    known = bool(alone) and settings.dictionary == "frames"
+    front = _Front.of(stft, rate, around=known)
+    spatial = settings.spatial and source.n_channels == 2
+    frames = gather(
+        source, stft, min(settings.max_frames, _MIXTURE_FRAMES), keep_transform=spatial,
+        neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
+    )  # fmt: skip
+    found = Decomposition(
+        templates=bank,
+        grouping=by_label(bank),
+        settings=settings,
+        mixture=Mixture.of(source, frames.n_samples),
+        divergence=np.empty(0),
+        reason="",
+        absent=within(silence, stft.n_frames(frames.n_samples)),
+    )
+    if not frames.V.any():
+        return found
+    sounds = [
+        _sound(alone[name], stft, settings, front) if known else _of_bank(bank, name)
+        for name in bank.names
+    ]
+    exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
+    return _Fit(found, frames, front, progress).run(exemplars)
+
+
+@dataclass(frozen=True, eq=False)
+class _Front:
+    """The stacked spectra: `Bands` of a frame and, where they are known, its neighbours."""
+
+    bands: Bands
+    neighbours: Neighbours | None
+    widths: NDArray[np.int64]
+    frequencies: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, stft: STFT, rate: int, *, around: bool) -> _Front:
+        bands = Bands.of(stft, rate)
+        widths = np.diff(bands.edges, append=stft.n_bins)
+        neighbours = Neighbours.of(stft, rate) if around else None
+        return cls(bands, neighbours, widths, stft.frequencies(rate))
+
+    @property
+    def n_bands(self) -> int:
+        return len(self.bands.edges)
+
+    def stack(self, V: Matrix, context: Matrix | None) -> Matrix:
+        """Return (n_bands + n_rows, n) of frames and their contexts, rows as neighbours."""
+        parts = [self.bands.pool(V).T, *([] if context is None else [context.T])]
+        return np.concatenate(parts, axis=1).T
+
+    def smoother(self) -> NDArray[np.float64]:
+        places = [self.bands.frequencies]
+        if self.neighbours:
+            places.append(self.neighbours.frequencies)
+        f = np.concatenate(places)
+        return Bands(np.arange(len(f)), f).smoother(_SMOOTHING_OCTAVES)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sound:
+    """Frames of one source and their contexts."""
+
+    V: Matrix
+    context: Matrix | None
+
+    def some(self, count: int) -> _Sound:
+        """Return evenly spaced ones of those that can be heard."""
+        level = self.V.sum(axis=0)
+        heard = np.flatnonzero(level > level.max() * np.float32(_HEARD))
+        chosen = heard[_evenly(len(heard), count)]
+        return _Sound(self.V[:, chosen], None if self.context is None else self.context[:, chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Exemplars:
+    """Templates: spectra W, stacked spectra A, whose sums are 1, the source and L1 weight of each."""
+
+    W: Matrix
+    A: Matrix
+    owners: NDArray[np.int64]
+    penalties: Matrix
+
+    def take(self, kept: NDArray[np.int64]) -> _Exemplars:
+        return _Exemplars(
+            self.W[:, kept], self.A[:, kept], self.owners[kept], self.penalties[kept]
+        )
+
+    def times(self, full: NDArray[np.float64], stacked: NDArray[np.float64]) -> _Exemplars:
+        """Return those with other spectra: both factors, and the sums 1 again."""
+        A = self.A * stacked
+        sums = A.sum(axis=0)
+        sums[sums == 0] = 1
+        return dataclasses.replace(
+            self, W=(self.W * full / sums).astype(np.float32), A=(A / sums).astype(np.float32)
+        )
+
+
+def _sound(
+    recordings: Sequence[Source], stft: STFT, settings: Settings, front: _Front
+) -> _Sound:
+    share = max(16, settings.max_frames // len(recordings))
+    threads = thread_count(settings.n_threads)
+    found = [
+        gather(r, stft, share, neighbours=front.neighbours, n_threads=threads, warn=False)
+        for r in recordings
+    ]
+    V = np.concatenate([frames.V for frames in found], axis=1)
+    contexts = [frames.context for frames in found if frames.context is not None]
+    return _Sound(V, np.concatenate(contexts, axis=1)).some(settings.n_components or _FRAMES)
+
+
+def _of_bank(bank: Templates, name: str) -> _Sound:
+    mine = [k for k, label in enumerate(bank.labels) if label == name]
+    return _Sound(bank.templates[:, mine], None)
+
+
+def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exemplars:
+    """Return the frames of all sources, and copies of some at other pitches."""
+    spectra, stacks, owners, weights = [], [], [], []
+    most = _SEMITONES if copies else 0
+    for j, sound in enumerate(sounds):
+        few = sound.some(_COPIES)
+        for semitones in range(-most, most + 1):
+            V, context = sound.V, sound.context
+            if semitones:
+                V, context = shifted(few.V, semitones), few.context
+                if context is not None and front.neighbours:
+                    context = front.neighbours.shifted(context, semitones)
+            spectra.append(V)
+            stacks.append(front.stack(V, context))
+            owners += [j] * V.shape[1]
+            weights += [_COPY_PENALTY if semitones else 0] * V.shape[1]
+    W, A = np.concatenate(spectra, axis=1), np.concatenate(stacks, axis=1)
+    sums = A.sum(axis=0)
+    heard = np.flatnonzero(sums > 0)
+    found = _Exemplars(W, A, np.array(owners), np.array(weights, np.float32)).take(heard)
+    return dataclasses.replace(found, W=found.W / sums[heard], A=found.A / sums[heard])
+
+
+class _Fit:
+    """One fit of exemplars to frames of a mixture."""
+
+    def __init__(
+        self, found: Decomposition, frames: Frames, front: _Front, progress: Progress
+    ) -> None:
+        self.found, self.frames, self.front, self.progress = found, frames, front, progress
+        self.settings = found.settings
+        self.threads = thread_count(found.settings.n_threads)
+        self.names = found.templates.names
+        stacked = front.stack(frames.V, frames.context)
+        self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
+        self.X: Matrix = stacked / self.peak
+
+    def run(self, exemplars: _Exemplars) -> Decomposition:
+        adapt = partial(self.progress, "adapt")
+        fitted, left = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
+        if exemplars.penalties.any():
+            wider, still_left = self._pruned(exemplars)
+            if left > _UNCOVERED or still_left < _HELPED * left:
+                fitted = wider
+        adapt(0.2)
+        fitted, H, chosen = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
+        fitted, H = self._moved(fitted, H, chosen, lambda done: adapt(0.7 + 0.3 * done))
+        if len(chosen) < self.X.shape[1]:
+            H = self._activations(fitted)
+        H *= self.peak
+        found = self._decomposition(fitted, H)
+        found = self._with_voters(found, H, left)
+        if self.frames.X is None:
+            return found
+        return found.with_covariances(self.frames.X, H)
+
+    def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
+        chosen = _evenly(self.X.shape[1], count)
+        return chosen, self.X if len(chosen) == self.X.shape[1] else self.X.T[chosen].T
+
+    def _absent(
+        self, exemplars: _Exemplars, chosen: NDArray[np.int64]
+    ) -> NDArray[np.bool_] | None:
+        if not self.found.absent:
+            return None
+        last = (self.X.shape[1] - 1) * self.frames.step
+        places = range(0, last + 1, self.frames.step)
+        by_source = absent_frames(self.found.absent, self.names, places)
+        silent: NDArray[np.bool_] = by_source[:, chosen][exemplars.owners]
+        return silent
+
+    def _pruned(self, exemplars: _Exemplars) -> tuple[_Exemplars, float]:
+        """Drop those that hardly play; return the others, and the share that they leave."""
+        chosen, X = self._some(_PRUNING_FRAMES)
+        absent = self._absent(exemplars, chosen)
+        fit = fit_equalised(
+            X, exemplars.A, exemplars.owners.tolist(), np.empty((0, 0)),
+            penalties=exemplars.penalties, absent=absent, n_adapt=0, n_threads=self.threads,
+        )  # fmt: skip
+        kept = exemplars.take(fit.kept)
+        H = nmf.activate(
+            X, kept.A, n_iter=_JUDGING_ITERATIONS, activations=fit.activations,
+            penalties=kept.penalties, n_threads=self.threads,
+        )  # fmt: skip
+        return kept, _share(X, kept.A @ H)
+
+    def _equalised(
+        self, exemplars: _Exemplars, progress: partial[None]
+    ) -> tuple[_Exemplars, Matrix, NDArray[np.int64]]:
+        chosen, X = self._some(_ADAPTING_FRAMES)
+        fit = fit_equalised(
+            X, exemplars.A, exemplars.owners.tolist(), self.front.smoother(),
+            penalties=exemplars.penalties, absent=self._absent(exemplars, chosen),
+            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads, progress=progress,
+        )  # fmt: skip
+        kept = exemplars.take(fit.kept)
+        bands, n_bands = self.front.bands, self.front.n_bands
+        full = [bands.spread(gain[:n_bands], self.front.frequencies) for gain in fit.gains]
+        sums = (kept.A * fit.gains[kept.owners].T).sum(axis=0)
+        equalised = kept.times(np.stack(full)[kept.owners].T, fit.gains[kept.owners].T)
+        return equalised, (fit.activations * sums[:, None]).astype(np.float32), chosen
+
+    def _moved(
+        self, exemplars: _Exemplars, H: Matrix, chosen: NDArray[np.int64], progress: partial[None]
+    ) -> tuple[_Exemplars, Matrix]:
+        X = self._some(_ADAPTING_FRAMES)[1]
+        A, H = fit_drawn(
+            X, exemplars.A, H, penalties=exemplars.penalties, n_iter=_MOVES,
+            n_threads=self.threads, progress=progress,
+        )  # fmt: skip
+        n_bands = self.front.n_bands
+        ratio = (A[:n_bands] + _FLOOR) / (exemplars.A[:n_bands] + _FLOOR)
+        ratio = np.repeat(np.minimum(ratio, np.float32(_MOST_MOVE)), self.front.widths, axis=0)
+        return dataclasses.replace(exemplars, W=exemplars.W * ratio, A=A), H
+
+    def _activations(self, exemplars: _Exemplars) -> Matrix:
+        """Return the activations in all frames that were kept."""
+        absent = self._absent(exemplars, np.arange(self.X.shape[1]))
+        start = None
+        if absent is not None:
+            start = np.where(absent, 0, self.X.sum(axis=0) / len(absent)).astype(np.float32)
+        H: Matrix = nmf.activate(
+            self.X, exemplars.A, n_iter=self.settings.activation_iter, activations=start,
+            penalties=exemplars.penalties, n_threads=self.threads,
+        )  # fmt: skip
+        return H
+
+    def _decomposition(self, exemplars: _Exemplars, H: Matrix) -> Decomposition:
+        labels = tuple(self.names[j] for j in exemplars.owners)
+        templates = dataclasses.replace(
+            self.found.templates, templates=exemplars.W, labels=labels, durations=None
+        )
+        grouped = by_label(templates)
+        context = exemplars.A[self.front.n_bands :] if self.front.neighbours else None
+        return dataclasses.replace(
+            self.found, templates=templates, penalties=exemplars.penalties, banded=True,
+            grouping={name: grouped.get(name, ()) for name in self.names}, context=context,
+            activations=H if self.frames.step == 1 else None,
+        )  # fmt: skip
+
+    def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
+        """Let components of the mixture alone vote, if they fit it much better than the examples."""
+        V = self.frames.V
+        report = partial(self.progress, "vote")
+        model = nmf.fit(
+            V, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
+            n_threads=self.threads,
+            callback=lambda state: report(state.iteration / state.max_iter),
+        )  # fmt: skip
+        report(1.0)
+        share = float(model.divergence[-1]) / float(V.sum(dtype=np.float64))
+        if share >= _VOTE_BELOW * min(left, 1.0):
+            return found
+        W = np.asarray(model.templates, np.float32)
+        return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, model.activations))
+
+
+def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> Matrix:
+    """Return the share of each component of the mixture that is for each source.
+
+    Parameters
+    ----------
+    found : Decomposition
+        Its templates and groups give the masks.
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of the mixture.
+    H : ndarray, shape (n_components, n_frames)
+        Activations of the templates.
+    W : ndarray, shape (n_bins, n_voters)
+        Components of the mixture alone.
+    G : ndarray, shape (n_voters, n_frames)
+        Their activations.
+
+    Returns
+    -------
+    ndarray, shape (n_groups, n_voters), float32
+        How much of its mass lies under each mask, squared; the sums over the groups are 1.
+    """
+    mass = np.zeros((len(found.grouping), W.shape[1]))
+    tiny = np.finfo(np.float32).tiny
+    for first in range(0, V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        model = (G[:, block].T @ W.T).T
+        ratio = np.divide(V[:, block], model, out=np.zeros_like(model), where=model > tiny)
+        masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
+        for j, mask in enumerate(masks):
+            mass[j] += ((W.T @ (mask * ratio)) * G[:, block]).sum(axis=1, dtype=np.float64)
+    total = mass.sum(axis=0)
+    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** 2
+    return (shares / shares.sum(axis=0)).astype(np.float32)
+
+
+def shifted(W: Matrix, semitones: int) -> Matrix:
+    """Return spectra (n_bins, n) with their frequency axis stretched to another pitch."""
+    n_bins = len(W)
+    place = np.arange(n_bins) / 2 ** (semitones / 12)
+    below = np.minimum(place.astype(int), n_bins - 2)
+    share = np.minimum(place - below, 1)[:, None].astype(np.float32)
+    stretched = W[below] * (1 - share) + W[below + 1] * share
+    stretched[place >= n_bins - 1] = 0
+    return stretched.astype(np.float32)
+
+
+def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
+    """Return which of some frames are taken: `count` of them, evenly, or all."""
+    if n_frames <= count:
+        return np.arange(n_frames)
+    return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
+
+
+def _share(V: Matrix, model: Matrix) -> float:
+    ratio = np.log((V + _FLOOR) / (model + _FLOOR))
+    return float((V * ratio - V + model).sum(dtype=np.float64) / V.sum(dtype=np.float64))
