@@ -20,9 +20,10 @@ speech recognition", IEEE Transactions on Audio, Speech, and Language Processing
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,19 +51,21 @@ _FRAMES = 200
 _COPIES = 40
 _SEMITONES = 6
 _COPY_PENALTY = 0.05
-_UNCOVERED = 0.2
-_HELPED = 0.6
+_UNCOVERED = 0.1
+_MOST = 600
 _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
 _MOVES = 20
 _MOST_MOVE = 50.0
 _VOTERS = 40
 _VOTER_ITERATIONS = 100
-_VOTE_BELOW = 0.3
+_VOTE_BELOW = 0.25
 _MIXTURE_FRAMES = 2048
-_PRUNING_FRAMES = 400
-_ADAPTING_FRAMES = 800
+_PRUNING_FRAMES = 256
+_EQUALISING_FRAMES = 400
+_MOVING_FRAMES = 1024
 _JUDGING_ITERATIONS = 30
+_STARTING_ITERATIONS = 10
 _FLOOR = np.float32(1e-9)
 
 
@@ -188,11 +191,9 @@ class _Exemplars:
     penalties: Matrix
 
     def take(self, kept: NDArray[np.int64]) -> _Exemplars:
-        return _Exemplars(
-            self.W[:, kept], self.A[:, kept], self.owners[kept], self.penalties[kept]
-        )
+        return _Exemplars(self.W[:, kept], self.A[:, kept], self.owners[kept], self.penalties[kept])
 
-    def times(self, full: NDArray[np.float64], stacked: NDArray[np.float64]) -> _Exemplars:
+    def times(self, full: NDArray[Any], stacked: NDArray[Any]) -> _Exemplars:
         """Return those with other spectra: both factors, and the sums 1 again."""
         A = self.A * stacked
         sums = A.sum(axis=0)
@@ -202,9 +203,7 @@ class _Exemplars:
         )
 
 
-def _sound(
-    recordings: Sequence[Source], stft: STFT, settings: Settings, front: _Front
-) -> _Sound:
+def _sound(recordings: Sequence[Source], stft: STFT, settings: Settings, front: _Front) -> _Sound:
     share = max(16, settings.max_frames // len(recordings))
     threads = thread_count(settings.n_threads)
     found = [
@@ -261,15 +260,14 @@ class _Fit:
     def run(self, exemplars: _Exemplars) -> Decomposition:
         adapt = partial(self.progress, "adapt")
         fitted, left = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
-        if exemplars.penalties.any():
-            wider, still_left = self._pruned(exemplars)
-            if left > _UNCOVERED or still_left < _HELPED * left:
-                fitted = wider
+        if left > _UNCOVERED and exemplars.penalties.any():
+            fitted, _ = self._pruned(exemplars)
         adapt(0.2)
-        fitted, H, chosen = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
-        fitted, H = self._moved(fitted, H, chosen, lambda done: adapt(0.7 + 0.3 * done))
-        if len(chosen) < self.X.shape[1]:
-            H = self._activations(fitted)
+        fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
+        fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
+        if H.shape[1] < self.X.shape[1]:
+            n_iter = self.settings.activation_iter
+            H = self._activations(fitted, np.arange(self.X.shape[1]), n_iter)
         H *= self.peak
         found = self._decomposition(fitted, H)
         found = self._with_voters(found, H, left)
@@ -281,9 +279,7 @@ class _Fit:
         chosen = _evenly(self.X.shape[1], count)
         return chosen, self.X if len(chosen) == self.X.shape[1] else self.X.T[chosen].T
 
-    def _absent(
-        self, exemplars: _Exemplars, chosen: NDArray[np.int64]
-    ) -> NDArray[np.bool_] | None:
+    def _absent(self, exemplars: _Exemplars, chosen: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         if not self.found.absent:
             return None
         last = (self.X.shape[1] - 1) * self.frames.step
@@ -300,33 +296,41 @@ class _Fit:
             X, exemplars.A, exemplars.owners.tolist(), np.empty((0, 0)),
             penalties=exemplars.penalties, absent=absent, n_adapt=0, n_threads=self.threads,
         )  # fmt: skip
-        kept = exemplars.take(fit.kept)
+        mass = fit.activations.sum(axis=1, dtype=np.float64)
+        strong = np.sort(np.argsort(-mass, kind="stable")[:_MOST])
+        kept = exemplars.take(fit.kept[strong])
         H = nmf.activate(
-            X, kept.A, n_iter=_JUDGING_ITERATIONS, activations=fit.activations,
+            X, kept.A, n_iter=_JUDGING_ITERATIONS, activations=fit.activations[strong],
             penalties=kept.penalties, n_threads=self.threads,
         )  # fmt: skip
         return kept, _share(X, kept.A @ H)
 
     def _equalised(
-        self, exemplars: _Exemplars, progress: partial[None]
-    ) -> tuple[_Exemplars, Matrix, NDArray[np.int64]]:
-        chosen, X = self._some(_ADAPTING_FRAMES)
+        self, exemplars: _Exemplars, progress: Callable[[float], None]
+    ) -> tuple[_Exemplars, Matrix]:
+        """Fit an equaliser for each source; return activations in some frames too."""
+        chosen, X = self._some(_EQUALISING_FRAMES)
         fit = fit_equalised(
             X, exemplars.A, exemplars.owners.tolist(), self.front.smoother(),
             penalties=exemplars.penalties, absent=self._absent(exemplars, chosen),
-            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads, progress=progress,
+            n_plain=3, n_adapt=-(-self.settings.adapt_iter // 2), n_threads=self.threads,
+            progress=progress,
         )  # fmt: skip
         kept = exemplars.take(fit.kept)
         bands, n_bands = self.front.bands, self.front.n_bands
         full = [bands.spread(gain[:n_bands], self.front.frequencies) for gain in fit.gains]
-        sums = (kept.A * fit.gains[kept.owners].T).sum(axis=0)
-        equalised = kept.times(np.stack(full)[kept.owners].T, fit.gains[kept.owners].T)
-        return equalised, (fit.activations * sums[:, None]).astype(np.float32), chosen
+        gains = fit.gains[kept.owners].T
+        sums = (kept.A * gains).sum(axis=0)[:, None]
+        equalised = kept.times(np.stack(full)[kept.owners].T, gains)
+        return equalised, (fit.activations * sums).astype(np.float32)
 
     def _moved(
-        self, exemplars: _Exemplars, H: Matrix, chosen: NDArray[np.int64], progress: partial[None]
+        self, exemplars: _Exemplars, H: Matrix, progress: Callable[[float], None]
     ) -> tuple[_Exemplars, Matrix]:
-        X = self._some(_ADAPTING_FRAMES)[1]
+        """Let the templates move; return activations in as many frames as that takes."""
+        chosen, X = self._some(_MOVING_FRAMES)
+        if len(chosen) > H.shape[1]:
+            H = self._activations(exemplars, chosen, _STARTING_ITERATIONS)
         A, H = fit_drawn(
             X, exemplars.A, H, penalties=exemplars.penalties, n_iter=_MOVES,
             n_threads=self.threads, progress=progress,
@@ -336,15 +340,16 @@ class _Fit:
         ratio = np.repeat(np.minimum(ratio, np.float32(_MOST_MOVE)), self.front.widths, axis=0)
         return dataclasses.replace(exemplars, W=exemplars.W * ratio, A=A), H
 
-    def _activations(self, exemplars: _Exemplars) -> Matrix:
-        """Return the activations in all frames that were kept."""
-        absent = self._absent(exemplars, np.arange(self.X.shape[1]))
+    def _activations(self, exemplars: _Exemplars, chosen: NDArray[np.int64], n_iter: int) -> Matrix:
+        """Return the activations in some of the frames that were kept."""
+        X = self.X.T[chosen].T
+        absent = self._absent(exemplars, chosen)
         start = None
         if absent is not None:
-            start = np.where(absent, 0, self.X.sum(axis=0) / len(absent)).astype(np.float32)
+            start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
         H: Matrix = nmf.activate(
-            self.X, exemplars.A, n_iter=self.settings.activation_iter, activations=start,
-            penalties=exemplars.penalties, n_threads=self.threads,
+            X, exemplars.A, n_iter=n_iter, activations=start, penalties=exemplars.penalties,
+            n_threads=self.threads,
         )  # fmt: skip
         return H
 
@@ -364,18 +369,41 @@ class _Fit:
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone vote, if they fit it much better than the examples."""
         V = self.frames.V
+        pooled = self.X[: self.front.n_bands]
         report = partial(self.progress, "vote")
         model = nmf.fit(
-            V, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
+            pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
             n_threads=self.threads,
             callback=lambda state: report(state.iteration / state.max_iter),
         )  # fmt: skip
         report(1.0)
-        share = float(model.divergence[-1]) / float(V.sum(dtype=np.float64))
+        share = float(model.divergence[-1]) / float(pooled.sum(dtype=np.float64))
         if share >= _VOTE_BELOW * min(left, 1.0):
             return found
-        W = np.asarray(model.templates, np.float32)
-        return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, model.activations))
+        G = model.activations * self.peak
+        W = _within_bands(V, model.templates, G, self.front)
+        return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, G))
+
+
+def _within_bands(V: Matrix, pooled: Matrix, G: Matrix, front: _Front) -> Matrix:
+    """Return the spectra, (n_bins, n_voters), of components that are known by their bands.
+
+    One step of the EM algorithm, from spectra that are even within each band; the sums over the
+    bands are those that the same step would give there, where nothing moves any more.
+    """
+    even = np.repeat(pooled / front.widths[:, None].astype(np.float32), front.widths, axis=0)
+    spectra = np.zeros_like(even)
+    for first in range(0, V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        spectra += _ratio(V[:, block], (G[:, block].T @ even.T).T) @ G[:, block].T
+    played = G.sum(axis=1)
+    spread: Matrix = even * spectra / np.where(played > 0, played, 1)
+    return spread
+
+
+def _ratio(V: Matrix, model: Matrix) -> Matrix:
+    known = model > np.finfo(np.float32).tiny
+    return np.divide(V, model, out=np.zeros_like(model), where=known)
 
 
 def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> Matrix:
@@ -400,17 +428,16 @@ def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> M
         How much of its mass lies under each mask, squared; the sums over the groups are 1.
     """
     mass = np.zeros((len(found.grouping), W.shape[1]))
-    tiny = np.finfo(np.float32).tiny
     for first in range(0, V.shape[1], BLOCK_FRAMES):
         block = slice(first, first + BLOCK_FRAMES)
-        model = (G[:, block].T @ W.T).T
-        ratio = np.divide(V[:, block], model, out=np.zeros_like(model), where=model > tiny)
+        ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
         masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
         for j, mask in enumerate(masks):
             mass[j] += ((W.T @ (mask * ratio)) * G[:, block]).sum(axis=1, dtype=np.float64)
     total = mass.sum(axis=0)
     shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** 2
-    return (shares / shares.sum(axis=0)).astype(np.float32)
+    agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)
+    return agreed
 
 
 def shifted(W: Matrix, semitones: int) -> Matrix:
@@ -421,7 +448,8 @@ def shifted(W: Matrix, semitones: int) -> Matrix:
     share = np.minimum(place - below, 1)[:, None].astype(np.float32)
     stretched = W[below] * (1 - share) + W[below + 1] * share
     stretched[place >= n_bins - 1] = 0
-    return stretched.astype(np.float32)
+    copies: Matrix = stretched.astype(np.float32)
+    return copies
 
 
 def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
@@ -431,6 +459,6 @@ def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
     return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
 
 
-def _share(V: Matrix, model: Matrix) -> float:
+def _share(V: NDArray[Any], model: NDArray[Any]) -> float:
     ratio = np.log((V + _FLOOR) / (model + _FLOOR))
     return float((V * ratio - V + model).sum(dtype=np.float64) / V.sum(dtype=np.float64))

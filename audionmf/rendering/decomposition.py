@@ -49,8 +49,14 @@ MODEL_KIND = Kind(
     "audionmf model",
     1,
     {
-        "templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3,
-        "context": 2, "voters": 2, "votes": 2,
+        "templates": 2,
+        "activations": 2,
+        "penalties": 1,
+        "covariances": 5,
+        "patterns": 3,
+        "context": 2,
+        "voters": 2,
+        "votes": 2,
     },
     optional=frozenset(
         {"activations", "penalties", "covariances", "patterns", "context", "voters", "votes"}
@@ -331,11 +337,13 @@ class Decomposition:
         ndarray, shape (n_sources, n_bins, n_frames - margins), float32
             Of the sources of `source_names`, bins as neighbours.
         """
-        H = self.activate(V, 1, first, margins) if self.activations is None else None
-        V = V[:, margins[0] : V.shape[1] - margins[1]]
-        if H is None and self.activations is not None:
+        own = slice(margins[0], V.shape[1] - margins[1])
+        if self.activations is None:
+            H = self.activate(V, 1, first, margins)
+            V = V[:, own]
+        else:
+            V = V[:, own]
             H = self.activations[:, first : first + V.shape[1]]
-        assert H is not None
         models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
         models = self.voted(models, V)
         if self.residual:
