@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
-from audionmf.nmf.equalise import fit_equalised
+from audionmf.nmf.equalise import fit_equalised, strongest
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Absent, Decomposition, Mixture, absent_frames, within
 from audionmf.rendering.grouping import by_label
@@ -48,14 +48,13 @@ __all__ = ["analyse_exemplars", "is_exemplary"]
 Matrix = NDArray[np.float32]
 
 _FRAMES = 200
-_COPIES = 40
+_COPIES = 30
 _SEMITONES = 6
 _COPY_PENALTY = 0.05
 _UNCOVERED = 0.1
-_MOST = 600
 _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
-_MOVES = 20
+_MOVES = 15
 _MOST_MOVE = 50.0
 _VOTERS = 40
 _VOTER_ITERATIONS = 100
@@ -259,7 +258,8 @@ class _Fit:
 
     def run(self, exemplars: _Exemplars) -> Decomposition:
         adapt = partial(self.progress, "adapt")
-        fitted, left = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
+        fitted, start = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
+        left = self._left(fitted, start)
         if left > _UNCOVERED and exemplars.penalties.any():
             fitted, _ = self._pruned(exemplars)
         adapt(0.2)
@@ -288,22 +288,23 @@ class _Fit:
         silent: NDArray[np.bool_] = by_source[:, chosen][exemplars.owners]
         return silent
 
-    def _pruned(self, exemplars: _Exemplars) -> tuple[_Exemplars, float]:
-        """Drop those that hardly play; return the others, and the share that they leave."""
+    def _pruned(self, exemplars: _Exemplars) -> tuple[_Exemplars, Matrix]:
+        """Drop those that hardly play; return the others, and their activations in some frames."""
         chosen, X = self._some(_PRUNING_FRAMES)
-        absent = self._absent(exemplars, chosen)
         fit = fit_equalised(
             X, exemplars.A, exemplars.owners.tolist(), np.empty((0, 0)),
-            penalties=exemplars.penalties, absent=absent, n_adapt=0, n_threads=self.threads,
+            penalties=exemplars.penalties, absent=self._absent(exemplars, chosen), n_adapt=0,
+            n_threads=self.threads,
         )  # fmt: skip
-        mass = fit.activations.sum(axis=1, dtype=np.float64)
-        strong = np.sort(np.argsort(-mass, kind="stable")[:_MOST])
-        kept = exemplars.take(fit.kept[strong])
+        return exemplars.take(fit.kept), fit.activations
+
+    def _left(self, exemplars: _Exemplars, start: Matrix) -> float:
+        """Return the share of the mixture that exemplars leave unexplained."""
+        _, X = self._some(_PRUNING_FRAMES)
         H = nmf.activate(
-            X, kept.A, n_iter=_JUDGING_ITERATIONS, activations=fit.activations[strong],
-            penalties=kept.penalties, n_threads=self.threads,
-        )  # fmt: skip
-        return kept, _share(X, kept.A @ H)
+            X, exemplars.A, n_iter=_JUDGING_ITERATIONS, activations=start, n_threads=self.threads
+        )
+        return _share(X, exemplars.A @ H)
 
     def _equalised(
         self, exemplars: _Exemplars, progress: Callable[[float], None]
@@ -322,7 +323,9 @@ class _Fit:
         gains = fit.gains[kept.owners].T
         sums = (kept.A * gains).sum(axis=0)[:, None]
         equalised = kept.times(np.stack(full)[kept.owners].T, gains)
-        return equalised, (fit.activations * sums).astype(np.float32)
+        H = (fit.activations * sums).astype(np.float32)
+        strong = strongest(H.sum(axis=1, dtype=np.float64))
+        return equalised.take(strong), H[strong]
 
     def _moved(
         self, exemplars: _Exemplars, H: Matrix, progress: Callable[[float], None]

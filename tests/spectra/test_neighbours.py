@@ -1,5 +1,7 @@
 """The context of frames: bands of the frames before and after, also across blocks and thinning."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def test_the_context_of_a_copy_is_that_of_its_spectra(semitones):
 def test_margins_are_the_frames_around_a_block(sizes, reach):
     X = np.random.default_rng(0).random((2, 5, 50)).astype(np.complex64)
     edges = np.cumsum([0, *sizes])
-    blocks = (X[..., a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
+    blocks = (X[..., a:b] for a, b in pairwise(edges))
     n_done = 0
     for frames, before, after in with_margins(blocks, reach):
         n = frames.shape[-1] - before - after
