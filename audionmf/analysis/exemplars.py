@@ -51,14 +51,14 @@ _FRAMES = 200
 _COPIES = 30
 _SEMITONES = 6
 _COPY_PENALTY = 0.05
-_UNCOVERED = 0.1
+_UNCOVERED = 0.12
 _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
 _MOVES = 15
 _MOST_MOVE = 50.0
 _VOTERS = 40
 _VOTER_ITERATIONS = 100
-_VOTE_BELOW = 0.25
+_VOTE_BELOW = 0.4
 _MIXTURE_FRAMES = 2048
 _PRUNING_FRAMES = 256
 _EQUALISING_FRAMES = 400
@@ -380,11 +380,10 @@ class _Fit:
             callback=lambda state: report(state.iteration / state.max_iter),
         )  # fmt: skip
         report(1.0)
-        share = float(model.divergence[-1]) / float(pooled.sum(dtype=np.float64))
-        if share >= _VOTE_BELOW * min(left, 1.0):
-            return found
         G = model.activations * self.peak
         W = _within_bands(V, model.templates, G, self.front)
+        if _left_by(V, W, G) >= _VOTE_BELOW * min(left, 1.0):
+            return found
         return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, G))
 
 
@@ -462,6 +461,16 @@ def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
     return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
 
 
+def _left_by(V: Matrix, W: Matrix, G: Matrix) -> float:
+    """Return the share of V that components leave unexplained, bin by bin."""
+    starts = range(0, V.shape[1], BLOCK_FRAMES)
+    blocks = [slice(first, first + BLOCK_FRAMES) for first in starts]
+    shares = [_share(V[:, b], (G[:, b].T @ W.T).T) for b in blocks]
+    masses = [V[:, b].sum(dtype=np.float64) for b in blocks]
+    return float(np.average(shares, weights=masses))
+
+
 def _share(V: NDArray[Any], model: NDArray[Any]) -> float:
-    ratio = np.log((V + _FLOOR) / (model + _FLOOR))
-    return float((V * ratio - V + model).sum(dtype=np.float64) / V.sum(dtype=np.float64))
+    floor = max(_FLOOR * V.max(), np.finfo(np.float32).tiny)
+    left = (V * np.log((V + floor) / (model + floor)) - V + model).sum(dtype=np.float64)
+    return float(left / max(V.sum(dtype=np.float64), float(floor)))

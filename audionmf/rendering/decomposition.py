@@ -222,7 +222,8 @@ class Decomposition:
         if self.voters is None or self.votes is None or self.patterns is not None:
             raise TemplateError("voters and votes come together, and without patterns")
         wanted = (len(self.grouping), self.voters.shape[1])
-        if len(self.voters) != self.templates.stft.n_bins or self.votes.shape != wanted:
+        right = len(self.voters) == self.templates.stft.n_bins and self.voters.shape[1] > 0
+        if not right or self.votes.shape != wanted:
             raise TemplateError(
                 f"voters of shape {self.voters.shape} and votes of shape {self.votes.shape} do not fit"
             )
