@@ -146,6 +146,17 @@ def test_an_absent_source_is_silent(monkeypatch):
     assert not stems_of(absent)[0][:, 4800:7200].any()
 
 
+def test_absent_ranges_hold_among_thinned_frames(long):
+    absent = by_example(absent={"low": [(0.5, 1.0)]})
+    assert absent.activations is None
+    ((first, stop),) = absent.absent["low"]
+    V = pooled_magnitude(absent.templates.stft.forward(MIXTURE))
+    mine = [label == "low" for label in absent.templates.labels]
+    H = absent.activate(V, 1, 0, (0, 0))[mine]
+    assert not H[:, first:stop].any()
+    assert H[:, :first].any()
+
+
 def test_blocks_of_a_long_recording_give_the_whole(long, monkeypatch):
     assert long.activations is None
     assert long.voters is not None
