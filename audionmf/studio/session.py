@@ -51,6 +51,7 @@ _PCM = 32767
 _LINEAR = {"mask_exponent": 1.0}
 _LINEAR_NAMED = _LINEAR | {
     "dictionary": "nmf", "pitch_shifts": 0, "spatial": False, "model": "frames",
+    "exemplars": False,
 }  # fmt: skip
 
 
