@@ -1,8 +1,8 @@
 """Analyse a mixture of two sources or more by exemplars: frames of each source that know their context.
 
 1. *Exemplars.* Templates are frames of the examples, stacked with coarse bands of the frames before
-   and after (`Neighbours`), and copies of some at up to six semitones, for notes that an example
-   lacks. Those that hardly play in the mixture are dropped.
+   and after (`Neighbours`); where they leave much of the mixture unexplained, notes are lacking, and
+   copies of some at up to six semitones join them. What hardly plays in the mixture is dropped.
 2. *Adaptation.* One smooth equaliser a source (`fit_equalised`); then every template may move, drawn
    to where it was (`fit_drawn`).
 3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
@@ -51,17 +51,17 @@ _FRAMES = 200
 _COPIES = 30
 _SEMITONES = 6
 _COPY_PENALTY = 0.05
-_UNCOVERED = 0.12
+_UNCOVERED = 0.16
 _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
-_MOVES = 15
+_MOVES = 20
 _MOST_MOVE = 50.0
 _VOTERS = 40
 _VOTER_ITERATIONS = 100
 _VOTE_BELOW = 0.45
 _MIXTURE_FRAMES = 2048
 _PRUNING_FRAMES = 256
-_EQUALISING_FRAMES = 400
+_EQUALISING_FRAMES = 256
 _MOVING_FRAMES = 1024
 _JUDGING_ITERATIONS = 30
 _STARTING_ITERATIONS = 10
@@ -314,7 +314,7 @@ class _Fit:
         fit = fit_equalised(
             X, exemplars.A, exemplars.owners.tolist(), self.front.smoother(),
             penalties=exemplars.penalties, absent=self._absent(exemplars, chosen),
-            n_plain=3, n_adapt=-(-self.settings.adapt_iter // 2), n_threads=self.threads,
+            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads,
             progress=progress,
         )  # fmt: skip
         kept = exemplars.take(fit.kept)
@@ -387,13 +387,14 @@ class _Fit:
         return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, G))
 
 
-def _within_bands(V: Matrix, pooled: Matrix, G: Matrix, front: _Front) -> Matrix:
+def _within_bands(V: Matrix, pooled: NDArray[Any], G: NDArray[Any], front: _Front) -> Matrix:
     """Return the spectra, (n_bins, n_voters), of components that are known by their bands.
 
     One step of the EM algorithm, from spectra that are even within each band; the sums over the
     bands are those that the same step would give there, where nothing moves any more.
     """
-    even = np.repeat(pooled / front.widths[:, None].astype(np.float32), front.widths, axis=0)
+    density = (pooled / front.widths[:, None]).astype(np.float32)
+    even: Matrix = np.repeat(density, front.widths, axis=0)
     spectra = np.zeros_like(even)
     for first in range(0, V.shape[1], BLOCK_FRAMES):
         block = slice(first, first + BLOCK_FRAMES)
@@ -403,9 +404,10 @@ def _within_bands(V: Matrix, pooled: Matrix, G: Matrix, front: _Front) -> Matrix
     return spread
 
 
-def _ratio(V: Matrix, model: Matrix) -> Matrix:
+def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
     known = model > np.finfo(np.float32).tiny
-    return np.divide(V, model, out=np.zeros_like(model), where=known)
+    ratio: Matrix = np.divide(V, model, out=np.zeros_like(V), where=known)
+    return ratio
 
 
 def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> Matrix:
@@ -461,7 +463,7 @@ def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
     return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
 
 
-def _left_by(V: Matrix, W: Matrix, G: Matrix) -> float:
+def _left_by(V: Matrix, W: Matrix, G: NDArray[Any]) -> float:
     """Return the share of V that components leave unexplained, bin by bin."""
     starts = range(0, V.shape[1], BLOCK_FRAMES)
     blocks = [slice(first, first + BLOCK_FRAMES) for first in starts]
