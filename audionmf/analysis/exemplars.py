@@ -400,8 +400,9 @@ def _within_bands(V: Matrix, pooled: NDArray[Any], G: NDArray[Any], front: _Fron
         block = slice(first, first + BLOCK_FRAMES)
         spectra += _ratio(V[:, block], (G[:, block].T @ even.T).T) @ G[:, block].T
     played = G.sum(axis=1)
-    spread: Matrix = even * spectra / np.where(played > 0, played, 1)
-    return spread
+    spread: NDArray[Any] = even * spectra / np.where(played > 0, played, 1)
+    whole: Matrix = spread.astype(np.float32)
+    return whole
 
 
 def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
