@@ -339,6 +339,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "settings": lambda value: isinstance(value, Mapping),
     "report": _is_flag,
     "export": _are_texts,
+    "drum_keys": lambda value: _are_named(value, lambda key: _is_text(key) or _is_whole(key)),
+    "tempo": _or_none(lambda value: _is_text(value) or isinstance(value, Real)),
+    "track": _is_text,
 }
 """Of each field, whether a value is of its type; in which range, is asked where it is used."""
 

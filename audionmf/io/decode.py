@@ -91,14 +91,17 @@ def open_audio(
     unknown = f"{str(path)!r} is not an audio file that can be read"
     with contextlib.ExitStack() as stack:
         source: Any = os.fsencode(path)
-        ordinary = stack.enter_context(open_ordinary(path))
+        with open_ordinary(path) as opened:  # a plain number is closed even where all is let go
+            number = os.dup(opened.fileno())
+        stack.callback(os.close, number)
+        ordinary = os.fdopen(number, "rb", closefd=False)
         if stamp is not None and stamp_of(ordinary) != stamp:
             raise _changed(path)
         try:
             if span is not None:
                 source = Window(ordinary, span)
             elif os.name == "posix":
-                source = ordinary.fileno()
+                source = number
             file = stack.enter_context(_sequential_file()(source, closefd=False))
         except soundfile.LibsndfileError as error:
             reason = error.error_string
