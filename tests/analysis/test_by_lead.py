@@ -171,13 +171,11 @@ def test_another_beta_is_refused():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"n_sources": 2}, "lead says"),
+        ({"n_sources": 2}, "number of sources is for a blind separation"),
         ({"examples": {"a": np.ones(9000, np.float32)}}, "lead says"),
         ({"free": 2}, "lead says"),
-        ({"absent": {"lead": [(0, 1)]}}, "lead says"),
         ({"solo": {"lead": [(0, 1)]}}, "lead says"),
-        ({"midi": "score.mid"}, "a score says"),
-        ({"residual": "rest"}, "residual"),
+        ({"residual": "rest"}, "lead says"),
         ({"split_at": "C4"}, "midi"),
     ],
     ids=lambda other: next(iter(other)) if isinstance(other, dict) else "",
