@@ -17,7 +17,7 @@ from audionmf.errors import ParameterError
 __all__ = ["QUALITIES", "Settings"]
 
 QUALITIES: dict[str, dict[str, int]] = {
-    "fast": {"adapt_iter": 20},
+    "fast": {"adapt_iter": 20, "exemplars": False},
     "balanced": {},
     "best": {"example_frames": 200, "pitch_shifts": 2},
 }
@@ -113,6 +113,11 @@ class Settings:
     adapt_iter : int, default 50
         With templates: iterations in which an equaliser for each source is fitted to the mixture,
         0 to 10000; 0 takes templates as they are, without copies at other pitches.
+    exemplars : bool, default True
+        With templates or examples of two sources or more, and ``adapt_iter`` of 1 or more: frames
+        are exemplars that know how the sound goes on, with copies at other pitches (none if
+        ``pitch_shifts`` is 0), they may move to the mixture, and components of the mixture alone
+        vote on the masks. False takes single frames with an equaliser, which is faster.
     spatial : bool, default True
         In stereo: tell sources apart by their place too.
     cues : str, default "place,timbre,pitch,course"
@@ -227,6 +232,14 @@ class Settings:
         "with templates: iterations that fit an equaliser for each source; 0 for none",
         _whole(0, _MOST_FIXED),
         f"a whole number from 0 to {_MOST_FIXED}",
+        (_SEPARATE,),
+    )
+    exemplars: bool = _option(
+        True,
+        "two sources or more by templates or examples: templates that know how the sound goes on and "
+        "may move to the mixture, and components of the mixture that vote; takes longer",
+        lambda x: isinstance(x, bool),
+        "True or False",
         (_SEPARATE,),
     )
     spatial: bool = _option(

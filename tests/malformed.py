@@ -251,7 +251,7 @@ def impossible_headers() -> Iterator[Case]:
     yield Case("an odd chunk without its pad byte", riff(
         whole_fmt, b"junk" + struct.pack("<I", 3) + b"abc", data
     ), 3, "no 'data'")  # fmt: skip
-    yield Case("RIFF of another kind", riff(whole_fmt, data, kind=b"AVI "), 3, "that can be read")
+    yield Case("RIFF of another kind", riff(whole_fmt, data, kind=b"AVI "), 3, "an AVI video")
     for n_bytes in (0, 1, 4, 8, 11, 12, 13, 20, 36, 40, 43):
         yield Case(f"{n_bytes} bytes of WAV", riff(whole_fmt, data)[:n_bytes], 3)
     big = fmt(order=">")

@@ -14,7 +14,8 @@ from audionmf.batch.job import SeparationJob
 from audionmf.batch.manifest import Manifest, manifest_path
 from audionmf.batch.run import separate_files
 from audionmf.errors import LimitError, OutputError, ParameterError, TemplateError
-from audionmf.rendering.decomposition import Decomposition, absent_frames
+from audionmf.rendering.absent import absent_frames
+from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import parse_groups
 from audionmf.rendering.stems import stem_paths
 from audionmf.settings import Settings

@@ -13,6 +13,7 @@ from audionmf.io.rows import Rows
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
+from audionmf.spectra.neighbours import with_margins
 
 __all__ = ["activation_rows", "with_activations"]
 
@@ -73,7 +74,8 @@ def _activations(
     report, n_threads = progress or silent, thread_count(found.settings.n_threads)
     source = source.without_offset()
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
-    for X in found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES):
-        yield found.activate(pooled_magnitude(X), n_threads, n_done)
-        n_done += X.shape[-1]
+    blocks = found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES)
+    for X, before, after in with_margins(blocks, found.reach):
+        yield found.activate(pooled_magnitude(X), n_threads, n_done, (before, after))
+        n_done += X.shape[-1] - before - after
         report("activate", n_done / n_frames)

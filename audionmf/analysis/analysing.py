@@ -139,10 +139,19 @@ def _with_voice(
     watch: nmf.Callback | None,
 ) -> Decomposition:
     others = [known for known in account.sources.values() if not known.voice]
-    alone = len(account.voices) == 1 and len(account.sources) == 2 and not account.labels.absent
-    if not alone or account.sounding or any(known.free for known in others):
+    plain = len(account.voices) == 1 and len(others) == 1 and not others[0].free
+    if not plain or account.sounding:
         raise ParameterError(
             "lead says what the sources are: leave out their number, templates, examples, ranges "
             "and free components"
         )
-    return analyse_lead(source, settings, report, watch, names=tuple(account.sources))
+    found = analyse_lead(
+        source, settings, report, watch, names=(*account.voices, *_others(account))
+    )
+    what = describe_source(source)
+    silence = account.labels.silence(account.names, source, found.templates.stft, what)
+    return dataclasses.replace(found, absent=silence)
+
+
+def _others(account: Account) -> list[str]:
+    return [name for name in account.sources if name not in account.voices]

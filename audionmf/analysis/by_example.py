@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis.by_patterns import analyse_struck
 from audionmf.analysis.evidence import left_share
+from audionmf.analysis.exemplars import analyse_exemplars, is_exemplary, shifted
 from audionmf.analysis.learning import at_rate, factorise, learn, read_frames, stft_of
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf.equalise import fit_equalised
 from audionmf.nmf.solver import thread_count
-from audionmf.rendering.decomposition import Absent, Decomposition, absent_frames
+from audionmf.rendering.absent import Absent, absent_frames, within
+from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.known import Account
@@ -74,11 +76,16 @@ def analyse_examples(
     alone = len(account.sounding) == 1
     if struck is not None and (settings.model == "patterns" or alone):
         return struck  # free components explain anything: what they leave judges nothing
-    found = _by_frames(account, source, settings, progress)
-    if struck is None:
-        return found
-    enough = max(_ALL_EXPLAINED, left_share(found, source))
-    return struck if left_share(struck, source) < enough else found
+    exemplary = not account.free and len(account.sounding) > 1 and is_exemplary(settings)
+    if struck is not None or not exemplary:
+        found = _by_frames(account, source, settings, progress)
+        if struck is None:
+            return found
+        if left_share(struck, source) < max(_ALL_EXPLAINED, left_share(found, source)):
+            return struck
+        if not exemplary:
+            return found
+    return _by_exemplars(account, source, settings, progress)
 
 
 def _as_struck(
@@ -114,14 +121,29 @@ def _as_struck(
     )
 
 
+def _by_exemplars(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Decomposition:
+    stft = _common_stft(account, source, settings)
+    alone = _alone(account, stft, source)
+    bank = _bank(account, alone, stft, source, settings, progress)
+    from_banks = any(known.bank is not None for known in account.sources.values())
+    silence = _silence(account, stft, source)
+    return analyse_exemplars(bank, {} if from_banks else alone, silence, source, settings, progress)
+
+
+def _silence(account: Account, stft: STFT, source: Source) -> Absent:
+    names = [*account.sources, *([account.residual] if account.residual else [])]
+    return account.labels.silence(names, source, stft, describe_source(source))
+
+
 def _by_frames(
     account: Account, source: Source, settings: Settings, progress: Progress
 ) -> Decomposition:
-    sounding = account.sounding
     stft = _common_stft(account, source, settings)
-    bank = _bank(account, stft, source, settings, progress)
-    names = [*sounding, *account.free, *([account.residual] if account.residual else [])]
-    silence = account.labels.silence(names, source, stft, describe_source(source))
+    alone = _alone(account, stft, source)
+    bank = _bank(account, alone, stft, source, settings, progress)
+    silence = _silence(account, stft, source)
     labels = [name for name, count in account.free.items() for _ in range(count)]
     return _analyse_with(bank, labels, silence, source, settings, progress)
 
@@ -138,29 +160,40 @@ def _common_stft(account: Account, source: Source, settings: Settings) -> STFT:
     return next((bank for bank in banks if bank.sample_rate == rate), banks[0]).convert(rate).stft
 
 
+def _alone(account: Account, stft: STFT, source: Source) -> dict[str, list[Source]]:
+    """Return all recordings of each source alone: examples, and pieces of the mixture."""
+    pieces = account.labels.pieces(source, stft.n_fft, describe_source(source))
+    found: dict[str, list[Source]] = {
+        name: [*(at_rate(r, source.sample_rate) for r in known.recordings), *pieces.get(name, [])]
+        for name, known in account.sounding.items()
+    }
+    return {name: recordings for name, recordings in found.items() if recordings}
+
+
 def _bank(
-    account: Account, stft: STFT, source: Source, settings: Settings, progress: Progress
+    account: Account,
+    alone: dict[str, list[Source]],
+    stft: STFT,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
 ) -> Templates:
-    """Join the templates of all sources: from banks, examples, and where they play alone.
+    """Join the templates of all sources: from banks, and from recordings of them alone.
 
     How long templates ring is left out: what is fitted to the mixture has other templates.
     """
     exact = dataclasses.replace(
         settings, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
     )
-    what = describe_source(source)
     banks = [
         _fitting(bank, stft, source, convert=account.convert)
         for known in account.sounding.values()
         for bank in known.banks
     ]
-    pieces = account.labels.pieces(source, stft.n_fft, what)
-    learnt = []
-    for name, known in account.sounding.items():
-        recordings = [at_rate(r, source.sample_rate) for r in known.recordings]
-        recordings += pieces.get(name, [])
-        if recordings:
-            learnt.append(learn(recordings, name, settings=exact, progress=progress))
+    learnt = [
+        learn(recordings, name, settings=exact, progress=progress)
+        for name, recordings in alone.items()
+    ]
     return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
 
 
@@ -204,11 +237,7 @@ def _analyse_with(
         )
     found = Decomposition.of(source, frames.n_samples, bank, config, model)
     n_frames = bank.stft.n_frames(frames.n_samples)  # fewer than a header promised, maybe
-    within = {
-        name: tuple((first, min(stop, n_frames)) for first, stop in runs if first < n_frames)
-        for name, runs in silence.items()
-    }
-    found = dataclasses.replace(found, absent=within)
+    found = dataclasses.replace(found, absent=within(silence, n_frames))
     if not adapting or not frames.V.any():
         return found
     return _adapted(found, frames, set(free), partial(report, "adapt"))
@@ -289,7 +318,7 @@ def _with_shifts(
     """
     keep = np.array([label in given for label in bank.labels])
     copies = [s for n in range(1, most + 1) for s in (-n, n)]
-    W = [bank.templates, *(_shifted(bank.templates[:, keep], s) for s in copies)]
+    W = [bank.templates, *(shifted(bank.templates[:, keep], s) for s in copies)]
     labels = [label for label in bank.labels if label in given]
     penalties = np.full(bank.n_components + len(labels) * len(copies), _SHIFT_PENALTY, np.float32)
     penalties[: bank.n_components] = 0
@@ -297,18 +326,6 @@ def _with_shifts(
         bank, templates=np.concatenate(W, axis=1), labels=(*bank.labels, *labels * len(copies))
     )
     return joined, penalties
-
-
-def _shifted(W: NDArray[np.float32], semitones: int) -> NDArray[np.float32]:
-    """Return spectra with their frequency axis stretched to another pitch."""
-    n_bins = len(W)
-    place = np.arange(n_bins) / 2 ** (semitones / 12)
-    below = np.minimum(place.astype(int), n_bins - 2)
-    share = np.minimum(place - below, 1)[:, None].astype(np.float32)
-    stretched = W[below] * (1 - share) + W[below + 1] * share
-    stretched[place >= n_bins - 1] = 0
-    shifted: NDArray[np.float32] = stretched.astype(np.float32)
-    return shifted
 
 
 def _places(frames: Frames) -> range:

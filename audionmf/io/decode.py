@@ -39,6 +39,9 @@ BLOCK = 1 << 18
 """Samples of a channel that are read at a time."""
 
 _FULL_SCALES = {"int8": 2**7, "uint8": 2**7, "int16": 2**15, "uint16": 2**15, "int32": 2**31}
+_LEAST_SOUND = 1e-6
+"""Share of the power that must vary for the rest to be an offset."""
+
 _LOUDEST = 1e32
 """Largest sample: sums over a window of 2²⁰ such are within float32."""
 
@@ -97,12 +100,12 @@ def open_audio(
 
     unknown = f"{str(path)!r} is not an audio file that can be read"
     with contextlib.ExitStack() as stack:
-        ordinary = stack.enter_context(open_ordinary(path))
+        ordinary = _numbered(path, stack)
         if stamp is not None and stamp_of(ordinary) != stamp:
             raise _changed(path)
         decoded = readable(path)
         source: Any = os.fsencode(decoded)
-        opened = ordinary if decoded is path else stack.enter_context(open_ordinary(decoded))
+        opened = ordinary if decoded is path else _numbered(decoded, stack)
         try:
             if span is not None:
                 source = Window(opened, span)
@@ -122,6 +125,14 @@ def open_audio(
         yield file
         if stamp is not None and stamp_of(ordinary) != stamp:
             raise _changed(path)
+
+
+def _numbered(path: Path, stack: contextlib.ExitStack) -> Any:
+    """Open a file by a plain number, which is closed even where all else is let go."""
+    with open_ordinary(path) as opened:
+        number = os.dup(opened.fileno())
+    stack.callback(os.close, number)
+    return os.fdopen(number, "rb", closefd=False)
 
 
 def stamp_of(stream: Any) -> tuple[int, ...]:
@@ -209,13 +220,17 @@ def scaled(name: str, samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def mean_offset(blocks: Iterable[Samples]) -> Samples:
-    """Return the mean of each channel where it is more than a hundredth of the mean square's root."""
+    """Return the mean of each channel where it is more than a hundredth of the mean square's root.
+
+    A channel that is nothing but its mean keeps it: there is no sound that it would be beside.
+    """
     total, squares, n = np.zeros(1), np.zeros(1), 0
     for block in blocks:
         total = total + block.sum(axis=1, dtype=np.float64)
         squares = squares + np.einsum("ct,ct->c", block, block, dtype=np.float64)
         n += block.shape[1]
-    mean = total / max(1, n)
-    counts = np.abs(mean) > _LEAST_OFFSET * np.sqrt(squares / max(1, n))
-    offset: Samples = np.where(counts, mean, 0).astype(np.float32)
+    mean, power = total / max(1, n), squares / max(1, n)
+    counts = np.abs(mean) > _LEAST_OFFSET * np.sqrt(power)
+    beside_sound = power - mean**2 > _LEAST_SOUND * power
+    offset: Samples = np.where(counts & beside_sound, mean, 0).astype(np.float32)
     return offset

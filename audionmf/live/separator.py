@@ -287,6 +287,9 @@ def _of_another(found: Decomposition, n_channels: int, residual: str) -> Decompo
         mixture=Mixture("", "", n_channels, 1),
         activations=None,
         absent={},
+        context=None,
+        voters=None,
+        votes=None,
         residual=residual or found.residual,
     )
 

@@ -12,6 +12,7 @@ A file imports only from those that are named before it:
 - `passes`: one pass over a matrix as machine code
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
 - `equalise`: known templates and one smooth equaliser a source
+- `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `solver`: `fit` and `activate`
 - `choose`: how many components a matrix needs

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Equalised", "fit_equalised"]
+__all__ = ["Equalised", "fit_equalised", "strongest"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -109,7 +109,7 @@ def fit_equalised(
     gains = np.ones((membership.max() + 1, W.shape[0]))
     steps = _Steps(V, smoother, n_threads, n_plain + n_adapt, progress or (lambda _: None))
     steps.run(rows, H, gains, membership, penalties, n_plain, adapt=False)
-    strong = _strongest(H.sum(axis=0, dtype=np.float64))
+    strong = strongest(H.sum(axis=0, dtype=np.float64))
     kept, membership, penalties = kept[strong], membership[strong], penalties[strong]
     rows, H = np.ascontiguousarray(rows[strong]), np.ascontiguousarray(H[:, strong])
     steps.run(rows, H, gains, membership, penalties, n_adapt, adapt=True)
@@ -168,8 +168,14 @@ class _Steps:
             gain[:] = (numerator + pull) / (denominator + pull)
 
 
-def _strongest(weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the templates that carry the first `_KEEP` of the activation, in their order."""
+def strongest(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the templates that carry all but the last 3 % of the activation, in their order.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_components,)
+        The activation of each template, summed.
+    """
     order = np.argsort(weights)[::-1]
     total = np.cumsum(weights[order])
     count = 1 + int(np.searchsorted(total, _KEEP * total[-1]))

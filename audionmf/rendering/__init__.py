@@ -4,6 +4,8 @@ A file imports only from those that are named before it:
 
 - `trust`: how far to trust each stem
 - `grouping`: which components make which source
+- `absent`: frames in which sources do not play
+- `fields`: fields of a model file, checked
 - `decomposition`: what a mixture is made of, as a small file
 - `stems`: where stems go and how they are written
 - `blocks`: masks, inverse STFT

@@ -24,6 +24,7 @@ from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
 from audionmf.sources.known import one_and_rest
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
 from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
 from audionmf.spectra.stft import STFT, InverseStream, Transform
 
@@ -127,7 +128,10 @@ def rendered_blocks(
             f"analysed {n_samples}; analyse this one first"
         )
     waiting = _Queue()
-    transforms = templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES)
+    transforms = with_margins(
+        templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES),
+        decomposition.reach,
+    )
     stream = InverseStream(templates.stft, n_samples)
     threads = thread_count(decomposition.settings.n_threads)
     work = partial(_synthesise, decomposition, rendered, most=most)
@@ -175,11 +179,14 @@ def render_span(
     if not 0 <= start < stop <= n_samples:
         raise ParameterError(f"samples {start} to {stop} are not inside the {n_samples} there are")
     margin = -(-stft.n_fft // (2 * stft.hop_length))
+    n_frames, reach = stft.n_frames(n_samples), decomposition.reach
     first = max(0, start // stft.hop_length - margin)
-    last = min(stft.n_frames(n_samples), -(-stop // stft.hop_length) + margin + 1)
-    X = _frames_between(source, stft, first, last, margin)
+    last = min(n_frames, -(-stop // stft.hop_length) + margin + 1)
+    begin, end = max(0, first - reach), min(n_frames, last + reach)
+    X = _frames_between(source, stft, begin, end, margin)
     rendered = list(range(len(decomposition.source_names) - 1))
-    synthesised, _ = _synthesise(decomposition, rendered, (first, X))
+    margins = (first - begin, end - last)
+    synthesised, _ = _synthesise(decomposition, rendered, (first, X, margins))
     origin = first * stft.hop_length
     n_reached = min(n_samples - origin, (last - first - 1) * stft.hop_length)
     stems = InverseStream(stft, n_reached).push(synthesised)[..., start - origin : stop - origin]
@@ -199,14 +206,16 @@ def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: in
 def _synthesise(
     decomposition: Decomposition,
     rendered: list[int],
-    numbered: tuple[int, Transform],
+    numbered: tuple[int, Transform, tuple[int, int]],
     *,
     most: float = 1.0,
 ) -> tuple[Samples, BlockTrust]:
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
-    first, X = numbered
+    first, X, (before, after) = numbered
     stft, V = decomposition.templates.stft, pooled_magnitude(X)
-    models = decomposition.source_models(first, V)
+    models = decomposition.source_models(first, V, (before, after))
+    own = slice(before, X.shape[-1] - after)
+    X, V = X[..., own], V[:, own]
     masks = ratio_masks(models, decomposition.settings.mask_exponent)
     length = (X.shape[-1] - 1) * stft.hop_length + stft.n_fft
     stems = np.empty((len(rendered), len(X), length), np.float32)
@@ -246,11 +255,14 @@ class _Queue:
         return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32)
 
 
-def _numbered(transforms: Iterable[Transform]) -> Iterator[tuple[int, Transform]]:
+def _numbered(
+    blocks: Iterable[tuple[Transform, int, int]],
+) -> Iterator[tuple[int, Transform, tuple[int, int]]]:
+    """Yield the place of the first frame behind the margin, the frames, and their margins."""
     first = 0
-    for X in transforms:
-        yield first, X
-        first += X.shape[-1]
+    for X, before, after in blocks:
+        yield first, X, (before, after)
+        first += X.shape[-1] - before - after
 
 
 def _in_order(

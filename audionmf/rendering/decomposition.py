@@ -8,8 +8,7 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
-import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,13 +23,27 @@ from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
 from audionmf.io.files import StrPath, file_hash
 from audionmf.nmf import convolutive
+from audionmf.rendering.absent import Absent, absent_frames, alike, within
+from audionmf.rendering.fields import (
+    MAX_SAMPLES,
+    absent_of,
+    as_float32,
+    check_covariances,
+    complex_of,
+    divergence_of,
+    flag_of,
+    grouping_of,
+    keys_of,
+    number_of,
+    score_of,
+    text_of,
+    word_of,
+)
 from audionmf.rendering.grouping import Grouping, by_hand, by_label
 from audionmf.settings import Settings
-from audionmf.sources.labels import MOST_LABELS
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
     MOST_COMPONENTS,
-    MOST_SOURCES,
     Templates,
     labels_from_metadata,
     rate_from_metadata,
@@ -38,27 +51,35 @@ from audionmf.sources.templates import (
     stft_metadata,
 )
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import BLOCK_FRAMES
+from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
 from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
 
-__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames"]
+__all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
-Absent = Mapping[str, Sequence[tuple[int, int]]]
-"""Runs of frames in which templates with a label do not play: the first, and one after the last."""
 
 MODEL_KIND = Kind(
     "audionmf model",
     1,
-    {"templates": 2, "activations": 2, "penalties": 1, "covariances": 5, "patterns": 3},
-    optional=frozenset({"activations", "penalties", "covariances", "patterns"}),
+    {
+        "templates": 2,
+        "activations": 2,
+        "penalties": 1,
+        "covariances": 5,
+        "patterns": 3,
+        "context": 2,
+        "voters": 2,
+        "votes": 2,
+    },
+    optional=frozenset(
+        {"activations", "penalties", "covariances", "patterns", "context", "voters", "votes"}
+    ),
     most={"templates": (1, MOST_COMPONENTS), "penalties": (0, MOST_COMPONENTS)},
     signed=frozenset({"covariances"}),
 )
 
-_TOLERANCE = 1e-3
-_MAX_CHANNELS, _MAX_SAMPLES = 64, 1 << 48
-_MAX_WORD = 100
+_MAX_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -131,11 +152,18 @@ class Decomposition:
         What the analysis decided by itself, a line each.
     keys : sequence of int, default ()
         With a score or a lead: the MIDI key of each component, -1 where none is known.
+    context : ndarray, shape (n_rows, n_components), float32, optional
+        What comes before and after each template, as `Neighbours` says it, in the unit of the
+        templates. Activations then follow from a frame and its neighbours.
+    voters : ndarray, shape (n_bins, n_voters), float32, optional
+        Components that were learnt from the mixture alone: they have a say in the masks.
+    votes : ndarray, shape (n_groups, n_voters), float32, optional
+        The share of each voter that is for each group; they sum to 1 over the groups.
 
     Raises
     ------
     TemplateError
-        If activations, penalties, covariances or frames do not fit.
+        If activations, penalties, covariances, context, voters or frames do not fit.
     """
 
     templates: Templates
@@ -154,6 +182,9 @@ class Decomposition:
     score: Score | None = None
     remarks: tuple[str, ...] = ()
     keys: Sequence[int] = ()
+    context: NDArray[np.float32] | None = None
+    voters: NDArray[np.float32] | None = None
+    votes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n_frames = self.templates.stft.n_frames(self.mixture.n_samples)
@@ -162,6 +193,7 @@ class Decomposition:
                 f"absent sources need runs of frames within the {n_frames} there are"
             )
         self._check_patterns()
+        self._check_exemplars()
         if len(self.keys) not in (0, self.n_components):
             raise TemplateError(f"{len(self.keys)} keys do not fit {self.n_components} components")
         if self.covariances is not None:
@@ -170,7 +202,7 @@ class Decomposition:
                 raise TemplateError(
                     f"spatial covariances of shape {self.covariances.shape} do not fit"
                 )
-            _check_covariances(self.covariances)
+            check_covariances(self.covariances)
         if self.penalties is not None and self.penalties.shape != (self.n_components,):
             raise TemplateError(f"penalties of shape {self.penalties.shape} do not fit")
         if self.activations is None:
@@ -224,6 +256,25 @@ class Decomposition:
             reason="" if model is None else model.reason,
         )
 
+    def _check_exemplars(self) -> None:
+        if self.context is not None:
+            stft, rate = self.templates.stft, self.templates.sample_rate
+            wanted = (Neighbours.of(stft, rate).n_rows, self.n_components)
+            if self.context.shape != wanted or not self.banded:
+                raise TemplateError(
+                    f"a context of shape {self.context.shape} does not fit, or comes without bands"
+                )
+        if self.voters is None and self.votes is None:
+            return
+        if self.voters is None or self.votes is None or self.patterns is not None:
+            raise TemplateError("voters and votes come together, and without patterns")
+        wanted = (len(self.grouping), self.voters.shape[1])
+        right = len(self.voters) == self.templates.stft.n_bins and self.voters.shape[1] > 0
+        if not right or self.votes.shape != wanted:
+            raise TemplateError(
+                f"voters of shape {self.voters.shape} and votes of shape {self.votes.shape} do not fit"
+            )
+
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
     """How a notebook shows it; pictures are made above this wing, which puts it here."""
 
@@ -241,12 +292,22 @@ class Decomposition:
         """Number of components."""
         return self.templates.n_components
 
+    @property
+    def reach(self) -> int:
+        """Frames of margin that the activations of a frame depend on: 0 if they are kept."""
+        return REACH if self.context is not None and self.activations is None else 0
+
     def activate(
-        self, V: NDArray[np.float32], n_threads: int, first: int = 0
+        self,
+        V: NDArray[np.float32],
+        n_threads: int,
+        first: int = 0,
+        margins: tuple[int, int] | None = None,
     ) -> NDArray[np.float32]:
         """Find the activations of some frames of the mixture, each frame on its own.
 
-        Templates that are absent from a frame take no part in it.
+        Templates that are absent from a frame take no part in it. Without `margins` frames need not
+        be neighbours, and the context is left out.
 
         Parameters
         ----------
@@ -255,17 +316,21 @@ class Decomposition:
         n_threads : int
             Threads.
         first : int, default 0
-            The first of the frames.
+            The first of the frames, behind the margin.
+        margins : (int, int), optional
+            Frames of V at the start and the end that are there for the context only: `reach`, fewer
+            at the ends of the recording.
 
         Returns
         -------
-        ndarray, shape (n_components, n_frames), float32
+        ndarray, shape (n_components, n_frames - margins), float32
             H.
         """
         W = self.templates.templates
         if self.banded:
-            bands = Bands.of(self.templates.stft, self.templates.sample_rate)
-            V, W = bands.pool(V), bands.pool(W)
+            V, W = self._pooled(V, W, margins)
+        elif margins is not None:
+            V = V[:, margins[0] : V.shape[1] - margins[1]]
         solve = partial(
             nmf.activate, beta=self.settings.beta, n_iter=self.settings.activation_iter,
             n_threads=n_threads,
@@ -274,10 +339,26 @@ class Decomposition:
             return solve(V, W, penalties=self.penalties)
         H = np.zeros((W.shape[1], V.shape[1]), np.float32)
         absent = absent_frames(self.absent, self.templates.labels, range(first, first + V.shape[1]))
-        for frames, playing in _alike(absent):
+        for frames, playing in alike(absent):
             penalties = None if self.penalties is None else self.penalties[playing]
             H[np.ix_(playing, frames)] = solve(V[:, frames], W[:, playing], penalties=penalties)
         return H
+
+    def _pooled(
+        self, V: NDArray[np.float32], W: NDArray[np.float32], margins: tuple[int, int] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return frames and templates as activations see them, stacked with what is around them."""
+        stft, rate = self.templates.stft, self.templates.sample_rate
+        bands = Bands.of(stft, rate)
+        if margins is None:
+            return bands.pool(V), bands.pool(W)
+        before, after = margins
+        own = bands.pool(V[:, before : V.shape[1] - after])
+        if self.context is None:
+            return own, bands.pool(W)
+        around = Neighbours.of(stft, rate).of_frames(V, before, after)
+        stacked = np.concatenate([own.T, around.T], axis=1).T
+        return stacked, np.concatenate([bands.pool(W), self.context])
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
@@ -285,30 +366,69 @@ class Decomposition:
         groups = [list(group) for group in self.grouping.values()]
         return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
 
-    def source_models(self, first: int, V: NDArray[np.float32]) -> NDArray[np.float32]:
+    def source_models(
+        self, first: int, V: NDArray[np.float32], margins: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float32]:
         """Return the magnitude of each source in some frames of the mixture.
 
         Parameters
         ----------
         first : int
-            The first of the frames.
+            The first of the frames, behind the margin.
         V : ndarray, shape (n_bins, n_frames), float32
             Their magnitudes, channels pooled.
+        margins : (int, int), default (0, 0)
+            Frames at the start and the end that are there for `activate` only.
 
         Returns
         -------
-        ndarray, shape (n_sources, n_bins, n_frames), float32
+        ndarray, shape (n_sources, n_bins, n_frames - margins), float32
             Of the sources of `source_names`, bins as neighbours.
         """
+        own = slice(margins[0], V.shape[1] - margins[1])
         if self.activations is None:
-            H = self.activate(V, 1, first)
+            H = self.activate(V, 1, first, margins)
+            V = V[:, own]
         else:
+            V = V[:, own]
             H = self.activations[:, first : first + V.shape[1]]
         models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
+        models = self.voted(models, V)
         if self.residual:
             unexplained = np.maximum(V - models.sum(axis=0), 0)
             models = np.concatenate([models, unexplained[None]])
         return self._without_absent(models, first) if self.absent else models
+
+    def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return models of the groups in which the voters had their say.
+
+        Components of the mixture alone know which partials sound together, the templates whose they
+        are. The shares become those of the geometric mean of both models; the sum over the groups
+        stays.
+
+        Parameters
+        ----------
+        models : ndarray, shape (n_groups, n_bins, n_frames), float32
+            By the templates. Not modified.
+        V : ndarray, shape (n_bins, n_frames), float32
+            Magnitudes of the mixture in these frames.
+        """
+        if self.voters is None or self.votes is None:
+            return models
+        bands = Bands.of(self.templates.stft, self.templates.sample_rate)
+        G = nmf.activate(
+            bands.pool(V), bands.pool(self.voters), n_iter=self.settings.activation_iter,
+            n_threads=1,
+        )  # fmt: skip
+        said = np.stack([G.T @ (self.voters * votes).T for votes in self.votes]).swapaxes(1, 2)
+        one = models.dtype.type(1)
+        tops = [np.where(x.any(axis=0), x.max(axis=0), one) for x in (models, said)]
+        mean = np.sqrt(models / tops[0] * (said / tops[1]))
+        total = mean.sum(axis=0)
+        known = total > 0
+        shares = np.where(known, mean / np.where(known, total, one), 0)
+        shared: NDArray[np.float32] = np.where(known, models.sum(axis=0) * shares, models)
+        return shared
 
     def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group where components are patterns that started before."""
@@ -344,7 +464,9 @@ class Decomposition:
             for first in range(0, X.shape[-1], BLOCK_FRAMES):
                 part = H[:, first : first + BLOCK_FRAMES]
                 models = (
-                    self.models(part)
+                    self.voted(
+                        self.models(part), pooled_magnitude(X[..., first : first + BLOCK_FRAMES])
+                    )
                     if self.patterns is None
                     else self._pattern_models(first, part)
                 )
@@ -390,7 +512,9 @@ class Decomposition:
             If a component does not exist or is in two groups.
         """
         regrouped = by_hand(groups, self.n_components)
-        return dataclasses.replace(self, grouping=regrouped, covariances=None)
+        return dataclasses.replace(
+            self, grouping=regrouped, covariances=None, voters=None, votes=None
+        )
 
     def check_mixture(self, file: AudioFile) -> None:
         """Make sure that `file` is the recording that the activations belong to.
@@ -422,6 +546,8 @@ class Decomposition:
             arrays["penalties"] = self.penalties
         if self.patterns is not None:
             arrays["patterns"] = self.patterns
+        further = {"context": self.context, "voters": self.voters, "votes": self.votes}
+        arrays |= {name: array for name, array in further.items() if array is not None}
         if self.covariances is not None:
             arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
         metadata = {
@@ -456,6 +582,7 @@ class Decomposition:
         arrays, metadata = read_archive(path, MODEL_KIND)
         activations, penalties = arrays.get("activations"), arrays.get("penalties")
         covariances = arrays.get("covariances")
+        further = {name: arrays.get(name) for name in ("context", "voters", "votes")}
         try:
             templates = Templates(
                 arrays["templates"],
@@ -465,21 +592,22 @@ class Decomposition:
             )
             return cls(
                 templates=templates,
-                grouping=_grouping(metadata, templates.n_components),
+                grouping=grouping_of(metadata, templates.n_components),
                 settings=Settings.from_options(**metadata["settings"]),
                 mixture=_mixture(metadata),
-                divergence=_divergence(metadata),
-                reason=_word(metadata["reason"]),
-                activations=None if activations is None else _as_float32(activations),
-                penalties=None if penalties is None else _as_float32(penalties),
-                banded=_flag(metadata, "banded"),
-                absent=_absent(metadata),
-                covariances=None if covariances is None else _complex(covariances),
-                patterns=_as_float32(arrays["patterns"]) if "patterns" in arrays else None,
-                residual=_text(metadata["residual"]),
-                score=_score(metadata.get("score")),
-                remarks=tuple(_text(line) for line in metadata.get("remarks", [])),
-                keys=_keys(metadata),
+                divergence=divergence_of(metadata),
+                reason=word_of(metadata["reason"]),
+                activations=None if activations is None else as_float32(activations),
+                penalties=None if penalties is None else as_float32(penalties),
+                banded=flag_of(metadata, "banded"),
+                absent=absent_of(metadata),
+                covariances=None if covariances is None else complex_of(covariances),
+                patterns=as_float32(arrays["patterns"]) if "patterns" in arrays else None,
+                residual=text_of(metadata["residual"]),
+                score=score_of(metadata.get("score")),
+                remarks=tuple(text_of(line) for line in metadata.get("remarks", [])),
+                keys=keys_of(metadata),
+                **{k: None if v is None else as_float32(v) for k, v in further.items()},
             )
         except (TemplateError, ParameterError, ScoreError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -489,149 +617,11 @@ class Decomposition:
             ) from error
 
 
-def _score(value: Any) -> Score | None:
-    return None if value is None else Score.from_dict(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TemplateError(f"a name is not a text: {reprlib.repr(value)}")
-    return value
-
-
-def _word(value: object) -> str:
-    if len(text := _text(value)) > _MAX_WORD or not text.isprintable():
-        raise TemplateError("why the factorisation stopped is not said in a few plain words")
-    return text
-
-
-def _number(value: object, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise TemplateError(f"a number is not a whole one from {low} to {high}")
-    return value
-
-
-def _keys(metadata: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(_number(key, -1, 127) for key in metadata.get("keys", []))
-
-
-def absent_frames(absent: Absent, labels: Sequence[str], frames: range) -> NDArray[np.bool_]:
-    """Tell in which frames templates do not play.
-
-    Parameters
-    ----------
-    absent : mapping of str to sequence of (int, int)
-        As `Decomposition` has it.
-    labels : sequence of str
-        Labels of the templates.
-    frames : range
-        The frames.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_labels, n_frames)
-        True where a template is absent.
-    """
-    index = np.asarray(frames)
-    rows = dict.fromkeys(labels, np.zeros(len(index), bool))
-    for label in rows.keys() & absent.keys():
-        rows[label] = _within(index, absent[label])
-    return np.stack([rows[label] for label in labels])
-
-
-def _within(index: NDArray[np.int64], runs: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Tell which of some frames are in any of the runs."""
-    first, stop = (np.sort(ends) for ends in np.array(runs, np.int64).reshape(-1, 2).T)
-    begun, ended = (np.searchsorted(ends, index, side="right") for ends in (first, stop))
-    inside: NDArray[np.bool_] = begun > ended
-    return inside
-
-
-def _alike(absent: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield frames in which the same templates may play, and these; no frames without any."""
-    patterns, which = np.unique(absent, axis=1, return_inverse=True)
-    for i, pattern in enumerate(patterns.T):
-        if not pattern.all():
-            yield np.flatnonzero(which == i), np.flatnonzero(~pattern)
-
-
-def _complex(parts: NDArray[Any]) -> NDArray[np.complex64]:
-    if len(parts) != 2:
-        raise TemplateError("spatial covariances need a real and an imaginary part")
-    covariances = np.empty(parts.shape[1:], np.complex64)
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
-        covariances.real, covariances.imag = parts
-    return covariances
-
-
-def _check_covariances(R: NDArray[np.complex64]) -> None:
-    """Make sure that (..., 2, 2) matrices are Hermitian, positive semidefinite, of trace 2."""
-    with np.errstate(all="ignore"):
-        left, right, cross = R[..., 0, 0], R[..., 1, 1], R[..., 0, 1]
-        wrong = [
-            R - R.conj().swapaxes(-1, -2),
-            left + right - 2,
-            np.maximum(0, np.abs(cross) ** 2 - (left * right).real),
-        ]
-    if not all((np.abs(error) < _TOLERANCE).all() for error in wrong):
-        raise TemplateError("spatial covariances are not positive semidefinite with trace 2")
-
-
-def _flag(metadata: dict[str, Any], name: str) -> bool:
-    value = metadata[name]
-    if not isinstance(value, bool):
-        raise TemplateError(f"{name!r} must be true or false, not {reprlib.repr(value)}")
-    return value
-
-
-def _grouping(metadata: dict[str, Any], n_components: int) -> Grouping:
-    last = n_components - 1
-    groups = {
-        _text(name): tuple(_number(k, 0, last) for k in group)
-        for name, group in metadata["grouping"]
-    }
-    if len(groups) > MOST_SOURCES:
-        raise TemplateError(f"there are {len(groups)} groups; {MOST_SOURCES} are the most")
-    if sorted(k for group in groups.values() for k in group) != list(range(n_components)):
-        raise TemplateError("the groups do not hold every component once")
-    if len(groups) != len(metadata["grouping"]) or not all(groups):  # a silent source has none
-        raise TemplateError("a group has no name, or the name of another")
-    return groups
-
-
-def _absent(metadata: dict[str, Any]) -> Absent:
-    absent = {
-        _text(name): tuple(
-            (_number(first, 0, _MAX_SAMPLES), _number(stop, 0, _MAX_SAMPLES))
-            for first, stop in runs
-        )
-        for name, runs in metadata.get("absent", [])
-    }
-    if sum(map(len, absent.values())) > MOST_SOURCES * MOST_LABELS:
-        raise TemplateError("there are more runs of frames than labels may make")
-    return absent
-
-
-def _divergence(metadata: dict[str, Any]) -> NDArray[np.float64]:
-    values = np.asarray(metadata["divergence"], np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise TemplateError("the divergence is not a list of numbers")
-    return values
-
-
-def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        converted = array.astype(np.float32)
-    if not np.isfinite(converted).all():
-        raise TemplateError("activations or penalties have values that are not finite in float32")
-    return converted
-
-
 def _mixture(metadata: dict[str, Any]) -> Mixture:
     mixture = Mixture(**metadata["mixture"])
     counts = (mixture.n_channels, mixture.n_samples)
     if not (type(mixture.path) is type(mixture.sha256) is str):
         raise TemplateError("the description of the mixture makes no sense")
-    for count, most in zip(counts, (_MAX_CHANNELS, _MAX_SAMPLES), strict=True):
-        _number(count, 1, most)
+    for count, most in zip(counts, (_MAX_CHANNELS, MAX_SAMPLES), strict=True):
+        number_of(count, 1, most)
     return mixture

@@ -4,8 +4,9 @@ A file imports only from those that are named before it:
 
 - `stft`: the transform and its exact inverse, whole or in blocks
 - `live_stft`: the same for a signal that is still being played
-- `frames`: from a recording to the V that a factorisation sees
 - `bands`: single bins at the bottom, fractions of an octave above
+- `neighbours`: what comes before and after a frame
+- `frames`: from a recording to the V that a factorisation sees
 - `masks`: shares of the sources in each bin
 - `spatial`: places in a stereo image
 - `mel`: the mel scale

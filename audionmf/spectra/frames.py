@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
+from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
 
 __all__ = [
@@ -50,12 +51,16 @@ class Frames:
         Every so many frames one was kept.
     n_samples : int
         Samples of the recording in each channel.
+    context : ndarray, shape (n_rows, n_kept), float32, or None
+        What `Neighbours` says of each, where it was asked for; also of thinned frames it is their
+        true neighbours.
     """
 
     V: NDArray[np.float32]
     X: Transform | None
     step: int
     n_samples: int
+    context: NDArray[np.float32] | None = None
 
 
 def pooled_magnitude(X: Transform) -> NDArray[np.float32]:
@@ -75,6 +80,7 @@ def gather(
     max_frames: int = _MAX_FRAMES,
     *,
     keep_transform: bool = False,
+    neighbours: Neighbours | None = None,
     n_threads: int = 1,
     progress: Callable[[float], None] = lambda _: None,
     warn: bool = True,
@@ -91,6 +97,8 @@ def gather(
         Most frames to keep; where there are more, every second is kept, or every fourth, …
     keep_transform : bool, default False
         Keep X too.
+    neighbours : Neighbours, optional
+        Keep the context of the frames too.
     n_threads : int, default 1
         Threads for the FFT.
     progress : callable, optional
@@ -110,22 +118,31 @@ def gather(
     """
     counter = _Counter(source)
     kept: list[NDArray[Any]] = []
+    around: list[NDArray[Any]] = []
     step, n_seen, n_kept = 1, 0, 0
-    for X in stft.forward_blocks(counter.blocks(), BLOCK_FRAMES, n_threads):
-        chosen = X[..., -n_seen % step :: step]
+    blocks = stft.forward_blocks(counter.blocks(), BLOCK_FRAMES, n_threads)
+    for wide, before, after in with_margins(blocks, REACH if neighbours else 0):
+        X = wide[..., before : wide.shape[-1] - after]
+        first = -n_seen % step
+        chosen = X[..., first::step]
         # A copy where frames are left out: a view would hold all of them.
         kept.append(_copied(chosen) if keep_transform else pooled_magnitude(chosen)[None])
+        if neighbours:
+            context = neighbours.of_frames(pooled_magnitude(wide), before, after)
+            around.append(_copied(context[None, :, first::step]))
         n_seen += X.shape[-1]
         n_kept += kept[-1].shape[-1]
         progress(min(1.0, counter.n_samples / source.n_samples))
         while n_kept > max_frames:
             kept, n_kept, step = _every_second(kept), -(-n_kept // 2), step * 2
+            around = _every_second(around)
     joined = _join(kept, n_kept)
+    found = _join(around, n_kept)[0] if neighbours else None
     if warn:
         warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
     if keep_transform:
-        return Frames(pooled_magnitude(joined), joined, step, counter.n_samples)
-    return Frames(joined[0], None, step, counter.n_samples)
+        return Frames(pooled_magnitude(joined), joined, step, counter.n_samples, found)
+    return Frames(joined[0], None, step, counter.n_samples, found)
 
 
 def magnitudes(

@@ -23,6 +23,7 @@ _MAX_SECONDS = 1e9
 _LINEAR = {"mask_exponent": 1.0}
 _LINEAR_NAMED = _LINEAR | {
     "dictionary": "nmf", "pitch_shifts": 0, "spatial": False, "model": "frames",
+    "exemplars": False,
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from audionmf import (
     render,
 )
 from audionmf.analysis import by_example
+from audionmf.analysis.exemplars import shifted
 from audionmf.nmf.equalise import _PRIOR
 from audionmf.spectra.frames import magnitudes
 
@@ -186,7 +187,7 @@ def test_copies_lie_semitones_away(most):
 
 def test_copies_keep_their_shape_and_what_leaves_the_spectrum_is_gone():
     W = np.stack([bump(400), bump(2040), np.ones(2049, np.float32)], axis=1)
-    up, down = (by_example._shifted(W, s) for s in (2, -2))
+    up, down = (shifted(W, s) for s in (2, -2))
     assert up.dtype == down.dtype == np.float32
     assert up[:, 0].max() == pytest.approx(1, abs=0.05)
     assert not up[:, 1].any()
@@ -316,7 +317,7 @@ def test_only_two_channels_have_a_stereo_image(mixture, banks, n_channels, optio
     rendered = render(samples, found, sample_rate=RATE)
     for stem in rendered.sources.values():
         assert stem.shape == samples.shape
-        assert energy(stem) > 0.01 * energy(samples)
+        assert energy(stem) > 0.005 * energy(samples)
 
 
 def test_a_single_source_gets_a_rest_of_free_components(mixture, banks):

@@ -171,13 +171,11 @@ def test_another_beta_is_refused():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"n_sources": 2}, "lead says"),
+        ({"n_sources": 2}, "number of sources is for a blind separation"),
         ({"examples": {"a": np.ones(9000, np.float32)}}, "lead says"),
         ({"free": 2}, "lead says"),
-        ({"absent": {"lead": [(0, 1)]}}, "lead says"),
         ({"solo": {"lead": [(0, 1)]}}, "lead says"),
-        ({"midi": "score.mid"}, "a score says"),
-        ({"residual": "rest"}, "residual"),
+        ({"residual": "rest"}, "lead says"),
         ({"split_at": "C4"}, "midi"),
     ],
     ids=lambda other: next(iter(other)) if isinstance(other, dict) else "",
@@ -260,3 +258,11 @@ def test_one_of_them_and_the_rest(song):
     mixture = Audio(sum(song.values()), RATE)
     found = audionmf.separate(mixture, lead=True, only="accompaniment")
     assert list(found.sources) == ["accompaniment", "rest"]
+
+
+def test_a_voice_has_a_name_and_may_be_said_to_be_silent(song):
+    singer = audionmf.Known(voice=True, absent=[(0.0, 1.0)])
+    found = audionmf.separate(sum(song.values()), {"singer": singer}, sample_rate=RATE)
+    assert list(found.sources) == ["singer", "accompaniment"]
+    assert not found.sources["singer"][:, : round(0.8 * found.sample_rate)].any()
+    assert found.sources["singer"].any()

@@ -58,3 +58,9 @@ def test_a_wrong_job_is_refused(values, words):
 def test_a_job_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         FULL.free = 3
+
+
+def test_every_field_of_a_job_is_checked_when_it_comes_from_outside():
+    from audionmf.batch.job import _CHECKS
+
+    assert set(_CHECKS) == {field.name for field in dataclasses.fields(SeparationJob)}

@@ -15,6 +15,7 @@ from audionmf.rendering.decomposition import MODEL_KIND, Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
 SMALL = STFT(16, 4)
@@ -25,6 +26,10 @@ GROUPING = {"a": (2, 0), "b / ä": (1,)}
 PENALTIES = np.float32([0, 0.05, 3])
 RIGHT = np.array([[0.5, 0.3 - 0.4j], [0.3 + 0.4j, 1.5]], np.complex64)
 COVARIANCES = np.stack([np.tile(RIGHT, (9, 1, 1)), np.tile(RIGHT.conj(), (9, 1, 1))])
+CONTEXT = RNG.random((Neighbours.of(SMALL, RATE).n_rows, 3)).astype(np.float32)
+VOTERS = RNG.random((9, 5)).astype(np.float32)
+VOTES = np.full((2, 5), 0.5, np.float32)
+EXEMPLARS = {"context": CONTEXT, "voters": VOTERS, "votes": VOTES, "banded": True}
 ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
 
 
@@ -217,6 +222,17 @@ BAD_ARRAYS = {
     "covariances beyond float32": {"covariances": 1e300 * PARTS.astype(np.float64)},
     "covariances that are no numbers": {"covariances": np.nan * PARTS},
     "covariances of zero": {"covariances": 0 * PARTS},
+    "a context without bands": {"context": CONTEXT},
+    "a context as a vector": {"context": CONTEXT[0]},
+    "voters without votes": {"voters": VOTERS},
+    "votes without voters": {"votes": VOTES},
+    "voters of other bins": {"voters": VOTERS[:-1], "votes": VOTES},
+    "no voters": {"voters": VOTERS[:, :0], "votes": VOTES[:, :0]},
+    "votes for other sources": {"voters": VOTERS, "votes": VOTES[:1]},
+    "votes of other voters": {"voters": VOTERS, "votes": VOTES[:, :-1]},
+    "votes that are no numbers": {"voters": VOTERS, "votes": VOTES * np.nan},
+    "negative votes": {"voters": VOTERS, "votes": -VOTES},
+    "votes with patterns": {"voters": VOTERS, "votes": VOTES, "patterns": W[None]},
 }
 
 
@@ -276,6 +292,44 @@ BAD = [
 def test_a_model_that_makes_no_sense_is_refused_by_name(tmp_path, changes):
     with pytest.raises(TemplateError, match=r"m\.npz"):
         Decomposition.load(saved(tmp_path / "m.npz", **changes))
+
+
+def test_a_model_of_exemplars_comes_back_with_the_same_bytes(tmp_path):
+    found = model(**EXEMPLARS)
+    first, second = (found.save(tmp_path / name) for name in ("a.npz", "b.npz"))
+    assert first.read_bytes() == second.read_bytes()
+    loaded = Decomposition.load(first)
+    assert_same(loaded, found)
+    for name in ("context", "voters", "votes"):
+        assert np.array_equal(getattr(loaded, name), EXEMPLARS[name])
+    plain = Decomposition.load(model().save(tmp_path / "c.npz"))
+    assert plain.context is plain.voters is plain.votes is None
+
+
+@pytest.mark.parametrize("rows", [CONTEXT[:-1], CONTEXT[:, :2]])
+def test_a_context_of_other_rows_or_components_is_refused(rows):
+    with pytest.raises(TemplateError, match="does not fit"):
+        model(context=rows, banded=True)
+
+
+def test_other_groups_have_no_votes_but_the_context():
+    regrouped = model(**EXEMPLARS).regroup({"c": (1,)})
+    assert regrouped.voters is regrouped.votes is None
+    assert np.array_equal(regrouped.context, CONTEXT)
+
+
+def test_voters_share_out_what_the_templates_explain():
+    found = model(**EXEMPLARS, activations=None)
+    V = RNG.random((9, 7)).astype(np.float32)
+    models = RNG.random((2, 9, 7)).astype(np.float32)
+    even = found.voted(models, V)
+    np.testing.assert_allclose(even.sum(axis=0), models.sum(axis=0), rtol=1e-5)
+    roots = np.sqrt(models)  # where the voters see no difference
+    np.testing.assert_allclose(even / even.sum(axis=0), roots / roots.sum(axis=0), rtol=1e-4)
+    mine = dataclasses.replace(found, votes=np.float32([[1] * 5, [0] * 5])).voted(models, V)
+    np.testing.assert_allclose(mine, [models.sum(axis=0), 0 * models[0]], rtol=1e-5)
+    assert np.array_equal(found.voted(0 * models, V), 0 * models)
+    assert np.array_equal(found.voted(models, 0 * V), models)
 
 
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):

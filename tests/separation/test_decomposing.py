@@ -209,7 +209,7 @@ def test_a_file_damaged_in_the_middle_is_a_read_error_and_leaves_nothing(tmp_pat
             raise AudioReadError(0, f"{str(path)!r} is damaged")
         return file.read(size, "float32", always_2d=True)
 
-    monkeypatch.setattr(audio, "_read_block", fails_on_the_second_pass)
+    monkeypatch.setattr(audio, "read_block", fails_on_the_second_pass)
     with pytest.raises(AudioReadError, match="damaged"):
         separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     assert files_below(tmp_path) == ["in/mix.wav"]

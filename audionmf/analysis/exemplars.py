@@ -1,0 +1,479 @@
+"""Analyse a mixture of two sources or more by exemplars: frames of each source that know their context.
+
+1. *Exemplars.* Templates are frames of the examples, stacked with coarse bands of the frames before
+   and after (`Neighbours`); where they leave much of the mixture unexplained, notes are lacking, and
+   copies of some at up to six semitones join them. What hardly plays in the mixture is dropped.
+2. *Adaptation.* One smooth equaliser a source (`fit_equalised`); then every template may move, drawn
+   to where it was (`fit_drawn`).
+3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
+   are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. They are
+   left out unless they fit the mixture much better than the examples do.
+
+Templates of a bank come without a context; then none has one.
+
+References
+----------
+Gemmeke, Virtanen and Hurmalainen, "Exemplar-based sparse representations for noise robust automatic
+speech recognition", IEEE Transactions on Audio, Speech, and Language Processing 19(7), 2011.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.io.audio import Source
+from audionmf.nmf.drawn import fit_drawn
+from audionmf.nmf.equalise import fit_equalised, strongest
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.absent import Absent, absent_frames, within
+from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.rendering.grouping import by_label
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.neighbours import Neighbours
+from audionmf.spectra.stft import STFT
+
+__all__ = ["analyse_exemplars", "is_exemplary"]
+
+Matrix = NDArray[np.float32]
+
+_FRAMES = 200
+_COPIES = 30
+_SEMITONES = 6
+_COPY_PENALTY = 0.05
+_UNCOVERED = 0.16
+_HEARD = 0.01
+_SMOOTHING_OCTAVES = 0.05
+_MOVES = 20
+_MOST_MOVE = 50.0
+_VOTERS = 40
+_VOTER_ITERATIONS = 100
+_VOTE_BELOW = 0.45
+_MIXTURE_FRAMES = 2048
+_PRUNING_FRAMES = 256
+_EQUALISING_FRAMES = 256
+_MOVING_FRAMES = 1024
+_JUDGING_ITERATIONS = 30
+_STARTING_ITERATIONS = 10
+_FLOOR = np.float32(1e-9)
+
+
+def is_exemplary(settings: Settings) -> bool:
+    """Tell whether sources may be exemplars: these move to the mixture, under beta 1."""
+    return settings.exemplars and settings.adapt_iter > 0 and settings.beta == 1
+
+
+def analyse_exemplars(
+    bank: Templates,
+    alone: Mapping[str, Sequence[Source]],
+    silence: Absent,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+) -> Decomposition:
+    """Analyse a mixture by exemplars.
+
+    Parameters
+    ----------
+    bank : Templates
+        Of all sources. Without `alone`, and where ``dictionary`` is not "frames", they are the
+        exemplars, without a context.
+    alone : mapping of str to sequence of Audio or AudioFile
+        Recordings of each source alone, at the rate of the mixture.
+    silence : mapping of str to sequence of (int, int)
+        Frames in which sources do not play, as `Decomposition` has them.
+    source : Audio or AudioFile
+        The mixture; 2048 of its frames are learnt from.
+    settings : Settings
+        Options.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        With the context of the templates and the voters, where there are any.
+    """
+    stft, rate, threads = bank.stft, bank.sample_rate, thread_count(settings.n_threads)
+    known = bool(alone) and settings.dictionary == "frames"
+    front = _Front.of(stft, rate, around=known)
+    spatial = settings.spatial and source.n_channels == 2
+    frames = gather(
+        source, stft, min(settings.max_frames, _MIXTURE_FRAMES), keep_transform=spatial,
+        neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
+    )  # fmt: skip
+    found = Decomposition(
+        templates=bank,
+        grouping=by_label(bank),
+        settings=settings,
+        mixture=Mixture.of(source, frames.n_samples),
+        divergence=np.empty(0),
+        reason="",
+        absent=within(silence, stft.n_frames(frames.n_samples)),
+    )
+    if not frames.V.any():
+        return found
+    sounds = [
+        _sound(alone[name], stft, settings, front) if known else _of_bank(bank, name)
+        for name in bank.names
+    ]
+    exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
+    return _Fit(found, frames, front, progress).run(exemplars)
+
+
+@dataclass(frozen=True, eq=False)
+class _Front:
+    """The stacked spectra: `Bands` of a frame and, where they are known, its neighbours."""
+
+    bands: Bands
+    neighbours: Neighbours | None
+    widths: NDArray[np.int64]
+    frequencies: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, stft: STFT, rate: int, *, around: bool) -> _Front:
+        bands = Bands.of(stft, rate)
+        widths = np.diff(bands.edges, append=stft.n_bins)
+        neighbours = Neighbours.of(stft, rate) if around else None
+        return cls(bands, neighbours, widths, stft.frequencies(rate))
+
+    @property
+    def n_bands(self) -> int:
+        return len(self.bands.edges)
+
+    def stack(self, V: Matrix, context: Matrix | None) -> Matrix:
+        """Return (n_bands + n_rows, n) of frames and their contexts, rows as neighbours."""
+        parts = [self.bands.pool(V).T, *([] if context is None else [context.T])]
+        return np.concatenate(parts, axis=1).T
+
+    def smoother(self) -> NDArray[np.float64]:
+        places = [self.bands.frequencies]
+        if self.neighbours:
+            places.append(self.neighbours.frequencies)
+        f = np.concatenate(places)
+        return Bands(np.arange(len(f)), f).smoother(_SMOOTHING_OCTAVES)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sound:
+    """Frames of one source and their contexts."""
+
+    V: Matrix
+    context: Matrix | None
+
+    def some(self, count: int) -> _Sound:
+        """Return evenly spaced ones of those that can be heard."""
+        level = self.V.sum(axis=0)
+        heard = np.flatnonzero(level > level.max() * np.float32(_HEARD))
+        chosen = heard[_evenly(len(heard), count)]
+        return _Sound(self.V[:, chosen], None if self.context is None else self.context[:, chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Exemplars:
+    """Templates: spectra W, stacked spectra A, whose sums are 1, the source and L1 weight of each."""
+
+    W: Matrix
+    A: Matrix
+    owners: NDArray[np.int64]
+    penalties: Matrix
+
+    def take(self, kept: NDArray[np.int64]) -> _Exemplars:
+        return _Exemplars(self.W[:, kept], self.A[:, kept], self.owners[kept], self.penalties[kept])
+
+    def times(self, full: NDArray[Any], stacked: NDArray[Any]) -> _Exemplars:
+        """Return those with other spectra: both factors, and the sums 1 again."""
+        A = self.A * stacked
+        sums = A.sum(axis=0)
+        sums[sums == 0] = 1
+        return dataclasses.replace(
+            self, W=(self.W * full / sums).astype(np.float32), A=(A / sums).astype(np.float32)
+        )
+
+
+def _sound(recordings: Sequence[Source], stft: STFT, settings: Settings, front: _Front) -> _Sound:
+    share = max(16, settings.max_frames // len(recordings))
+    threads = thread_count(settings.n_threads)
+    found = [
+        gather(r, stft, share, neighbours=front.neighbours, n_threads=threads, warn=False)
+        for r in recordings
+    ]
+    V = np.concatenate([frames.V for frames in found], axis=1)
+    contexts = [frames.context for frames in found if frames.context is not None]
+    return _Sound(V, np.concatenate(contexts, axis=1)).some(settings.n_components or _FRAMES)
+
+
+def _of_bank(bank: Templates, name: str) -> _Sound:
+    mine = [k for k, label in enumerate(bank.labels) if label == name]
+    return _Sound(bank.templates[:, mine], None)
+
+
+def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exemplars:
+    """Return the frames of all sources, and copies of some at other pitches."""
+    spectra, stacks, owners, weights = [], [], [], []
+    most = _SEMITONES if copies else 0
+    for j, sound in enumerate(sounds):
+        few = sound.some(_COPIES)
+        for semitones in range(-most, most + 1):
+            V, context = sound.V, sound.context
+            if semitones:
+                V, context = shifted(few.V, semitones), few.context
+                if context is not None and front.neighbours:
+                    context = front.neighbours.shifted(context, semitones)
+            spectra.append(V)
+            stacks.append(front.stack(V, context))
+            owners += [j] * V.shape[1]
+            weights += [_COPY_PENALTY if semitones else 0] * V.shape[1]
+    W, A = np.concatenate(spectra, axis=1), np.concatenate(stacks, axis=1)
+    sums = A.sum(axis=0)
+    heard = np.flatnonzero(sums > 0)
+    found = _Exemplars(W, A, np.array(owners), np.array(weights, np.float32)).take(heard)
+    return dataclasses.replace(found, W=found.W / sums[heard], A=found.A / sums[heard])
+
+
+class _Fit:
+    """One fit of exemplars to frames of a mixture."""
+
+    def __init__(
+        self, found: Decomposition, frames: Frames, front: _Front, progress: Progress
+    ) -> None:
+        self.found, self.frames, self.front, self.progress = found, frames, front, progress
+        self.settings = found.settings
+        self.threads = thread_count(found.settings.n_threads)
+        self.names = found.templates.names
+        stacked = front.stack(frames.V, frames.context)
+        self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
+        self.X: Matrix = stacked / self.peak
+
+    def run(self, exemplars: _Exemplars) -> Decomposition:
+        adapt = partial(self.progress, "adapt")
+        fitted, start = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
+        left = self._left(fitted, start)
+        if left > _UNCOVERED and exemplars.penalties.any():
+            fitted, _ = self._pruned(exemplars)
+        adapt(0.2)
+        fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
+        fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
+        if H.shape[1] < self.X.shape[1]:
+            n_iter = self.settings.activation_iter
+            H = self._activations(fitted, np.arange(self.X.shape[1]), n_iter)
+        H *= self.peak
+        found = self._decomposition(fitted, H)
+        found = self._with_voters(found, H, left)
+        if self.frames.X is None:
+            return found
+        return found.with_covariances(self.frames.X, H)
+
+    def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
+        chosen = _evenly(self.X.shape[1], count)
+        return chosen, self.X if len(chosen) == self.X.shape[1] else self.X.T[chosen].T
+
+    def _absent(self, exemplars: _Exemplars, chosen: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        if not self.found.absent:
+            return None
+        last = (self.X.shape[1] - 1) * self.frames.step
+        places = range(0, last + 1, self.frames.step)
+        by_source = absent_frames(self.found.absent, self.names, places)
+        silent: NDArray[np.bool_] = by_source[:, chosen][exemplars.owners]
+        return silent
+
+    def _pruned(self, exemplars: _Exemplars) -> tuple[_Exemplars, Matrix]:
+        """Drop those that hardly play; return the others, and their activations in some frames."""
+        chosen, X = self._some(_PRUNING_FRAMES)
+        fit = fit_equalised(
+            X, exemplars.A, exemplars.owners.tolist(), np.empty((0, 0)),
+            penalties=exemplars.penalties, absent=self._absent(exemplars, chosen), n_adapt=0,
+            n_threads=self.threads,
+        )  # fmt: skip
+        return exemplars.take(fit.kept), fit.activations
+
+    def _left(self, exemplars: _Exemplars, start: Matrix) -> float:
+        """Return the share of the mixture that exemplars leave unexplained."""
+        _, X = self._some(_PRUNING_FRAMES)
+        H = nmf.activate(
+            X, exemplars.A, n_iter=_JUDGING_ITERATIONS, activations=start, n_threads=self.threads
+        )
+        return _share(X, exemplars.A @ H)
+
+    def _equalised(
+        self, exemplars: _Exemplars, progress: Callable[[float], None]
+    ) -> tuple[_Exemplars, Matrix]:
+        """Fit an equaliser for each source; return activations in some frames too."""
+        chosen, X = self._some(_EQUALISING_FRAMES)
+        fit = fit_equalised(
+            X, exemplars.A, exemplars.owners.tolist(), self.front.smoother(),
+            penalties=exemplars.penalties, absent=self._absent(exemplars, chosen),
+            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads,
+            progress=progress,
+        )  # fmt: skip
+        kept = exemplars.take(fit.kept)
+        bands, n_bands = self.front.bands, self.front.n_bands
+        full = [bands.spread(gain[:n_bands], self.front.frequencies) for gain in fit.gains]
+        gains = fit.gains[kept.owners].T
+        sums = (kept.A * gains).sum(axis=0)[:, None]
+        equalised = kept.times(np.stack(full)[kept.owners].T, gains)
+        H = (fit.activations * sums).astype(np.float32)
+        strong = strongest(H.sum(axis=1, dtype=np.float64))
+        return equalised.take(strong), H[strong]
+
+    def _moved(
+        self, exemplars: _Exemplars, H: Matrix, progress: Callable[[float], None]
+    ) -> tuple[_Exemplars, Matrix]:
+        """Let the templates move; return activations in as many frames as that takes."""
+        chosen, X = self._some(_MOVING_FRAMES)
+        if len(chosen) > H.shape[1]:
+            H = self._activations(exemplars, chosen, _STARTING_ITERATIONS)
+        A, H = fit_drawn(
+            X, exemplars.A, H, penalties=exemplars.penalties, n_iter=_MOVES,
+            n_threads=self.threads, progress=progress,
+        )  # fmt: skip
+        n_bands = self.front.n_bands
+        ratio = (A[:n_bands] + _FLOOR) / (exemplars.A[:n_bands] + _FLOOR)
+        ratio = np.repeat(np.minimum(ratio, np.float32(_MOST_MOVE)), self.front.widths, axis=0)
+        return dataclasses.replace(exemplars, W=exemplars.W * ratio, A=A), H
+
+    def _activations(self, exemplars: _Exemplars, chosen: NDArray[np.int64], n_iter: int) -> Matrix:
+        """Return the activations in some of the frames that were kept."""
+        X = self.X.T[chosen].T
+        absent = self._absent(exemplars, chosen)
+        start = None
+        if absent is not None:
+            start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
+        H: Matrix = nmf.activate(
+            X, exemplars.A, n_iter=n_iter, activations=start, penalties=exemplars.penalties,
+            n_threads=self.threads,
+        )  # fmt: skip
+        return H
+
+    def _decomposition(self, exemplars: _Exemplars, H: Matrix) -> Decomposition:
+        labels = tuple(self.names[j] for j in exemplars.owners)
+        templates = dataclasses.replace(
+            self.found.templates, templates=exemplars.W, labels=labels, durations=None
+        )
+        grouped = by_label(templates)
+        context = exemplars.A[self.front.n_bands :] if self.front.neighbours else None
+        return dataclasses.replace(
+            self.found, templates=templates, penalties=exemplars.penalties, banded=True,
+            grouping={name: grouped.get(name, ()) for name in self.names}, context=context,
+            activations=H if self.frames.step == 1 else None,
+        )  # fmt: skip
+
+    def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
+        """Let components of the mixture alone vote, if they fit it much better than the examples."""
+        V = self.frames.V
+        pooled = self.X[: self.front.n_bands]
+        report = partial(self.progress, "vote")
+        model = nmf.fit(
+            pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
+            n_threads=self.threads,
+            callback=lambda state: report(state.iteration / state.max_iter),
+        )  # fmt: skip
+        report(1.0)
+        G = model.activations * self.peak
+        W = _within_bands(V, model.templates, G, self.front)
+        if _left_by(V, W, G) >= _VOTE_BELOW * min(left, 1.0):
+            return found
+        return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, G))
+
+
+def _within_bands(V: Matrix, pooled: NDArray[Any], G: NDArray[Any], front: _Front) -> Matrix:
+    """Return the spectra, (n_bins, n_voters), of components that are known by their bands.
+
+    One step of the EM algorithm, from spectra that are even within each band; the sums over the
+    bands are those that the same step would give there, where nothing moves any more.
+    """
+    density = (pooled / front.widths[:, None]).astype(np.float32)
+    even: Matrix = np.repeat(density, front.widths, axis=0)
+    spectra = np.zeros_like(even)
+    for first in range(0, V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        spectra += _ratio(V[:, block], (G[:, block].T @ even.T).T) @ G[:, block].T
+    played = G.sum(axis=1)
+    spread: NDArray[Any] = even * spectra / np.where(played > 0, played, 1)
+    whole: Matrix = spread.astype(np.float32)
+    return whole
+
+
+def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
+    known = model > np.finfo(np.float32).tiny
+    ratio: Matrix = np.divide(V, model, out=np.zeros_like(V), where=known)
+    return ratio
+
+
+def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> Matrix:
+    """Return the share of each component of the mixture that is for each source.
+
+    Parameters
+    ----------
+    found : Decomposition
+        Its templates and groups give the masks.
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of the mixture.
+    H : ndarray, shape (n_components, n_frames)
+        Activations of the templates.
+    W : ndarray, shape (n_bins, n_voters)
+        Components of the mixture alone.
+    G : ndarray, shape (n_voters, n_frames)
+        Their activations.
+
+    Returns
+    -------
+    ndarray, shape (n_groups, n_voters), float32
+        How much of its mass lies under each mask, squared; the sums over the groups are 1.
+    """
+    mass = np.zeros((len(found.grouping), W.shape[1]))
+    for first in range(0, V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
+        masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
+        for j, mask in enumerate(masks):
+            mass[j] += ((W.T @ (mask * ratio)) * G[:, block]).sum(axis=1, dtype=np.float64)
+    total = mass.sum(axis=0)
+    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** 2
+    agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)
+    return agreed
+
+
+def shifted(W: Matrix, semitones: int) -> Matrix:
+    """Return spectra (n_bins, n) with their frequency axis stretched to another pitch."""
+    n_bins = len(W)
+    place = np.arange(n_bins) / 2 ** (semitones / 12)
+    below = np.minimum(place.astype(int), n_bins - 2)
+    share = np.minimum(place - below, 1)[:, None].astype(np.float32)
+    stretched = W[below] * (1 - share) + W[below + 1] * share
+    stretched[place >= n_bins - 1] = 0
+    copies: Matrix = stretched.astype(np.float32)
+    return copies
+
+
+def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
+    """Return which of some frames are taken: `count` of them, evenly, or all."""
+    if n_frames <= count:
+        return np.arange(n_frames)
+    return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
+
+
+def _left_by(V: Matrix, W: Matrix, G: NDArray[Any]) -> float:
+    """Return the share of V that components leave unexplained, bin by bin."""
+    starts = range(0, V.shape[1], BLOCK_FRAMES)
+    blocks = [slice(first, first + BLOCK_FRAMES) for first in starts]
+    shares = [_share(V[:, b], (G[:, b].T @ W.T).T) for b in blocks]
+    masses = [V[:, b].sum(dtype=np.float64) for b in blocks]
+    return float(np.average(shares, weights=masses))
+
+
+def _share(V: NDArray[Any], model: NDArray[Any]) -> float:
+    floor = max(_FLOOR * V.max(), np.finfo(np.float32).tiny)
+    left = (V * np.log((V + floor) / (model + floor)) - V + model).sum(dtype=np.float64)
+    return float(left / max(V.sum(dtype=np.float64), float(floor)))

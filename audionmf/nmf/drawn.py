@@ -1,0 +1,87 @@
+"""Known templates that may move towards the data, drawn to where they were.
+
+An exemplar is close to what plays, but never the same. Maximum a posteriori, with a Dirichlet prior
+on each template whose pseudo-counts are a multiple of the mass m_k that it explains at the start::
+
+    min  D(V | WH) + Σ_k p_k Σ_t H_kt + pull Σ_k m_k D(A_k | W_k)     with Σ_f W_fk = 1
+
+D is the Kullback–Leibler divergence, A the templates as they were. Both multiplicative updates lower
+the objective: that of W is the EM step of a multinomial with pseudo-counts.
+
+References
+----------
+Cemgil, "Bayesian inference for nonnegative matrix factorisation models", Computational Intelligence
+and Neuroscience 2009; Smaragdis and Raj, "Shift-invariant probabilistic latent component analysis",
+2007, for Dirichlet priors in this model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["fit_drawn"]
+
+Matrix = NDArray[np.floating[Any]]
+
+_LEAST_SUM = 1e-12
+
+
+def fit_drawn(
+    V: Matrix,
+    W: Matrix,
+    H: Matrix,
+    *,
+    penalties: Matrix,
+    pull: float = 1.0,
+    n_iter: int = 20,
+    n_threads: int = 1,
+    progress: Callable[[float], None] = lambda _: None,
+) -> tuple[Matrix, Matrix]:
+    """Let every template move to V, drawn to where it was by its own mass.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames), float32
+        Data, ≥ 0, with a peak not far from 1. Not modified.
+    W : ndarray, shape (n_bins, n_components), float32
+        Templates, ≥ 0, each summing to 1. Not modified.
+    H : ndarray, shape (n_components, n_frames), float32
+        Where the activations start; what is 0 stays 0. Not modified.
+    penalties : ndarray, shape (n_components,)
+        L1 weight on the activations of each template, ≥ 0.
+    pull : float, default 1
+        Weight of the prior: 1 counts as much as what the template explains at the start.
+    n_iter : int, default 20
+        Iterations.
+    n_threads : int, default 1
+        Threads; the result does not depend on them.
+    progress : callable, optional
+        Told the share done.
+
+    Returns
+    -------
+    templates : ndarray, shape (n_bins, n_components)
+        Each sums to 1.
+    activations : ndarray, shape (n_components, n_frames)
+        Those that go with them.
+    """
+    from audionmf.nmf.kernels import KLKernel
+
+    rows = np.ascontiguousarray(W.T)
+    activations = np.array(H.T, order="C")
+    held = pull * activations.sum(axis=0, dtype=np.float64)[:, None] * rows
+    free = np.ones(len(rows), bool)
+    with KLKernel(V, len(rows), n_threads, free, free, penalties) as kernel:
+        for iteration in range(1, n_iter + 1):
+            over, _ = kernel.sums(rows, activations)
+            if over is not None:
+                moved = rows * over + held
+                sums = moved.sum(axis=1, keepdims=True)
+                known = sums > _LEAST_SUM
+                rows = np.where(known, moved / np.where(known, sums, 1), rows).astype(rows.dtype)
+            progress(iteration / n_iter)
+    return rows.T, activations.T

@@ -1,0 +1,206 @@
+"""Sources by exemplars: frames that know their neighbours, copies, votes; whole and in blocks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from audionmf import LiveSeparator, analyse, learn, render
+from audionmf.analysis import exemplars
+from audionmf.analysis.exemplars import is_exemplary, shifted, votes
+from audionmf.io.audio import Audio
+from audionmf.rendering import blocks
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.settings import Settings
+from audionmf.spectra.frames import pooled_magnitude
+from audionmf.spectra.neighbours import Neighbours
+
+RATE = 8000
+OPTIONS = {"sample_rate": RATE, "n_fft": 512, "n_threads": 1, "adapt_iter": 6, "model": "frames"}
+N_SAMPLES = 12_000
+
+
+def notes(pitches, n_samples=N_SAMPLES, fall=4.0):
+    """Return one note after the other, each dying away."""
+    length = n_samples // len(pitches)
+    t = np.arange(length) / RATE
+    parts = [sum(np.sin(2 * np.pi * f * k * t) / k for k in (1, 2, 3)) for f in pitches]
+    return np.concatenate([p * np.exp(-fall * t) for p in parts]).astype(np.float32)
+
+
+LOW, HIGH = notes([200, 250, 300]), notes([900, 1000, 1100, 1200], fall=1.0)
+STEMS = np.stack([np.stack([LOW, 0.3 * LOW]), np.stack([0.3 * HIGH, HIGH])])
+MIXTURE = STEMS.sum(axis=0)
+EXAMPLES = {"low": notes([300, 200, 250]), "high": notes([1200, 900, 1100, 1000], fall=1.0)}
+
+
+def by_example(mixture=MIXTURE, examples=EXAMPLES, **options):
+    wrapped = {name: Audio(np.atleast_2d(e), RATE) for name, e in examples.items()}
+    return analyse(mixture, examples=wrapped, **OPTIONS | options)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return by_example()
+
+
+@pytest.fixture
+def long(monkeypatch):
+    """Have so few frames learnt from that activations are found block by block."""
+    monkeypatch.setattr(exemplars, "_MIXTURE_FRAMES", 40)
+    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    return by_example()
+
+
+def stems_of(found, mixture=MIXTURE):
+    return np.stack(list(render(mixture, found, sample_rate=RATE).sources.values()))
+
+
+def decibels(truth, stems):
+    return 10 * np.log10((truth**2).sum() / ((truth - stems) ** 2).sum())
+
+
+def test_sources_are_told_apart_and_sum_up(found):
+    stems = stems_of(found)
+    assert decibels(STEMS, stems) > 15
+    np.testing.assert_allclose(stems.sum(axis=0), MIXTURE, atol=1e-6)
+
+
+def test_templates_know_what_comes_before_and_after(found):
+    stft, rate = found.templates.stft, found.templates.sample_rate
+    assert found.context.shape == (Neighbours.of(stft, rate).n_rows, found.n_components)
+    assert found.context.any()
+    assert found.activations is not None
+
+
+def test_a_bank_brings_no_context_and_separates_alike(found):
+    banks = [
+        learn(e, name, sample_rate=RATE, n_fft=512, n_threads=1) for name, e in EXAMPLES.items()
+    ]
+    plain = analyse(MIXTURE, templates=banks, **OPTIONS)
+    assert plain.context is None
+    assert plain.banded
+    assert decibels(STEMS, stems_of(plain)) > 0.8 * decibels(STEMS, stems_of(found))
+
+
+@pytest.mark.parametrize(
+    ("options", "exemplary"),
+    [({}, True), ({"exemplars": False}, False), ({"quality": "fast"}, False),
+     ({"adapt_iter": 0}, False), ({"beta": 0.5}, False)],
+)  # fmt: skip
+def test_exemplars_are_the_way_for_what_is_fitted_to_the_mixture(options, exemplary):
+    assert is_exemplary(Settings.from_options(**options)) == exemplary
+
+
+def test_without_exemplars_there_is_neither_context_nor_vote():
+    plain = by_example(exemplars=False)
+    assert plain.context is plain.voters is None
+    free = by_example(free=2)
+    assert free.context is free.voters is None
+    assert free.source_names == ["low", "high", "other"]
+
+
+def test_a_note_that_an_example_lacks_is_played_by_a_copy():
+    lacking = {"low": notes([200, 200]), "high": EXAMPLES["high"]}
+    copied, plain = by_example(examples=lacking), by_example(examples=lacking, pitch_shifts=0)
+    assert copied.penalties.any()
+    assert not plain.penalties.any()
+    gain = decibels(STEMS, stems_of(copied)) - decibels(STEMS, stems_of(plain))
+    assert gain > 1
+
+
+def test_a_copy_lies_semitones_away():
+    spectrum = np.zeros((400, 1), np.float32)
+    spectrum[100] = 1
+    assert shifted(spectrum, 6).argmax() == round(100 * 2**0.5)
+    assert shifted(spectrum, -6).argmax() == round(100 / 2**0.5)
+
+
+@pytest.mark.parametrize("power", [-20, 20])
+def test_a_power_of_two_scales_the_activations_and_nothing_else(found, power):
+    scaled = by_example(MIXTURE * np.float32(2.0**power))
+    for name in ("context", "votes", "covariances"):
+        mine, other = getattr(found, name), getattr(scaled, name)
+        assert (mine is None) == (other is None)
+        assert mine is None or np.array_equal(mine, other)
+    assert np.array_equal(found.templates.templates, scaled.templates.templates)
+    assert np.array_equal(found.activations * np.float32(2.0**power), scaled.activations)
+
+
+def test_the_number_of_threads_does_not_change_a_bit(found):
+    other = by_example(n_threads=3)
+    assert np.array_equal(found.activations, other.activations)
+    assert np.array_equal(stems_of(found), stems_of(other))
+
+
+def test_an_absent_source_is_silent(monkeypatch):
+    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    absent = by_example(absent={"low": [(0.5, 1.0)]})
+    mine = [label == "low" for label in absent.templates.labels]
+    ((first, stop),) = absent.absent["low"]
+    assert not absent.activations[mine, first:stop].any()
+    assert absent.activations[mine, : first - 1].any()
+    assert not stems_of(absent)[0][:, 4800:7200].any()
+
+
+def test_absent_ranges_hold_among_thinned_frames(long):
+    absent = by_example(absent={"low": [(0.5, 1.0)]})
+    assert absent.activations is None
+    ((first, stop),) = absent.absent["low"]
+    V = pooled_magnitude(absent.templates.stft.forward(MIXTURE))
+    mine = [label == "low" for label in absent.templates.labels]
+    H = absent.activate(V, 1, 0, (0, 0))[mine]
+    assert not H[:, first:stop].any()
+    assert H[:, :first].any()
+
+
+def test_blocks_of_a_long_recording_give_the_whole(long, monkeypatch):
+    assert long.activations is None
+    assert long.voters is not None
+    whole = stems_of(long)
+    V = pooled_magnitude(long.templates.stft.forward(MIXTURE))
+    H = long.activate(V, 1, 0, (0, 0))
+    part = long.activate(V[:, 20:60], 1, 24, (4, 4))
+    np.testing.assert_allclose(part, H[:, 24:56], rtol=1e-3, atol=1e-5 * H.max())
+    blind = long.activate(V, 1)
+    assert np.abs(blind - H).max() > 0.01 * H.max()  # the context does say something
+    monkeypatch.setattr(blocks, "BLOCK_FRAMES", 7)
+    np.testing.assert_allclose(stems_of(long), whole, atol=1e-4)
+    span = blocks.render_span(Audio(MIXTURE, RATE), long, 3000, 5000)
+    np.testing.assert_allclose(span, whole[..., 3000:5000], atol=1e-4)
+
+
+def test_a_long_recording_is_separated_like_a_short_one(long, found):
+    assert decibels(STEMS, stems_of(long)) > 0.7 * decibels(STEMS, stems_of(found))
+
+
+def test_a_saved_model_renders_the_same_bits(long, tmp_path):
+    loaded = Decomposition.load(long.save(tmp_path / "m.npz"))
+    assert np.array_equal(stems_of(loaded), stems_of(long))
+
+
+def test_a_stream_takes_the_templates_without_context(long):
+    live = LiveSeparator(long, 2, sample_rate=RATE)
+    live_stems = np.stack([
+        np.concatenate([a, b], axis=1)
+        for a, b in zip(live.push(MIXTURE).values(), live.flush().values(), strict=True)
+    ])  # fmt: skip
+    np.testing.assert_allclose(live_stems.sum(axis=0), MIXTURE, atol=1e-5)
+    plain = dataclasses.replace(long, context=None, voters=None, votes=None)
+    np.testing.assert_allclose(live_stems, stems_of(plain), atol=1e-3)
+
+
+def test_votes_are_shares_and_what_is_a_sources_alone_votes_for_it(found):
+    V = pooled_magnitude(found.templates.stft.forward(MIXTURE))
+    models = found.models(found.activations)
+    W = models.mean(axis=2).T + np.float32(1e-9)  # a component for each source
+    G = models.sum(axis=1) / W.sum(axis=0)[:, None]
+    shares = votes(found, V, found.activations, W, G)
+    np.testing.assert_allclose(shares.sum(axis=0), 1, rtol=1e-5)
+    assert np.all(np.diag(shares) > 0.9)
+
+
+def test_silence_is_taken_apart_into_silence():
+    with pytest.warns(match="silent"):
+        silent = by_example(0 * MIXTURE)
+    assert not stems_of(silent, 0 * MIXTURE).any()
