@@ -417,7 +417,7 @@ def test_a_worker_killed_while_it_separates_is_survived(client, processes, jobs,
 @pytest.mark.parametrize("how", ["scheduler", "workers"])
 def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_path, monkeypatch):
     limits = {"scheduler": "_SILENT_SECONDS", "workers": "_STILL_SECONDS"}
-    monkeypatch.setattr(watch, limits[how], 5.0)
+    monkeypatch.setattr(watch, limits[how], 15.0)  # more than a busy machine needs to answer
     running = Processes(tmp_path / "run", distributed.Security.temporary())
     struck = []
 
@@ -436,7 +436,7 @@ def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_pa
             cluster.connect(running.address, tls=running.certificates()) as connected,
         ):
             on_cluster(connected, jobs(out), progress=strike)
-        assert time.monotonic() - struck[0] < 60
+        assert time.monotonic() - struck[0] < 150
         assert caught.value.exit_code == 1
         assert "\n" not in str(caught.value)
         assert "lock" not in {path.name for path in (out / ".audionmf").iterdir()}

@@ -219,7 +219,11 @@ def test_notes_count_among_what_would_be_written(tmp_path, jobs):
     def noted(pattern):
         return [
             dataclasses.replace(
-                job, n_sources=None, examples={name: [job.input]}, export=("csv",), pattern=pattern
+                job,
+                n_sources=None,
+                examples={f"{name}1": [job.input], f"{name}2": [job.input]},
+                export=("csv",),
+                pattern=pattern,
             )
             for job, name in zip(jobs, "ab", strict=False)
         ]
