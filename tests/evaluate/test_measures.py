@@ -12,7 +12,8 @@ from conftest import child
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audionmf import LimitError, MissingExtraError, ParameterError, evaluate
+from audionmf import LimitError, MissingExtraError, ParameterError
+from audionmf.evaluate import measures
 from audionmf.evaluate.measures import (
     BssEval,
     Scores,
@@ -388,11 +389,11 @@ def test_stems_of_pure_tones_are_no_trouble():
 
 
 def test_bss_eval_over_the_limit_of_memory_is_refused_before_it_is_tried(monkeypatch):
-    monkeypatch.setattr(evaluate, "_square_cosines", None)
+    monkeypatch.setattr(measures, "_square_cosines", None)
     truths = np.broadcast_to(np.float64(1), (20, 1, 500_000))
-    monkeypatch.setattr(evaluate, "_check_samples", lambda *_: None)
+    monkeypatch.setattr(measures, "_check_samples", lambda *_: None)
     with pytest.raises(LimitError, match=r"20 stems of 500000 samples .* 13 GiB .* excerpt"):
-        evaluate._filtered(truths, truths, 512)
+        measures._filtered(truths, truths, 512)
 
 
 def test_a_missing_library_is_one_line_with_the_way_to_get_it(monkeypatch):
