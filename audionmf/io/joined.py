@@ -116,6 +116,8 @@ def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> tuple[Span,
         with data:
             starts = _ogg_starts(data) if is_ogg else _mp3_starts(data)
             stops = [*starts[1:], len(data)]
+    if not starts:  # its first page is damaged
+        return ()
     spans = tuple(zip(starts, stops, strict=True))
     return spans if 1 < len(spans) <= _MAX_STREAMS else ()
 
