@@ -97,3 +97,9 @@ def test_no_file_is_too_long_to_read(suffix):
 
 def test_the_package_is_typed():
     assert (ROOT / "py.typed").is_file()
+
+
+def test_no_two_test_files_have_one_name():
+    """Those in folders without `__init__` would be taken for each other when both are collected."""
+    names = [p.name for p in Path(__file__).parent.rglob("test_*.py") if p.parent.name != "nmf"]
+    assert len(names) == len(set(names))
