@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.audio import Source
-from audionmf.io.rows import Rows
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
 from audionmf.spectra.neighbours import with_margins
 
-__all__ = ["activation_rows", "with_activations"]
+__all__ = ["with_activations"]
 
 
 def with_activations(
@@ -41,30 +40,6 @@ def with_activations(
         H[:, n_done : n_done + block.shape[1]] = block
         n_done += block.shape[1]
     return dataclasses.replace(found, activations=H)
-
-
-def activation_rows(
-    source: Source, found: Decomposition, progress: Progress | None = None
-) -> Sequence[NDArray[np.float32]]:
-    """Return the activations of each component, in memory only if the decomposition has them.
-
-    Parameters
-    ----------
-    source, found, progress
-        As for `with_activations`.
-
-    Raises
-    ------
-    OutputError
-        If the system's folder for temporary files has no room for them.
-    """
-    if found.activations is not None:
-        return list(found.activations)
-    n_frames = found.templates.stft.n_frames(found.mixture.n_samples)
-    rows = Rows(found.templates.n_components, n_frames)
-    for block in _activations(source, found, progress):
-        rows.add(block)
-    return rows
 
 
 def _activations(

@@ -112,7 +112,7 @@ def _as_struck(
     if not fits or settings.model == "frames":
         return None
     recordings = {
-        name: [at_rate(r, source.sample_rate) for r in known.recordings]
+        name: [at_rate(r, source.sample_rate) for r in known.opened()]
         for name, known in account.sounding.items()
     }
     rest = next(iter(account.free), "")

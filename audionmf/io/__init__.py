@@ -16,7 +16,6 @@ A file imports only from those that are named before it:
 - `audio`: recordings in and out
 - `parts`: recordings from a start to an end
 - `archive`: `.npz` archives from strangers
-- `rows`: rows of a matrix on disk
 - `signals`: those that end a run
 - `lock`: one run in a folder at a time
 """

@@ -107,6 +107,10 @@ class Known:
         """The recordings of it alone."""
         return [] if self.example is None else _listed(self.example)
 
+    def opened(self) -> list[Source]:
+        """Return the recordings of it alone, opened; see `recordings_of`."""
+        return recordings_of(self.recordings) if self.recordings else []
+
     @property
     def banks(self) -> list[Templates]:
         """The banks, loaded.
@@ -241,11 +245,11 @@ class Told:
             for name in bank.names:
                 gathered.add(name, Known(bank=bank.only(name)))
         for name, example in (self.examples or {}).items():
-            gathered.add(name, Known(example=recordings_of(example, sample_rate)))
+            gathered.add(name, Known(example=_with_rate(example, sample_rate)))
         for name, known in (sources or {}).items():
             gathered.add(name, dataclasses.replace(
                 known,
-                example=recordings_of(known.recordings, sample_rate) if known.recordings else None,
+                example=_with_rate(known.recordings, sample_rate) or None,
                 bank=[bank.called(name) for bank in known.banks] or None,
                 notes=known.part(name),
             ))  # fmt: skip
@@ -464,6 +468,14 @@ def recordings_of(source: AudioLike | Sequence[AudioLike], rate: int | None = No
     if not opened:
         raise ParameterError("there is no recording to learn from")
     return opened
+
+
+def _with_rate(source: Any, rate: int | None) -> list[Any]:
+    """Return recordings with arrays among them as `Audio`; files are not opened before their turn."""
+    return [
+        open_source(item, rate) if rate is not None and needs_rate(item) else item
+        for item in _listed(source)
+    ]
 
 
 def folder_name(source: Any) -> str:

@@ -1,13 +1,9 @@
 """Long recordings: memory does not grow with them, and blocks give what the whole file gives."""
 
 import dataclasses
-import errno
-import io
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import tracemalloc
 
 import numpy as np
@@ -16,10 +12,8 @@ import soundfile
 from conftest import RATE, TINY, tone, two_notes
 
 import audionmf
-from audionmf.analysis import activations as analysis
-from audionmf.errors import OutputError
+from audionmf.analysis import activations
 from audionmf.io.audio import Audio
-from audionmf.io.rows import Rows
 from audionmf.rendering import blocks as rendering
 from audionmf.rendering.trust import BlockTrust, TrustMeter
 from audionmf.separation import decomposing as exports
@@ -145,45 +139,16 @@ def test_trust_keeps_a_value_a_second_not_a_frame():
     assert len(meter.result().explained) == 201
 
 
-def test_activations_of_a_long_recording_need_no_more_memory(tmp_path, monkeypatch):
-    """What is on the disk is what would be in memory, to the last bit."""
+def test_activations_found_block_by_block_are_those_of_the_whole(monkeypatch):
     samples = two_notes(2, 40_000)
     bank = audionmf.learn(tone(330), "low", 4, sample_rate=RATE, settings=TINY)
     audio = Audio(samples, RATE)
     found = audionmf.analyse(audio, templates=[bank], free=2, settings=TINY)
     found = dataclasses.replace(found, activations=None)  # as it is where frames were left out
-    monkeypatch.setattr(analysis, "BLOCK_FRAMES", 100)
-    rows = analysis.activation_rows(audio, found)
-    whole = analysis.with_activations(audio, found)
-    assert rows.shape == whole.activations.shape
-    for row, expected in zip(rows, whole.activations, strict=True):
-        np.testing.assert_array_equal(row, expected)
-    assert np.array_equal(rows[-2:][0], whole.activations[-2])
-    tracemalloc.start()
-    try:
-        kept = Rows(100, 100_000)
-        for _ in range(100):
-            kept.add(np.ones((100, 1000), np.float32))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 3e6  # 40 MB in memory
-    assert kept[99].sum() == 100_000
-
-
-def test_rows_without_room_are_an_output_error(monkeypatch, tmp_path):
-    class Full(io.BytesIO):
-        def write(self, content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    rows = Rows(2, 10)
-    monkeypatch.setattr(rows, "_file", Full())
-    with pytest.raises(OutputError, match="could not be kept") as caught:
-        rows.add(np.ones((2, 10), np.float32))
-    assert caught.value.errno == errno.ENOSPC
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(OutputError, match="TMPDIR"):
-        Rows(2, 10)
+    whole = activations.with_activations(audio, found)
+    monkeypatch.setattr(activations, "BLOCK_FRAMES", 100)
+    blocks = activations.with_activations(audio, found)
+    np.testing.assert_array_equal(blocks.activations, whole.activations)
 
 
 def test_a_long_table_is_written_some_rows_at_a_time(tmp_path):

@@ -97,3 +97,12 @@ def test_known_and_short_forms_give_the_same_stems():
     )
     for name, stem in short.sources.items():
         np.testing.assert_array_equal(stem, known.sources[name])
+
+
+def test_planning_opens_no_example(tmp_path, monkeypatch):
+    """A batch plans every job: examples are read when their turn comes, not for each plan."""
+    from audionmf.sources import known
+
+    monkeypatch.setattr(known, "recordings_of", lambda *_: pytest.fail("an example was opened"))
+    account = Told(examples={"a": tmp_path / "a.wav", "b": [tmp_path / "b.wav"]}).account()
+    assert account.names == ["a", "b"]
