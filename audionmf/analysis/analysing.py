@@ -122,7 +122,7 @@ def _with_score(
     what = describe_source(source)
     pieces = account.labels.pieces(source, settings.n_fft_at(source.sample_rate), what)
     examples = {
-        name: [at_rate(r, source.sample_rate) for r in known.opened()]
+        name: [at_rate(r, source.sample_rate) for r in known.opened]
         + list[Source](pieces.get(name, []))
         for name, known in account.sources.items()
     }

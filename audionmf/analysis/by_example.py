@@ -112,7 +112,7 @@ def _as_struck(
     if not fits or settings.model == "frames":
         return None
     recordings = {
-        name: [at_rate(r, source.sample_rate) for r in known.opened()]
+        name: [at_rate(r, source.sample_rate) for r in known.opened]
         for name, known in account.sounding.items()
     }
     rest = next(iter(account.free), "")
@@ -164,7 +164,7 @@ def _alone(account: Account, stft: STFT, source: Source) -> dict[str, list[Sourc
     """Return all recordings of each source alone: examples, and pieces of the mixture."""
     pieces = account.labels.pieces(source, stft.n_fft, describe_source(source))
     found: dict[str, list[Source]] = {
-        name: [*(at_rate(r, source.sample_rate) for r in known.recordings), *pieces.get(name, [])]
+        name: [*(at_rate(r, source.sample_rate) for r in known.opened), *pieces.get(name, [])]
         for name, known in account.sounding.items()
     }
     return {name: recordings for name, recordings in found.items() if recordings}

@@ -34,7 +34,7 @@ from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.absent import Absent, absent_frames, within
-from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
@@ -113,13 +113,8 @@ def analyse_exemplars(
         source, stft, min(settings.max_frames, _MIXTURE_FRAMES), keep_transform=spatial,
         neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
     )  # fmt: skip
-    found = Decomposition(
-        templates=bank,
-        grouping=by_label(bank),
-        settings=settings,
-        mixture=Mixture.of(source, frames.n_samples),
-        divergence=np.empty(0),
-        reason="",
+    found = dataclasses.replace(
+        Decomposition.of(source, frames.n_samples, bank, settings),
         absent=within(silence, stft.n_frames(frames.n_samples)),
     )
     if not frames.V.any():

@@ -3,6 +3,7 @@
 A file imports only from those that are named before it:
 
 - `separating`: a recording becomes stems
+- `one_file`: one recording written to one file
 - `remixing`: a recording with a gain for each of its sources
 - `denoising`: a recording with a steady noise made softer
 - `decomposing`: a recording becomes a model and files of its components
@@ -20,7 +21,8 @@ from audionmf.separation.decomposing import (
 )
 from audionmf.separation.denoising import denoise, denoise_file
 from audionmf.separation.noting import NotedFiles, note_file, transcribe
-from audionmf.separation.remixing import WrittenFile, remix, remix_file
+from audionmf.separation.one_file import WrittenFile
+from audionmf.separation.remixing import remix, remix_file
 from audionmf.separation.separating import (
     Separation,
     default_paths,

@@ -8,7 +8,7 @@ reduction that was asked for: what is left masks the errors of the models.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ import numpy as np
 
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, as_audio
+from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio
 from audionmf.io.files import StrPath
 from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.remixing import gain_from_db, reduced_blocks
-from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
-from audionmf.separation.remixing import WrittenFile, prepare_output
+from audionmf.separation.one_file import WrittenFile, prepare_output, write_one
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Told
 from audionmf.spectra.frames import Progress, silent
@@ -35,7 +34,6 @@ REDUCTION = 24.0
 """By how much, in dB, unless something else is asked for."""
 
 _MOST_DB = 100.0
-_NAME = "denoised"
 
 Span = tuple[float, float]
 Noise = Span | AudioLike | Sequence[Span | AudioLike]
@@ -152,18 +150,10 @@ def denoise_file(
     account = _account(spans, recordings)
     found = analyse_account(account, source, _settings(settings, options), progress)
 
-    def blocks() -> StemBlocks:
-        return _stacked(reduced_blocks(source, found, NOISE, floor, progress or silent))
-
-    form = StemFormat(
-        source.sample_rate,
-        source.n_channels,
-        subtype or source.subtype,
-        found.mixture.n_samples,
-        source.tags,
-    )
-    written = write_stems(blocks, {_NAME: Path(path)}, form)
-    return WrittenFile(Path(path), written.gain, found)
+    return write_one(
+        lambda: reduced_blocks(source, found, NOISE, floor, progress or silent),
+        path, source, found, subtype,
+    )  # fmt: skip
 
 
 def _account(spans: list[Span], recordings: list[Any], sample_rate: int | None = None) -> Account:
@@ -171,10 +161,6 @@ def _account(spans: list[Span], recordings: list[Any], sample_rate: int | None =
         examples={NOISE: recordings} if recordings else {}, solo={NOISE: spans} if spans else {}
     )
     return told.account(sample_rate=sample_rate)
-
-
-def _stacked(blocks: Iterator[Samples]) -> StemBlocks:
-    return (block[None] for block in blocks)
 
 
 def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:

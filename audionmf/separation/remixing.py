@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,18 @@ import numpy as np
 
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Audio, AudioFile, AudioLike, Source, as_audio
-from audionmf.io.files import StrPath, make_room, refuse_overwriting
-from audionmf.io.formats import check_extension, check_form
+from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio
+from audionmf.io.files import StrPath
 from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix_blocks, resolve_gains
-from audionmf.rendering.stems import StemBlocks, StemFormat, write_stems
+from audionmf.separation.one_file import WrittenFile, prepare_output, write_one
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
 from audionmf.spectra.frames import Progress, silent
 
-__all__ = ["WrittenFile", "remix", "remix_file"]
-
-_NAME = "remix"
-
-
-@dataclass(frozen=True)
-class WrittenFile:
-    """One recording that was written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    gain : float
-        The gain of the whole; 1 unless it would have clipped.
-    decomposition : Decomposition
-        What it was rendered from.
-    """
-
-    path: Path
-    gain: float
-    decomposition: Decomposition
+__all__ = ["remix", "remix_file"]
 
 
 def remix(
@@ -176,27 +153,9 @@ def remix_file(
         found.check_mixture(AudioFile(Path(mixture)))
     resolve_gains(found.source_names, gains)
 
-    def blocks() -> StemBlocks:
-        return (b[None] for b in mix_blocks(source, found, gains, progress or silent))
-
-    form = StemFormat(
-        source.sample_rate,
-        source.n_channels,
-        subtype or source.subtype,
-        found.mixture.n_samples,
-        source.tags,
+    return write_one(
+        lambda: mix_blocks(source, found, gains, progress or silent), path, source, found, subtype
     )
-    written = write_stems(blocks, {_NAME: Path(path)}, form)
-    return WrittenFile(Path(path), written.gain, found)
-
-
-def prepare_output(
-    source: Source, path: StrPath, subtype: str | None, inputs: Iterable[StrPath]
-) -> None:
-    """Make sure, before anything is computed, that a recording can be written to one file."""
-    check_form(check_extension(path), subtype, source.sample_rate, source.n_channels)
-    refuse_overwriting([path], inputs)
-    make_room([path])
 
 
 def _account(

@@ -13,6 +13,7 @@ A new kind of knowledge is one field of `Known`, and one of `Told` if it has a s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,9 @@ from typing import Any
 
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
-from audionmf.io.files import StrPath, one_form
+from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.io.foreign import audio_in
-from audionmf.io.parts import open_part
+from audionmf.io.parts import open_part, part_path
 from audionmf.sources.labels import Labels, Ranges
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
@@ -107,8 +108,9 @@ class Known:
         """The recordings of it alone."""
         return [] if self.example is None else _listed(self.example)
 
+    @functools.cached_property
     def opened(self) -> list[Source]:
-        """Return the recordings of it alone, opened; see `recordings_of`."""
+        """The recordings of it alone, opened once; see `recordings_of`."""
         return recordings_of(self.recordings) if self.recordings else []
 
     @property
@@ -471,11 +473,16 @@ def recordings_of(source: AudioLike | Sequence[AudioLike], rate: int | None = No
 
 
 def _with_rate(source: Any, rate: int | None) -> list[Any]:
-    """Return recordings with arrays among them as `Audio`; files are not opened before their turn."""
-    return [
-        open_source(item, rate) if rate is not None and needs_rate(item) else item
-        for item in _listed(source)
-    ]
+    """Return recordings with arrays among them as `Audio`.
+
+    Files have to be there, and are not opened before their turn: a plan needs only their names.
+    """
+    found = []
+    for item in _listed(source):
+        if isinstance(item, str | os.PathLike) and not _is_folder(item):
+            require_file(part_path(item))
+        found.append(open_source(item, rate) if rate is not None and needs_rate(item) else item)
+    return found
 
 
 def folder_name(source: Any) -> str:

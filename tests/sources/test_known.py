@@ -104,5 +104,9 @@ def test_planning_opens_no_example(tmp_path, monkeypatch):
     from audionmf.sources import known
 
     monkeypatch.setattr(known, "recordings_of", lambda *_: pytest.fail("an example was opened"))
+    for name in "ab":
+        (tmp_path / f"{name}.wav").touch()
     account = Told(examples={"a": tmp_path / "a.wav", "b": [tmp_path / "b.wav"]}).account()
     assert account.names == ["a", "b"]
+    with pytest.raises(FileNotFoundError):
+        Told(examples={"a": tmp_path / "none.wav"}).account()
