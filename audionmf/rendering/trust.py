@@ -13,11 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.sources.known import OTHER, REST
+
 _OVERLAP_WORDS = (
     (0.1, "stands apart from the others"),
     (0.25, "shares some of its sound with others"),
     (1.0, "shares much of its sound with others; listen closely"),
 )
+
+_LEFT_OVER = frozenset({REST, OTHER})
+"""Sources of free components: these fit anything, so that little overlap is no sign of a clean stem."""
 
 _NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
 """Shares of the energy from which a stem is hardly a source of its own."""
@@ -64,6 +69,10 @@ class Trust:
             return "this is nearly the whole mixture: nothing much was taken out of it"
         if share <= _NEARLY_NOTHING:
             return "this is nearly nothing: it was hardly found in the mixture"
+        if name in _LEFT_OVER:
+            return "what no other stem claims, whatever it is"
+        if len(self.energy_share) == 2 and _LEFT_OVER & self.energy_share.keys():
+            return "told from all else by itself alone, and its own sounds may be there; listen to both"
         return overlap_words(self.overlap[name])
 
     def to_dict(self) -> dict[str, Any]:

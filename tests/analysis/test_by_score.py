@@ -311,3 +311,30 @@ def test_exit_codes(files, run, tmp_path):
     assert run("separate", mix, "--midi", score, "--n-sources", 2, "-o", out)[0] == 2
     assert run("separate", mix, "--midi", score, "--export", "pdf", "-o", out)[0] == 2
     assert run("separate", mix, mix, "--midi", score, "-o", out)[0] == 2
+
+
+def sung(cents):
+    """A part in which every note lies so many cents beside its key, by turns above and below."""
+    keys = [60, 64, 67, 62, 65, 60, 64, 67]
+    notes = [(0.1 + 0.7 * i, 0.7 + 0.7 * i, key) for i, key in enumerate(keys)]
+    stem = np.zeros(round(6 * RATE), np.float32)
+    for i, (onset, offset, key) in enumerate(notes):
+        time = np.arange(round((offset - onset) * RATE)) / RATE
+        hertz = 440 * 2 ** ((key - 69) / 12 + (cents if i % 2 else -cents) / 1200)
+        tone = sum(0.6**k * np.sin(2 * np.pi * (k + 1) * hertz * time) for k in range(5))
+        first = round(onset * RATE)
+        stem[first : first + len(tone)] += 0.1 * tone * np.minimum(1, time[::-1] / 0.02)
+    return notes, stem
+
+
+@pytest.mark.parametrize(("cents", "bent"), [(0, False), (32, True)])
+def test_a_part_bends_only_where_it_is_heard_to(tmp_path, monkeypatch, cents, bent):
+    notes, stem = sung(cents)
+    (tmp_path / "solo.mid").write_bytes(band(singer=notes))
+    asked = []
+    original = informed._heard_bends
+    monkeypatch.setattr(
+        informed, "_heard_bends", lambda *given: asked.append(original(*given)) or asked[-1]
+    )
+    audionmf.separate(Audio(stem, RATE), midi=tmp_path / "solo.mid")
+    assert (len(asked[0][0]) > 1) == bent

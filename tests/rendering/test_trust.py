@@ -160,3 +160,16 @@ def test_a_stem_that_is_hardly_a_source_says_so(share, words):
     trust = Trust({"bird": share}, {"bird": 0.0}, np.ones(1))
     assert words in trust.words("bird")
     assert words in trust.to_text()
+
+
+def test_what_free_components_take_is_not_praised():
+    """They fit anything: that a rest overlaps little says nothing of the stem beside it."""
+    trust = Trust({"bird": 0.2, "rest": 0.8}, {"bird": 0.05, "rest": 0.02}, np.ones(1))
+    assert "stands apart" not in trust.to_text()
+    assert "listen to both" in trust.words("bird")
+    several = Trust(
+        {"bird": 0.2, "frog": 0.3, "other": 0.5}, dict.fromkeys(("bird", "frog", "other"), 0.05),
+        np.ones(1),
+    )  # fmt: skip
+    assert "stands apart" in several.words("bird")
+    assert "stands apart" not in several.words("other")
