@@ -204,3 +204,11 @@ def test_silence_is_taken_apart_into_silence():
     with pytest.warns(match="silent"):
         silent = by_example(0 * MIXTURE)
     assert not stems_of(silent, 0 * MIXTURE).any()
+
+
+def test_the_vote_is_heard_in_the_stems(long):
+    """What voters say moves the masks, and the stems sum to the mixture as before."""
+    silent = dataclasses.replace(long, voters=None, votes=None)
+    with_votes, without = stems_of(long), stems_of(silent)
+    assert np.abs(with_votes - without).max() > 1e-3 * np.abs(MIXTURE).max()
+    np.testing.assert_allclose(with_votes.sum(axis=0), without.sum(axis=0), atol=1e-5)
