@@ -27,7 +27,7 @@ _LEFT_OVER = frozenset({REST, OTHER})
 _NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
 """Shares of the energy from which a stem is hardly a source of its own."""
 
-_HEARD = 0.01
+_HEARD = 0.1
 """Loudness of a second against the loudest from which it is told as the least explained one."""
 
 __all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
@@ -75,6 +75,21 @@ class Trust:
             return "told from all else by itself alone, and its own sounds may be there; listen to both"
         return overlap_words(self.overlap[name])
 
+    def summary(self) -> tuple[float, int, float] | None:
+        """Return how much of the mixture is explained, and where the least is: a second, its share.
+
+        Each second counts as much as it is loud, and soft ones, 20 dB below the loudest, are not
+        the least explained. None for silence.
+        """
+        weights = np.ones(len(self.explained)) if self.loudness is None else self.loudness
+        weights = np.where(np.isnan(self.explained), 0, weights)
+        if not weights.any():
+            return None
+        values = np.nan_to_num(self.explained)
+        heard = weights >= _HEARD * weights.max()
+        worst = int(np.argmin(np.where(heard, values, np.inf)))
+        return float(np.average(values, weights=weights)), worst, float(values[worst])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values that go into JSON; NaN becomes None."""
         return {
@@ -89,15 +104,10 @@ class Trust:
         for name, share in self.energy_share.items():
             overlap, words = self.overlap[name], self.words(name)
             lines.append(f"  {name!r}: {share:.0%} of the energy, {overlap:.0%} overlap: {words}")
-        weights = np.ones(len(self.explained)) if self.loudness is None else self.loudness
-        weights = np.where(np.isnan(self.explained), 0, weights)
-        if weights.any():
-            whole = np.average(np.nan_to_num(self.explained), weights=weights)
-            heard = weights >= _HEARD * weights.max()
-            worst = int(np.argmin(np.where(heard, np.nan_to_num(self.explained), np.inf)))
+        if (summary := self.summary()) is not None:
+            whole, worst, least = summary
             lines.append(
-                f"  the models explain {whole:.0%} of the mixture; "
-                f"least at {worst} s ({self.explained[worst]:.0%})"
+                f"  the models explain {whole:.0%} of the mixture; least at {worst} s ({least:.0%})"
             )
         return "\n".join(lines)
 

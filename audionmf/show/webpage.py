@@ -197,13 +197,12 @@ class Page:
             f"<td>{self.trust.words(name)}</td></tr>"
             for i, name in enumerate(self.trust.energy_share)
         )
-        values = self.trust.explained
         words = ""
-        if (heard := values[~np.isnan(values)]).size:
-            worst = int(np.nanargmin(values))
+        if (summary := self.trust.summary()) is not None:
+            whole, worst, least = summary
             words = (
-                f"<p>The models explain {_percent(float(heard.mean()))} of the recording, and "
-                f"least at {_clock(worst)} ({_percent(float(values[worst]))}).</p>"
+                f"<p>The models explain {_percent(whole)} of the recording, and "
+                f"least at {_clock(worst)} ({_percent(least)}).</p>"
             )
         return f"""<section aria-labelledby="trust">
 <h2 id="trust">How far to trust the {self.noun}s</h2>

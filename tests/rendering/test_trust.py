@@ -173,3 +173,13 @@ def test_what_free_components_take_is_not_praised():
     )  # fmt: skip
     assert "stands apart" in several.words("bird")
     assert "stands apart" not in several.words("other")
+
+
+def test_the_shell_and_the_page_say_the_same_of_what_is_explained():
+    """A soft second counts little, and is not named as the least explained one."""
+    trust = Trust({"a": 1.0}, {"a": 0.0}, np.array([0.9, 0.7, 0.0]), np.array([0.55, 0.44, 0.01]))
+    whole, worst, least = trust.summary()
+    assert whole == pytest.approx(0.9 * 0.55 + 0.7 * 0.44)
+    assert (worst, least) == (1, 0.7)
+    assert f"{whole:.0%} of the mixture; least at 1 s (70%)" in trust.to_text()
+    assert Trust({"a": 1.0}, {"a": 0.0}, np.array([np.nan])).summary() is None
