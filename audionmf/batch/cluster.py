@@ -26,7 +26,14 @@ from urllib.parse import urlsplit
 
 from audionmf import __version__
 from audionmf.batch import worker
-from audionmf.errors import AudioNMFWarning, ClusterError, MissingExtraError, ParameterError
+from audionmf.batch.watch import scheduler_gone
+from audionmf.errors import (
+    AudioNMFError,
+    AudioNMFWarning,
+    ClusterError,
+    MissingExtraError,
+    ParameterError,
+)
 from audionmf.io.files import require_file
 from audionmf.nmf.checks import thread_count
 
@@ -161,7 +168,15 @@ def connect(
         )
         require_workers(client)
         _require_same_software(client)
-        yield client
+        try:
+            yield client
+        except AudioNMFError:
+            raise
+        except Exception as error:  # whatever was asked of a connection that Dask has closed
+            gone = scheduler_gone(client)
+            if gone is None:
+                raise
+            raise gone from error
 
 
 def dask_distributed() -> Any:

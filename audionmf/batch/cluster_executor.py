@@ -14,7 +14,7 @@ from audionmf.batch import worker
 from audionmf.batch.cluster import first_line, require_workers
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.processes import WorkerLostError
-from audionmf.batch.watch import Watch
+from audionmf.batch.watch import Watch, scheduler_gone
 from audionmf.errors import ClusterError
 from audionmf.spectra.frames import Progress
 
@@ -58,14 +58,22 @@ class ClusterExecutor:
         number = len(self._listeners)
         self._listeners[number] = progress
         given, absolute = task["job"]["input"], _absolute(task)
-        call = self._client.submit(
-            worker.separate,
-            absolute,
-            self._topic,
-            number,
-            pure=False,
-            key=f"{self._topic}-{number}",
-        )
+        try:
+            call = self._client.submit(
+                worker.separate,
+                absolute,
+                self._topic,
+                number,
+                pure=False,
+                key=f"{self._topic}-{number}",
+            )
+        except Exception as error:  # Dask may close the connection before the watch looks again
+            gone = scheduler_gone(self._client)
+            if gone is None:
+                raise
+            gone.__cause__ = error
+            outcome.set_exception(gone)
+            return outcome
         self._running[call] = outcome
 
         def finish(call: Any) -> None:
@@ -75,7 +83,7 @@ class ClusterExecutor:
                 found = _named_as_given(call.result(), given, absolute["job"]["input"])
             except Exception as error:
                 lost = WorkerLostError(f"the cluster lost what had the task: {first_line(error)}")
-                outcome.set_exception(lost)
+                outcome.set_exception(scheduler_gone(self._client) or lost)
             else:
                 outcome.set_result(found)
 
@@ -87,12 +95,19 @@ class ClusterExecutor:
         self._watch.stop()
         if self._gone is not None:
             return  # nobody hears
-        if now:
-            until = time.monotonic() + _GRACE_SECONDS
-            self._client.cancel(list(self._running), force=True)
-            while time.monotonic() < until and True in self._busy():
-                pass
-        self._client.unsubscribe_topic(self._topic)
+        try:
+            if now:
+                self._give_up_tasks()
+            self._client.unsubscribe_topic(self._topic)
+        except Exception:
+            if scheduler_gone(self._client) is None:
+                raise
+
+    def _give_up_tasks(self) -> None:
+        until = time.monotonic() + _GRACE_SECONDS
+        self._client.cancel(list(self._running), force=True)
+        while time.monotonic() < until and True in self._busy():
+            pass
 
     def _give_up(self, error: ClusterError) -> None:
         self._gone = error

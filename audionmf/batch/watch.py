@@ -14,7 +14,7 @@ from typing import Any
 
 from audionmf.errors import ClusterError
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "scheduler_gone"]
 
 _SILENT_SECONDS = 30.0
 """For how long a scheduler may say nothing."""
@@ -24,6 +24,13 @@ _STILL_SECONDS = 120.0
 
 _LOOK_SECONDS = 1.0
 _ADVICE = "see to the cluster and run it again; a batch goes on with --resume"
+
+
+def scheduler_gone(client: Any) -> ClusterError | None:
+    """Return the error to raise once Dask has given the scheduler up; None before that."""
+    if client.status not in ("closing", "closed"):
+        return None
+    return ClusterError(f"the scheduler is gone: the connection to it is closed; {_ADVICE}")
 
 
 class Watch:
@@ -47,9 +54,11 @@ class Watch:
         Raises
         ------
         ClusterError
-            If the scheduler has not answered for 30 seconds, or no worker been heard of for two
-            minutes.
+            If Dask has given the scheduler up, or it has not answered for 30 seconds, or no worker
+            been heard of for two minutes.
         """
+        if (gone := scheduler_gone(self._client)) is not None:
+            raise gone
         heard = self._ask()
         now = time.monotonic()
         if heard is not None:
