@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audionmf.nmf.kernels import KLKernel
 from audionmf.notes.sound import HIGHEST_HZ, SECONDS, SILENCE, Matrix, Spectra, Vector
 from audionmf.spectra.harmonic import tonal_share
 
@@ -72,17 +73,18 @@ def fit_keys(spectra: Spectra) -> Fit:
     for row, base in zip(A, bases, strict=True):
         row[: base.shape[1]] = 1 / np.arange(1, base.shape[1] + 1)
     A /= A.sum(axis=1, keepdims=True)
-    W = np.concatenate([_templates(bases, A), _noises(frequencies)], axis=1).astype(np.float32)
-    H = np.tile(V.sum(axis=0) / W.shape[1], (W.shape[1], 1)) + np.float32(SILENCE)
+    rows = np.concatenate([_templates(bases, A), _noises(frequencies).T]).astype(np.float32)
+    H = np.tile(V.sum(axis=0)[:, None] / len(rows), (1, len(rows))) + np.float32(SILENCE)
     near = np.exp(-0.5 * ((keys[:, None] - keys) / _NEIGHBOURS) ** 2)
-    for i in range(_ITERATIONS):
-        H *= W.T @ (V / (W @ H + np.float32(SILENCE)))
-        if _FIXED_FIRST <= i < _ITERATIONS - _FIXED_LAST and i % 2 == 0:
-            rows = H[: len(keys)]
-            G = (V / (W @ H + np.float32(SILENCE))) @ rows.T
-            A = _shaped(A, bases, G, rows.sum(axis=1), near)
-            W[:, : len(keys)] = _templates(bases, A)
-    return Fit(W, H, A, keys, tuning)
+    free = np.ones(len(rows), bool)
+    with KLKernel(V, len(rows), 1, free, free) as kernel:
+        for i in range(_ITERATIONS):
+            moves = _FIXED_FIRST <= i < _ITERATIONS - _FIXED_LAST and i % 2 == 0
+            over, sums = kernel.sums(rows, H, gather=moves)
+            if over is not None and sums is not None:
+                A = _shaped(A, bases, over, sums[: len(keys)], near)
+                rows[: len(keys)] = _templates(bases, A)
+    return Fit(rows.T, H.T, A, keys, tuning)
 
 
 def pitched_share(spectra: Spectra, fit: Fit) -> float:
@@ -153,14 +155,14 @@ def _noises(frequencies: Vector) -> Matrix:
 
 
 def _templates(bases: list[Matrix], A: Vector) -> Matrix:
-    return np.stack([b @ a[: b.shape[1]] for b, a in zip(bases, A, strict=True)], axis=1)
+    return np.stack([b @ a[: b.shape[1]] for b, a in zip(bases, A, strict=True)])
 
 
-def _shaped(A: Vector, bases: list[Matrix], G: Matrix, sums: Matrix, near: Vector) -> Vector:
+def _shaped(A: Vector, bases: list[Matrix], over: Matrix, sums: Vector, near: Vector) -> Vector:
     """Return updated shares of the partials, held to the mean of the loud keys around."""
     update = np.zeros_like(A)
     for k, base in enumerate(bases):
-        update[k, : base.shape[1]] = A[k, : base.shape[1]] * (base.T @ G[:, k])
+        update[k, : base.shape[1]] = A[k, : base.shape[1]] * (over[k] @ base)
     prior = near @ (sums[:, None] * update) + SILENCE
     shaped = update + _PRIOR * float(sums.max()) * prior / prior.sum(axis=1, keepdims=True)
     for k, base in enumerate(bases):
