@@ -2,7 +2,7 @@
 
 scikit-learn puts a sample, here a frame, into a row: X (n_samples, n_features) is V transposed,
 ``components_`` are the templates transposed, and what `KLNMF.transform` returns are the activations
-transposed: X ≈ transform(X) @ components_.
+transposed: ``X ≈ transform(X) @ components_``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _learns_in_batches(estimator: KLNMF) -> bool:
 
 
 class KLNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Factorise X ≈ activations @ components_ under the Kullback–Leibler or another β-divergence.
+    """Factorise ``X ≈ activations @ components_`` under the Kullback–Leibler or another β-divergence.
 
     It takes the place of ``sklearn.decomposition.NMF(solver="mu")``. `fit` is `audionmf.nmf.fit` of
     X transposed and `transform` is `audionmf.nmf.activate`: they do not depend on the number of
@@ -74,7 +74,7 @@ class KLNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         last batch.
     n_features_in_ : int
         Features, that is bins.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, where X has names for them all.
 
     Examples
@@ -205,7 +205,7 @@ class KLNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return activate(data.T, templates, beta=self.beta, n_threads=self.n_threads).T
 
     def inverse_transform(self, X: ArrayLike) -> Matrix:
-        """Return the model of the data: activations @ components_.
+        """Return the model of the data: ``activations @ components_``.
 
         Parameters
         ----------

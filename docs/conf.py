@@ -1,0 +1,88 @@
+"""How the pages are built: `scripts/docs`."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sphinx_gallery.scrapers import figure_rst
+from sphinx_gallery.sorting import ExplicitOrder
+
+import audionmf
+
+
+def own_pictures(_block, variables, configuration):
+    """Show the pictures of `audionmf.plot`, which pyplot does not know of."""
+    found, seen = [], variables.setdefault("shown", set())
+    for value in list(variables["example_globals"].values()):
+        picture = value.figure if isinstance(value, Axes) else value
+        own = isinstance(picture, Figure) and not hasattr(picture, "number")
+        if own and id(picture) not in seen:
+            seen.add(id(picture))
+            found.append(next(variables["image_path_iterator"]))
+            audionmf.plot.save(picture, found[-1])
+    return figure_rst(found, configuration["src_dir"])
+
+
+project = "audionmf"
+author = "the authors of audionmf"
+release = version = audionmf.__version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["gallery"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+
+html_theme = "furo"
+html_title = "audionmf"
+html_static_path = ["style"]
+html_css_files = ["pictures.css"]
+html_show_copyright = False
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+suppress_warnings = [
+    "config.cache",  # the order of the gallery is an object
+    "misc.highlighting_failure",  # raw lines of a shell are not all Python
+    "myst.header",  # the first heading of a page may be a picture's
+]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": ExplicitOrder(
+        [
+            f"plot_{name}.py"
+            for name in (
+                "by_example",
+                "one_example",
+                "drum_loop",
+                "score",
+                "known",
+                "components",
+                "templates",
+                "masks",
+                "notes",
+                "remix",
+                "denoise",
+                "live",
+                "nmf",
+                "*",
+            )
+        ]
+    ),
+    "image_scrapers": ("matplotlib", own_pictures),
+    "remove_config_comments": True,
+    "show_memory": False,
+    "abort_on_example_error": True,
+    "plot_gallery": True,
+    "download_all_examples": False,
+}
