@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import queue
 import signal
 import socket
@@ -451,27 +452,27 @@ def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_pa
 def test_a_connection_that_dask_closes_by_itself_is_a_scheduler_that_is_gone(jobs, tmp_path):
     """Dask may give up before the watch does: between a submission and the next, or at the end."""
     running = Processes(tmp_path / "run", distributed.Security.temporary())
-    gone = "the scheduler is gone.*--resume"
-    try:
-        running.add_workers(1)
-        with (
-            pytest.raises(ClusterError, match=gone),
-            cluster.connect(running.address, tls=running.certificates()) as connected,
-        ):
+
+    def closed_by_dask():
+        with cluster.connect(running.address, tls=running.certificates()) as connected:
             executor = ClusterExecutor(connected)
             executor._watch.stop()
             connected.close()
-            outcome = executor.submit(_task(jobs(tmp_path / "out")[0]), lambda *_: None)
-            with pytest.raises(ClusterError, match=gone):
-                outcome.result(0)
+            task = {"job": jobs(tmp_path / "out")[0].to_dict()}
+            told.append(executor.submit(task, lambda *_: None).exception(0))
             executor.close(now=True)
             connected.nthreads()
+
+    told = []
+    try:
+        running.add_workers(1)
+        with pytest.raises(ClusterError) as caught:
+            closed_by_dask()
     finally:
         running.end()
-
-
-def _task(job):
-    return {"job": job.to_dict()}
+    for error in (*told, caught.value):
+        assert isinstance(error, ClusterError)
+        assert re.search("the scheduler is gone.*--resume", str(error))
 
 
 def test_a_file_that_fails_is_told_as_everywhere(client, jobs, tmp_path, monkeypatch):
