@@ -331,7 +331,7 @@ def coded() -> Iterator[Case]:
     )
     yield Case("Ogg header alone", vorbis[:58], 3)
     yield Case("Ogg magic again and again", b"OggS" * 500, 3)
-    yield Case("Opus cut", ogg("OPUS", 3.0)[:-1000], 0)
+    yield Case("Opus cut", ogg("OPUS", 3.0)[:-1000], 0, "a stream without its end")
     mp3 = encoded("MP3", "MPEG_LAYER_III", 2.0)
     yield Case(
         "MP3 cut", mp3[: len(mp3) // 2], 0, "ends before its header says: 1.27 s are missing"

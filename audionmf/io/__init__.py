@@ -5,11 +5,13 @@ A file imports only from those that are named before it:
 - `files`: files that are whole or not there, names that are safe
 - `control`: files that somebody else may have put there, opened as nothing but files
 - `chunks`: headers of audio files, walked chunk by chunk
+- `headers`: what headers of older audio files claim of their length
 - `tags`: what a recording says of itself beside its samples
 - `joined`: streams one after the other in a file
 - `foreign`: audio and video that libsndfile does not read, and folders searched for audio
 - `spool`: standard input as a file
 - `ffmpeg`: what libsndfile does not read, read
+- `broken`: recordings whose end is missing
 - `formats`: what files can be written
 - `decode`: samples out of a file, and the checks on them
 - `encode`: samples for libsndfile to write

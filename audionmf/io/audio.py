@@ -34,6 +34,7 @@ from audionmf.errors import (
     OutputError,
     ParameterError,
 )
+from audionmf.io.broken import broken_remark, explaining_cuts, refuse_unclear
 from audionmf.io.chunks import check_layout, read_claims
 from audionmf.io.decode import (
     BLOCK,
@@ -216,6 +217,8 @@ class AudioFile:
     first: int = field(init=False, repr=False, default=0)
     """The sample that blocks begin at; see `audionmf.io.parts`."""
     whole: bool = field(init=False, repr=False, default=True)
+    _told: bool = field(init=False, repr=False, default=False)
+    """Whether a missing end was warned of already."""
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
@@ -223,7 +226,9 @@ class AudioFile:
             stamp = stamp_of(stream)
         claims = read_claims(path)
         spans = stream_spans(path)
-        with open_audio(path, spans[0] if spans else None, stamp) as file:
+        opened = open_audio(path, spans[0] if spans else None, stamp)
+        with explaining_cuts(path), opened as file:
+            refuse_unclear(path, file.format)
             check_layout(_name(path), file.samplerate, file.channels)
             header = {
                 "path": path,
@@ -242,8 +247,12 @@ class AudioFile:
         for name, value in header.items():
             object.__setattr__(self, name, value)
         check_not_empty(_name(path), self.n_samples)
-        if claims is not None and claims.remark:
-            warnings.warn(AudioWarning(f"{_name(path)} {claims.remark}"), stacklevel=3)
+        remark = (claims.remark if claims else "") or broken_remark(
+            path, self.container, self.n_samples, self.sample_rate
+        )
+        if remark:
+            warnings.warn(AudioWarning(f"{_name(path)} {remark}"), stacklevel=3)
+        object.__setattr__(self, "_told", bool(remark))
 
     @staticmethod
     def _joined(path: Path, header: dict[str, Any], spans: tuple[Span, ...]) -> dict[str, Any]:
@@ -331,7 +340,7 @@ class AudioFile:
         missing = (self.n_samples - n_read) / self.sample_rate
         guessed = self.subtype.startswith("MPEG")  # in whatever it is wrapped
         slack = _GUESSED_SHARE * self.duration + _GUESSED_SECONDS if guessed else 0
-        if missing > slack:
+        if missing > slack and not self._told:
             text = f"ends before its header says: {missing:.2f} s are missing at its end"
             warnings.warn(AudioWarning(f"{_name(self.path)} {text}"), stacklevel=3)
 

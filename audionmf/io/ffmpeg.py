@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import errno
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,13 +22,16 @@ from audionmf.errors import AudioReadError, LimitError, OutputError
 from audionmf.io.foreign import conversion_line, foreign_kind
 from audionmf.io.spool import MAX_SPOOLED
 
-__all__ = ["readable"]
+__all__ = ["readable", "said_of"]
 
 _BLOCK = 1 << 20
 _MOST_KEPT = 4
 
 _Stamp = tuple[str, int, int, int]
 _kept: dict[_Stamp, Path] = {}
+_said: dict[Path, str] = {}
+"""What ffmpeg complained of, by what it decoded to, though it went on to the end."""
+_SPEAKER = re.compile(r"^\[[^\]]* @ 0x[0-9a-f]+\] ")
 _lock = threading.Lock()
 
 
@@ -76,6 +80,11 @@ def readable(path: Path) -> Path:
         return _kept[stamp]
 
 
+def said_of(path: Path) -> str:
+    """Return what ffmpeg first complained of in a file that it decoded; empty if of nothing."""
+    return _said.get(readable(path), "")
+
+
 def _decoded(program: str, path: Path, kind: str) -> Path:
     """Decode a file to a temporary one, in a folder of its own that nobody else may look into."""
     try:
@@ -97,9 +106,9 @@ def _decode(program: str, path: Path, kind: str, made: Path) -> None:
     command += ["-i", f"file:{path.absolute()}", "-map", "0:a:0"]
     command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     with (
-        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as spoken,
         subprocess.Popen(  # noqa: S603 (a list, and no shell)
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=spoken
         ) as process,
     ):
         try:
@@ -108,13 +117,16 @@ def _decode(program: str, path: Path, kind: str, made: Path) -> None:
             process.kill()
             raise
         code = process.wait()
-        said.seek(0)
-        lines = said.read(_BLOCK).decode("utf-8", "replace").split("\n")
+        spoken.seek(0)
+        lines = spoken.read(_BLOCK).decode("utf-8", "replace").split("\n")
+    said = [_SPEAKER.sub("", line.strip()) for line in lines if line.strip()]
     if code or not n_bytes:
-        reason = next((line.strip() for line in reversed(lines) if line.strip()), "it is empty")
+        reason = said[-1] if said else "it is empty"
         raise AudioReadError(
             errno.EINVAL, f"{str(path)!r} is {kind} that ffmpeg cannot read: {reason}"
         )
+    if said:
+        _said[made] = said[0]
 
 
 def _copy(stream: IO[bytes] | None, path: Path, made: Path) -> int:
@@ -145,6 +157,7 @@ def _no_room(path: Path, error: OSError) -> OutputError:
 
 
 def _remove(made: Path) -> None:
+    _said.pop(made, None)
     shutil.rmtree(made.parent, ignore_errors=True)
 
 

@@ -70,7 +70,7 @@ def conversion_line(path: Path) -> str:
 
 
 def conversion(path: Path) -> str:
-    """Return what a file is by its extension and the line that converts it, for a message about it.
+    """Return what a file is by its name or start and the line that converts it, for a message about it.
 
     Parameters
     ----------
@@ -83,10 +83,22 @@ def conversion(path: Path) -> str:
         Empty if it does not look like audio or video either.
     """
     suffix = path.suffix.lower()
+    if path.is_file() and _is_ogg(path):  # FLAC, Speex, or what a newer libsndfile would read
+        return (
+            f"it is Ogg of a kind that is not read here; convert it first: {conversion_line(path)}"
+        )
     if suffix[1:] not in _FOREIGN.split() or not path.is_file():
         return ""
     kind = f"audio or video of the kind {suffix!r}"
     return f"it is {kind}, which is not read here; convert it first: {conversion_line(path)}"
+
+
+def _is_ogg(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == b"OggS"
+    except OSError:
+        return False
 
 
 def is_audio_name(name: str) -> bool:

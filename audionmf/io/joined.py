@@ -6,6 +6,9 @@ file are walked here, by their headers alone.
 
 The layouts are those of RFC 3533 (Ogg), RFC 7845 (Opus in Ogg), ISO/IEC 11172-3 and 13818-3 (MPEG
 audio), and of ID3 and Xing as players read them.
+
+The same walk tells a stream that was broken off: the last page of an Ogg stream says that it is the
+last, MP3 frames are whole, and as many as their header frame says.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from __future__ import annotations
 import functools
 import io
 import mmap
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Span", "Window", "opus_family", "stream_spans"]
+__all__ = ["Span", "Window", "broken_off", "opus_family", "stream_spans"]
 
 Span = tuple[int, int]
 """First byte of a stream, and the one after its last."""
@@ -33,6 +37,18 @@ _BIT_RATES = {
 }
 """In kbit/s by MPEG version and layer as headers number them: 3 is MPEG-1, 1 is layer III."""
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_MISCOUNTED = 1
+"""Frames by which writers are off: some count the header frame, some do not."""
+
+
+@dataclass
+class _Streams:
+    """What a walk found: where streams start, and of those broken off, how much of them is lost."""
+
+    starts: list[int] = field(default_factory=list)
+    n_broken: int = 0
+    lost: float = 0.0
+    """Seconds that are told to be lost, of all of them."""
 
 
 class Window(io.RawIOBase):
@@ -92,34 +108,56 @@ def stream_spans(path: Path) -> tuple[Span, ...]:
     tuple of (int, int)
         Empty where there is one stream, the kind of file has no more, or it cannot be read.
     """
+    found, size = _walked(path)
+    spans = tuple(zip(found.starts, [*found.starts[1:], size], strict=False))
+    return spans if 1 < len(spans) <= _MAX_STREAMS else ()
+
+
+def broken_off(path: Path) -> tuple[int, float]:
+    """Return how many streams of an Ogg or MP3 file end before their end, and seconds lost.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        An ordinary file.
+
+    Returns
+    -------
+    n_broken : int
+        0 where all are whole, the file is of another kind, or it cannot be read.
+    lost : float
+        Seconds as far as they are told, in MP3 with a header frame; 0 where they are not.
+    """
+    found, _ = _walked(path)
+    return found.n_broken, found.lost
+
+
+def _walked(path: Path) -> tuple[_Streams, int]:
+    """Walk a file by its kind; return what was found and its size."""
     try:
         status = path.stat()
         with path.open("rb") as stream:
             head = stream.read(10)
+        is_ogg = head[:4] == b"OggS"
+        if is_ogg or head[:3] == b"ID3" or (len(head) == 10 and _frame(head)):
+            stamp = status.st_ino, status.st_size, status.st_mtime_ns
+            return _found(path, is_ogg, stamp), status.st_size
     except OSError:
-        return ()
-    is_ogg = head[:4] == b"OggS"
-    if not (is_ogg or head[:3] == b"ID3" or (len(head) == 10 and _frame(head))):
-        return ()
-    return _found(path, is_ogg, (status.st_ino, status.st_size, status.st_mtime_ns))
+        pass
+    return _Streams(), 0
 
 
 @functools.lru_cache(maxsize=64)
-def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> tuple[Span, ...]:
+def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> _Streams:
     """Walk a file; a file is opened more than once, and does not change with the same stamp."""
     del stamp
     with path.open("rb") as stream:
         try:
             data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
-            return ()
+            return _Streams()
         with data:
-            starts = _ogg_starts(data) if is_ogg else _mp3_starts(data)
-            stops = [*starts[1:], len(data)]
-    if not starts:  # its first page is damaged
-        return ()
-    spans = tuple(zip(starts, stops, strict=True))
-    return spans if 1 < len(spans) <= _MAX_STREAMS else ()
+            return _ogg_streams(data) if is_ogg else _mp3_streams(data)
 
 
 def opus_family(path: Path) -> int:
@@ -130,56 +168,92 @@ def opus_family(path: Path) -> int:
     return head[at + 18] if 0 <= at < len(head) - 18 else 0
 
 
-def _ogg_starts(data: mmap.mmap) -> list[int]:
-    """Return where streams start: with a page that begins one, after one that does not."""
-    starts: list[int] = []
+def _ogg_streams(data: mmap.mmap) -> _Streams:
+    """Walk pages: a stream starts with one that begins it, after one that does not.
+
+    Streams that belong together lie in each other's gaps. All that began must end before the next
+    ones begin, and before the file does.
+    """
+    found = _Streams()
+    unfinished: set[bytes] = set()
     at, began = 0, False
     while data[at : at + 4] == b"OggS" and at + 27 <= len(data):
-        begins = bool(data[at + 5] & 2)
+        kind, serial = data[at + 5], data[at + 14 : at + 18]
+        begins = bool(kind & 2)
         if begins and not began:
-            starts.append(at)
+            found.n_broken += bool(unfinished)
+            unfinished.clear()
+            found.starts.append(at)
         began = begins
         n_segments = data[at + 26]
         at += 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
+        if at > len(data) or not kind & 4:
+            unfinished.add(serial)
+        else:
+            unfinished.discard(serial)
         if data[at : at + 4] != b"OggS":  # bytes between pages; decoders look for the next one too
             following = data.find(b"OggS", at)
             at = following if following >= 0 else len(data)
-    return starts
+    found.n_broken += bool(unfinished)
+    return found
 
 
-def _mp3_starts(data: mmap.mmap) -> list[int]:
-    """Return where streams start: at a tag, at a header frame, or where the frames are all told."""
-    starts: list[int] = [0]
-    counts: list[int] = [0]
-    expected, at, lost = 0, 0, 0
+def _mp3_streams(data: mmap.mmap) -> _Streams:
+    """Walk frames: a stream starts at a tag, at a header frame, or where the frames are all told."""
+    streams = [_Frames(0)]
+    at, garbage = 0, 0
     while at + 4 <= len(data):
         head = data[at : at + 10]
         size, tag = _tag_size(data, at, head)
         frame = None if size else _frame(head)
         if size:
-            if tag and counts[-1]:
-                starts.append(at)
-                counts.append(0)
-                expected = 0
-            at, lost = at + size, 0
+            if tag and streams[-1].count:
+                streams.append(_Frames(at))
+            at, garbage = at + size, 0
             continue
         if frame is None:
             following = data.find(b"\xff", at + 1)
-            lost += (following if following >= 0 else len(data)) - at
-            if following < 0 or lost > _MOST_GARBAGE:
+            garbage += (following if following >= 0 else len(data)) - at
+            if following < 0 or garbage > _MOST_GARBAGE:
                 break
             at = following
             continue
         told = _told_frames(data, at, head)
-        if counts[-1] and (told or (expected and counts[-1] > expected)):
-            starts.append(at)
-            counts.append(0)
-            expected = 0
-        expected = told or expected
-        counts[-1] += 1
-        at, lost = at + frame, 0
-    kept = [start for start, count in zip(starts, counts, strict=True) if count >= _LEAST_FRAMES]
-    return [0, *kept[1:]] if kept else [0]
+        last = streams[-1]
+        if last.count and (told or (last.told and last.count > last.told)):
+            streams.append(_Frames(at))
+        last = streams[-1]
+        last.told = told or last.told
+        last.cut = at + frame > len(data) and not garbage
+        last.count += not last.cut
+        last.seconds = _frame_seconds(head)
+        at, garbage = at + frame, 0
+    kept = [stream for stream in streams if stream.count >= _LEAST_FRAMES]
+    found = _Streams([0, *(stream.start for stream in kept[1:])])
+    for stream in kept or streams[:1]:
+        n_lost = stream.told - stream.count
+        if n_lost > _MISCOUNTED or stream.cut:
+            found.n_broken += 1
+            found.lost += max(0, n_lost) * stream.seconds
+    return found
+
+
+@dataclass
+class _Frames:
+    """The frames of an MP3 stream: where they start, how many there are, how many are told of."""
+
+    start: int
+    count: int = 0
+    told: int = 0
+    cut: bool = False
+    seconds: float = 0.0
+
+
+def _frame_seconds(head: bytes) -> float:
+    """Return how long a frame plays."""
+    version, place = head[1] >> 3 & 3, head[2] >> 2 & 3
+    n_samples = 576 if version != 3 and head[1] >> 1 & 3 == 1 else 1152
+    return n_samples / _RATES[version][place]
 
 
 def _tag_size(data: mmap.mmap, at: int, head: bytes) -> tuple[int, bool]:
