@@ -309,7 +309,7 @@ def write_exports(
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
     progress: Progress | None = None,
-) -> list[Path]:
+) -> NoteTable | None:
     """Write what the sources of a separated recording play, and when they sound.
 
     Parameters
@@ -326,8 +326,8 @@ def write_exports(
 
     Returns
     -------
-    list of pathlib.Path
-        The files.
+    NoteTable or None
+        The notes; None where only events were asked for.
 
     Raises
     ------
@@ -350,7 +350,9 @@ def write_exports(
     if any(what not in _OF_NOTES for what in paths):
         events = activity_of(stems)
     heard = tempo_of(mixture, tempo) if "midi" in paths else None
-    return write_files(paths, notes.timed(heard), events)
+    notes = notes.timed(heard)
+    write_files(paths, notes, events)
+    return notes if notes.sources else None
 
 
 def warn_of_none(notes: NoteTable, decomposition: Decomposition | None = None) -> None:
