@@ -23,6 +23,7 @@ from audionmf.io.files import make_room, one_form, refuse_overwriting
 from audionmf.io.foreign import audio_in, is_folder
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt, part_path
+from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import check_asked, export_paths, write_exports
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
@@ -257,12 +258,15 @@ class SeparatedFiles:
         How far to trust each stem.
     exports : dict of str to pathlib.Path
         The files with notes, by their kind.
+    played : NoteTable, optional
+        The notes that were exported.
     """
 
     stems: StemFiles
     decomposition: Decomposition
     trust: Trust
     exports: Mapping[str, Path] = field(default_factory=dict)
+    played: NoteTable | None = None
 
 
 def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFiles:
@@ -295,12 +299,13 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
         source, decomposition, paths, only=job.only, subtype=job.subtype, progress=progress
     )
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
+    played = None
     if exports:
-        write_exports(
+        played = write_exports(
             exports, source, decomposition, stems.paths,
             drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,
         )  # fmt: skip
-    return SeparatedFiles(stems, decomposition, trust, exports)
+    return SeparatedFiles(stems, decomposition, trust, exports, played)
 
 
 def _tidy(planned: Sequence[Path], used: Sequence[Path]) -> None:

@@ -243,8 +243,9 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:
         write_report(
-            page, job.source(), done.stems, done.decomposition, done.trust, manifest=made.to_dict()
-        )
+            page, job.source(), done.stems, done.decomposition, done.trust,
+            manifest=made.to_dict(), notes=done.played,
+        )  # fmt: skip
         outputs[_relative(page, root)] = OutputHash.of(page)
     made.save(manifest)
     outputs[_relative(manifest, root)] = OutputHash.of(manifest)

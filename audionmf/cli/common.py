@@ -359,8 +359,8 @@ def add_export(output: Any, default: tuple[str, ...] = ()) -> None:
     output.add_argument(
         "--tempo",
         metavar="auto|BPM",
-        help="with midi: the beats in a minute of its grid; auto: as they are heard (default: none; "
-        "times are in seconds)",
+        help="with midi: the beats in a minute of its grid; auto: as they are heard, with "
+        "the changes of tempo (default: none; times are in seconds)",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audionmf.cli.common import (
     Bar,
@@ -21,6 +21,9 @@ from audionmf.cli.common import (
     settings_of,
 )
 from audionmf.cli.sources import add_only, add_sources, ways_of
+
+if TYPE_CHECKING:
+    from audionmf.notes.table import NoteTable
 
 __all__ = ["add"]
 
@@ -93,9 +96,20 @@ def _run(options: argparse.Namespace) -> int:
             print(printable(f"  {os.path.relpath(file, options.out)}"))
         for name, count in counts.items():
             print(printable(f"  {name}: {count} notes"))
+        if done.notes.tempo is not None:
+            print(f"  {_tempo_words(done.notes)}")
 
     with FolderLock(options.out):
         return each(options, options.input, work)
+
+
+def _tempo_words(notes: NoteTable) -> str:
+    """Return how fast the beats are, and between which tempos, in words."""
+    words = f"tempo: {notes.tempo:.1f} beats a minute"
+    heard = [bpm for _, bpm in notes.changes[1:]]  # the first only leads to the first beat
+    if len(heard) > 1:
+        words += f" in the mean, from {min(heard):.1f} to {max(heard):.1f}"
+    return words
 
 
 def add(commands: Any) -> None:

@@ -5,14 +5,14 @@ A file imports only from those that are named before it:
 - `drums`: which key stands for which drum
 - `events`: a note, a stretch of sound
 - `files`: MIDI, labels, tables: written and read again
-- `table`: the notes of a recording
 - `sound`: a stem in pieces, and their spectra
+- `tempo`: how fast the beats are, and where that changes
+- `table`: the notes of a recording
 - `model`: combs of partials fitted to a piece
 - `pitched`: notes that sound together
 - `lines`: one note at a time
 - `strokes`: what has no pitch
 - `activity`: when a source sounds
-- `tempo`: how fast the beats are
 - `hearing`: one stem becomes notes or strokes
 - `transcription`: the stems of a recording become its notes, and files
 """

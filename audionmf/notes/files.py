@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
 _TICKS_PER_BEAT = 960
 _PLAIN_TEMPO = 120.0
 _SHORTEST = 0.01
+_LONGEST_TICK = 0.001
 _CSV_HEADER = (
     "source", "component", "pitch", "midi", "onset_s", "offset_s", "velocity", "level_db", "drum",
 )  # fmt: skip
@@ -59,7 +61,10 @@ def require_midi() -> Any:
 
 
 def notes_midi(
-    notes: Sequence[SourceNote], sources: Iterable[str], tempo: float | None = None
+    notes: Sequence[SourceNote],
+    sources: Iterable[str],
+    tempo: float | None = None,
+    changes: Sequence[tuple[float, float]] = (),
 ) -> bytes:
     """Return notes as a Standard MIDI file with a track for each source that has some.
 
@@ -72,6 +77,9 @@ def notes_midi(
     tempo : float, optional
         Beats in a minute, for the grid of whatever opens it; seconds stay what they are. Default:
         120.
+    changes : sequence of (float, float), optional
+        From which second on, the first from 0, there are how many beats in a minute; each change
+        comes with a beat. It goes before `tempo`.
 
     Raises
     ------
@@ -79,9 +87,9 @@ def notes_midi(
         If pretty_midi is not installed.
     """
     pretty_midi = require_midi()
-    made = pretty_midi.PrettyMIDI(
-        resolution=_TICKS_PER_BEAT, initial_tempo=_PLAIN_TEMPO if tempo is None else tempo
-    )
+    course = list(changes) or [(0.0, _PLAIN_TEMPO if tempo is None else tempo)]
+    made = pretty_midi.PrettyMIDI(resolution=_resolution(course), initial_tempo=course[0][1])
+    _follow(made, course)
     for source in sources:
         mine = [note for note in notes if note.source == source]
         name = source.encode("latin-1", "replace").decode("latin-1")
@@ -96,6 +104,29 @@ def notes_midi(
     content = io.BytesIO()
     made.write(content)
     return content.getvalue()
+
+
+def _resolution(course: Sequence[tuple[float, float]]) -> int:
+    """Return how many ticks a beat has, so that no tick is longer than a millisecond."""
+    slowest = min(bpm for _, bpm in course)
+    doubled = math.ceil(math.log2(max(1.0, 60 / slowest / _TICKS_PER_BEAT / _LONGEST_TICK)))
+    return int(_TICKS_PER_BEAT * 2**doubled)
+
+
+def _follow(made: Any, course: Sequence[tuple[float, float]]) -> None:
+    """Set the tempos of a MIDI file, each in whole microseconds a beat, as files hold them.
+
+    pretty_midi has no public way to say more than one; the test of the times holds this one.
+    """
+    scales, ticks = [], 0
+    for i, (second, bpm) in enumerate(course):
+        beat = round(6e7 / bpm) / 1e6
+        scales.append((ticks, beat / made.resolution))
+        if i + 1 < len(course):
+            n_beats = max(1, round((course[i + 1][0] - second) / beat))
+            ticks += n_beats * made.resolution
+    made._tick_scales = scales
+    made._update_tick_to_time(ticks)
 
 
 def notes_labels(notes: Iterable[SourceNote]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -11,6 +11,7 @@ from audionmf.errors import ParameterError
 from audionmf.io.files import StrPath, make_room, write_bytes
 from audionmf.notes.events import SourceNote
 from audionmf.notes.files import notes_csv, notes_labels, notes_midi, read_notes
+from audionmf.notes.tempo import Tempo
 
 __all__ = ["NoteTable"]
 
@@ -28,12 +29,15 @@ class NoteTable(Sequence[SourceNote]):
     sources : tuple of str
         All sources, those too that have none.
     tempo : float, optional
-        Beats in a minute, where they are known.
+        Beats in a minute, in the mean, where they are known.
+    changes : tuple of (float, float)
+        From which second on there are how many beats in a minute, where the beats were heard.
     """
 
     notes: tuple[SourceNote, ...]
     sources: tuple[str, ...]
     tempo: float | None = None
+    changes: tuple[tuple[float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.notes)
@@ -47,6 +51,11 @@ class NoteTable(Sequence[SourceNote]):
 
     def __iter__(self) -> Iterator[SourceNote]:
         return iter(self.notes)
+
+    def timed(self, tempo: Tempo | None) -> NoteTable:
+        """Return the same notes with a tempo; in seconds they stay where they are."""
+        bpm, changes = (None, ()) if tempo is None else tempo
+        return replace(self, tempo=bpm, changes=changes)
 
     @property
     def without(self) -> list[str]:
@@ -97,7 +106,7 @@ class NoteTable(Sequence[SourceNote]):
     def _content(self, path: Path) -> bytes:
         match path.suffix.lower():
             case ".mid" | ".midi":
-                return notes_midi(self.notes, self.sources, self.tempo)
+                return notes_midi(self.notes, self.sources, self.tempo, self.changes)
             case ".txt":
                 return notes_labels(self.notes)
             case ".csv":

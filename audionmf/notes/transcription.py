@@ -29,7 +29,7 @@ from audionmf.notes.files import (
 )
 from audionmf.notes.hearing import Stem, hear
 from audionmf.notes.table import NoteTable
-from audionmf.notes.tempo import beats_per_minute, parse_tempo
+from audionmf.notes.tempo import Tempo, beats_of, parse_tempo, tempo_of_beats
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, stem_paths
 from audionmf.spectra.frames import Progress
@@ -273,16 +273,31 @@ def check_asked(drum_keys: Mapping[str, int | str] | None, tempo: str | float | 
     parse_tempo(tempo)
 
 
-def tempo_of(mixture: Source, asked: str | float | None) -> float | None:
-    """Return the beats in a minute that are asked for; for "auto" those that are heard.
+def tempo_of(mixture: Source, asked: str | float | None) -> Tempo | None:
+    """Return the tempo that is asked for; for "auto" the one that is heard, with its changes.
+
+    None where none is asked for, or no beats are heard.
 
     Raises
     ------
     ParameterError
         If it is neither "auto" nor 20 to 400.
+
+    Warns
+    -----
+    AudioNMFWarning
+        If no beats are heard.
     """
     wanted = parse_tempo(asked)
-    return beats_per_minute(mixture) if isinstance(wanted, str) else wanted
+    if isinstance(wanted, str):
+        heard = tempo_of_beats(beats_of(mixture))
+        if heard is None:
+            text = (
+                "no beats were heard: a MIDI file has 120 a minute; say another tempo as a number"
+            )
+            warnings.warn(AudioNMFWarning(text), stacklevel=3)
+        return heard
+    return None if wanted is None else Tempo(wanted, ())
 
 
 def write_exports(
@@ -294,7 +309,7 @@ def write_exports(
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
     progress: Progress | None = None,
-) -> list[Path]:
+) -> NoteTable | None:
     """Write what the sources of a separated recording play, and when they sound.
 
     Parameters
@@ -306,12 +321,13 @@ def write_exports(
     decomposition, stems, drum_keys, progress
         As in `notes_of`.
     tempo : "auto", or float 20 to 400, optional
-        Beats in a minute of the MIDI file; "auto": as they are heard.
+        Beats in a minute of the MIDI file; "auto": as they are heard, with a change where they
+        change.
 
     Returns
     -------
-    list of pathlib.Path
-        The files.
+    NoteTable or None
+        The notes; None where only events were asked for.
 
     Raises
     ------
@@ -333,8 +349,10 @@ def write_exports(
         warn_of_none(notes, decomposition)
     if any(what not in _OF_NOTES for what in paths):
         events = activity_of(stems)
-    beats = tempo_of(mixture, tempo) if "midi" in paths else None
-    return write_files(paths, NoteTable(notes.notes, notes.sources, beats), events)
+    heard = tempo_of(mixture, tempo) if "midi" in paths else None
+    notes = notes.timed(heard)
+    write_files(paths, notes, events)
+    return notes if notes.sources else None
 
 
 def warn_of_none(notes: NoteTable, decomposition: Decomposition | None = None) -> None:
@@ -358,7 +376,7 @@ def write_files(
         If a MIDI file is to be written, and pretty_midi is not installed.
     """
     writers: dict[str, Callable[[], bytes]] = {
-        "midi": lambda: notes_midi(notes, notes.sources, notes.tempo),
+        "midi": lambda: notes_midi(notes, notes.sources, notes.tempo, notes.changes),
         "labels": lambda: notes_labels(notes),
         "csv": lambda: notes_csv(notes),
         "events": lambda: activity_csv(events),

@@ -10,6 +10,7 @@ A file imports only from those that are named before it:
 - `cells`: as many rows and columns as can be seen, levels in dB
 - `overviews`: a recording of any length, reduced to columns
 - `spectrograms`: one spectrogram
+- `rolls`: piano rolls under spectrograms
 - `components`: templates and activations
 - `separations`: which source has what, and when
 - `fit`: what a model leaves, how a factorisation went
@@ -18,6 +19,16 @@ A file imports only from those that are named before it:
 from audionmf.plot.components import activations, decomposition, pitch_order, templates
 from audionmf.plot.fit import convergence, reconstruction
 from audionmf.plot.overviews import Overview, overview
+from audionmf.plot.rolls import (
+    RollNotes,
+    clock,
+    key_labels,
+    key_range,
+    piano_roll,
+    rolled,
+    rolls,
+    strip,
+)
 from audionmf.plot.separations import masks, relative_levels, separation, stems
 from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
@@ -34,21 +45,29 @@ __all__ = [
     "N_COLOURS",
     "THEMES",
     "Overview",
+    "RollNotes",
     "activations",
+    "clock",
     "convergence",
     "decomposition",
     "figure",
+    "key_labels",
+    "key_range",
     "masks",
     "overview",
+    "piano_roll",
     "pitch_order",
     "png",
     "reconstruction",
     "relative_levels",
+    "rolled",
+    "rolls",
     "save",
     "separation",
     "source_colours",
     "spectrogram",
     "stems",
+    "strip",
     "templates",
     "time_span",
 ]

@@ -189,10 +189,10 @@ def decompose_file(
         H.T,
         found.templates.labels,
     )
-    written: list[Path] = []
+    places, played = dict[str, Path](), None
     if export:
         places = {what: named[name] for what, name in export_names(export).items()}
-        written = write_exports(
+        played = write_exports(
             places, source, found, stems.paths, drum_keys=drum_keys, tempo=tempo, progress=progress
         )
     picture = _draw(source, found, named["decomposition.png"])
@@ -200,7 +200,9 @@ def decompose_file(
     if report:
         command = ["audionmf", "decompose", _operand(path), *_form(extension)]
         command += found.settings.to_arguments("decompose")
-        write_report(named[_REPORT_NAME], source, stems, found, trust, command=command)
+        write_report(
+            named[_REPORT_NAME], source, stems, found, trust, command=command, notes=played
+        )
     return DecomposedFiles(
         home,
         named[MODEL_NAME],
@@ -209,7 +211,7 @@ def decompose_file(
         picture,
         stems,
         found,
-        written,
+        list(places.values()),
         named.get(_REPORT_NAME),
     )
 
@@ -280,9 +282,9 @@ def regroup_file(
     check_asked(drum_keys, tempo)
     _prepare([*paths.values(), *notes.values(), *([page] if page else [])], [model, source.path])
     stems, trust = render_to_files(source, regrouped, paths, progress=progress)
-    written: list[Path] = []
+    played = None
     if notes:
-        written = write_exports(
+        played = write_exports(
             notes, source, regrouped, stems.paths,
             drum_keys=drum_keys, tempo=tempo, progress=progress,
         )  # fmt: skip
@@ -292,8 +294,8 @@ def regroup_file(
         command += [] if mixture is None else ["--mixture", _operand(mixture)]
         for name, members in groups.items():
             command += ["--group", f"{name}={','.join(map(str, members))}"]
-        write_report(page, source, stems, regrouped, trust, command=command)
-    return RegroupedFiles(stems, regrouped, trust, page, written)
+        write_report(page, source, stems, regrouped, trust, command=command, notes=played)
+    return RegroupedFiles(stems, regrouped, trust, page, list(notes.values()))
 
 
 def _operand(path: StrPath) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,8 @@ def transcribe(
         as "cowbell". Default: by their names; where these say nothing, kick, snare or hi-hat by the
         sound of each stroke.
     tempo : "auto", or float 20 to 400, optional
-        Beats in a minute for the grid of MIDI files; "auto": as they are heard. Notes are in
-        seconds all the same.
+        Beats in a minute for the grid of MIDI files; "auto": as they are heard, with a
+        change where they change. Notes are in seconds all the same.
     sample_rate : int, optional
         In Hz; needed where the recording is an array.
     progress : callable, optional
@@ -126,7 +126,7 @@ def transcribe(
     scored = options.get("midi") is not None
     with _taken_apart(source, ways, only, progress, stems=not scored) as (found, stems):
         notes = _notes(source, found, stems, drum_keys, settings, progress)
-    return replace(notes, tempo=tempo_of(source, tempo))
+    return notes.timed(tempo_of(source, tempo))
 
 
 def note_file(
@@ -184,8 +184,7 @@ def note_file(
             notes = _notes(source, found, stems, drum_keys, ways.get("settings"), progress)
         if of_events:
             events = activity_of(stems)
-    beats = tempo_of(source, tempo) if "midi" in export else None
-    notes = replace(notes, tempo=beats)
+    notes = notes.timed(tempo_of(source, tempo) if "midi" in export else None)
     write_files(paths, notes, events)
     return NotedFiles(paths, notes, events)
 

@@ -168,14 +168,9 @@ class Separation:
             If a source has neither a pitch nor strokes.
         """
         stems = self._stems()
-        beats = None
-        if tempo is not None:
-            beats = tempo_of(
-                Audio(np.sum(list(self.sources.values()), axis=0), self.sample_rate), tempo
-            )
         found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
         warn_of_none(found, self.decomposition)
-        return dataclasses.replace(found, tempo=beats)
+        return found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
 
     def activity(self) -> list[Activity]:
         """Return when each source sounds, in the order of time."""

@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `embedding`: audio inside a page
 - `pictures`: the pictures of a report
 - `drawings`: small drawings between the words of a page
+- `rolls`: piano rolls for a page
 - `webpage`: the page of a report, as HTML
 - `report`: a page to hear and see stems
 - `info`: what a file holds, in words

@@ -21,14 +21,19 @@ from typing import Any
 from audionmf import plot
 from audionmf.io.audio import AudioFile, Source, open_source
 from audionmf.io.files import StrPath, write_bytes
+from audionmf.notes.table import NoteTable
+from audionmf.notes.transcription import notes_of
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
 from audionmf.show.embedding import embedded
 from audionmf.show.pictures import pictures_or_note
+from audionmf.show.rolls import rolls_of
 from audionmf.show.webpage import Page
 
 __all__ = ["report_path", "write_report"]
+
+_HEARD_SECONDS = 120.0
 
 
 def report_path(
@@ -61,6 +66,7 @@ def write_report(
     *,
     manifest: Mapping[str, Any] | None = None,
     command: Sequence[str] = (),
+    notes: NoteTable | None = None,
 ) -> Path:
     """Write a page about stems that are on the disk, whole or not at all.
 
@@ -80,6 +86,10 @@ def write_report(
         Further facts, values that go into JSON, shown as they are.
     command : sequence of str, optional
         The words of a command line that makes the same stems.
+    notes : NoteTable, optional
+        What the stems play, if it is known. Default: heard from the stems, where all of them
+        together are not longer than two minutes, or are those of a score; else the page says how
+        to have them.
 
     Returns
     -------
@@ -103,6 +113,9 @@ def write_report(
     stft = decomposition.templates.stft
     files = {name: AudioFile(file) for name, file in stems.paths.items()}
     seen = {name: plot.overview(file, stft) for name, file in files.items()}
+    played = _heard(decomposition, files) if notes is None else notes
+    rate = source.sample_rate
+    seconds = decomposition.mixture.n_samples / rate
     peak = max(each.peak for each in seen.values())
     page = Page(
         title=source.path.stem if source.path else "mixture",
@@ -115,10 +128,33 @@ def write_report(
         decomposition=decomposition,
         trust=trust,
         pictures=pictures_or_note(source, seen, decomposition),
+        rolls=rolls_of(played, seen, stft, rate, seconds) if played else [],
+        silent=_silent(played, list(files)),
         manifest=manifest,
         command=command,
     )
     return write_bytes(path, page.text().encode("utf-8", "replace"))
+
+
+def _heard(decomposition: Decomposition, files: Mapping[str, AudioFile]) -> NoteTable | None:
+    """Return the notes of the stems, if hearing them does not take long."""
+    seconds = sum(file.n_samples / file.sample_rate for file in files.values())
+    if seconds > _HEARD_SECONDS and decomposition.score is None:
+        return None
+    return notes_of(decomposition, files)
+
+
+def _silent(notes: NoteTable | None, names: Sequence[str]) -> str:
+    """Say which sources have no roll, and why."""
+    if notes is None:
+        return (
+            "Notes of stems that are longer than two minutes together are here if they are exported: "
+            "add --export midi to the command."
+        )
+    without = [name for name in names if name not in {note.source for note in notes}]
+    if not without:
+        return ""
+    return f"No notes of {', '.join(without)}: neither a pitch nor strokes were found."
 
 
 def _link(file: Path, folder: Path) -> str:

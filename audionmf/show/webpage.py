@@ -28,6 +28,7 @@ from audionmf.settings import Settings
 from audionmf.show.drawings import bar, curve, lane
 from audionmf.show.embedding import EMBEDDED_SECONDS
 from audionmf.show.pictures import Picture
+from audionmf.show.rolls import Roll, time_axis
 from audionmf.show.words import describe_sources, is_ungrouped, members
 from audionmf.sources.templates import describe_stft
 
@@ -48,6 +49,8 @@ class Page:
     decomposition: Decomposition
     trust: Trust
     pictures: list[Picture] | str
+    rolls: list[Roll]
+    silent: str
     manifest: Mapping[str, Any] | None
     command: Sequence[str]
 
@@ -69,6 +72,7 @@ class Page:
                 self._header(),
                 "<main>",
                 self._listen(),
+                self._notes(),
                 self._trust(),
                 self._look(),
                 self._facts(),
@@ -188,6 +192,44 @@ class Page:
             "keep it beside them."
         )
 
+    def _notes(self) -> str:
+        rolls = "\n".join(self._roll(roll) for roll in self.rolls)
+        hint = (
+            "Click a note to hear its stem alone from there; <kbd>0</kbd>, or <em>Solo</em> above, "
+            "brings the others back."
+        )
+        if self.flac is not None:
+            hint += " <em>Tones</em> plays the notes themselves in place of the sound."
+        axis = (
+            '<div class="row score"><div class="control"></div><svg class="times" role="presentation">'
+            f"{time_axis(self.seconds)}</svg></div>"
+        )
+        inner = f'<p class="soft">{hint}</p>\n<div class="player">{rolls}\n{axis}</div>'
+        silent = f'<p class="soft">{_escape(self.silent)}</p>' if self.silent else ""
+        return (
+            '<section aria-labelledby="notes">\n<h2 id="notes">Notes</h2>\n'
+            f"{inner if self.rolls else ''}{silent}</section>"
+        )
+
+    def _roll(self, roll: Roll) -> str:
+        shown = _escape(roll.name)
+        button = "" if self.flac is None else (
+            f'<button type="button" class="tones" aria-pressed="false" data-track="{roll.index}"'
+            f' aria-label="Tones in place of {shown}">Tones</button>'
+        )  # fmt: skip
+        picture = "" if not roll.strips else (
+            '<div class="strip lane"><picture><source media="(prefers-color-scheme: dark)" '
+            f'srcset="data:image/png;base64,{roll.strips["dark"]}">'
+            f'<img src="data:image/png;base64,{roll.strips["light"]}" alt="Spectrogram of {shown}">'
+            f'</picture>{roll.frequencies}<div class="playhead"></div></div>'
+        )  # fmt: skip
+        return f"""<div class="row score c{roll.index % plot.N_COLOURS}">
+<div class="control"><span class="chip"></span><span class="names" title="{shown}">
+<span class="name">{shown}</span> <span class="words">{roll.words}</span></span>{button}</div>
+<div>{picture}<div class="roll lane" data-track="{roll.index}" role="img"
+ aria-label="Piano roll of {shown}: {roll.words}">
+{roll.drawing}<div class="playhead"></div></div></div></div>"""
+
     def _trust(self) -> str:
         rows = "\n".join(
             f'<tr class="c{i % plot.N_COLOURS}"><th scope="row"><span class="swatch"></span>'
@@ -286,7 +328,8 @@ of its sound with the others comes out clean; what is shared is a guess.</p>
         )
 
     def _data(self) -> list[str]:
-        facts = {"seconds": self.seconds, "embedded": self.flac is not None}
+        notes = {roll.index: roll.data for roll in self.rolls}
+        facts = {"seconds": self.seconds, "embedded": self.flac is not None, "notes": notes}
         data = [f'<script type="application/json" id="page">{json.dumps(facts)}</script>']
         for i, content in enumerate(self.flac or ()):
             data.append(f'<script type="text/plain" id="audio{i}">{content}</script>')

@@ -12,7 +12,6 @@ from scores import band, play
 import audionmf
 from audionmf.errors import AudioNMFWarning, OutputError, ParameterError
 from audionmf.io.audio import Audio
-from audionmf.notes import tempo
 from audionmf.notes.transcription import (
     check_exports,
     export_names,
@@ -246,17 +245,3 @@ def test_a_separation_with_strokes_can_be_made_again(stems, run, tmp_path):
     code, printed, said = run("rerun", out / "mix" / "manifest.json")
     assert (code, said) == (0, "")
     assert "notes.csv" in printed
-
-
-def test_the_tempo_is_heard():
-    clicks = stem(bursts(np.arange(0.1, 9.5, 0.5), 10.0, RATE, "dark"))
-    assert tempo.beats_per_minute(clicks) == pytest.approx(120, rel=0.02)
-    assert tempo.beats_per_minute(stem(np.zeros(5 * RATE))) is None
-    assert tempo.beats_per_minute(stem(np.ones(100))) is None
-
-
-@pytest.mark.parametrize("asked", ["fast", 19, 401, "nan", "inf"])
-def test_other_tempos_are_refused(asked):
-    with pytest.raises(ParameterError, match="20 to 400"):
-        tempo.parse_tempo(asked)
-    assert tempo.parse_tempo("120") == 120

@@ -21,6 +21,8 @@ from conftest import RATE, TINY, TINY_OPTIONS, files_below, sound, two_notes
 
 from audionmf import AudioNMFWarning, analyse, plot
 from audionmf.io.audio import AudioFile
+from audionmf.notes.events import SourceNote
+from audionmf.notes.table import NoteTable
 from audionmf.separation.separating import default_paths, render_to_files
 from audionmf.show import embedding, pictures, report
 
@@ -37,6 +39,16 @@ def drawn():
 @pytest.fixture
 def few_pictures(monkeypatch, drawn):
     monkeypatch.setattr(pictures, "_pictures", lambda *_: drawn)
+
+
+PLAYED = NoteTable(
+    (
+        SourceNote("low", -1, 57, 0.25, 0.75, 127, 0.0),
+        SourceNote("low", -1, 69, 1.0, 1.5, 64, -12.0),
+        SourceNote("high", -1, 42, 1.25, 1.35, 90, -6.0, drum=True),
+    ),
+    ("low", "high"),
+)
 
 
 def small_figure(theme):
@@ -60,6 +72,7 @@ def separated(folder, names=("low", "high"), samples=None, **source):
 def page_of(folder, made, **options):
     file, stems, found, trust = made
     path = report.report_path(folder / "out", file.path.stem)
+    options.setdefault("notes", NoteTable((), ()))  # hearing them takes a while
     assert report.write_report(path, file, stems, found, trust, **options) == path
     return path, path.read_text("utf-8")
 
@@ -251,6 +264,34 @@ def test_without_matplotlib_the_page_says_so_and_has_all_the_rest(tmp_path, monk
     assert len(embedded(text)) == 2
 
 
+def test_notes_are_a_roll_under_the_spectrogram_of_each_source(written):
+    text = written.read_text("utf-8")
+    page = Outline(text)
+    notes = [r for r in page.named("rect") if r.get("class") == "note"]
+    assert [float(n["x"]) for n in notes] == [0.25, 1.0, 1.25]
+    assert [float(n["width"]) for n in notes] == pytest.approx([0.5, 0.5, 0.1])
+    assert float(notes[0]["y"]) - float(notes[1]["y"]) == 12  # an octave of rows
+    assert float(notes[0]["opacity"]) > float(notes[1]["opacity"])
+    alts = [image.get("alt") for image in page.named("img")]
+    assert [f"Spectrogram of {name}" in alts for name in ("low", "high")] == [True, True]
+    words = " ".join(page.words)
+    for told in ("2 notes, A3 to A4", "1 stroke", "A4, 0:01.00, -12 dB", "C4", "hi-hat", "0:01"):
+        assert told in words
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_a_source_without_notes_is_named_and_long_stems_say_how(tmp_path, monkeypatch):
+    made = separated(tmp_path)
+    text = page_of(tmp_path, made, notes=NoteTable(PLAYED.notes[:2], ("low", "high")))[1]
+    assert "No notes of high: neither a pitch nor strokes were found." in text
+    heard = page_of(tmp_path, made, notes=None)[1]
+    assert 'aria-label="Piano roll of' in heard
+    monkeypatch.setattr(report, "_HEARD_SECONDS", 3.9)  # two stems of 2 s are more
+    told = page_of(tmp_path, made, notes=None)[1]
+    assert "Piano roll of" not in told
+    assert "--export midi" in told
+
+
 def test_models_of_the_chosen_frames_are_those_of_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "_PICTURE_COLUMNS", 7)
     file, _, found, _ = separated(tmp_path)
@@ -408,7 +449,7 @@ def written(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "_pictures", lambda *_: drawn)
-        return page_of(folder, separated(folder))[0]
+        return page_of(folder, separated(folder), notes=PLAYED)[0]
 
 
 def test_in_a_browser_the_stems_sound_together_with_solo_and_mute(browser, written):
@@ -434,6 +475,25 @@ def test_in_a_browser_the_stems_sound_together_with_solo_and_mute(browser, writt
     assert opened.position() == 0 <= stopped
     assert opened.said == []
     assert opened.asked == [opened.url]  # the file itself and nothing else
+    opened.context.close()
+
+
+def test_in_a_browser_a_note_plays_its_stem_alone_and_tones_play_the_notes(browser, written):
+    opened = Opened(browser, written)
+    page = opened.page
+    page.get_by_label("Loop").check()
+    page.locator(".roll .note").nth(1).click()
+    opened.button("Pause").wait_for()
+    assert opened.button("Solo low").get_attribute("aria-pressed") == "true"
+    opened.wait_for(lambda: opened.position() > 0.98)
+    opened.wait_for(lambda: opened.levels()[0] > 0.05 and opened.levels()[1] == 0)
+    tones = page.get_by_role("button", name="Tones in place of low")
+    tones.click()
+    assert tones.get_attribute("aria-pressed") == "true"
+    # Between the notes a stem goes on, tones do not; in them they sound.
+    opened.wait_for(lambda: 0.05 < opened.position() < 0.2 and opened.levels()[0] == 0)
+    opened.wait_for(lambda: 0.4 < opened.position() < 0.7 and opened.levels()[0] > 0.05)
+    assert opened.said == []
     opened.context.close()
 
 

@@ -9,7 +9,46 @@
   const play = find("#play"), slider = find("#position"), time = find("#time");
   const loop = find("#loop"), volume = find("#volume"), status = find("#status");
   const duration = page.seconds;
-  const tracks = rows.map((row) => ({ row, solo: false, mute: false, gain: 1 }));
+  const tracks = rows.map((row) => ({ row, solo: false, mute: false, gain: 1, tones: false }));
+
+  /* notes as tones: a few partials that ring off, drums as a short rustle */
+  const TONE_RATE = 22050, ATTACK = 0.008, RELEASE = 0.06, TONE_GAIN = 0.16;
+  const PARTIALS = [1, 0.45, 0.22, 0.1];
+
+  const addTone = (samples, [onset, offset, key, velocity]) => {
+    const hertz = 440 * 2 ** ((key - 69) / 12), gain = TONE_GAIN * (velocity / 127) ** 2;
+    const first = Math.round(onset * TONE_RATE);
+    const last = Math.min(samples.length, Math.round((offset + RELEASE) * TONE_RATE));
+    PARTIALS.forEach((share, p) => {
+      const turn = (2 * Math.PI * hertz * (p + 1)) / TONE_RATE;
+      if (turn > Math.PI) return;
+      for (let i = first; i < last; i += 1) {
+        const t = (i - first) / TONE_RATE, left = (last - i) / TONE_RATE;
+        const edge = Math.min(1, t / ATTACK, left / RELEASE);
+        samples[i] += gain * share * edge * Math.exp(-t * (0.8 + p)) * Math.sin(turn * (i - first));
+      }
+    });
+  };
+
+  const addStroke = (samples, [onset, , key, velocity]) => {
+    const first = Math.round(onset * TONE_RATE), dark = key <= 36;
+    const last = Math.min(samples.length, first + Math.round(0.15 * TONE_RATE));
+    let seed = 1 + key;
+    for (let i = first; i < last; i += 1) {
+      const t = (i - first) / TONE_RATE;
+      seed = (seed * 16807) % 2147483647;
+      const rustle = (seed / 1073741823.5 - 1) * Math.exp(-t * 45);
+      const thud = Math.sin(2 * Math.PI * 62 * t) * Math.exp(-t * 25);
+      samples[i] += 2 * TONE_GAIN * (velocity / 127) ** 2 * (dark ? thud : rustle);
+    }
+  };
+
+  const tonesOf = (context, notes) => {
+    const buffer = context.createBuffer(1, Math.max(1, Math.ceil(duration * TONE_RATE)), TONE_RATE);
+    const samples = buffer.getChannelData(0);
+    notes.forEach((note) => (note[4] ? addStroke : addTone)(samples, note));
+    return buffer;
+  };
 
   const bytesOf = (element) => {
     const text = atob(element.textContent);
@@ -38,6 +77,17 @@
         gain.connect(analyser).connect(this.master);
         return { gain, analyser, samples: new Float32Array(analyser.fftSize) };
       });
+      this.tones = new Map();
+    }
+
+    /* have the tones of a stem at hand, on the same clock */
+    sing(i) {
+      if (this.tones.has(i)) return;
+      const gain = this.context.createGain();
+      gain.gain.value = 0;
+      gain.connect(this.channels[i].analyser);
+      this.tones.set(i, { buffer: tonesOf(this.context, page.notes[i]), gain });
+      if (this.playing) this.seek(this.position());
     }
 
     position() {
@@ -50,11 +100,12 @@
       await this.context.resume();
       if (this.#offset >= duration) this.#offset = 0;
       this.#started = this.context.currentTime + 0.03;
-      this.#sources = this.buffers.map((buffer, i) => {
+      const sounds = this.buffers.map((buffer, i) => ({ buffer, gain: this.channels[i].gain }));
+      this.#sources = [...sounds, ...this.tones.values()].map(({ buffer, gain }) => {
         const source = this.context.createBufferSource();
         source.buffer = buffer;
         source.loop = loop.checked;
-        source.connect(this.channels[i].gain);
+        source.connect(gain);
         source.start(this.#started, Math.min(this.#offset, buffer.duration));
         return source;
       });
@@ -75,8 +126,10 @@
       return again ? this.play() : undefined;
     }
 
-    setGain(i, gain) {
-      this.channels[i].gain.gain.setTargetAtTime(gain, this.context.currentTime, 0.008);
+    setGain(i, gain, tones) {
+      const now = this.context.currentTime;
+      this.channels[i].gain.gain.setTargetAtTime(tones ? 0 : gain, now, 0.008);
+      this.tones.get(i)?.gain.gain.setTargetAtTime(tones ? gain : 0, now, 0.008);
     }
 
     setVolume(gain) {
@@ -200,7 +253,8 @@
       track.row.classList.toggle("silent", !heard);
       track.row.querySelector(".solo").setAttribute("aria-pressed", String(track.solo));
       track.row.querySelector(".mute").setAttribute("aria-pressed", String(track.mute));
-      if (ready === true) engine.setGain(i, heard ? track.gain : 0);
+      if (ready === true && track.tones) engine.sing(i);
+      if (ready === true) engine.setGain(i, heard ? track.gain : 0, track.tones);
     });
   };
 
@@ -285,6 +339,26 @@
     });
   };
   document.querySelectorAll(".lane").forEach((lane) => seekable(lane, (x) => x));
+  document.querySelectorAll(".tones").forEach((button) => {
+    button.addEventListener("click", () => {
+      const track = tracks[Number(button.dataset.track)];
+      track.tones = !track.tones;
+      button.setAttribute("aria-pressed", String(track.tones));
+      apply();
+      if (track.tones && !engine.playing && ready !== "soon") start();
+    });
+  });
+  /* a click on a note plays its stem alone from there; the lane has caught the pointer, so ask what is there */
+  document.querySelectorAll(".roll").forEach((roll) => {
+    roll.addEventListener("click", (event) => {
+      const note = document.elementFromPoint(event.clientX, event.clientY)?.closest(".note");
+      if (!note) return;
+      tracks.forEach((track, i) => { track.solo = i === Number(roll.dataset.track); });
+      apply();
+      seek(Math.max(0, Number(note.getAttribute("x")) - 0.02));
+      if (!engine.playing && ready !== "soon") start();
+    });
+  });
   document.querySelectorAll(".timed").forEach((figure) => {
     const start = Number(figure.dataset.start);
     const end = start + (Number(figure.dataset.end) - start) * (duration / Number(figure.dataset.seconds));
