@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         ScoreError,
+        StoppedError,
         TemplateError,
         TemplateMismatchError,
     )
@@ -66,6 +67,7 @@ _HOME = {
     "ParameterError": "errors",
     "STFT": "spectra.stft",
     "ScoreError": "errors",
+    "StoppedError": "errors",
     "Separation": "separation.separating",
     "Settings": "settings",
     "SourceNote": "notes.events",
@@ -110,6 +112,7 @@ __all__ = [
     "Separation",
     "Settings",
     "SourceNote",
+    "StoppedError",
     "TemplateError",
     "TemplateMismatchError",
     "Templates",

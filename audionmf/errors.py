@@ -13,7 +13,8 @@
     ├── LimitError                               6   over a limit of channels, length or memory
     ├── LockedError                              7   the output folder is in use
     ├── ClusterError                             1   a cluster that cannot be reached or used
-    └── MissingExtraError (ImportError)          1   an optional package is not installed
+    ├── MissingExtraError (ImportError)          1   an optional package is not installed
+    └── StoppedError                           130   what progress was told to asked to stop
 
     AudioNMFWarning (UserWarning)                1   only with ``--strict``
     └── AudioWarning                             3   only with ``--strict``: the input is odd
@@ -35,6 +36,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "ScoreError",
+    "StoppedError",
     "TemplateError",
     "TemplateMismatchError",
     "exit_code",
@@ -117,6 +119,12 @@ class ClusterError(AudioNMFError):
 
 class MissingExtraError(AudioNMFError, ImportError):
     """A package from one of the optional extras is needed and not installed."""
+
+
+class StoppedError(AudioNMFError):
+    """The work was given up, because what was told of its progress returned True."""
+
+    exit_code = _EXIT_INTERRUPTED
 
 
 class AudioNMFWarning(UserWarning):

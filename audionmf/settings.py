@@ -317,6 +317,11 @@ class Settings:
                 raise ParameterError(
                     f"there is no option {name!r}; the options are quality, {', '.join(sorted(known))}"
                 )
+        if base is not None and not isinstance(base, cls):
+            raise ParameterError(
+                f"settings are a Settings, such as Settings(n_fft=2048), not {type(base).__name__}; "
+                "single options are given by their names"
+            )
         return dataclasses.replace(base or cls(), **options)
 
     def to_arguments(self, command: str) -> list[str]:

@@ -12,6 +12,7 @@ CODES = {
     errors.AudioReadError: 3,
     errors.InvalidAudioError: 3,
     errors.ScoreError: 3,
+    errors.StoppedError: 130,
     errors.OutputError: 4,
     errors.TemplateError: 5,
     errors.TemplateMismatchError: 5,

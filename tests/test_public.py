@@ -30,6 +30,7 @@ PUBLIC = [
     "OutputError",
     "ParameterError",
     "ScoreError",
+    "StoppedError",
     "Separation",
     "Settings",
     "SourceNote",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress, heard, pooled_magnitude
 from audionmf.spectra.neighbours import with_margins
 
 __all__ = ["with_activations"]
@@ -46,7 +46,7 @@ def _activations(
     source: Source, found: Decomposition, progress: Progress | None
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the activations of a recording, block by block."""
-    report, n_threads = progress or silent, thread_count(found.settings.n_threads)
+    report, n_threads = heard(progress), thread_count(found.settings.n_threads)
     source = source.without_offset()
     n_done, n_frames = 0, found.templates.stft.n_frames(found.mixture.n_samples)
     blocks = found.templates.stft.forward_blocks(source.blocks(), BLOCK_FRAMES)

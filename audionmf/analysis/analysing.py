@@ -23,7 +23,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
 from audionmf.sources.score import Score
-from audionmf.spectra.frames import Progress, describe_source, silent
+from audionmf.spectra.frames import Progress, describe_source, heard
 
 __all__ = ["analyse", "analyse_account"]
 
@@ -82,7 +82,7 @@ def analyse(
         return analyse_account(account, source, config, progress, watch)
     if account.sources or account.n_sources is not None:
         raise ParameterError("components are found where nothing is known of the sources")
-    return analyse_components(source.without_offset(), config, progress or silent, watch)
+    return analyse_components(source.without_offset(), config, heard(progress), watch)
 
 
 def analyse_account(
@@ -93,7 +93,7 @@ def analyse_account(
     watch: nmf.Callback | None = None,
 ) -> Decomposition:
     """Analyse a recording by an account of its sources; parameters as in `analyse`."""
-    report, source = progress or silent, source.without_offset()
+    report, source = heard(progress), source.without_offset()
     if account.score is not None:
         found = _with_score(account, account.score, source, settings, report)
     elif account.voices:

@@ -188,7 +188,7 @@ def _factorise(
     source: Source,
     stft: STFT,
     settings: Settings,
-    report: Callable[[float], None],
+    report: Callable[[float], object],
     watch: nmf.Callback | None,
 ) -> _Factors:
     check_component_count(settings.n_components, frames, source)

@@ -249,7 +249,7 @@ def _with_free(
     labels: tuple[str, ...],
     silence: Absent,
     config: Settings,
-    report: Callable[[float], None],
+    report: Callable[[float], object],
 ) -> tuple[nmf.NMF, Templates]:
     """Learn further templates, with the last of the labels, those of the bank fixed."""
     start: dict[str, Any] = {}
@@ -266,7 +266,7 @@ def _with_free(
 
 
 def _adapted(
-    found: Decomposition, frames: Frames, free: set[str], report: Callable[[float], None]
+    found: Decomposition, frames: Frames, free: set[str], report: Callable[[float], object]
 ) -> Decomposition:
     """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
     config = found.settings

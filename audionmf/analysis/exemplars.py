@@ -302,7 +302,7 @@ class _Fit:
         return _share(X, exemplars.A @ H)
 
     def _equalised(
-        self, exemplars: _Exemplars, progress: Callable[[float], None]
+        self, exemplars: _Exemplars, progress: Callable[[float], object]
     ) -> tuple[_Exemplars, Matrix]:
         """Fit an equaliser for each source; return activations in some frames too."""
         chosen, X = self._some(_EQUALISING_FRAMES)
@@ -323,7 +323,7 @@ class _Fit:
         return equalised.take(strong), H[strong]
 
     def _moved(
-        self, exemplars: _Exemplars, H: Matrix, progress: Callable[[float], None]
+        self, exemplars: _Exemplars, H: Matrix, progress: Callable[[float], object]
     ) -> tuple[_Exemplars, Matrix]:
         """Let the templates move; return activations in as many frames as that takes."""
         chosen, X = self._some(_MOVING_FRAMES)

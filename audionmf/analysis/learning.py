@@ -21,7 +21,7 @@ from audionmf.settings import Settings
 from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, silent
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import ring_lengths
 
@@ -92,7 +92,7 @@ def learn(
         If audio cannot be read or worked on.
     """
     config = Settings.from_options(settings, **options)
-    report = progress or silent
+    report = heard(progress)
     material = _material(source, name, sample_rate, config, report)
     if n_components == "auto":
         choice = _choose(material, config, report)
@@ -157,7 +157,7 @@ def choose_components(
         If audio cannot be read or worked on.
     """
     config = Settings.from_options(settings, **options)
-    report = progress or silent
+    report = heard(progress)
     return _choose(_material(source, name, sample_rate, config, report), config, report)
 
 
@@ -263,7 +263,7 @@ def read_frames(
     stft: STFT,
     max_frames: int,
     config: Settings,
-    report: Callable[[float], None],
+    report: Callable[[float], object],
     *,
     keep_transform: bool = False,
 ) -> Frames:
@@ -278,7 +278,7 @@ def factorise(
     V: NDArray[np.float32],
     count: int,
     config: Settings,
-    report: Callable[[float], None],
+    report: Callable[[float], object],
     watch: nmf.Callback | None = None,
     **start: Any,
 ) -> nmf.NMF:

@@ -46,7 +46,7 @@ class Fleet:
         stft: STFT,
         sample_rate: int,
         n_threads: int | None,
-        report: Callable[[float], None],
+        report: Callable[[float], object],
     ) -> None:
         self._watch = Watch(client)
         self._client, self._n_threads, self._report = client, n_threads, report

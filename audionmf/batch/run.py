@@ -34,6 +34,7 @@ from audionmf.errors import (
     ClusterError,
     OutputError,
     ParameterError,
+    StoppedError,
     TemplateError,
 )
 from audionmf.io.control import control_folder
@@ -66,6 +67,7 @@ JOURNAL_NAME = "journal.jsonl"
 REPORT_NAME = "report.json"
 _MAX_WORKERS = 256
 _TRIES = 2
+_PATIENCE = 0.2
 
 
 class Executor(Protocol):
@@ -397,7 +399,7 @@ def separate_files(
     others: Iterable[StrPath] = (),
     report: StrPath | None = None,
     done: Callable[[Outcome], None] | None = None,
-    progress: Callable[[State], None] | None = None,
+    progress: Callable[[State], bool | None] | None = None,
 ) -> BatchReport:
     """Separate many files; one that fails does not stop the others.
 
@@ -430,7 +432,7 @@ def separate_files(
     done : callable, optional
         Told the outcome of each file when it is done with.
     progress : callable, optional
-        Told how far the batch is.
+        Told how far the batch is; returning True stops it. What is finished is in the journal.
 
     Returns
     -------
@@ -447,6 +449,8 @@ def separate_files(
         If another run uses the folder.
     ClusterError
         If the cluster that does the work is gone, or stands still.
+    StoppedError
+        If `progress` returned True.
     """
     if not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
         raise ParameterError(f"the number of workers is 1 to {_MAX_WORKERS}, not {workers!r}")
@@ -523,7 +527,7 @@ class _Run:
         resume: bool,
         strict: bool,
         done: Callable[[Outcome], None] | None,
-        progress: Callable[[State], None] | None,
+        progress: Callable[[State], bool | None] | None,
     ) -> None:
         self._tracks, self._root, self._book = tracks, root, book
         self._resume, self._strict, self._done = resume, strict, done
@@ -552,7 +556,8 @@ class _Run:
                 i, tries = waiting.popleft()
                 future = self._submit(executor, i)
                 running[future] = i, tries
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, self._clock.patience, return_when=FIRST_COMPLETED)
+            self._clock.go_on()
             for future in finished:
                 i, tries = running.pop(future)
                 error = future.exception()
@@ -607,7 +612,7 @@ class _Clock:
     _LEARNING = 0.5
 
     def __init__(
-        self, tracks: Sequence[PlannedTrack], progress: Callable[[State], None] | None
+        self, tracks: Sequence[PlannedTrack], progress: Callable[[State], bool | None] | None
     ) -> None:
         known = [track.seconds for track in tracks if track.seconds]
         usual = sum(known) / len(known) if known else 1.0
@@ -618,6 +623,9 @@ class _Clock:
         self._finished: set[int] = set()
         self._free = 0.0
         self._lock = threading.Lock()  # several workers are heard at a time
+        self._stopped = False
+        self.patience = None if progress is None else _PATIENCE
+        """Seconds to wait for a worker before asking again whether to go on."""
 
     def hear(self, i: int, stage: str, done: float) -> None:
         """Hear of a file at work."""
@@ -625,6 +633,12 @@ class _Clock:
         share = half + (1 - half) * done if stage == "render" else half * done
         self._shares[i] = max(share, self._shares.get(i, 0.0))
         self._tell(f"{self._names[i]}: {stage}", done)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Stop the batch, if what is told of progress asked for it, in whatever thread that was."""
+        if self._stopped:
+            raise StoppedError("the batch was stopped, as what was told of progress asked for")
 
     def finish(self, i: int, outcome: Outcome) -> None:
         """Hear of a file that is done with; one that was kept or failed says nothing of the pace."""
@@ -638,7 +652,7 @@ class _Clock:
         if self._progress is None:
             return
         with self._lock:
-            self._progress(self._state(current, done))
+            self._stopped |= self._progress(self._state(current, done)) is True
 
     def _state(self, current: str, done: float) -> State:
         total = sum(self._weights)

@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +40,7 @@ from audionmf.io.decode import (
     BLOCK,
     Finite,
     Samples,
+    array_of,
     check_not_empty,
     count,
     mean_offset,
@@ -126,9 +127,12 @@ class Audio:
     subtype: str = "FLOAT"
     tags: Tags = field(default_factory=Tags)
 
+    def __repr__(self) -> str:
+        return f"<Audio{_described(self)}>"
+
     def __post_init__(self) -> None:
         name = _name(self.path)
-        samples = np.asarray(self.samples)
+        samples = array_of(self.samples)
         if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
             raise InvalidAudioError(
                 f"{name} must be real samples of shape (n_channels, n_samples) or (n_samples,), "
@@ -219,6 +223,9 @@ class AudioFile:
     whole: bool = field(init=False, repr=False, default=True)
     _told: bool = field(init=False, repr=False, default=False)
     """Whether a missing end was warned of already."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{_described(self)}>"
 
     def __post_init__(self) -> None:
         path = require_file(self.path)
@@ -408,6 +415,11 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
     """
     _refuse_pairs(source)
     is_array = needs_rate(source)
+    if source is None or isinstance(source, Mapping | set):
+        raise ParameterError(
+            "a recording is a path, an open binary file, an audionmf.Audio or an array of samples, "
+            f"not {type(source).__name__}"
+        )
     if is_array != (sample_rate is not None):
         raise ParameterError(
             "an array of samples needs sample_rate in Hz"
@@ -420,7 +432,7 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
         return source
     if _is_open_file(source):
         return _read_object(source)
-    return Audio(np.asarray(source), _whole_rate(sample_rate))
+    return Audio(array_of(source), _whole_rate(sample_rate))
 
 
 class AudioWriter:
@@ -611,6 +623,12 @@ def warn_if_unusual(name: str, n_samples: int, n_fft: int, peak: float) -> None:
             ),
             stacklevel=3,
         )
+
+
+def _described(source: Source) -> str:
+    where = "" if source.path is None else f" {str(source.path)!r}"
+    form = f"{source.n_channels} × {source.n_samples} samples at {source.sample_rate} Hz"
+    return f"{where}: {form}, {source.duration:.2f} s, {source.subtype}"
 
 
 def _name(path: Path | None) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "BLOCK",
     "Finite",
     "Samples",
+    "array_of",
     "check_not_empty",
     "count",
     "mean_offset",
@@ -199,6 +200,28 @@ def read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:
     except soundfile.LibsndfileError as error:
         raise AudioReadError(0, f"{str(path)!r} is damaged: {error.error_string}") from error
     return block
+
+
+def array_of(samples: Any) -> Any:
+    """Return samples as an array: of NumPy, of lists, or of whatever says how it becomes one.
+
+    A table of pandas has a column a channel, and is turned.
+    """
+    if hasattr(samples, "iloc") and hasattr(samples, "columns"):
+        samples = samples.to_numpy().T
+    try:
+        return np.asarray(samples)
+    except (RuntimeError, TypeError, ValueError) as error:
+        kind = type(samples).__name__
+        way = ".detach().cpu().numpy()" if hasattr(samples, "detach") else ""
+        raise InvalidAudioError(
+            f"the {kind} is no array of samples ({_first_line(error)}); give "
+            + (f"samples{way}" if way else "a NumPy array of shape (n_channels, n_samples)")
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def scaled(name: str, samples: NDArray[Any]) -> NDArray[Any]:

@@ -34,6 +34,7 @@ __all__ = [
     "find_moved",
     "flush",
     "hold",
+    "listed",
     "make_folder",
     "make_room",
     "one_form",
@@ -52,6 +53,7 @@ _TEMPORARY = re.compile(r"\.audionmf-[0-9a-f]{16}\.tmp.*", re.DOTALL)
 _POSIX = os.name == "posix"
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _MAX_NAME_BYTES = 120
+_LONG_NAME = 40
 _HASH_BLOCK = 1 << 20
 _MOST_SEARCHED = 100_000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
@@ -483,6 +485,13 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Return names for one line: the first of them, and how many more there are."""
+    names = [name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME - 1]}…" for name in names]
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*map(repr, names[:most]), *more])
 
 
 def one_form(name: str) -> str:

@@ -77,7 +77,7 @@ def choose(
     *,
     n_iter: int = 40,
     n_threads: int | None = None,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> ComponentChoice:
     """Find out how many components a matrix needs.
 

@@ -39,7 +39,7 @@ def fit_drawn(
     pull: float = 1.0,
     n_iter: int = 20,
     n_threads: int = 1,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[Matrix, Matrix]:
     """Let every template move to V, drawn to where it was by its own mass.
 

@@ -66,7 +66,7 @@ def fit_equalised(
     n_plain: int = 10,
     n_adapt: int = 50,
     n_threads: int = 1,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Equalised:
     """Fit activations, and one equaliser for each group of templates, to V.
 
@@ -122,7 +122,7 @@ class _Steps:
     smoother: NDArray[np.float64]
     n_threads: int
     n_total: int
-    progress: Callable[[float], None]
+    progress: Callable[[float], object]
     n_done: int = 0
 
     def run(

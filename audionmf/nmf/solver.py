@@ -83,6 +83,14 @@ class NMF:
     kkt_residual: float
     beta: float
 
+    def __repr__(self) -> str:
+        (n_bins, n), n_frames = self.templates.shape, self.activations.shape[1]
+        last = f", divergence {self.divergence[-1]:.6g}" if len(self.divergence) else ""
+        return (
+            f"<NMF: {n_bins} bins × {n} components × {n_frames} frames, {self.n_iter} iterations"
+            f" ({self.reason}){last}>"
+        )
+
     @property
     def n_components(self) -> int:
         """Number of components."""

@@ -67,6 +67,13 @@ class NTF:
     converged: bool
     reason: StopReason
 
+    def __repr__(self) -> str:
+        (n_bins, n), n_frames = self.templates.shape, self.activations.shape[1]
+        return (
+            f"<NTF: {len(self.gains)} channels × {n_bins} bins × {n} components × {n_frames} frames, "
+            f"{self.n_iter} iterations ({self.reason}), divergence {self.divergence[-1]:.6g}>"
+        )
+
 
 def fit_channels(
     V: ArrayLike,

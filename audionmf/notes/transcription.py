@@ -32,7 +32,7 @@ from audionmf.notes.table import NoteTable
 from audionmf.notes.tempo import Tempo, beats_of, parse_tempo, tempo_of_beats
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, stem_paths
-from audionmf.spectra.frames import Progress
+from audionmf.spectra.frames import Progress, heard
 
 __all__ = [
     "EXPORTS",
@@ -170,19 +170,19 @@ def transcribe_stems(
     """
     from threadpoolctl import threadpool_limits
 
-    chosen, report = check_keys(drum_keys), progress or _silent
+    chosen, report = check_keys(drum_keys), heard(progress)
     sources = {name: open_source(stem) for name, stem in stems.items()}
 
     def work(name: str) -> Stem:
         return hear(sources[name], drum_key(name, chosen), kit=is_kit(name))
 
-    heard: dict[str, Stem] = {}
+    done: dict[str, Stem] = {}
     n_workers = max(1, min(thread_count(n_threads), len(sources), _MOST_THREADS))
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
         for name, stem in zip(sources, pool.map(work, sources), strict=True):
-            heard[name] = stem
-            report("notes", len(heard) / len(sources))
-    return NoteTable(_on_one_scale(heard), tuple(sources))
+            done[name] = stem
+            report("notes", len(done) / len(sources))
+    return NoteTable(_on_one_scale(done), tuple(sources))
 
 
 def _on_one_scale(heard: Mapping[str, Stem]) -> tuple[SourceNote, ...]:
@@ -388,7 +388,3 @@ def write_files(
 
 def _in_order(notes: Iterable[SourceNote]) -> tuple[SourceNote, ...]:
     return tuple(sorted(notes, key=lambda note: (note.onset, note.source, note.pitch)))
-
-
-def _silent(stage: str, done: float) -> None:
-    """Report progress to nobody."""

@@ -43,6 +43,13 @@ class Overview:
     level_seconds: float
     peak: float
 
+    def __repr__(self) -> str:
+        n_bins, n_columns = self.V.shape
+        return (
+            f"<Overview: {n_bins} bins × {n_columns} columns of {self.frame_seconds:.3g} s, "
+            f"peak {self.peak:.3g}>"
+        )
+
 
 def overview(
     source: AudioLike, stft: STFT, sample_rate: int | None = None, n_columns: int = MAX_COLUMNS

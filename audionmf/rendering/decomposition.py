@@ -21,7 +21,7 @@ from audionmf import nmf
 from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
-from audionmf.io.files import StrPath, file_hash
+from audionmf.io.files import StrPath, file_hash, listed
 from audionmf.nmf import convolutive
 from audionmf.rendering.absent import Absent, absent_frames, alike, within
 from audionmf.rendering.fields import (
@@ -185,6 +185,15 @@ class Decomposition:
     context: NDArray[np.float32] | None = None
     voters: NDArray[np.float32] | None = None
     votes: NDArray[np.float32] | None = None
+
+    def __repr__(self) -> str:
+        mixture = self.mixture
+        where = f" of {Path(mixture.path).name!r}" if mixture.path else ""
+        seconds = mixture.n_samples / self.templates.sample_rate
+        return (
+            f"<Decomposition{where}: {self.n_components} components, sources "
+            f"{listed(self.source_names)}, {seconds:.2f} s>"
+        )
 
     def __post_init__(self) -> None:
         n_frames = self.templates.stft.n_frames(self.mixture.n_samples)

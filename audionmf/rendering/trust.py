@@ -27,6 +27,7 @@ _LEFT_OVER = frozenset({REST, OTHER})
 _NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
 """Shares of the energy from which a stem is hardly a source of its own."""
 
+_SHOWN = 4
 _HEARD = 0.1
 """Loudness of a second against the loudest from which it is told as the least explained one."""
 
@@ -61,6 +62,12 @@ class Trust:
     overlap: dict[str, float]
     explained: NDArray[np.float64]
     loudness: NDArray[np.float64] | None = None
+
+    def __repr__(self) -> str:
+        names = list(self.energy_share)
+        shares = ", ".join(f"{name!r} {self.energy_share[name]:.0%}" for name in names[:_SHOWN])
+        more = f", {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"<Trust: energy {shares}{more}>"
 
     def words(self, name: str) -> str:
         """Say in words how far a stem is to be trusted; a stem that is hardly a source is named so."""

@@ -23,7 +23,7 @@ from audionmf.rendering.remixing import gain_from_db, reduced_blocks
 from audionmf.separation.one_file import WrittenFile, prepare_output, write_one
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Told
-from audionmf.spectra.frames import Progress, silent
+from audionmf.spectra.frames import Progress, heard
 
 __all__ = ["NOISE", "REDUCTION", "Noise", "denoise", "denoise_file"]
 
@@ -96,7 +96,7 @@ def denoise(
     spans, recordings = _sorted_out(noise)
     account = _account(spans, recordings, sample_rate)
     found = analyse_account(account, source, _settings(settings, options), progress)
-    blocks = list(reduced_blocks(source, found, NOISE, floor, progress or silent))
+    blocks = list(reduced_blocks(source, found, NOISE, floor, heard(progress)))
     samples = np.concatenate(blocks, axis=1)
     return Audio(samples, source.sample_rate, source.path, source.subtype, source.tags)
 
@@ -151,7 +151,7 @@ def denoise_file(
     found = analyse_account(account, source, _settings(settings, options), progress)
 
     return write_one(
-        lambda: reduced_blocks(source, found, NOISE, floor, progress or silent),
+        lambda: reduced_blocks(source, found, NOISE, floor, heard(progress)),
         path, source, found, subtype,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from audionmf.separation.one_file import WrittenFile, prepare_output, write_one
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
-from audionmf.spectra.frames import Progress, silent
+from audionmf.spectra.frames import Progress, heard
 
 __all__ = ["remix", "remix_file"]
 
@@ -82,7 +82,7 @@ def remix(
     else:
         _refuse_known(sources, options)
         found = model if isinstance(model, Decomposition) else Decomposition.load(model)
-    samples = np.concatenate(list(mix_blocks(source, found, gains, progress or silent)), axis=1)
+    samples = np.concatenate(list(mix_blocks(source, found, gains, heard(progress))), axis=1)
     return Audio(samples, source.sample_rate, source.path, source.subtype, source.tags)
 
 
@@ -154,7 +154,7 @@ def remix_file(
     resolve_gains(found.source_names, gains)
 
     return write_one(
-        lambda: mix_blocks(source, found, gains, progress or silent), path, source, found, subtype
+        lambda: mix_blocks(source, found, gains, heard(progress)), path, source, found, subtype
     )
 
 

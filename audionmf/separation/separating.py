@@ -12,7 +12,7 @@ import numpy as np
 
 from audionmf.analysis.analysing import analyse_account
 from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
-from audionmf.io.files import StrPath, refuse_overwriting
+from audionmf.io.files import StrPath, listed, refuse_overwriting
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
@@ -33,7 +33,7 @@ from audionmf.rendering.stems import (
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
 from audionmf.sources.known import Known, Told
-from audionmf.spectra.frames import Progress, silent
+from audionmf.spectra.frames import Progress, heard
 
 __all__ = ["Separation", "default_paths", "render", "render_to_files", "separate", "tell_offset"]
 
@@ -67,6 +67,14 @@ class Separation:
     trust: Trust
     mixture: Samples
     tags: Tags = field(default_factory=Tags)
+
+    def __repr__(self) -> str:
+        seconds = self.mixture.shape[1] / self.sample_rate
+        channels = self.mixture.shape[0]
+        return (
+            f"<Separation: {listed(self.sources)}; {channels} × {self.mixture.shape[1]} samples at "
+            f"{self.sample_rate} Hz, {seconds:.2f} s>"
+        )
 
     def remix(self, gains: Gains) -> Audio:
         """Put the stems together again, with a gain for each.
@@ -345,7 +353,7 @@ def _rendered(
 ) -> StemBlocks:
     """Yield blocks of the stems; a constant offset moves with no mask, it is in the last stem."""
     level = source.without_offset()
-    blocks = render_blocks(level, decomposition, progress or silent, only, meter)
+    blocks = render_blocks(level, decomposition, heard(progress), only, meter)
     if level is source:
         yield from blocks
         return

@@ -55,7 +55,7 @@ _LEAST_DRIFT = 0.05
 
 
 def align(
-    score: Score, source: Source, stft: STFT, progress: Callable[[float], None] = lambda _: None
+    score: Score, source: Source, stft: STFT, progress: Callable[[float], object] = lambda _: None
 ) -> Alignment:
     """Find where the notes of a score are in a recording.
 
@@ -110,7 +110,7 @@ class _Heard:
         return float(self.energy.shape[1] * self.frame_seconds)
 
 
-def _listen(source: Source, stft: STFT, progress: Callable[[float], None]) -> _Heard:
+def _listen(source: Source, stft: STFT, progress: Callable[[float], object]) -> _Heard:
     from scipy.ndimage import gaussian_filter1d
 
     hop = max(1, stft.n_fft // 8)

@@ -13,10 +13,12 @@ A new kind of knowledge is one field of `Known`, and one of `Told` if it has a s
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
 from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.io.foreign import audio_in
 from audionmf.io.parts import open_part, part_path
+from audionmf.settings import Settings
 from audionmf.sources.labels import Labels, Ranges
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
@@ -60,6 +63,10 @@ LEAD, ACCOMPANIMENT = "lead", "accompaniment"
 
 MOST_SOURCES = 6
 """Most sources that an analysis finds by itself."""
+
+_SPANS = ("alone", "absent")
+_MOST_SHOWN = 60
+"""Characters of one value in a repr."""
 
 _REST_COMPONENTS = 16
 """Free components of what a single source leaves."""
@@ -100,8 +107,19 @@ class Known:
     free: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.free, int) or self.free < 0:
+        if not is_whole(self.free) or self.free < 0:
             raise ParameterError(f"free components are a number, 0 or more, not {self.free!r}")
+
+    def __repr__(self) -> str:
+        """Name what is known, and say of an array or a list only that it is there."""
+        said = []
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if value is not item.default and not (isinstance(value, tuple) and not value):
+                plain = isinstance(value, str | os.PathLike | int) or item.name in _SPANS
+                text = repr(value) if plain else "…"
+                said.append(f"{item.name}={text if len(text) <= _MOST_SHOWN else '…'}")
+        return f"Known({', '.join(said)})"
 
     @property
     def recordings(self) -> list[Any]:
@@ -207,6 +225,7 @@ class Told:
     def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
         """Return what options say of the sources, and the options that say something else."""
         names = {item.name for item in dataclasses.fields(Told)}
+        _refuse_unknown(options, names)
         told = {name: value for name, value in options.items() if name in names}
         others = {name: value for name, value in options.items() if name not in names}
         return Told(**told), others
@@ -237,6 +256,7 @@ class Told:
             If something cannot be read.
         """
         self._check()
+        _check_sources(sources)
         gathered = _Gathered()
         score = None
         if self.midi is not None:
@@ -265,11 +285,62 @@ class Told:
         return Account.of(gathered, self, score)
 
     def _check(self) -> None:
+        if self.n_sources is not None and not (is_whole(self.n_sources) and self.n_sources >= 1):
+            raise ParameterError(
+                "the number of sources is a whole number, 1 or more (None: it is chosen), not "
+                f"{self.n_sources!r}"
+            )
+        _check_examples(self.examples)
         if self.midi is None and (self.split_at is not None or self.midi_split != "track"):
             raise ParameterError("how a score is split goes with a score: give midi too")
-        if not isinstance(self.free, int) or self.free < 0:
+        if not is_whole(self.free) or self.free < 0:
             raise ParameterError(
                 "free components are a number, 0 or more, that goes with templates"
+            )
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a whole number, of Python or NumPy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _refuse_unknown(options: Mapping[str, Any], told: set[str]) -> None:
+    """Refuse an option that says nothing of the sources and is no setting either."""
+    every = {*told, "quality", *(item.name for item in dataclasses.fields(Settings))}
+    for name in options:
+        if name not in every and (close := difflib.get_close_matches(name, every, 1)):
+            raise ParameterError(f"there is no option {name!r}; did you mean {close[0]!r}?")
+
+
+def _check_sources(sources: Any) -> None:
+    if sources is None:
+        return
+    if not isinstance(sources, Mapping):
+        hint = f"n_sources={sources}" if is_whole(sources) else "examples= for recordings"
+        raise ParameterError(
+            "sources are a mapping such as {'violin': Known(example='violin.wav')}, not "
+            f"{type(sources).__name__}; or give {hint}"
+        )
+    for name, known in sources.items():
+        if not isinstance(known, Known):
+            raise ParameterError(
+                f"what is known of {name!r} is a Known, such as Known(example='{name}.wav'), not "
+                f"{type(known).__name__}; or give examples={{{name!r}: …}}"
+            )
+
+
+def _check_examples(examples: Any) -> None:
+    if examples is None:
+        return
+    if not isinstance(examples, Mapping):
+        raise ParameterError(
+            "examples are a mapping from names to recordings, such as {'violin': 'violin.wav'}, "
+            f"not {type(examples).__name__}"
+        )
+    for name, example in examples.items():
+        if example is None or (isinstance(example, list | tuple) and not example):
+            raise ParameterError(
+                f"the example of {name!r} is empty; give a recording of it alone, or leave it out"
             )
 
 

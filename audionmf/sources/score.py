@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioNMFWarning, ParameterError, ScoreError
 from audionmf.io.control import read_small
-from audionmf.io.files import StrPath, require_file
+from audionmf.io.files import StrPath, listed, require_file
 from audionmf.sources.midi import Event, Track, parse_midi
 
 __all__ = [
@@ -179,6 +179,9 @@ class Part:
     notes: tuple[Note, ...]
     program: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Part {self.name!r}: {len(self.notes)} notes>"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -197,6 +200,10 @@ class Score:
     parts: tuple[Part, ...]
     path: str = ""
     alignment: Alignment = Alignment()
+
+    def __repr__(self) -> str:
+        where = f" {self.path!r}" if self.path else ""
+        return f"<Score{where}: {len(self.notes)} notes of {listed(self.names)}>"
 
     @property
     def names(self) -> list[str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
-from audionmf.io.files import StrPath, one_form
+from audionmf.io.files import StrPath, listed, one_form
 from audionmf.spectra.stft import STFT
 
 __all__ = [
@@ -76,6 +76,12 @@ class Templates:
     stft: STFT
     sample_rate: int
     durations: tuple[float, ...] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Templates: {self.n_components} of {listed(self.names)}, {self.sample_rate} Hz, "
+            f"windows of {self.stft.n_fft} samples>"
+        )
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below

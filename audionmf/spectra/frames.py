@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.errors import StoppedError
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
 from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
@@ -19,19 +20,46 @@ __all__ = [
     "Progress",
     "describe_source",
     "gather",
+    "heard",
     "magnitudes",
     "pooled_magnitude",
     "silent",
 ]
 
-Progress = Callable[[str, float], None]
-"""Called with the name of a stage and the share of it that is done, 0 to 1."""
+Progress = Callable[[str, float], bool | None]
+"""Called with the name of a stage and the share of it that is done, 0 to 1; True stops the work."""
 
 BLOCK_FRAMES = 128
 
 
 def silent(stage: str, done: float) -> None:
     """Report progress to nobody."""
+
+
+def heard(progress: Progress | None) -> Callable[[str, float], None]:
+    """Return what tells of progress, and stops the work when that returns True.
+
+    Parameters
+    ----------
+    progress : callable or None
+        What is told; None: nobody.
+
+    Returns
+    -------
+    callable
+        It raises `StoppedError` when `progress` returns True, and nothing else that counts as true:
+        a progress bar may return what it likes.
+    """
+    if progress is None:
+        return silent
+
+    def tell(stage: str, done: float) -> None:
+        if progress(stage, done) is True:
+            raise StoppedError(
+                f"stopped while at {stage!r}, as what was told of progress asked for"
+            )
+
+    return tell
 
 
 _MAX_FRAMES = 16384
@@ -82,7 +110,7 @@ def gather(
     keep_transform: bool = False,
     neighbours: Neighbours | None = None,
     n_threads: int = 1,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[float], object] = lambda _: None,
     warn: bool = True,
 ) -> Frames:
     """Read a recording once and keep at most `max_frames` of its frames, spread evenly.
