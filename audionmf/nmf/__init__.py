@@ -14,6 +14,8 @@ A file imports only from those that are named before it:
 - `equalise`: known templates and one smooth equaliser a source
 - `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
+- `penalised`: activations drawn to be sparse, smooth or exclusive
+- `thinning`: fewer frames and rows, and back
 - `solver`: `fit` and `activate`
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
@@ -33,6 +35,7 @@ from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
+from audionmf.nmf.penalised import Penalties
 from audionmf.nmf.solver import NMF, State, activate, fit
 from audionmf.nmf.tensor import NTF, fit_channels
 
@@ -43,6 +46,7 @@ __all__ = [
     "KLNMF",
     "NMF",
     "NTF",
+    "Penalties",
     "State",
     "StreamState",
     "activate",

@@ -24,6 +24,8 @@ from audionmf.nmf.checks import (
     thread_count,
 )
 from audionmf.nmf.initialize import initialize
+from audionmf.nmf.penalised import Penalised, Penalties
+from audionmf.nmf.thinning import between, row_groups, spread_rows
 from audionmf.nmf.updates import Updater, make_updater
 
 __all__ = ["NMF", "FrameActivator", "State", "activate", "fit", "thread_count"]
@@ -130,6 +132,7 @@ def fit(
     activations: ArrayLike | None = None,
     fixed_templates: bool | ArrayLike = False,
     fixed_activations: bool | ArrayLike = False,
+    penalties: Penalties | None = None,
     callback: Callback | None = None,
     n_threads: int | None = None,
 ) -> NMF:
@@ -169,6 +172,9 @@ def fit(
         Templates that are kept as they are: all of those given (True), or those marked.
     fixed_activations : bool or mask of shape (n_components,) or (k,), default False
         Activations that are kept as they are, likewise.
+    penalties : Penalties, optional
+        What activations are drawn to, for β = 1: sparse, smooth in time, or exclusive ones. The
+        updates are then plain ones, and ``divergence`` is the objective with the penalties.
     callback : callable, optional
         Called with a `State` after each iteration; returning True cancels the rest.
     n_threads : int, optional
@@ -216,7 +222,10 @@ def fit(
         callback=callback,
         n_threads=thread_count(n_threads),
     )
-    run = problem.solve(W, H, thinning=given[1] is None)
+    if penalties is not None and penalties.any:
+        run = problem.solve_penalised(W, H, penalties)
+    else:
+        run = problem.solve(W, H, thinning=given[1] is None)
     if problem.free_W.all() and problem.free_H.all():
         _normalise(run.W, run.H)
     return NMF(
@@ -436,6 +445,33 @@ class Problem:
         self._certify(run)
         return run
 
+    def solve_penalised(self, W: Matrix, H: Matrix, penalties: Penalties) -> _Run:
+        """Iterate under penalties on the activations, by plain updates."""
+        if self.beta != 1:
+            raise ParameterError("penalties go with beta 1 only")
+        sums = W.sum(axis=1)
+        sums[sums == 0] = 1
+        rows, run = W / sums[:, None], _Run(W, H * sums)
+        fit = Penalised(self.V, rows, run.H, penalties, self.free_W, self.free_H, self.n_threads)
+        run.record(fit.objective())
+        if not (self.free_W.any() or self.free_H.any()):
+            run.reason = "fixed"
+        while run.reason == "max_iter" and run.n_iter < self.max_iter:
+            before = (rows.copy(), run.H.copy())
+            fit.iterate()
+            run.n_iter += 1
+            run.record(fit.objective())
+            run.residual = max(
+                _relative_change(before[1], run.H, np.ones(len(rows))),
+                _relative_change(before[0].T, rows.T, run.H.sum(axis=0, dtype=np.float64)),
+            )
+            if self.tol and run.gained_less_than(self.tol):
+                run.reason = "tolerance"
+            elif self.callback and self.callback(self._state(run, run.values[-1])):
+                run.reason = "cancelled"
+        run.W, run.H = rows * sums[:, None], run.H / sums
+        return run
+
     def _worth_thinning(self) -> bool:
         step, n_rows, _ = _THINNED_LEVELS[-1]
         return bool(
@@ -458,22 +494,22 @@ class Problem:
         W, H, step_before = run.W, run.H, 1
         for step, n_rows, share in _THINNED_LEVELS:
             frames = self.V[:, ::step]
-            edges = _row_groups(frames, n_rows)
+            edges = row_groups(frames, n_rows)
             H = (
                 np.ascontiguousarray(H[::step])
                 if step_before == 1
-                else _between(H, step_before // step, frames.shape[1])
+                else between(H, step_before // step, frames.shape[1])
             )
             level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter)
             stop = run.n_iter + round(share * self.max_iter)
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
             level.reason = self._iterate(level, pooled, stop)
-            W = _spread_rows(level.W, edges, frames.sum(axis=1))
+            W = spread_rows(level.W, edges, frames.sum(axis=1))
             run.n_iter, H, step_before = level.n_iter, level.H, step
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-        run.W, run.H = W, _between(H, step_before, self.V.shape[1])
+        run.W, run.H = W, between(H, step_before, self.V.shape[1])
         if self._divergence(run) > before:
             run.W, run.H = start
 
@@ -547,33 +583,6 @@ def _relative_change(before: Matrix, after: Matrix, weights: NDArray[np.float64]
     total = float(before.sum(axis=0, dtype=np.float64) @ weights)
     change = float(np.abs(after - before).sum(axis=0, dtype=np.float64) @ weights)
     return change / total if total > 0 else 0.0
-
-
-def _between(H: Matrix, step: int, n_frames: int) -> Matrix:
-    """Interpolate activations (n_thinned, n_components), known at every `step`-th frame."""
-    place = np.arange(n_frames) / step
-    left = np.minimum(place.astype(int), len(H) - 1)
-    right = np.minimum(left + 1, len(H) - 1)
-    share = (place - left).astype(H.dtype)[:, None]
-    between: Matrix = H[left] * (1 - share) + H[right] * share
-    return between
-
-
-def _row_groups(V: Matrix, n_groups: int) -> NDArray[np.int64]:
-    """Return the first row of each group: groups of neighbours with alike sums of square roots."""
-    weights = np.sqrt(V.sum(axis=1, dtype=np.float64))
-    total = np.cumsum(weights)
-    group = np.minimum((total * (n_groups / max(total[-1], _FLOOR))).astype(int), n_groups - 1)
-    return np.flatnonzero(np.diff(group, prepend=-1))
-
-
-def _spread_rows(W: Matrix, edges: NDArray[np.int64], sums: Matrix) -> Matrix:
-    """Share pooled templates (n_components, n_groups) out to the rows, as V does on the whole."""
-    sizes = np.diff(edges, append=len(sums))
-    group_sums = np.repeat(np.add.reduceat(sums, edges), sizes)
-    shares = np.divide(sums, group_sums, out=np.zeros_like(sums), where=group_sums > 0)
-    spread: Matrix = np.repeat(W, sizes, axis=1) * shares
-    return spread
 
 
 def _normalise(W: Matrix, H: Matrix) -> None:
