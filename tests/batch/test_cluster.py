@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import os
-import re
 import queue
+import re
 import signal
 import socket
 import subprocess
