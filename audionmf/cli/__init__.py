@@ -5,10 +5,14 @@ the arguments are understood, so that ``--help`` answers at once.
 
 A file imports only from those that are named before it:
 
+- `printing`: what is printed, and where
+- `briefly`: options in few words
+- `parsing`: the parser, which guesses what was meant
 - `common`: what the commands share
 - `surroundings`: what a process finds around it
 - `scheduling`: the options that name a cluster
 - `sources`: the options that say what the sources are
+- `completion`: what makes a shell complete
 - `decompose`: a recording becomes components
 - `evaluate`: stems against the true ones
 - `info`: a file in words
@@ -26,7 +30,6 @@ A file imports only from those that are named before it:
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import warnings
@@ -35,6 +38,7 @@ from typing import Any, NoReturn
 
 from audionmf import __version__
 from audionmf.cli import (
+    completion,
     decompose,
     denoise,
     evaluate,
@@ -49,11 +53,12 @@ from audionmf.cli import (
     studio,
 )
 from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
+from audionmf.cli.parsing import add_help
 from audionmf.cli.surroundings import keep_code, tidy
 from audionmf.errors import AudioNMFWarning, OutputError, exit_code
 from audionmf.io.signals import ending_by
 
-__all__ = ["main"]
+__all__ = ["main", "main_parser"]
 
 _TERMINATED = 143
 _INTERRUPTED = 130
@@ -61,26 +66,23 @@ _INTERRUPTED = 130
 _MAIN_EXAMPLES = """\
 examples:
   audionmf separate mix.wav
-      the sources that can be told apart, found without being told what they are
+      the sources that can be told apart, found by themselves
   audionmf separate song.wav --lead
       a singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=piano.wav
       you have seconds of each instrument alone
   audionmf learn violin.wav -o violin.npz
-  audionmf separate mix.wav --templates violin.npz piano.npz
-      the same, with templates that you keep
   audionmf notes piano.wav
       what is played, as MIDI, labels and a table
   audionmf decompose mix.wav --n-components 16
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
-      look at the components, then group them by hand
 
 exit codes:
   0 done      1 some of several inputs failed, or an unexpected error
-  2 a wrong option      3 input that cannot be read or worked on
-  4 output that cannot be written      5 a template or model file refused
-  6 over a limit      7 the output folder is in use by another run
-  130 interrupted     143 terminated     141 the reader of a pipe is gone
+  2 a wrong option     3 input that cannot be read or worked on
+  4 output that cannot be written     5 a template or model file refused
+  6 over a limit       7 the output folder is in use by another run
+  130 interrupted      143 terminated     141 the reader of a pipe is gone
 """
 
 
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tidy()
     try:
         try:
-            options = _parser().parse_args(arguments)
+            options = main_parser().parse_args(arguments)
         finally:
             with writing():
                 sys.stdout.flush()  # a help text
@@ -163,17 +165,20 @@ def _warnings_shown(*, strict: bool) -> Iterator[None]:
         yield
 
 
-def _parser() -> argparse.ArgumentParser:
+def main_parser() -> Parser:
+    """Return the parser of the command line, whose `commands` has that of each command."""
     parser = Parser(
         prog="audionmf",
         description="Take a recording apart: source separation and spectral templates with NMF.",
         epilog=_MAIN_EXAMPLES,
     )
+    add_help(parser)
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    parser.commands = commands
     for module in (
         separate, remix, denoise, learn, decompose, regroup, rerun, notes, stream, studio, evaluate,
-        info,
+        info, completion,
     ):  # fmt: skip
         module.add(commands)
     return parser

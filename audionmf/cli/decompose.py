@@ -12,7 +12,6 @@ from audionmf.cli.common import (
     add_output,
     add_report,
     add_settings,
-    announce,
     command,
     drum_keys_of,
     each,
@@ -53,7 +52,6 @@ def _run(options: argparse.Namespace) -> int:
         for path in options.input
     ]
     refuse_overwriting([output for outputs in planned for output in outputs], options.input)
-    announce(options)
     bar = Bar()
 
     def work(path: str) -> None:
@@ -96,6 +94,7 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
+        most_used=("--n-components", "--out", "--format", "--report", "--export"),
     )
     add_inputs(parser, "recordings to factorise")
     output = add_output(parser, "decomposed", pattern=False)

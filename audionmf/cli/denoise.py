@@ -14,7 +14,6 @@ __all__ = ["add"]
 
 _TEXT = """\
 Make a steady noise softer: hiss, wind, rain, traffic, a machine. Say where it is heard alone.
-
 Its spectra are learnt there, and what they explain in the rest of the recording is taken down by as
 much as --reduction says, and no further: a little of the noise hides what could not be told apart.
 Hum (a few tones that never change) and clicks are out of its scope: take a notch filter, a declicker.
@@ -73,6 +72,7 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
+        most_used=("--noise", "--reduction", "--out", "--start", "--duration"),
     )
     add_one_input(parser, "the recording")
     parser.add_argument(

@@ -126,7 +126,10 @@ def _learn_on_cluster(
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = command(commands, "learn", "learn the templates of a source", _TEXT, _EXAMPLES, _run)
+    parser = command(
+        commands, "learn", "learn the templates of a source", _TEXT, _EXAMPLES, _run,
+        most_used=("--output", "--name", "--n-components", "--dictionary"),
+    )  # fmt: skip
     add_inputs(parser, "recordings of the source alone, or folders of them")
     parser.add_argument(
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"

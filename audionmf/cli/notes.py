@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _TEXT = """\
-Write the notes that the sources of a recording play, without stems.
+Write the notes that the sources of a recording play, without stems. Say what the sources are, or say
+nothing, and the recording is one source: a lone instrument.
 
 Say what the sources are as for audionmf separate: --example, --templates, --solo, --labels, --midi,
 --lead or --n-sources. Say nothing, and the recording is one source: a lone instrument.
@@ -68,7 +69,6 @@ def _run(options: argparse.Namespace) -> int:
         for path in options.input
     ]
     refuse_overwriting([path for paths in planned for path in paths], [*options.input, *read])
-    announce(options)
     bar = Bar()
 
     def work(path: str) -> None:
@@ -92,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
             files = [str(file) for file in done.paths.values()]
             print_json({"input": path, "files": files, "notes": counts, "tempo": done.notes.tempo})
             return
+        announce(options)
         for file in done.paths.values():
             print(printable(f"  {os.path.relpath(file, options.out)}"))
         for name, count in counts.items():
@@ -115,8 +116,12 @@ def _tempo_words(notes: NoteTable) -> str:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(
-        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run
-    )
+        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run,
+        most_used=(
+            "--example", "--n-sources", "--lead", "--midi", "--only", "--out", "--export", "--map",
+            "--tempo",
+        ),
+    )  # fmt: skip
     add_inputs(parser, "recordings to listen to")
     add_only(add_sources(parser, "the recording is one source"))
     output = parser.add_argument_group("output")

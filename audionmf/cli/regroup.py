@@ -10,7 +10,6 @@ from audionmf.cli.common import (
     add_export,
     add_output,
     add_report,
-    announce,
     command,
     drum_keys_of,
     report,
@@ -43,7 +42,6 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.decomposing import regroup_file
 
     groups, keys = parse_groups(options.group), drum_keys_of(options)
-    announce(options)
     bar = Bar()
     try:
         with FolderLock(options.out):

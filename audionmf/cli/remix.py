@@ -106,7 +106,12 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
-    )
+        most_used=(
+            "--gain", "--out", "--lead", "--example", "--templates", "--n-sources", "--midi",
+            "--model", "--start", "--duration", "--quality",
+        ),
+        first_examples=2,
+    )  # fmt: skip
     add_one_input(parser, "the recording")
     parser.add_argument(
         "--gain",

@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _TEXT = """\
-Take a recording apart into stems, which sum to it again.
+Take a recording apart into stems, which sum to it again. Say what the sources are, or say nothing,
+and their number is chosen. Stems land in OUT/TRACK/SOURCE.wav.
 
-Say what the sources are: a recording of each alone (--example, a few seconds are enough), templates
-learnt before (--templates), where each plays alone in the recording itself (--solo, --labels), the
-score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), or how many there
-are (--n-sources). Say nothing, and their number is chosen.
+What says what the sources are: a recording of each alone (--example, a few seconds are enough),
+templates learnt before (--templates), where each plays alone in the recording itself (--solo,
+--labels), the score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), or
+how many there are (--n-sources).
+
 Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
 beside a manifest.json of all that they were made from (see: audionmf rerun).
 """
@@ -81,7 +83,6 @@ def _run(options: argparse.Namespace) -> int:
         return _dry_run(options, plan_files(jobs, label_files))
     many = len(jobs) > 1 or options.resume
     told = Teller(options)
-    announce(options)
     try:
         with workplace(options) as executor:
             report = separate_files(
@@ -175,7 +176,13 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
-    )
+        most_used=(
+            "--n-sources", "--example", "--templates", "--midi", "--lead", "--solo", "--only",
+            "--start", "--duration", "--out", "--format", "--report", "--export", "--jobs",
+            "--quality",
+        ),
+        first_examples=3,
+    )  # fmt: skip
     add_inputs(
         parser,
         "recordings to take apart, or folders to search for them; what is in a subfolder goes "

@@ -17,6 +17,7 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
     """
     sources = parser.add_argument_group("the sources")
     sources.add_argument(
+        "-n",
         "--n-sources",
         type=int,
         metavar="N",

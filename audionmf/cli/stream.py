@@ -153,8 +153,12 @@ def _tell_latency(separator: LiveSeparator, sample_rate: int) -> None:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(
-        commands, "stream", "take a signal apart while it is played", _TEXT, _EXAMPLES, _run
-    )
+        commands, "stream", "take a signal apart while it is played", _TEXT, _EXAMPLES, _run,
+        most_used=(
+            "--templates", "--only", "--latency", "--rate", "--channels", "--sample-format",
+            "--out", "--format",
+        ),
+    )  # fmt: skip
     parser.add_argument("input", metavar="INPUT", help="a file, or - for standard input")
     sources = parser.add_argument_group("the sources")
     sources.add_argument(

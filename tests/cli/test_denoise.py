@@ -40,7 +40,7 @@ def test_denoise_with_a_recording_of_the_noise(run, noisy, tmp_path):
         (["--noise", "0-99"], 2, "is not inside"),
         (["--noise", "none.wav"], 3, "'none.wav': there is no such file"),
         (["--noise", "0-1", "--reduction", "-1"], 2, "number of dB from 0 to 100"),
-        ([], 2, "the following arguments are required: --noise"),
+        ([], 2, "missing: --noise"),
     ],
 )
 def test_what_is_wrong_is_one_line(run, noisy, tmp_path, arguments, code, text):

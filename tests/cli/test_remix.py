@@ -67,7 +67,7 @@ def test_model_may_say_how_sources_are_modelled_too(run, mixture, low, out):
     [
         (["--gain", "high=0"], 2, "there is no source 'high'; there are 'low', 'rest'"),
         (["--gain", "low=loud"], 2, "a gain is written NAME=DB"),
-        ([], 2, "the following arguments are required: --gain"),
+        ([], 2, "missing: --gain"),
     ],
 )
 def test_a_wrong_remix_is_one_line(run, mixture, low, out, arguments, code, text):

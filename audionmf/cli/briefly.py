@@ -1,0 +1,58 @@
+"""The options in few words, for helps of one screen; the full help has all that there is to say."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+__all__ = ["brief"]
+
+_KINDS = "wav, flac, aiff, mp3, ogg or opus (default: wav)"
+
+_WORDS = {
+    "--n-sources": ("N", "so many sources (default: as many as fit)"),
+    "--lead": (None, "one voice leads: 'lead' and 'accompaniment'"),
+    "--templates": ("FILE...", "templates that audionmf learn made"),
+    "--example": ("NAME=FILE", "a source alone: a file or folder; repeat it"),
+    "--solo": ("NAME=START-END", "where a source plays alone in INPUT itself"),
+    "--midi": ("FILE", "the score: a stem for each track"),
+    "--only": ("NAME", "write this source and the 'rest' only"),
+    "--start": ("TIME", "begin there: seconds, M:SS or H:MM:SS"),
+    "--duration": ("TIME", "go on for so long (default: to the end)"),
+    "--out": (None, "where to write"),
+    "--format": ("KIND", _KINDS),
+    "--report": (None, "a page to hear and see what was found"),
+    "--export": ("KIND,...", "notes too: midi, labels, csv, events, raven"),
+    "--map": ("NAME=KEY", "the source NAME is this drum, such as 36 or cowbell"),
+    "--tempo": ("auto|BPM", "beats in a minute, for midi (default: none)"),
+    "--jobs": ("N", "so many files at a time (default: 1)"),
+    "--quality": ("EFFORT", "fast, balanced or best (default: balanced)"),
+    "--n-components": ("N", "how many components"),
+    "--group": ("NAME=0,3,7", "components of one source, or 4-9; repeat it"),
+    "--mixture": ("FILE", "where the recording is now"),
+    "--root": ("FOLDER", "where to look for what is not where it was"),
+    "--model": ("FILE", "a model file instead of all that"),
+    "--gain": ("NAME=DB", "gain of a source in dB, such as -6 or -inf; repeat it"),
+    "--noise": ("START-END|FILE", "where the noise is alone, or a recording of it"),
+    "--sample-format": ("KIND", "raw input: u8, s16, s24, s32, f32 or f64"),
+    "--dictionary": ("KIND", "frames, or nmf (default: frames)"),
+    "--match": ("HOW", "auto, name or best (default: auto)"),
+}
+"""The value and what is said of it, by the name of the option."""
+
+
+def brief(action: argparse.Action) -> argparse.Action:
+    """Return an option for a short help: a line of it, without a list of choices."""
+    shown = copy.copy(action)
+    found = next((_WORDS[name] for name in action.option_strings if name in _WORDS), None)
+    if found is None:
+        if action.option_strings:
+            shown.help = (action.help or "").partition(";")[0]
+        return shown
+    metavar, text = found
+    shown.help = text
+    if metavar is not None:
+        shown.metavar, shown.choices, shown.nargs = metavar, None, None
+    elif action.default and isinstance(action.default, str):
+        shown.help = f"{text} (default: {action.default})"
+    return shown

@@ -1,0 +1,156 @@
+"""What is printed: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from audionmf.errors import AudioNMFError, AudioNMFWarning, OutputError, exit_code
+
+__all__ = [
+    "Bar",
+    "discard_output",
+    "fail",
+    "print_json",
+    "printable",
+    "say",
+    "show",
+    "show_lines",
+    "writing",
+]
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves a cursor, starts a command of the terminal, breaks a line or turns text around."""
+
+
+def say(text: str) -> None:
+    """Print a line for people on standard error, if there is anybody to read it."""
+    try:
+        print(f"audionmf: {printable(text)}", file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def show(text: str, *, flush: bool = False) -> None:
+    """Print a line on standard output.
+
+    Raises
+    ------
+    BrokenPipeError
+        If its reader is gone.
+    OutputError
+        If it cannot be written for another reason.
+    """
+    with writing():
+        print(printable(text), flush=flush)
+
+
+def show_lines(text: str) -> None:
+    """Print several lines on standard output; raises what `show` does."""
+    for line in text.split("\n"):
+        show(line)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Tell what goes wrong with standard output as an error of this package."""
+    try:
+        yield
+    except (AudioNMFError, BrokenPipeError):
+        raise
+    except OSError as error:
+        discard_output()
+        raise OutputError(
+            error.errno or errno.EIO, f"standard output could not be written: {error.strerror}"
+        ) from error
+
+
+def discard_output() -> None:
+    """Have what is still to be written go nowhere.
+
+    The interpreter would write it once more when it ends, and fail again.
+    """
+    _discard(sys.stdout)
+
+
+def _discard(stream: Any) -> None:
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+
+
+def printable(text: str) -> str:
+    """Return text as one line that any terminal can show and that does nothing to it.
+
+    Names need not be valid in any encoding, and may hold what a terminal takes for a command.
+    """
+    encoding = sys.stdout.encoding or "ascii"
+    safe = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class Bar:
+    """A progress line on standard error, at a terminal only."""
+
+    _WIDTH = 28
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._last = ""
+
+    def __call__(self, stage: str, done: float) -> None:
+        """Draw the share of a stage that is done."""
+        if not self._shown:
+            return
+        filled = round(done * self._WIDTH)
+        line = f"{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
+        if line != self._last:
+            sys.stderr.write(f"\r{printable(line)}")
+            sys.stderr.flush()
+            self._last = line
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._last:
+            sys.stderr.write("\r" + " " * len(printable(self._last)) + "\r")
+            self._last = ""
+
+
+def fail(error: Exception, *, debug: bool) -> int:
+    """Print an error as one line, and return its exit code."""
+    if debug:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            sys.stderr.write(f"{printable(line)}\n")
+    say(f"error: {_message(error, debug=debug)}")
+    return exit_code(error)
+
+
+def _message(error: Exception, *, debug: bool) -> str:
+    if isinstance(error, AudioNMFError | AudioNMFWarning):
+        text = str(error)
+    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
+        text = "the current folder is not there any more; change to another one and run again"
+    elif isinstance(error, FileNotFoundError):
+        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+    elif isinstance(error, MemoryError):
+        text = "there is not enough memory; close other programs, or take fewer components"
+    else:
+        hint = "" if debug else "; run again with --debug and report it"
+        text = f"unexpected {type(error).__name__}: {error}{hint}"
+    return " ".join(text.splitlines())
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print a result for programs, as one line."""
+    show(json.dumps(value))

@@ -1,0 +1,157 @@
+"""A command line that helps: what was meant, what to type, one screen of help, completion."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from audionmf.cli import main_parser
+
+COMMANDS = main_parser().commands.choices
+SCREEN = 45
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("seperate", "x.wav"), "there is no command 'seperate'; did you mean 'separate'?"),
+        (("split", "x.wav"), "did you mean 'separate'?"),
+        (("mix.wav",), "a command comes first: audionmf separate mix.wav"),
+        (("my mix.flac",), "a command comes first: audionmf separate 'my mix.flac'"),
+        (("separate", "x.wav", "--n-source", "3"), "did you mean --n-sources?"),
+        (("separate", "x.wav", "--n-source=3"), "did you mean --n-sources?"),
+        (("separate", "x.wav", "--threads", "3"), "did you mean --n-threads?"),
+        (("separate", "x.wav", "--quality", "bests"), "did you mean 'best'?"),
+        (("remix", "x.wav", "--gian", "a=1"), "did you mean --gain?"),
+        (("--verison",), "did you mean --version?"),
+        (("separate", "x.wav", "-n", "three"), "-n/--n-sources: a whole number, not 'three'"),
+        (("separate", "x.wav", "-x"), "there is no place for '-x'"),
+        (("separate",), "missing: INPUT"),
+    ],
+)
+def test_an_error_says_what_was_meant(run, arguments, hint):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert hint in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("a.npz", "info a.npz"), ("a.mid", "separate RECORDING --midi a.mid"), ("a", "separate a")],
+)
+def test_a_file_instead_of_a_command_says_what_is_done_with_it(
+    run, tmp_path, monkeypatch, name, typed
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    code, _, err = run(name)
+    assert code == 2
+    assert f"audionmf {typed};" in err
+
+
+def test_what_is_nothing_like_a_command_names_them_all(run):
+    _, _, err = run("blah")
+    for command in COMMANDS:
+        assert command in err
+
+
+@pytest.mark.parametrize("command", ["separate", "remix", "notes"])
+def test_n_is_short_for_n_sources(command):
+    needed = ("--gain", "a=1", "-o", "x.wav") if command == "remix" else ()
+    assert main_parser().parse_args([command, "x.wav", *needed, "-n", "3"]).n_sources == 3
+
+
+def test_a_tilde_goes_home_where_the_shell_leaves_it(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    options = main_parser().parse_args(
+        ["separate", "x.wav", "--out=~/x", "--example", "a=~/a.wav", "--midi=~/b.mid",
+         "--templates", "~/c.npz", "--only", "~"]
+    )  # fmt: skip
+    assert options.out == "/home/me/x"
+    assert options.example == [("a", "/home/me/a.wav")]
+    assert (options.midi, options.templates) == ("/home/me/b.mid", ["/home/me/c.npz"])
+    assert options.only == "~"  # a name is no path
+    assert main_parser().parse_args(["separate", "x.wav", "-o~/x"]).out == "/home/me/x"
+
+
+# --- help
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_help_is_one_screen(run, command):
+    code, text, _ = run(*([command] if command else []), "-h")
+    assert code == 0
+    assert sum(max(1, -(-len(line) // 80)) for line in text.splitlines()) <= SCREEN
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_full_help_has_every_option_and_every_example(run, command):
+    code, text, _ = run(command, "--help-all")
+    assert code == 0
+    for action in COMMANDS[command]._actions:
+        for name in action.option_strings:
+            assert re.search(rf"(^|[ ,]){re.escape(name)}\b", text), name
+    assert COMMANDS[command].epilog.rstrip() in text
+
+
+def test_the_short_help_counts_what_it_leaves_out(run):
+    _, text, _ = run("separate", "-h")
+    left_out = int(re.search(r"(\d+) more options", text)[1])
+    named = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE))
+    options = [a for a in COMMANDS["separate"]._actions if a.option_strings]
+    assert left_out == len(options) - len(named) > 20
+    assert {"--example", "--out", "--n-sources"} <= named
+
+
+def test_most_used_options_are_options():
+    for parser in COMMANDS.values():
+        known = parser._option_string_actions
+        assert [name for name in parser.most_used if name not in known] == []
+
+
+# --- completion
+
+
+def completed(script, *words):
+    """Return what bash offers for the last of some words."""
+    asked = (
+        f'{script}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _audionmf; echo "${{COMPREPLY[@]}}"'
+    )
+    made = subprocess.run(
+        ["bash", "-c", asked, "bash", "audionmf", *words],
+        capture_output=True, text=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert made.stderr == ""
+    return made.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+def test_bash_completes_commands_options_and_values(run):
+    code, script, _ = run("completion", "bash")
+    assert code == 0
+    assert completed(script, "se") == ["separate"]
+    assert {*COMMANDS, "--version"} <= set(completed(script, ""))
+    assert set(completed(script, "separate", "--n-")) == {
+        "--n-sources", "--n-fft", "--n-components", "--n-threads",
+    }  # fmt: skip
+    assert completed(script, "separate", "x.wav", "--quality", "b") == ["balanced", "best"]
+    assert completed(script, "evaluate", "a", "b", "--match", "") == ["auto", "name", "best"]
+    assert completed(script, "completion", "z") == ["zsh"]
+    assert completed(script, "separate", "--example", "") == []  # files, by default
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_option_and_its_shell_reads_it(run, tmp_path, shell):
+    _, script, _ = run("completion", shell)
+    for name, parser in COMMANDS.items():
+        assert name in script
+        for option in parser._option_string_actions:
+            bare = option.lstrip("-") if shell == "fish" else option
+            assert re.search(rf"(?<![\w-]){re.escape(bare)}(?![\w-])", script), option
+    if shutil.which(shell):
+        path = tmp_path / "script"
+        path.write_text(script)
+        done = subprocess.run([shell, "-n", path], capture_output=True, timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
