@@ -5,6 +5,7 @@ A file imports only from those that are named before it:
 - `job`: a separation of one file as plain data
 - `journal`: what is finished, written down
 - `manifest`: what stems were made from
+- `described`: a manifest in words
 - `perform`: one job as a worker does it
 - `processes`: workers on this machine
 - `worker`: workers of a cluster

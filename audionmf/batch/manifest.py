@@ -18,26 +18,37 @@ import platform
 import re
 import reprlib
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audionmf.batch.job import SeparatedFiles, SeparationJob
 from audionmf.batch.journal import OutputHash
-from audionmf.errors import OutputError, ParameterError, TemplateError
+from audionmf.errors import AudioNMFWarning, OutputError, ParameterError, TemplateError
 from audionmf.io.control import read_small
+from audionmf.io.earlier import MANIFEST_NAME
 from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
 
-__all__ = ["MANIFEST_NAME", "Manifest", "Recipe", "manifest_path", "refuse_foreign", "versions"]
-
-MANIFEST_NAME = "manifest.json"
-"""What manifests are called, or what their names end in."""
+__all__ = [
+    "MANIFEST_NAME",
+    "Manifest",
+    "Recipe",
+    "clear_earlier",
+    "manifest_in",
+    "manifest_path",
+    "output_folder",
+    "refuse_foreign",
+    "stems_before",
+    "versions",
+]
 
 _FORMAT, _VERSION = "audionmf manifest", 1
 _MAX_BYTES = 1 << 23
 _LARGEST = sys.float_info.max
 _MAX_ENTRIES = 1 << 14
+_MOST_NAMED = 8
 _MAX_TEXT, _MAX_WORD = 1 << 16, 200
 
 
@@ -277,6 +288,27 @@ def manifest_path(job: SeparationJob) -> Path:
     return folder / (MANIFEST_NAME if own else f"{track}.{MANIFEST_NAME}")
 
 
+def manifest_in(path: StrPath) -> StrPath:
+    """Return a manifest: the one in a folder, or `path` itself where it is no folder.
+
+    Raises
+    ------
+    ParameterError
+        If there is none in the folder, or several.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112 (which takes any name)
+        return path
+    found = sorted(Path(os.fsdecode(path)).glob(f"*{MANIFEST_NAME}"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(repr(one.name) for one in found[:_MOST_NAMED])
+        raise ParameterError(f"{os.fsdecode(path)!r} has several manifests: name one of {names}")
+    below = sorted(Path(os.fsdecode(path)).glob(f"*/*{MANIFEST_NAME}"))
+    hint = f"; did you mean {str(below[0].parent)!r}?" if below else ""
+    raise ParameterError(f"{os.fsdecode(path)!r} has no {MANIFEST_NAME} of a separation{hint}")
+
+
 def refuse_foreign(path: Path) -> None:
     """Make sure that no other program's file is where a manifest goes.
 
@@ -294,6 +326,90 @@ def refuse_foreign(path: Path) -> None:
         errno.EEXIST,
         f"{str(path)!r} is there and no manifest of audionmf; rename it or choose another folder",
     )
+
+
+def output_folder(path: Path, then: Manifest) -> Path:
+    """Return the output folder that the manifest at `path` was written for.
+
+    Raises
+    ------
+    ParameterError
+        If it was moved away from there.
+    """
+    anchor = Path(path.absolute().anchor)
+    below = manifest_path(then.recipe.to_job(anchor)).relative_to(os.path.realpath(anchor))
+    real = Path(os.path.realpath(path))
+    root = real.parents[len(below.parts) - 1] if len(real.parts) > len(below.parts) else real
+    if root / below != real:
+        raise ParameterError(
+            f"{str(path)!r} is not where it was written, {str(below)!r} in the output folder; "
+            "say with -o where the stems go"
+        )
+    return root
+
+
+def stems_before(path: Path) -> dict[Path, OutputHash]:
+    """Return the stems and notes that the manifest at `path` tells of; none if there is none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where a manifest is, or will be written.
+
+    Returns
+    -------
+    dict of pathlib.Path to OutputHash
+        Real paths, which need not be there any more, and what they held.
+    """
+    if not os.path.lexists(path):
+        return {}
+    try:
+        then = Manifest.load(path)
+        root = output_folder(path, then)
+    except (TemplateError, ParameterError, OSError):  # none of ours, or moved away from its stems
+        return {}
+    home = Path(os.path.realpath(root))
+    found = {
+        Path(os.path.realpath(root / file)): output
+        for file, output in [*then.stems.values(), *then.notes.values()]
+    }  # a manifest may say anything, and a link may lead anywhere
+    return {file: output for file, output in found.items() if home in file.parents}
+
+
+def clear_earlier(before: Mapping[Path, OutputHash], kept: Iterable[StrPath]) -> None:
+    """Remove what an earlier run made, but for what was written again, or is not as it was made.
+
+    Parameters
+    ----------
+    before : mapping
+        As `stems_before` gives it.
+    kept : iterable of path
+        The files of this run, and those that it read.
+
+    Warns
+    -----
+    AudioNMFWarning
+        If a file stays that is somebody's work since.
+    """
+    names = {os.path.realpath(path) for path in kept}
+    changed = []
+    for path, output in before.items():
+        if str(path) in names or not os.path.lexists(path):
+            continue
+        if output.fits(path):
+            path.unlink()
+            with contextlib.suppress(OSError):  # a folder that had it alone
+                path.parent.rmdir()
+        else:
+            changed.append(str(path))
+    if changed:
+        warnings.warn(
+            AudioNMFWarning(
+                f"{', '.join(map(repr, changed))}: made by an earlier run and changed since, so left "
+                "where the new stems are; move it away"
+            ),
+            stacklevel=2,
+        )
 
 
 def versions() -> dict[str, str]:

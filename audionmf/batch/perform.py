@@ -18,7 +18,14 @@ from typing import Any
 
 from audionmf.batch.job import SeparationJob, run_job
 from audionmf.batch.journal import Entry, OutputHash
-from audionmf.batch.manifest import Manifest, Recipe, manifest_path, refuse_foreign
+from audionmf.batch.manifest import (
+    Manifest,
+    Recipe,
+    clear_earlier,
+    manifest_path,
+    refuse_foreign,
+    stems_before,
+)
 from audionmf.errors import (
     AudioNMFError,
     AudioNMFWarning,
@@ -26,7 +33,7 @@ from audionmf.errors import (
     exit_code,
 )
 from audionmf.io.files import make_room, refuse_overwriting, require_file
-from audionmf.show.report import write_report
+from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.frames import Progress
 
 __all__ = ["DONE", "FAILED", "KEPT", "NOT_RUN", "Outcome", "Task", "describe_error", "perform"]
@@ -232,6 +239,7 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     refuse_overwriting(written, job.inputs())
     refuse_foreign(manifest)
     make_room(written)
+    before = stems_before(manifest)
     done = run_job(job, progress)
     if _stamps(job) != stamps:
         for path in [*done.stems.paths.values(), *exports]:
@@ -239,6 +247,9 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
         raise AudioReadError(
             0, f"{job.input!r} or what goes with it changed while it was read; run it again"
         )
+    if before and not page:
+        clear_report(report_path(job.folder, job.called, job.pattern, job.extension))
+    clear_earlier(before, [*done.stems.paths.values(), *exports, *job.inputs()])
     made = Manifest.of(recipe, done, job.folder)
     outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:

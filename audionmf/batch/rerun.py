@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audionmf.batch.job import SeparationJob, run_job
-from audionmf.batch.manifest import Manifest, Recipe, manifest_path, refuse_foreign, versions
+from audionmf.batch.manifest import (
+    Manifest,
+    Recipe,
+    manifest_path,
+    output_folder,
+    refuse_foreign,
+    versions,
+)
 from audionmf.errors import (
     AudioNMFWarning,
     AudioReadError,
@@ -127,7 +134,7 @@ def rerun(
     """
     path = require_file(manifest)
     then = Manifest.load(path)
-    place = Path(folder) if folder is not None else _home(path, then)
+    place = Path(folder) if folder is not None else output_folder(path, then)
     searched = Path(root) if root is not None else _project(path, then)
     root = place
     job = _found(_moved(then.recipe.to_job(root), mixture), then.recipe, searched)
@@ -189,24 +196,10 @@ def _put_in_place(made: Sequence[Path], wanted: Sequence[Path]) -> None:
                 path.replace(temporary)
 
 
-def _home(path: Path, then: Manifest) -> Path:
-    """Return the output folder that the manifest was written for."""
-    anchor = Path(path.absolute().anchor)
-    below = manifest_path(then.recipe.to_job(anchor)).relative_to(os.path.realpath(anchor))
-    real = Path(os.path.realpath(path))
-    root = real.parents[len(below.parts) - 1] if len(real.parts) > len(below.parts) else real
-    if root / below != real:
-        raise ParameterError(
-            f"{str(path)!r} is not where it was written, {str(below)!r} in the output folder; "
-            "say with -o where the stems go"
-        )
-    return root
-
-
 def _project(path: Path, then: Manifest) -> Path:
     """Return the folder in which a manifest's output folder is, or what is likely to be it."""
     with contextlib.suppress(ParameterError):
-        return _home(path, then).parent
+        return output_folder(path, then).parent
     return Path(os.path.realpath(path)).parent
 
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.journal import Entry, Journal
-from audionmf.batch.manifest import MANIFEST_NAME, Manifest, manifest_path
+from audionmf.batch.manifest import manifest_path, stems_before
 from audionmf.batch.perform import DONE, FAILED, KEPT, NOT_RUN, Outcome, Task
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
 from audionmf.errors import (
@@ -38,6 +38,7 @@ from audionmf.errors import (
     TemplateError,
 )
 from audionmf.io.control import control_folder
+from audionmf.io.earlier import stems_in
 from audionmf.io.files import (
     StrPath,
     clear_temporaries,
@@ -46,7 +47,7 @@ from audionmf.io.files import (
     safe_name,
     write_bytes,
 )
-from audionmf.io.foreign import search
+from audionmf.io.foreign import search, without_audio
 from audionmf.io.lock import CONTROL_FOLDER, FolderLock
 from audionmf.nmf.checks import thread_count
 from audionmf.spectra.frames import Progress
@@ -261,10 +262,7 @@ def find_audio(paths: Iterable[StrPath], without: StrPath | None = None) -> list
         inside = list(_search(path, kept_out))
         if not inside:
             own = any(names for _, names in search(path, kept_out))
-            what = "is a folder without audio files"
-            if own:
-                what += " but stems of an earlier run; name those files to take them apart further"
-            raise AudioReadError(0, f"{path!r} {what}")
+            raise AudioReadError(0, f"{path!r} {without_audio(any_stems=own)}")
         found += inside
     return found
 
@@ -312,25 +310,12 @@ def distinct_tracks(found: Sequence[tuple[str, str]]) -> list[str]:
 def _search(folder: str, kept_out: str | None) -> Iterator[tuple[str, str]]:
     made: set[str] = set()
     for where, names in search(folder, kept_out):
-        made |= _stems_of(where)
+        made |= stems_in(where)
         relative = os.path.relpath(where, folder)
         for name in names:
             path = str(Path(where, name))
             if os.path.realpath(path) not in made:
                 yield path, "" if relative == "." else relative
-
-
-def _stems_of(folder: str) -> set[str]:
-    """Return the stems that the manifests in a folder tell of."""
-    made: set[str] = set()
-    with contextlib.suppress(OSError):
-        for path in Path(folder).glob(f"*{MANIFEST_NAME}"):
-            with contextlib.suppress(AudioNMFError, OSError):
-                files = [file for file, _ in Manifest.load(path).stems.values()]
-                depth = max((len(Path(file).parts) for file in files), default=1)
-                roots = [path.parent, *path.parent.parents][:depth]  # one of them is the output's
-                made |= {os.path.realpath(root / file) for root in roots for file in files}
-    return made
 
 
 def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) -> list[PlannedTrack]:
@@ -367,8 +352,22 @@ def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) ->
                     f"{str(output)!r}; rename one, or separate them into folders of their own",
                 )
     inputs = dict.fromkeys(path for track in tracks for path in track.job.inputs())
+    _refuse_replacing(tracks, [*inputs, *(os.fsdecode(path) for path in others)])
     refuse_overwriting([output for track in tracks for output in track.outputs], [*inputs, *others])
     return tracks
+
+
+def _refuse_replacing(tracks: Iterable[PlannedTrack], inputs: Iterable[str]) -> None:
+    """Refuse to read what is cleared away: stems of an earlier run, where those of this one go."""
+    read = {os.path.realpath(path): path for path in inputs}
+    for track in tracks:
+        for path in stems_before(track.manifest):
+            if (name := read.get(str(path))) is not None:
+                raise OutputError(
+                    errno.EEXIST,
+                    f"{name!r} is a stem of an earlier run, which this one replaces; write to "
+                    "another folder with -o, or move the stem",
+                )
 
 
 def _plan(job: SeparationJob, banks: dict[tuple[str, ...], Any]) -> PlannedTrack:

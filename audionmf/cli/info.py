@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from audionmf.cli.common import add_inputs, command, each, print_json, show, show_lines
@@ -11,7 +12,7 @@ from audionmf.errors import ParameterError
 __all__ = ["add"]
 
 _TEXT = """\
-Explain an audio file, a template file or a model file in words.
+Explain an audio file, a template file, a model file or the manifest of stems in words.
 
 Of templates it says what each sounds like: its pitch (none for noise), how bright it is (the centre
 of its spectrum: dark below 400 Hz, warm below 1, clear below 2.5, bright below 5 kHz), how wide and
@@ -23,22 +24,32 @@ examples:
   audionmf info violin.npz
   audionmf info violin.npz --all --picture violin.png
   audionmf info decomposed/mix/model.npz --json
+  audionmf info separated/mix
+      what the stems there were made from, and whether they are unchanged
 """
 
 
 def _run(options: argparse.Namespace) -> int:
+    from audionmf.batch.described import describe_manifest, is_manifest_name, manifest_text
+    from audionmf.batch.manifest import manifest_in
+    from audionmf.io.foreign import is_folder
     from audionmf.show.info import describe, draw, to_text
 
     if options.picture and len(options.input) > 1:
         raise ParameterError("a picture is of one template file; give one FILE with --picture")
 
     def work(path: str) -> None:
-        description = describe(path)
+        description: dict[str, Any]
+        if is_folder(path):
+            path = str(manifest_in(path))
+        manifest = is_manifest_name(path)
+        description = describe_manifest(path) if manifest else describe(path)
         files = [str(draw(path, options.picture))] if options.picture else []
         if options.json:
             print_json({**description, **({"files": files} if files else {})})
         else:
-            show_lines(to_text(description, every=options.all))
+            words = manifest_text if manifest else partial(to_text, every=options.all)
+            show_lines(words(description))
             for file in files:
                 show(file)
 
@@ -48,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(commands, "info", "explain a file in words", _TEXT, _EXAMPLES, _run)
-    add_inputs(parser, "audio, template or model files")
+    add_inputs(parser, "audio, template or model files, manifests, or folders of stems")
     parser.add_argument("--all", action="store_true", help="a line for each template, however many")
     parser.add_argument(
         "--picture", metavar="FILE.png", help="draw the templates of a template file"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from audionmf.cli.common import (
@@ -37,9 +39,11 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from audionmf.batch.manifest import clear_earlier, stems_before
     from audionmf.io.lock import FolderLock
     from audionmf.rendering.grouping import parse_groups
     from audionmf.separation.decomposing import regroup_file
+    from audionmf.show.report import clear_report
 
     groups, keys = parse_groups(options.group), drum_keys_of(options)
     bar = Bar()
@@ -59,6 +63,12 @@ def _run(options: argparse.Namespace) -> int:
                 report=options.report,
                 progress=bar,
             )
+            for manifest in _manifests(files.stems.paths.values()):
+                if before := stems_before(manifest):  # of a separation: it tells of these no more
+                    clear_earlier(before, [*files.stems.paths.values(), *files.notes])
+                    manifest.unlink()
+                    if not options.report:
+                        clear_report(manifest.parent / "report.html")
     finally:
         bar.clear()
     grouping = {name: list(group) for name, group in files.decomposition.grouping.items()}
@@ -70,6 +80,10 @@ def _run(options: argparse.Namespace) -> int:
         [*files.notes, *([files.report] if files.report else [])],
     )
     return 0
+
+
+def _manifests(stems: Iterable[Path]) -> list[Path]:
+    return sorted({path.parent / "manifest.json" for path in stems})
 
 
 def add(commands: Any) -> None:

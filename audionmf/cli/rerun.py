@@ -24,17 +24,24 @@ _EXAMPLES = """\
 examples:
   audionmf rerun separated/mix/manifest.json
       the stems were deleted, or someone wants to see whether they can be made again
+  audionmf rerun separated/mix
+      the same, by its folder
   audionmf rerun separated/mix/manifest.json -o again
 """
 
 
 def _run(options: argparse.Namespace) -> int:
+    from audionmf.batch.manifest import manifest_in
     from audionmf.batch.rerun import rerun
 
     bar = Bar()
     try:
         made = rerun(
-            options.manifest, options.out, mixture=options.mixture, root=options.root, progress=bar
+            manifest_in(options.manifest),
+            options.out,
+            mixture=options.mixture,
+            root=options.root,
+            progress=bar,
         )
     finally:
         bar.clear()
@@ -73,7 +80,11 @@ def add(commands: Any) -> None:
         _EXAMPLES,
         _run,
     )
-    parser.add_argument("manifest", metavar="MANIFEST", help="a manifest.json beside stems")
+    parser.add_argument(
+        "manifest",
+        metavar="MANIFEST",
+        help="a manifest.json beside stems, or the folder that it is in",
+    )
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
     parser.add_argument(
         "--root",

@@ -8,6 +8,7 @@ A file imports only from those that are named before it:
 - `headers`: what headers of older audio files claim of their length
 - `tags`: what a recording says of itself beside its samples
 - `joined`: streams one after the other in a file
+- `earlier`: what earlier runs left in a folder
 - `foreign`: audio and video that libsndfile does not read, and folders searched for audio
 - `spool`: standard input as a file
 - `ffmpeg`: what libsndfile does not read, read

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audionmf.errors import AudioReadError
+from audionmf.io.earlier import stems_in
 from audionmf.io.files import StrPath
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "is_audio_name",
     "is_folder",
     "search",
+    "without_audio",
 ]
 
 _READ = """
@@ -151,12 +153,31 @@ def search(folder: str, kept_out: str | None = None) -> Iterator[tuple[str, list
 def audio_in(folder: str) -> list[str]:
     """Return the audio files in a folder, through and through, in the order of their names.
 
+    Stems that an earlier run left there are passed over.
+
     Raises
     ------
     AudioReadError
         If the folder cannot be read, or has no audio file in it.
     """
-    found = [str(Path(where, name)) for where, names in search(folder) for name in names]
+    found: list[str] = []
+    any_stems = False
+    for where, names in search(folder):
+        made = stems_in(where) if names else set()
+        paths = [str(Path(where, name)) for name in names]
+        own = [path for path in paths if os.path.realpath(path) in made]
+        any_stems |= bool(own)
+        found += [path for path in paths if path not in own]
     if not found:
-        raise AudioReadError(0, f"{folder!r} is a folder without audio files")
+        raise AudioReadError(0, f"{folder!r} {without_audio(any_stems=any_stems)}")
     return found
+
+
+def without_audio(*, any_stems: bool) -> str:
+    """Return what is said of a folder without recordings, which may hold stems of ours."""
+    if any_stems:
+        return (
+            "is a folder without audio files but stems of an earlier run; name those files to use "
+            "them further"
+        )
+    return "is a folder without audio files"

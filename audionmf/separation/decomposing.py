@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from audionmf import plot
 from audionmf.analysis.analysing import analyse
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
+from audionmf.io.archive import read_kind
 from audionmf.io.audio import AudioFile
+from audionmf.io.earlier import components_in
 from audionmf.io.files import (
     StrPath,
     atomic_path,
@@ -26,12 +28,12 @@ from audionmf.io.files import (
 )
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.notes.transcription import check_asked, export_names, export_paths, write_exports
-from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.rendering.trust import Trust
 from audionmf.separation.separating import default_paths, render_to_files
 from audionmf.settings import Settings
-from audionmf.show.report import report_path, write_report
+from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.frames import Progress
 
 __all__ = [
@@ -173,6 +175,9 @@ def decompose_file(
     paths = default_paths(source, found.grouping, folder, extension=extension)
     refuse_overwriting(paths.values(), [path])
     stems, trust = render_to_files(source, found, paths, progress=progress)
+    _clear_components(named[MODEL_NAME], {*stems.paths.values()})
+    if not report:
+        clear_report(home / _REPORT_NAME)
     stft, rate = found.templates.stft, found.templates.sample_rate
     H = _known(found.activations)
     _write_csv(
@@ -214,6 +219,26 @@ def decompose_file(
         list(places.values()),
         named.get(_REPORT_NAME),
     )
+
+
+def _clear_components(model: Path, kept: set[Path]) -> None:
+    """Remove the components that an earlier run left beside its model, but for those changed since."""
+    if not model.is_file() or read_kind(model) != MODEL_KIND.name:
+        return
+    made = model.stat().st_mtime_ns  # the last thing that a run writes
+    names = {os.path.realpath(path) for path in kept}
+    for path in components_in(model.parent):
+        if os.path.realpath(path) in names:
+            continue
+        if path.stat().st_mtime_ns <= made:
+            path.unlink()
+        else:
+            warnings.warn(
+                AudioNMFWarning(
+                    f"{str(path)!r} is of an earlier run and changed since: left there"
+                ),
+                stacklevel=3,
+            )
 
 
 def regroup_file(

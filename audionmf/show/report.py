@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from audionmf import plot
+from audionmf.errors import AudioReadError
 from audionmf.io.audio import AudioFile, Source, open_source
-from audionmf.io.files import StrPath, write_bytes
+from audionmf.io.files import StrPath, open_ordinary, write_bytes
 from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import notes_of
 from audionmf.rendering.decomposition import Decomposition
@@ -29,9 +30,11 @@ from audionmf.rendering.trust import Trust
 from audionmf.show.embedding import embedded
 from audionmf.show.pictures import pictures_or_note
 from audionmf.show.rolls import rolls_of
-from audionmf.show.webpage import Page
+from audionmf.show.webpage import GENERATOR, Page
 
-__all__ = ["report_path", "write_report"]
+__all__ = ["clear_report", "report_path", "write_report"]
+
+_HEAD_BYTES = 1 << 16
 
 _HEARD_SECONDS = 120.0
 
@@ -55,6 +58,17 @@ def report_path(
     """
     [path] = stem_paths(folder, track, ["report"], pattern, extension).values()
     return path.with_suffix(".html")
+
+
+def clear_report(path: StrPath) -> None:
+    """Remove the page of an earlier run, which shows stems that are there no more; nothing else."""
+    try:
+        with open_ordinary(path) as stream:
+            ours = GENERATOR.encode() in stream.read(_HEAD_BYTES)
+    except (FileNotFoundError, AudioReadError):
+        return
+    if ours:
+        Path(path).unlink()
 
 
 def write_report(

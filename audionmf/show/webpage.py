@@ -32,7 +32,10 @@ from audionmf.show.rolls import Roll, time_axis
 from audionmf.show.words import describe_sources, is_ungrouped, members
 from audionmf.sources.templates import describe_stft
 
-__all__ = ["Page"]
+__all__ = ["GENERATOR", "Page"]
+
+GENERATOR = '<meta name="generator" content="audionmf report">'
+"""By which a page is known as one of ours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
             '<meta name="referrer" content="no-referrer">\n'
+            f"{GENERATOR}\n"
             '<link rel="icon" href="data:,">\n'
             f"<title>{_escape(self.title)} – {self.noun}s</title>\n<style>{style}</style>\n</head>\n"
             f"<body>\n{body}\n<script>{script}</script>\n</body>\n</html>\n"

@@ -1,5 +1,6 @@
 """A command line that helps: what was meant, what to type, one screen of help, completion."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -155,3 +156,15 @@ def test_completion_knows_every_option_and_its_shell_reads_it(run, tmp_path, she
         path.write_text(script)
         done = subprocess.run([shell, "-n", path], capture_output=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_only_changes_nothing_about_how_many_sources_are_found(run, mixture, tmp_path):
+    found = []
+    for i, only in enumerate([(), ("--only", "source1")]):
+        arguments = ("-o", tmp_path / f"{i}", "--json", "--n-fft", 256, "--n-threads", 1, *only)
+        code, text, err = run("separate", mixture, *arguments)
+        assert code == 0, err
+        found.append(json.loads(text))
+    assert found[0]["remarks"] == found[1]["remarks"]
+    assert found[0]["divergence"] == found[1]["divergence"]
+    assert list(found[1]["stems"]) == ["source1", "rest"]
