@@ -114,6 +114,7 @@ def analyse_blind(
     )
     labels = tuple(component_name(k) for k in range(factors.W.shape[1]))
     templates = Templates(factors.W, labels, stft, source.sample_rate)
+    progress("group", 0.0)
     places, energies = _places(frames, factors.W, factors.H)
     cues = component_cues(templates, factors.H, places, factors.keys)
     grouping, choice, shares = group_by_cues(only_cues(cues, heard), energies, n_sources)
@@ -136,6 +137,7 @@ def analyse_blind(
     wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()
     if not wide or frames.X is None:
         return found
+    progress("place in stereo", 0.0)
     return found.with_covariances(frames.X, factors.H)
 
 

@@ -141,6 +141,7 @@ def analyse_lead(
     )
     if frames.X is None or not settings.spatial or not frames.V.any():
         return found
+    progress("place in stereo", 0.0)
     return found.with_covariances(frames.X, H)
 
 

@@ -200,6 +200,7 @@ def analyse_score(
     )
     if frames.X is None or not frames.V.any():
         return analysed
+    progress("place in stereo", 0.0)
     return analysed.with_covariances(frames.X, model.heard)
 
 

@@ -268,6 +268,7 @@ class _Fit:
         found = self._with_voters(found, H, left)
         if self.frames.X is None:
             return found
+        self.progress("place in stereo", 0.0)
         return found.with_covariances(self.frames.X, H)
 
     def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:

@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `journal`: what is finished, written down
 - `manifest`: what stems were made from
 - `described`: a manifest in words
+- `pace`: how far a separation is
 - `perform`: one job as a worker does it
 - `processes`: workers on this machine
 - `worker`: workers of a cluster

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.journal import Entry, Journal
 from audionmf.batch.manifest import manifest_path, stems_before
+from audionmf.batch.pace import TimeLeft, share_done
 from audionmf.batch.perform import DONE, FAILED, KEPT, NOT_RUN, Outcome, Task
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
 from audionmf.errors import (
@@ -608,8 +609,6 @@ class _Run:
 class _Clock:
     """Tells how far a batch is, and how long it will take, by the length of the recordings."""
 
-    _LEARNING = 0.5
-
     def __init__(
         self, tracks: Sequence[PlannedTrack], progress: Callable[[State], bool | None] | None
     ) -> None:
@@ -620,7 +619,7 @@ class _Clock:
         self._progress, self._begin = progress, time.monotonic()
         self._shares: dict[int, float] = {}
         self._finished: set[int] = set()
-        self._free = 0.0
+        self._free, self._left = 0.0, TimeLeft()
         self._lock = threading.Lock()  # several workers are heard at a time
         self._stopped = False
         self.patience = None if progress is None else _PATIENCE
@@ -628,8 +627,7 @@ class _Clock:
 
     def hear(self, i: int, stage: str, done: float) -> None:
         """Hear of a file at work."""
-        half = self._LEARNING
-        share = half + (1 - half) * done if stage == "render" else half * done
+        share = share_done(stage, done, self._weights[i])
         self._shares[i] = max(share, self._shares.get(i, 0.0))
         self._tell(f"{self._names[i]}: {stage}", done)
         self.go_on()
@@ -657,5 +655,5 @@ class _Clock:
         total = sum(self._weights)
         passed = sum(self._weights[i] * share for i, share in list(self._shares.items()))
         worked, elapsed = passed - self._free, time.monotonic() - self._begin
-        left = elapsed * (total - passed) / worked if worked > 0 else None
+        left = self._left.after(elapsed, worked, total - passed)
         return State(len(self._finished), len(self._weights), passed / total, left, current, done)

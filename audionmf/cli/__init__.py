@@ -7,6 +7,7 @@ A file imports only from those that are named before it:
 
 - `printing`: what is printed, and where
 - `briefly`: options in few words
+- `progress`: how far a command is
 - `parsing`: the parser, which guesses what was meant
 - `common`: what the commands share
 - `surroundings`: what a process finds around it
@@ -31,9 +32,11 @@ A file imports only from those that are named before it:
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from audionmf import __version__
@@ -119,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ending_by(_terminate),
             _warnings_shown(strict=options.strict),
             standard_input(options),
+            _hushed(options),
         ):
             if remark := keep_code():
                 say(f"warning: {remark}")
@@ -135,6 +139,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return fail(error, debug=options.debug)
     return code
+
+
+@contextlib.contextmanager
+def _hushed(options: Any) -> Iterator[None]:
+    """With --quiet, let results go nowhere but those that a program or a pipe wants."""
+    if not options.quiet or options.json or getattr(options, "out", None) == "-":
+        yield
+        return
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        yield
 
 
 def _reader_gone(error: BrokenPipeError) -> int:

@@ -29,6 +29,8 @@ _WORDS = {
     "--quality": ("EFFORT", "fast, balanced or best (default: balanced)"),
     "--n-components": ("N", "how many components"),
     "--group": ("NAME=0,3,7", "components of one source, or 4-9; repeat it"),
+    "--quiet": (None, "print nothing but warnings and errors"),
+    "--progress": ("HOW", "auto, json or none (default: auto)"),
     "--mixture": ("FILE", "where the recording is now"),
     "--root": ("FOLDER", "where to look for what is not where it was"),
     "--model": ("FILE", "a model file instead of all that"),

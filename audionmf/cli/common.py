@@ -13,7 +13,6 @@ from typing import Any
 
 from audionmf.cli.parsing import Parser, command
 from audionmf.cli.printing import (
-    Bar,
     discard_output,
     fail,
     print_json,
@@ -23,6 +22,7 @@ from audionmf.cli.printing import (
     show_lines,
     writing,
 )
+from audionmf.cli.progress import Bar
 from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError
 from audionmf.settings import QUALITIES, Settings
 

@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         for path in options.input
     ]
     refuse_overwriting([output for outputs in planned for output in outputs], options.input)
-    bar = Bar()
+    bar = Bar(options)
 
     def work(path: str) -> None:
         try:

@@ -32,7 +32,7 @@ examples:
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.denoising import denoise_file
 
-    bar = Bar()
+    bar = Bar(options)
     try:
         written = denoise_file(
             options.input[0],

@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     count: Any = "auto" if getattr(options, "n_components", None) == "auto" else None
     if count:
         del options.n_components
-    bar = Bar()
+    bar = Bar(options)
     choices: list[ComponentChoice] = []
     try:
         if options.scheduler is not None:

@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         for path in options.input
     ]
     refuse_overwriting([path for paths in planned for path in paths], [*options.input, *read])
-    bar = Bar()
+    bar = Bar(options)
 
     def work(path: str) -> None:
         try:

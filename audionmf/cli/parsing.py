@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from audionmf.cli.briefly import brief
 from audionmf.cli.printing import printable, writing
+from audionmf.cli.progress import add_progress
 
 __all__ = ["Parser", "add_help", "command", "nearest"]
 
@@ -286,6 +287,7 @@ def command(
     general = parser.add_argument_group(_GENERAL)
     add_help(general)
     general.add_argument("--json", action="store_true", help="print results as JSON, a line each")
+    add_progress(general)
     general.add_argument("--strict", action="store_true", help="treat warnings as errors")
     general.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser

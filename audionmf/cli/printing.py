@@ -15,7 +15,6 @@ from typing import Any
 from audionmf.errors import AudioNMFError, AudioNMFWarning, OutputError, exit_code
 
 __all__ = [
-    "Bar",
     "discard_output",
     "fail",
     "print_json",
@@ -98,33 +97,6 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
-
-
-class Bar:
-    """A progress line on standard error, at a terminal only."""
-
-    _WIDTH = 28
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        self._last = ""
-
-    def __call__(self, stage: str, done: float) -> None:
-        """Draw the share of a stage that is done."""
-        if not self._shown:
-            return
-        filled = round(done * self._WIDTH)
-        line = f"{stage[:24]:24s} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {done:4.0%}"
-        if line != self._last:
-            sys.stderr.write(f"\r{printable(line)}")
-            sys.stderr.flush()
-            self._last = line
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._last:
-            sys.stderr.write("\r" + " " * len(printable(self._last)) + "\r")
-            self._last = ""
 
 
 def fail(error: Exception, *, debug: bool) -> int:

@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.show.report import clear_report
 
     groups, keys = parse_groups(options.group), drum_keys_of(options)
-    bar = Bar()
+    bar = Bar(options)
     try:
         with FolderLock(options.out):
             files = regroup_file(

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ParameterError(
             "a model file was made with options of its own: leave out those of the analysis"
         )
-    bar = Bar()
+    bar = Bar(options)
     try:
         written = remix_file(
             options.input[0],

@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.batch.manifest import manifest_in
     from audionmf.batch.rerun import rerun
 
-    bar = Bar()
+    bar = Bar(options)
     try:
         made = rerun(
             manifest_in(options.manifest),

@@ -179,7 +179,7 @@ def add(commands: Any) -> None:
         most_used=(
             "--n-sources", "--example", "--templates", "--midi", "--lead", "--solo", "--only",
             "--start", "--duration", "--out", "--format", "--report", "--export", "--jobs",
-            "--quality",
+            "--quality", "--quiet",
         ),
         first_examples=3,
     )  # fmt: skip

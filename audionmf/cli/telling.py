@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audionmf.cli.common import printable, report, say, show, show_lines, writing
+from audionmf.cli.progress import Display
 
 if TYPE_CHECKING:
     from audionmf.batch.perform import Outcome
     from audionmf.batch.run import BatchReport, State
 
 __all__ = ["Teller"]
-
-_WIDTH = 20
-_STAGE_WIDTH = 36
 
 
 class Teller:
@@ -31,32 +29,19 @@ class Teller:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._shown = sys.stderr.isatty()
-        self._last = ""
+        self._display = Display(options)
         self._lock = threading.RLock()  # several workers are heard at a time
 
     def progress(self, state: State) -> None:
-        """Draw how far it is, at a terminal only."""
-        if not self._shown:
-            return
-        filled = round(state.share * _WIDTH)
-        count = f"{state.n_finished}/{state.n_files} " if state.n_files > 1 else ""
-        left = "" if state.seconds_left is None else f" {_clock(state.seconds_left)} left"
-        bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {state.share:4.0%}"
-        line = printable(f"{count}{bar}{left}  {state.current[-_STAGE_WIDTH:]} {state.done:4.0%}")
-        with self._lock:
-            if line != self._last:
-                sys.stderr.write(f"\r{line:{len(self._last)}s}")
-                sys.stderr.flush()
-                self._last = line
+        """Show how far it is."""
+        self._display.show(
+            state.current, state.done, state.share, state.seconds_left, state.n_finished,
+            state.n_files,
+        )  # fmt: skip
 
     def clear(self) -> None:
         """Take the line away."""
-        with self._lock:
-            if self._last:
-                sys.stderr.write("\r" + " " * len(self._last) + "\r")
-                sys.stderr.flush()
-                self._last = ""
+        self._display.clear()
 
     def outcome(self, outcome: Outcome) -> None:
         """Print what came of a file."""
@@ -113,9 +98,3 @@ class Teller:
             show_lines(outcome.trust_text)
         else:
             show("  finished before")
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OptionalCache", "keeping_optional"]
+__all__ = ["OptionalCache", "keeping_optional", "listen_to_compiling"]
 
 
 class OptionalCache:
@@ -21,11 +22,34 @@ class OptionalCache:
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what is kept; None where that cannot be had."""
-        return _loaded(super().load_overload, sig, target_context)  # type: ignore[misc]
+        kept = _loaded(super().load_overload, sig, target_context)  # type: ignore[misc]
+        if kept is None:
+            _tell_listeners()
+        return kept
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep machine code where it can be kept."""
         _save(self, super().save_overload, sig, data)  # type: ignore[misc]
+
+
+_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+
+def listen_to_compiling(tell: Callable[[], None]) -> None:
+    """Have a method called, from any thread, each time that a kernel is about to be compiled.
+
+    It is forgotten with the object that it belongs to.
+    """
+    _listeners.append(weakref.WeakMethod(tell))
+
+
+def _tell_listeners() -> None:
+    for reference in list(_listeners):
+        tell = reference()
+        if tell is None:
+            _listeners.remove(reference)
+        else:
+            tell()
 
 
 _lock, _depth = threading.Lock(), 0

@@ -1,0 +1,188 @@
+"""How far a command is: a line that moves at a terminal, one every ten seconds elsewhere, or events.
+
+With ``--progress json`` each event is a line of JSON on standard error; docs/progress.md says what is
+in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import threading
+import time
+
+from audionmf.batch.pace import TimeLeft, share_done
+from audionmf.cli.printing import printable
+
+__all__ = ["COMPILING", "Bar", "Display", "add_progress"]
+
+COMPILING = "compiling kernels, once on this machine"
+
+_WIDTH = 20
+_LINE_SECONDS = 10.0
+_EVENT_SECONDS = 0.2
+_NARROWEST = 20
+
+
+def add_progress(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how much is told."""
+    group.add_argument(
+        "-q", "--quiet", action="store_true",
+        help="print nothing but warnings and errors, and what --json asks for",
+    )  # fmt: skip
+    group.add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="how far it is, on standard error: a line that moves at a terminal, one every 10 s "
+        "elsewhere (auto), events for programs, a line of JSON each (json), or nothing (none) "
+        "(default: %(default)s)",
+    )
+
+
+class Display:
+    """Shows how far a command is.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of the command; ``quiet`` and ``progress`` say how.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        asked = getattr(options, "progress", "auto")
+        quiet = getattr(options, "quiet", False) and asked != "json"
+        self._mode = "none" if quiet else asked
+        if self._mode == "auto":
+            self._mode = "line" if sys.stderr.isatty() else "lines"
+        self._told = time.monotonic()
+        self._stage = ""
+        self._last = ""
+        self._compiled = False
+        self._lock = threading.RLock()  # several workers are heard at a time
+        if self._mode in ("line", "json"):
+            from audionmf.nmf.compiled import listen_to_compiling
+
+            listen_to_compiling(self._compiling)
+
+    def show(
+        self,
+        stage: str,
+        done: float,
+        share: float,
+        left: float | None = None,
+        n_finished: int = 0,
+        n_files: int = 1,
+    ) -> None:
+        """Show a stage with the share of it that is done, and of all; seconds left where known."""
+        with self._lock:
+            if self._mode == "line":
+                self._draw(_line(stage, done, share, left, n_finished, n_files, _columns()))
+            elif self._mode == "json":
+                self._event(stage, done, share, left, n_finished, n_files)
+            elif self._mode == "lines" and time.monotonic() - self._told >= _LINE_SECONDS:
+                self._told = time.monotonic()
+                text = _line(stage, done, share, left, n_finished, n_files, None)
+                _put(f"audionmf: {text}\n")
+
+    def clear(self) -> None:
+        """Take the line away."""
+        with self._lock:
+            if self._last:
+                _put("\r" + " " * len(self._last) + "\r")
+                self._last = ""
+
+    def _compiling(self) -> None:
+        """Say that kernels are compiled, once; it takes seconds in which nothing else is heard."""
+        with self._lock:
+            if not self._compiled:
+                self._compiled = True
+                if self._mode == "line":
+                    self._draw(COMPILING[: _columns()])
+                else:
+                    _put(json.dumps({"event": "compiling"}) + "\n")
+
+    def _draw(self, line: str) -> None:
+        if line != self._last:
+            _put(f"\r{line:{len(self._last)}s}")
+            self._last = line
+
+    def _event(
+        self, stage: str, done: float, share: float, left: float | None, finished: int, of: int
+    ) -> None:
+        now = time.monotonic()
+        if stage == self._stage and done < 1 and now - self._told < _EVENT_SECONDS:
+            return
+        self._told, self._stage = now, stage
+        event = {
+            "event": "progress", "stage": stage, "stage_done": round(done, 4),
+            "done": round(share, 4), "seconds_left": None if left is None else round(left, 1),
+            "files_done": finished, "files": of,
+        }  # fmt: skip
+        _put(json.dumps(event) + "\n")
+
+
+class Bar:
+    """Shows how far the work on one recording is; called with a stage and the share of it done.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of the command.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._display = Display(options)
+        self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
+
+    def __call__(self, stage: str, done: float) -> None:
+        """Hear of a stage."""
+        self._share = max(self._share, share_done(stage, done))
+        elapsed = time.monotonic() - self._begin
+        left = self._left.after(elapsed, self._share, 1 - self._share)
+        self._display.show(stage, done, self._share, left)
+
+    def clear(self) -> None:
+        """Take the line away; the next recording begins anew."""
+        self._display.clear()
+        self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
+
+
+def _put(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _columns() -> int:
+    """Return how many characters a line may have, so that it never breaks."""
+    return max(_NARROWEST, shutil.get_terminal_size().columns - 1)
+
+
+def _line(
+    stage: str,
+    done: float,
+    share: float,
+    left: float | None,
+    n_finished: int,
+    n_files: int,
+    width: int | None,
+) -> str:
+    """Return the line, without the bar and then cut where there is no room for it."""
+    count = f"{n_finished}/{n_files} " if n_files > 1 else ""
+    filled = round(share * _WIDTH)
+    bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] " if width is not None else ""
+    after = "" if left is None else f" {_clock(left)} left"
+    text = printable(f"{share:.0%}{after}  {stage} {done:.0%}")
+    if width is None:
+        return count + text
+    if len(count + bar + text) > width:
+        bar = ""
+    return (count + bar + text)[:width]
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

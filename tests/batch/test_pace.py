@@ -1,0 +1,33 @@
+"""How far a separation is: shares that rise, time left that does not."""
+
+import itertools
+
+import pytest
+
+from audionmf.batch.pace import TimeLeft, share_done
+
+BLIND = ("read", "factorise", "group", "place in stereo", "render")
+EXAMPLE = ("read violin", "read", "adapt", "vote", "place in stereo", "render")
+
+
+@pytest.mark.parametrize("stages", [BLIND, EXAMPLE])
+@pytest.mark.parametrize("seconds", [1, 60, 3600])
+def test_the_share_rises_through_the_stages_to_the_end(stages, seconds):
+    shares = [share_done(stage, done, seconds) for stage in stages[:-1] for done in (0, 1)][::2]
+    assert shares == sorted(shares)
+    assert share_done("render", 0, seconds) >= shares[-1]
+    assert share_done("render", 1, seconds) == 1
+
+
+def test_rendering_is_most_of_a_long_recording_and_little_of_a_short_one():
+    assert share_done("render", 0, 10) > 0.9
+    assert share_done("render", 0, 3600) < 0.05
+
+
+def test_the_time_left_never_rises_and_waits_for_a_tenth_of_the_work():
+    left = TimeLeft()
+    assert left.after(1, 0.05, 0.95) is None
+    said = [left.after(second, share, 1 - share) for second, share in ((1, 0.2), (9, 0.3), (10, 1))]
+    assert said[0] == pytest.approx(4)
+    assert all(a >= b for a, b in itertools.pairwise(said))
+    assert said[-1] == 0

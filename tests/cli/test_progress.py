@@ -1,0 +1,121 @@
+"""Progress as it is shown: one line at any width, a line now and then, events for programs."""
+
+import argparse
+import json
+import os
+
+import pytest
+from conftest import TINY_OPTIONS
+
+from audionmf.cli import progress
+from audionmf.cli.progress import COMPILING, Bar, Display
+from audionmf.nmf.compiled import OptionalCache
+
+
+def options(**given):
+    return argparse.Namespace(**{"quiet": False, "progress": "auto", **given})
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of a given width."""
+
+    def of(width):
+        monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(
+            progress.shutil, "get_terminal_size", lambda: os.terminal_size((width, 24))
+        )
+
+    return of
+
+
+def test_a_line_tells_of_the_file_and_of_all(capsys, terminal):
+    terminal(100)
+    display = Display(options())
+    display.show("t001.wav: render", 0.2, 0.3, 65.2, 1, 4)
+    line = capsys.readouterr().err
+    assert line == "\r1/4 [######..............] 30% 1:05 left  t001.wav: render 20%"
+    display.clear()
+    assert capsys.readouterr().err == "\r" + " " * (len(line) - 1) + "\r"
+
+
+@pytest.mark.parametrize("width", [25, 40, 60, 80, 200])
+def test_the_line_fits_the_terminal_whatever_its_width(capsys, terminal, width):
+    terminal(width)
+    display = Display(options())
+    for left in (None, 5000.0):
+        display.show("a recording with a long name.wav: factorise", 0.5, 0.25, left, 12, 345)
+    for line in capsys.readouterr().err.split("\r"):
+        assert "\n" not in line
+        assert len(line) < width
+
+
+def test_elsewhere_there_is_a_line_every_ten_seconds(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    display = Display(options())
+    for second in range(0, 26, 2):
+        now[0] = float(second)
+        display.show("factorise", second / 30, second / 60, 60.0 - second)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "audionmf: 17% 0:50 left  factorise 33%",
+        "audionmf: 33% 0:40 left  factorise 67%",
+    ]
+
+
+@pytest.mark.parametrize("given", [{"quiet": True}, {"progress": "none"}])
+def test_nothing_is_told_where_nothing_is_asked_for(capsys, terminal, given):
+    terminal(80)
+    Display(options(**given)).show("render", 1.0, 1.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_share_of_one_recording_rises(capsys):
+    bar = Bar(options(progress="json"))
+    for stage in ("read", "factorise", "group", "render"):
+        bar(stage, 0.0)
+        bar(stage, 1.0)
+    shares = [json.loads(line)["done"] for line in capsys.readouterr().err.splitlines()]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_events_are_lines_of_json(run, mixture, tmp_path):
+    code, _, err = run(
+        "separate", mixture, "-n", 2, "-o", tmp_path / "o", "--progress", "json", *TINY_OPTIONS
+    )
+    events = [event for event in map(json.loads, err.splitlines()) if event["event"] == "progress"]
+    assert code == 0
+    assert set(events[0]) == {
+        "event", "stage", "stage_done", "done", "seconds_left", "files_done", "files",
+    }  # fmt: skip
+    assert {"mix.wav: factorise", "mix.wav: group", "mix.wav: render"} <= {
+        event["stage"] for event in events
+    }
+    assert (events[-1]["done"], events[-1]["files_done"], events[-1]["seconds_left"]) == (1, 1, 0)
+
+
+def test_compiling_is_named_once(capsys, terminal):
+    class Kept:
+        def load_overload(self, sig, target):
+            return None
+
+    class Cache(OptionalCache, Kept):
+        pass
+
+    terminal(80)
+    display = Display(options())
+    assert Cache().load_overload(None, None) is None
+    assert Cache().load_overload(None, None) is None
+    assert capsys.readouterr().err.count(COMPILING) == 1
+    del display
+
+
+def test_quiet_prints_nothing_and_json_all_the_same(run, mixture, tmp_path):
+    arguments = ("separate", mixture, "-n", 2, "-o", tmp_path / "o", "-q", *TINY_OPTIONS)
+    assert run(*arguments) == (0, "", "")
+    code, text, err = run(*arguments, "--json")
+    assert (code, err, list(json.loads(text)["stems"])) == (0, "", ["source1", "source2"])
+    code, _, err = run("separate", tmp_path / "none.wav", "-q")
+    assert (code, err.count("\n")) == (3, 1)
