@@ -20,7 +20,8 @@ __all__ = ["COMPILING", "Bar", "Display", "add_progress"]
 
 COMPILING = "compiling kernels, once on this machine"
 
-_WIDTH = 20
+_CELLS = ((75, 20), (50, 8))
+"""From which width on the bar has how many cells."""
 _LINE_SECONDS = 10.0
 _EVENT_SECONDS = 0.2
 _NARROWEST = 20
@@ -169,16 +170,15 @@ def _line(
     n_files: int,
     width: int | None,
 ) -> str:
-    """Return the line, without the bar and then cut where there is no room for it."""
+    """Return the line: with a bar where there is room for one, and cut to the width."""
     count = f"{n_finished}/{n_files} " if n_files > 1 else ""
-    filled = round(share * _WIDTH)
-    bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] " if width is not None else ""
+    cells = next((cells for least, cells in _CELLS if (width or 0) >= least), 0)
+    filled = round(share * cells)
+    bar = f"[{'#' * filled}{'.' * (cells - filled)}] " if cells else ""
     after = "" if left is None else f" {_clock(left)} left"
     text = printable(f"{share:.0%}{after}  {stage} {done:.0%}")
     if width is None:
         return count + text
-    if len(count + bar + text) > width:
-        bar = ""
     return (count + bar + text)[:width]
 
 
