@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import threading
 import time
 import warnings
@@ -48,6 +49,7 @@ from audionmf.io.files import (
 from audionmf.io.foreign import search
 from audionmf.io.lock import CONTROL_FOLDER, FolderLock
 from audionmf.nmf.checks import thread_count
+from audionmf.separation.decomposing import MODEL_NAME
 from audionmf.spectra.frames import Progress
 
 __all__ = [
@@ -220,6 +222,7 @@ class BatchReport:
         return write_bytes(path, f"{json.dumps(self.to_dict(), indent=1)}\n".encode())
 
 
+_COMPONENT = re.compile(r"component\d+")
 _STATES = (DONE, KEPT, FAILED, NOT_RUN)
 
 
@@ -319,9 +322,12 @@ def _search(folder: str, kept_out: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _stems_of(folder: str) -> set[str]:
-    """Return the stems that the manifests in a folder tell of."""
+    """Return the stems that the manifests in a folder tell of, and the components beside a model."""
     made: set[str] = set()
     with contextlib.suppress(OSError):
+        if Path(folder, MODEL_NAME).is_file():
+            beside = Path(folder).glob("component*")
+            made |= {os.path.realpath(path) for path in beside if _COMPONENT.fullmatch(path.stem)}
         for path in Path(folder).glob(f"*{MANIFEST_NAME}"):
             with contextlib.suppress(AudioNMFError, OSError):
                 files = [file for file, _ in Manifest.load(path).stems.values()]

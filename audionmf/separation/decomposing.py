@@ -35,6 +35,7 @@ from audionmf.show.report import report_path, write_report
 from audionmf.spectra.frames import Progress
 
 __all__ = [
+    "MODEL_NAME",
     "DecomposedFiles",
     "RegroupedFiles",
     "decompose_file",
