@@ -189,8 +189,8 @@ def read_arguments(path: Path) -> None:
             code = end.code if isinstance(end.code, int) else 1
     text = said.getvalue()
     errors = [line for line in text.split("\n") if "error: " in line]
-    several = "inputs failed" in text
-    if code not in CODES or "unexpected" in text or (len(errors) != (code != 0) and not several):
+    good = len(errors) == (code != 0) if code != 1 else len(errors) > 1  # each of several inputs
+    if code not in CODES or "unexpected" in text or not good:
         raise RuntimeError(f"code {code} of {words!r}: {text}")
 
 

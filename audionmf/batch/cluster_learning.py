@@ -17,6 +17,7 @@ from audionmf.batch.fleet import Fleet
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import StrPath
+from audionmf.io.foreign import audio_in, is_folder
 from audionmf.nmf.distributed import fit_sharded
 from audionmf.nmf.solver import NMF, State
 from audionmf.settings import Settings
@@ -49,9 +50,10 @@ def learn(
     Parameters
     ----------
     recordings : path or sequence of paths
-        Recordings of the source alone, which this machine and all workers see.
+        Recordings of the source alone, which this machine and all workers see. A folder is all audio
+        files in it.
     name : str, optional
-        Label of the source; default: the name of the first file.
+        Label of the source; default: the name of the folder, or of the first file.
     n_components : int, optional
         Templates; default: ``settings.n_components``, else 40.
     client : distributed.Client
@@ -95,11 +97,17 @@ def learn(
     config = Settings.from_options(settings, **options)
     if config.beta != 1:
         raise ParameterError("on a cluster, templates are learnt with beta 1")
-    given = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
-    files = [AudioFile(Path(os.path.abspath(path))) for path in given]  # noqa: PTH100
+    given = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
+    paths = [
+        path
+        for item in given
+        for path in (audio_in(os.fspath(item)) if is_folder(item) else [item])
+    ]
+    files = [AudioFile(Path(os.path.abspath(path))) for path in paths]  # noqa: PTH100
     if not files:
         raise ParameterError("there is no recording to learn from")
-    label = name or files[0].path.stem
+    first = Path(given[0])
+    label = name or (first.resolve().name if is_folder(first) else first.stem)
     rate = sample_rate or files[0].sample_rate
     stft = STFT(config.n_fft_at(rate), config.hop_length_at(rate), config.window)
     report = progress or (lambda _stage, _done: None)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from audionmf.cli.parsing import Parser, command
 from audionmf.cli.printing import (
@@ -28,6 +28,7 @@ from audionmf.settings import QUALITIES, Settings
 
 __all__ = [
     "Bar",
+    "Named",
     "Parser",
     "add_export",
     "add_inputs",
@@ -41,6 +42,7 @@ __all__ = [
     "drum_keys_of",
     "each",
     "fail",
+    "named_inputs",
     "print_json",
     "printable",
     "report",
@@ -52,13 +54,34 @@ __all__ = [
     "writing",
 ]
 
+T = TypeVar("T")
 
-def each(options: argparse.Namespace, inputs: list[str], work: Callable[[str], None]) -> int:
+
+class Named(NamedTuple):
+    """A recording, the folder that its outputs go below, and what it is called if not as its file."""
+
+    path: str
+    folder: str
+    track: str
+
+
+def named_inputs(options: argparse.Namespace) -> list[Named]:
+    """Return the inputs and what is in the folders among them; those of one name are told apart."""
+    from audionmf.batch.run import distinct_tracks, find_audio
+
+    found = find_audio(options.input, options.out)
+    return [
+        Named(path, str(Path(options.out, below)), track)
+        for (path, below), track in zip(found, distinct_tracks(found), strict=True)
+    ]
+
+
+def each(options: argparse.Namespace, inputs: Sequence[T], work: Callable[[T], None]) -> int:
     """Do the work for each input; with several, one that fails does not stop the rest."""
     failed = 0
-    for path in inputs:
+    for given in inputs:
         try:
-            work(path)
+            work(given)
         except (AudioNMFError, AudioNMFWarning, FileNotFoundError, MemoryError) as error:
             if len(inputs) == 1:
                 raise

@@ -7,6 +7,7 @@ from typing import Any
 
 from audionmf.cli.common import (
     Bar,
+    Named,
     add_export,
     add_inputs,
     add_output,
@@ -15,6 +16,7 @@ from audionmf.cli.common import (
     command,
     drum_keys_of,
     each,
+    named_inputs,
     report,
     settings_of,
 )
@@ -47,23 +49,28 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.decomposing import decompose_file, plan_decomposition
 
     keys = drum_keys_of(options)
+    inputs = named_inputs(options)
     planned = [
-        plan_decomposition(path, options.out, options.export, report=options.report).values()
-        for path in options.input
+        plan_decomposition(
+            one.path, one.folder, options.export, report=options.report, track=one.track
+        ).values()
+        for one in inputs
     ]
-    refuse_overwriting([output for outputs in planned for output in outputs], options.input)
+    outputs = [output for outputs in planned for output in outputs]
+    refuse_overwriting(outputs, [one.path for one in inputs])
     bar = Bar(options)
 
-    def work(path: str) -> None:
+    def work(given: Named) -> None:
         try:
             files = decompose_file(
-                path,
-                options.out,
+                given.path,
+                given.folder,
                 extension=options.format,
                 export=options.export,
                 drum_keys=keys,
                 tempo=options.tempo,
                 report=options.report,
+                track=given.track,
                 settings=settings_of(options),
                 progress=bar,
             )
@@ -75,14 +82,14 @@ def _run(options: argparse.Namespace) -> int:
         ]  # fmt: skip
         report(
             options,
-            path,
+            given.path,
             files.stems,
             {"divergence": files.decomposition.divergence.tolist()},
             [other for other in others if other],
         )
 
     with FolderLock(options.out):
-        return each(options, options.input, work)
+        return each(options, inputs, work)
 
 
 def add(commands: Any) -> None:
@@ -96,7 +103,11 @@ def add(commands: Any) -> None:
         _run,
         most_used=("--n-components", "--out", "--format", "--report", "--export"),
     )
-    add_inputs(parser, "recordings to factorise")
+    add_inputs(
+        parser,
+        "recordings to factorise, or folders to search for them; what is in a subfolder goes to a "
+        "subfolder of OUT",
+    )
     output = add_output(parser, "decomposed", pattern=False)
     add_report(output, "components")
     add_export(output)

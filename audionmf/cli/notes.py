@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from audionmf.cli.common import (
     Bar,
+    Named,
     add_export,
     add_inputs,
     add_settings,
@@ -16,6 +17,7 @@ from audionmf.cli.common import (
     command,
     drum_keys_of,
     each,
+    named_inputs,
     print_json,
     printable,
     settings_of,
@@ -61,26 +63,31 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.noting import note_file
 
     keys, settings = drum_keys_of(options), settings_of(options)
-    ways = ways_of(options, len(options.input))
+    inputs = named_inputs(options)
+    ways = ways_of(options, len(inputs))
     read = [part_path(path) for _, path in options.example] + [*options.templates]
     read += [path for path in (options.midi, options.labels) if path is not None]
     planned = [
-        export_paths(options.out, Path(path).stem, options.export, options.filename).values()
-        for path in options.input
+        export_paths(
+            one.folder, one.track or Path(one.path).stem, options.export, options.filename
+        ).values()
+        for one in inputs
     ]
-    refuse_overwriting([path for paths in planned for path in paths], [*options.input, *read])
+    recordings = [one.path for one in inputs]
+    refuse_overwriting([path for paths in planned for path in paths], [*recordings, *read])
     bar = Bar(options)
 
-    def work(path: str) -> None:
+    def work(given: Named) -> None:
         try:
             done = note_file(
-                path,
-                options.out,
+                given.path,
+                given.folder,
                 export=options.export,
                 pattern=options.filename,
                 drum_keys=keys,
                 tempo=options.tempo,
                 others=read,
+                track=given.track,
                 settings=settings,
                 progress=bar,
                 **ways,
@@ -90,7 +97,9 @@ def _run(options: argparse.Namespace) -> int:
         counts = {name: len(done.notes.of(name)) for name in done.notes.sources}
         if options.json:
             files = [str(file) for file in done.paths.values()]
-            print_json({"input": path, "files": files, "notes": counts, "tempo": done.notes.tempo})
+            print_json(
+                {"input": given.path, "files": files, "notes": counts, "tempo": done.notes.tempo}
+            )
             return
         announce(options)
         for file in done.paths.values():
@@ -101,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"  {_tempo_words(done.notes)}")
 
     with FolderLock(options.out):
-        return each(options, options.input, work)
+        return each(options, inputs, work)
 
 
 def _tempo_words(notes: NoteTable) -> str:
@@ -116,13 +125,9 @@ def _tempo_words(notes: NoteTable) -> str:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(
-        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run,
-        most_used=(
-            "--example", "--n-sources", "--lead", "--midi", "--only", "--out", "--export", "--map",
-            "--tempo",
-        ),
-    )  # fmt: skip
-    add_inputs(parser, "recordings to listen to")
+        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run
+    )
+    add_inputs(parser, "recordings to listen to, or folders to search for them")
     add_only(add_sources(parser, "the recording is one source"))
     output = parser.add_argument_group("output")
     output.add_argument(

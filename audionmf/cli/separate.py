@@ -18,6 +18,7 @@ from audionmf.cli.common import (
     command,
     drum_keys_of,
     fail,
+    named_inputs,
     print_json,
     say,
     settings_of,
@@ -142,15 +143,14 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
     """Return the job of each input, and of each audio file in the folders among them."""
     from audionmf.batch.job import SeparationJob
-    from audionmf.batch.run import distinct_tracks, find_audio
 
-    found = find_audio(options.input, options.out)
-    ways = ways_of(options, len(found))
+    inputs = named_inputs(options)
+    ways = ways_of(options, len(inputs))
     settings = settings_of(options)
     return [
         SeparationJob(
-            input=path,
-            folder=str(Path(options.out, below)),
+            input=one.path,
+            folder=one.folder,
             **ways,
             export=options.export,
             drum_keys=drum_keys_of(options),
@@ -161,9 +161,9 @@ def _jobs(options: argparse.Namespace) -> list[SeparationJob]:
             settings=settings,
             report=options.report,
             **part_of(options),
-            track=track,
+            track=one.track,
         )
-        for (path, below), track in zip(found, distinct_tracks(found), strict=True)
+        for one in inputs
     ]
 
 

@@ -260,16 +260,21 @@ def _read_array(
     return array
 
 
+_NO_HEADER = (TypeError, LookupError, AttributeError, MemoryError)
+"""What NumPy, which takes a header for a literal of Python, raises beside what damage does."""
+
+
 def _read_header(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and dtype of a member, once they agree with its size in the directory."""
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        first = np.lib.format.read_magic(stream) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        try:
+            shape, _, dtype = read(stream)
+        except _NO_HEADER as error:
+            raise ValueError("its header is not that of an array") from error
         if not all(0 <= length <= _MAX_BYTES for length in shape):
             raise ValueError("a side has no length that fits in memory")
         if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():

@@ -37,6 +37,7 @@ from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.frames import Progress
 
 __all__ = [
+    "MODEL_NAME",
     "DecomposedFiles",
     "RegroupedFiles",
     "decompose_file",
@@ -110,10 +111,15 @@ class RegroupedFiles:
 
 
 def plan_decomposition(
-    path: StrPath, folder: StrPath, export: Sequence[str] = (), *, report: bool = False
+    path: StrPath,
+    folder: StrPath,
+    export: Sequence[str] = (),
+    *,
+    report: bool = False,
+    track: str = "",
 ) -> dict[str, Path]:
     """Return where `decompose_file` would put what is no audio, by its file name."""
-    home = Path(folder).absolute() / safe_name(Path(path).stem)
+    home = Path(folder).absolute() / safe_name(track or Path(path).stem)
     names = [MODEL_NAME, "templates.csv", "activations.csv", "decomposition.png"]
     names += [_REPORT_NAME] if report else []
     return {name: home / name for name in (*names, *export_names(export).values())}
@@ -128,6 +134,7 @@ def decompose_file(
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
     report: bool = False,
+    track: str = "",
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> DecomposedFiles:
@@ -148,6 +155,8 @@ def decompose_file(
         As in `audionmf.transcribe`.
     report : bool, default False
         Write a page to hear and see the components too; see `audionmf.report`.
+    track : str, default ""
+        What the recording is called; empty for the name of its file.
     settings : Settings, optional
         Options; ``n_components`` says how many components.
     progress : callable, optional
@@ -167,12 +176,12 @@ def decompose_file(
     source = AudioFile(Path(path))
     if extension in OUTPUT_FORMATS:  # others are refused with the names of the files
         check_form(extension, None, source.sample_rate, source.n_channels)
-    named = plan_decomposition(path, folder, export, report=report)
+    named = plan_decomposition(path, folder, export, report=report, track=track)
     check_asked(drum_keys, tempo)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
     found = analyse(source, components=True, settings=settings, progress=progress)
-    paths = default_paths(source, found.grouping, folder, extension=extension)
+    paths = default_paths(source, found.grouping, folder, extension=extension, track=track)
     refuse_overwriting(paths.values(), [path])
     stems, trust = render_to_files(source, found, paths, progress=progress)
     _clear_components(named[MODEL_NAME], {*stems.paths.values()})

@@ -139,6 +139,7 @@ def note_file(
     tempo: str | float | None = None,
     only: str | None = None,
     others: Sequence[StrPath] = (),
+    track: str = "",
     progress: Progress | None = None,
     **ways: Any,
 ) -> NotedFiles:
@@ -156,6 +157,8 @@ def note_file(
         Names below the folder, of sources that are called "notes" and "events".
     others : sequence of path
         What else is read, and must not be overwritten.
+    track : str, default ""
+        What the recording is called; empty for the name of its file.
     drum_keys, tempo, only, progress, **ways
         As in `transcribe`.
 
@@ -172,7 +175,7 @@ def note_file(
     """
     source = open_source(path)
     check_asked(drum_keys, tempo)
-    paths = export_paths(folder, Path(path).stem, export, pattern)
+    paths = export_paths(folder, track or Path(path).stem, export, pattern)
     refuse_overwriting(paths.values(), [path, *others])
     make_room(paths.values())
     of_notes = any(kind in export for kind in ("midi", "labels", "csv"))

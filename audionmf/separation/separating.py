@@ -425,6 +425,7 @@ def default_paths(
     pattern: str = DEFAULT_PATTERN,
     extension: str = "wav",
     subtype: str | None = None,
+    track: str = "",
 ) -> dict[str, Path]:
     """Return the file of each source of a recording below `folder`; see `stem_paths`.
 
@@ -436,7 +437,7 @@ def default_paths(
     """
     if extension in OUTPUT_FORMATS:
         check_form(extension, subtype, source.sample_rate, source.n_channels)
-    track = source.path.stem if source.path else "mixture"
+    track = track or (source.path.stem if source.path else "mixture")
     return stem_paths(folder, track, list(names), pattern, extension)
 
 

@@ -132,6 +132,19 @@ def test_what_is_not_read_fails_alone_and_is_in_the_report(tmp_path, run):
     assert "ffmpeg -i" in report["files"][1]["message"]
 
 
+def test_components_beside_their_model_are_no_recordings(tmp_path):
+    for name in (
+        "mix.wav",
+        "out/mix/component00.wav",
+        "out/mix/component01.flac",
+        "component07.wav",
+    ):
+        sound(tmp_path / name, tone(200))
+    (tmp_path / "out" / "mix" / "model.npz").touch()
+    found = [Path(path).name for path, _ in find_audio([tmp_path])]
+    assert found == ["component07.wav", "mix.wav"]
+
+
 @pytest.mark.parametrize("pattern", ["{track}/{source}.{ext}", "{source}/{track}.{ext}"])
 def test_stems_of_an_earlier_run_are_no_recordings(tmp_path, jobs, pattern):
     made = [

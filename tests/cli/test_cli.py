@@ -435,14 +435,20 @@ def test_a_silent_file_is_a_warning_and_with_strict_a_failure(run, tmp_path, out
 # --- several inputs
 
 
-@pytest.mark.parametrize("command", ["separate", "decompose"])
-def test_two_inputs_that_give_one_output_are_code_4(run, tmp_path, out, command):
+def test_two_inputs_that_give_one_output_are_code_4(run, tmp_path, out):
     paths = [sound(tmp_path / folder / "mix.wav", two_notes()) for folder in ("a", "b")]
-    way = ("--n-sources", 2, "--filename", "{source}.{ext}") if command == "separate" else ()
-    code, _, err = run(command, *paths, "-o", out, *way, *TINY_OPTIONS)
+    way = ("--n-sources", 2, "--filename", "{source}.{ext}")
+    code, _, err = run("separate", *paths, "-o", out, *way, *TINY_OPTIONS)
     assert code == 4
-    words = {"separate": "would both be written", "decompose": "two outputs would be the same file"}
-    assert_one_line(err, words[command])
+    assert_one_line(err, "would both be written")
+    assert files_below(out) == []
+
+
+@pytest.mark.parametrize("command", ["decompose", "notes"])
+def test_an_input_given_twice_is_code_4(run, mixture, out, command):
+    code, _, err = run(command, mixture, mixture, "-o", out, *TINY_OPTIONS)
+    assert code == 4
+    assert_one_line(err, "two outputs would be the same file")
     assert files_below(out) == []
 
 

@@ -160,6 +160,27 @@ def test_bad_members_are_refused(path, members):
     assert "\n" not in str(caught.value)
 
 
+NO_HEADERS = {
+    "another key": "{'descr': '<f4', 'shape': (), 5: 1}",
+    "a key that is none": "{[]: 1}",
+    "half a description": "{'descr': ('<f4',), 'fortran_order': False, 'shape': ()}",
+    "no description": "{'descr': [[]], 'fortran_order': False, 'shape': ()}",
+    "brackets": "(" * 5000,
+    "signs": "-" * 5000 + "1",
+    "an open text": "'''",
+    "steps": "  x\n y",
+}
+
+
+@pytest.mark.parametrize("header", NO_HEADERS.values(), ids=NO_HEADERS.keys())
+@pytest.mark.parametrize("member", ["metadata.npy", "values.npy"])
+def test_a_header_that_is_none_is_refused(path, member, header):
+    for version, size in ((b"\1\0", "<H"), (b"\2\0", "<I")):
+        content = b"\x93NUMPY" + version + struct.pack(size, len(header)) + header.encode()
+        with pytest.raises(TemplateError):
+            read_archive(archive(path, {member: content}), KIND)
+
+
 class Trap:
     """Creates a file when it is unpickled."""
 
