@@ -26,7 +26,13 @@ from typing import Any
 
 from audionmf.batch.job import SeparatedFiles, SeparationJob
 from audionmf.batch.journal import OutputHash
-from audionmf.errors import AudioNMFWarning, OutputError, ParameterError, TemplateError
+from audionmf.errors import (
+    AudioNMFWarning,
+    AudioReadError,
+    OutputError,
+    ParameterError,
+    TemplateError,
+)
 from audionmf.io.control import read_small
 from audionmf.io.earlier import MANIFEST_NAME
 from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
@@ -293,8 +299,10 @@ def manifest_in(path: StrPath) -> StrPath:
 
     Raises
     ------
+    AudioReadError
+        If there is none in the folder.
     ParameterError
-        If there is none in the folder, or several.
+        If there are several.
     """
     if not os.path.isdir(path):  # noqa: PTH112 (which takes any name)
         return path
@@ -306,7 +314,9 @@ def manifest_in(path: StrPath) -> StrPath:
         raise ParameterError(f"{os.fsdecode(path)!r} has several manifests: name one of {names}")
     below = sorted(Path(os.fsdecode(path)).glob(f"*/*{MANIFEST_NAME}"))
     hint = f"; did you mean {str(below[0].parent)!r}?" if below else ""
-    raise ParameterError(f"{os.fsdecode(path)!r} has no {MANIFEST_NAME} of a separation{hint}")
+    raise AudioReadError(
+        errno.ENOENT, f"{os.fsdecode(path)!r} has no {MANIFEST_NAME} of a separation{hint}"
+    )
 
 
 def refuse_foreign(path: Path) -> None:
