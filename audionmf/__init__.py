@@ -12,8 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
-    from audionmf.analysis.analysing import analyse
     from audionmf.analysis.learning import learn
+    from audionmf.batch.folders import separate_files
+    from audionmf.batch.rerun import rerun
     from audionmf.errors import (
         AudioNMFError,
         AudioNMFWarning,
@@ -31,18 +32,21 @@ if TYPE_CHECKING:
         TemplateError,
         TemplateMismatchError,
     )
+    from audionmf.evaluate.folders import evaluate_folders
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.io.parts import excerpt
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.notes.events import Activity, SourceNote
     from audionmf.notes.table import NoteTable
-    from audionmf.rendering.decomposition import Decomposition
+    from audionmf.separation.decomposing import analyse, decompose
     from audionmf.separation.denoising import denoise
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
-    from audionmf.separation.separating import Separation, render, separate
+    from audionmf.separation.separating import Decomposition, Separation, render, report, separate
     from audionmf.settings import Settings
+    from audionmf.show.info import describe
     from audionmf.sources.known import Known
+    from audionmf.sources.labels import read_labels
     from audionmf.sources.templates import Templates
     from audionmf.spectra.stft import STFT
 
@@ -55,7 +59,7 @@ _HOME = {
     "AudioReadError": "errors",
     "AudioWarning": "errors",
     "ClusterError": "errors",
-    "Decomposition": "separation",
+    "Decomposition": "separation.separating",
     "InvalidAudioError": "errors",
     "Known": "sources.known",
     "LimitError": "errors",
@@ -67,21 +71,28 @@ _HOME = {
     "ParameterError": "errors",
     "STFT": "spectra.stft",
     "ScoreError": "errors",
-    "StoppedError": "errors",
     "Separation": "separation.separating",
     "Settings": "settings",
     "SourceNote": "notes.events",
+    "StoppedError": "errors",
     "TemplateError": "errors",
     "TemplateMismatchError": "errors",
     "Templates": "sources.templates",
-    "analyse": "separation",
+    "analyse": "separation.decomposing",
+    "decompose": "separation.decomposing",
     "denoise": "separation.denoising",
+    "describe": "show.info",
+    "evaluate_folders": "evaluate.folders",
     "excerpt": "io.parts",
     "learn": "analysis.learning",
     "read": "io.audio",
+    "read_labels": "sources.labels",
     "remix": "separation.remixing",
     "render": "separation.separating",
+    "report": "separation.separating",
+    "rerun": "batch.rerun",
     "separate": "separation.separating",
+    "separate_files": "batch.folders",
     "stream": "live.separator",
     "transcribe": "separation.noting",
     "write": "io.audio",
@@ -117,16 +128,23 @@ __all__ = [
     "TemplateMismatchError",
     "Templates",
     "analyse",
+    "decompose",
     "denoise",
+    "describe",
     "evaluate",
+    "evaluate_folders",
     "excerpt",
     "learn",
     "nmf",
     "plot",
     "read",
+    "read_labels",
     "remix",
     "render",
+    "report",
+    "rerun",
     "separate",
+    "separate_files",
     "stream",
     "transcribe",
     "write",

@@ -51,6 +51,13 @@ PUBLIC = [
     "stream",
     "transcribe",
     "write",
+    "decompose",
+    "describe",
+    "evaluate_folders",
+    "read_labels",
+    "report",
+    "rerun",
+    "separate_files",
 ]
 HEAVY = (
     "librosa",

@@ -16,5 +16,6 @@ A file imports only from those that are named before it:
 - `cluster_learning`: templates learnt on a cluster
 - `cluster_executor`: a batch done by the workers of a cluster
 - `run`: a batch of jobs
+- `folders`: recordings and folders of them, as a call
 - `rerun`: stems made again from a manifest
 """

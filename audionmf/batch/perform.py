@@ -152,6 +152,10 @@ class Outcome:
     trust_text: str = ""
     details: str = ""
 
+    def __repr__(self) -> str:
+        said = f": {self.message}" if self.message else ""
+        return f"<Outcome of {self.input!r}: {self.state}, {len(self.stems)} stems{said}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""
         return dataclasses.asdict(self)

@@ -190,6 +190,10 @@ class BatchReport:
     outcomes: tuple[Outcome, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        counts = [f"{self.count(state)} {state}" for state in _STATES if self.count(state)]
+        return f"<BatchReport: {', '.join(counts)}, {self.seconds:.1f} s>"
+
     @property
     def exit_code(self) -> int:
         """1 if anything failed or was not come to, otherwise 0."""

@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `folders`: reports on folders of stems
 """
 
+from audionmf.evaluate.folders import Report, evaluate_folders
 from audionmf.evaluate.measures import (
     BssEval,
     Scores,
@@ -16,4 +17,14 @@ from audionmf.evaluate.measures import (
     si_sdr,
 )
 
-__all__ = ["BssEval", "Scores", "best_match", "bss_eval", "residual", "scores", "si_sdr"]
+__all__ = [
+    "BssEval",
+    "Report",
+    "Scores",
+    "best_match",
+    "bss_eval",
+    "evaluate_folders",
+    "residual",
+    "scores",
+    "si_sdr",
+]

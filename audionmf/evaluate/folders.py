@@ -115,6 +115,11 @@ class Report:
     stems: tuple[StemReport, ...]
     residual: float
 
+    def __repr__(self) -> str:
+        silent = all(stem.silent for stem in self.stems)
+        mean = "" if silent else f", SI-SDR {self.mean['si_sdr']:.1f} dB in the mean"
+        return f"<Report: {len(self.stems)} stems of {str(self.estimates)!r}{mean}>"
+
     @property
     def mean(self) -> dict[str, float]:
         """Mean of each score over the stems whose reference is not silent."""

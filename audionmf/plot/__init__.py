@@ -9,6 +9,7 @@ A file imports only from those that are named before it:
 - `style`: figures and axes in the colours of a theme
 - `cells`: as many rows and columns as can be seen, levels in dB
 - `overviews`: a recording of any length, reduced to columns
+- `results`: what an analysis found, beside plain arrays
 - `spectrograms`: one spectrogram
 - `rolls`: piano rolls under spectrograms
 - `components`: templates and activations

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from audionmf.errors import ParameterError
 from audionmf.plot.cells import ACTIVATION_RANGE_DB, Grid, Matrix, decibels, draw_levels
+from audionmf.plot.overviews import overview
+from audionmf.plot.results import Bank, Found, Stems, bank_of, found_in, groups_of
 from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
     colour_bar,
@@ -64,11 +67,43 @@ def pitch_order(W: Matrix, stft: STFT, sample_rate: int, groups: Sequence[str] =
     return sorted(range(W.shape[1]), key=place)
 
 
+@overload
 def templates(
     axes: Axes | None,
     W: Matrix,
     stft: STFT,
     sample_rate: int,
+    names: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    *,
+    order: Sequence[int] = (),
+    scale: str = "log",
+    theme: str = "light",
+) -> Axes: ...
+@overload
+def templates(
+    axes: Axes | None,
+    W: Found | Stems | Bank,
+    *,
+    names: Sequence[str] = (),
+    order: Sequence[int] = (),
+    scale: str = "log",
+    theme: str = "light",
+) -> Axes: ...
+@overload
+def templates(
+    axes: Found | Stems | Bank,
+    *,
+    names: Sequence[str] = (),
+    order: Sequence[int] = (),
+    scale: str = "log",
+    theme: str = "light",
+) -> Axes: ...
+def templates(
+    axes: Axes | Found | Stems | Bank | None,
+    W: Matrix | Found | Stems | Bank | None = None,
+    stft: STFT | None = None,
+    sample_rate: int | None = None,
     names: Sequence[str] = (),
     groups: Sequence[str] = (),
     *,
@@ -81,9 +116,10 @@ def templates(
     Parameters
     ----------
     axes : matplotlib.axes.Axes or None
-        Where to draw.
-    W : ndarray, shape (n_bins, n_components)
-        Templates, ≥ 0.
+        Where to draw. What was found may stand here instead, alone: ``templates(found)``.
+    W : ndarray, shape (n_bins, n_components), or Decomposition, Separation or Templates
+        Templates, ≥ 0. With what was found, `stft`, `sample_rate` and `groups` are its own, and the
+        order is that of the pitch if none is given.
     stft : STFT
         The transform that they belong to.
     sample_rate : int
@@ -105,8 +141,20 @@ def templates(
     -------
     matplotlib.axes.Axes
         The same axes.
+
+    Raises
+    ------
+    ParameterError
+        If what is given has no templates.
     """
-    alone, axes = axes is None, dressed(axes, theme)
+    on, W = _placed(axes, W)
+    if W is not None and stft is None:
+        bank = bank_of(W, "templates")
+        found, W, stft, sample_rate = found_in(W), bank.templates, bank.stft, bank.sample_rate
+        groups = groups_of(found, bank)
+        order = order or pitch_order(W, stft, sample_rate, groups)
+    W, stft, sample_rate = _whole(W, stft, sample_rate)
+    alone, axes = on is None, dressed(on, theme)
     order = list(order) or list(range(W.shape[1]))
     chosen = W[:, order]
     peaks = chosen.max(axis=0)
@@ -122,11 +170,43 @@ def templates(
     return axes
 
 
+@overload
 def activations(
     axes: Axes | None,
     H: Matrix,
     stft: STFT,
     sample_rate: int,
+    names: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    *,
+    order: Sequence[int] = (),
+    frame_seconds: float | None = None,
+    theme: str = "light",
+) -> Axes: ...
+@overload
+def activations(
+    axes: Axes | None,
+    H: Found | Stems,
+    *,
+    names: Sequence[str] = (),
+    order: Sequence[int] = (),
+    frame_seconds: float | None = None,
+    theme: str = "light",
+) -> Axes: ...
+@overload
+def activations(
+    axes: Found | Stems,
+    *,
+    names: Sequence[str] = (),
+    order: Sequence[int] = (),
+    frame_seconds: float | None = None,
+    theme: str = "light",
+) -> Axes: ...
+def activations(
+    axes: Axes | Found | Stems | None,
+    H: Matrix | Found | Stems | None = None,
+    stft: STFT | None = None,
+    sample_rate: int | None = None,
     names: Sequence[str] = (),
     groups: Sequence[str] = (),
     *,
@@ -139,9 +219,9 @@ def activations(
     Parameters
     ----------
     axes : matplotlib.axes.Axes or None
-        Where to draw.
-    H : ndarray, shape (n_components, n_frames)
-        Activations, ≥ 0.
+        Where to draw. What was found may stand here instead, alone: ``activations(found)``.
+    H : ndarray, shape (n_components, n_frames), or Decomposition or Separation
+        Activations, ≥ 0. With what was found, the rest is its own, as in `templates`.
     stft : STFT
         The transform that they belong to.
     sample_rate : int
@@ -162,8 +242,20 @@ def activations(
     -------
     matplotlib.axes.Axes
         The same axes.
+
+    Raises
+    ------
+    ParameterError
+        If what is given has no activations.
     """
-    alone, axes = axes is None, dressed(axes, theme)
+    on, H = _placed(axes, H)
+    if H is not None and stft is None:
+        bank, found = bank_of(H, "activations"), found_in(H)
+        H, stft, sample_rate = _known_activations(found), bank.stft, bank.sample_rate
+        groups = groups_of(found, bank)
+        order = order or pitch_order(bank.templates, stft, sample_rate, groups)
+    H, stft, sample_rate = _whole(H, stft, sample_rate)
+    alone, axes = on is None, dressed(on, theme)
     order = list(order) or list(range(H.shape[0]))
     grid = Grid(H, stft, sample_rate, "log", frame_seconds)
     shown = decibels(grid.pool_time(H)[order], range_db=ACTIVATION_RANGE_DB)
@@ -178,6 +270,7 @@ def activations(
     return axes
 
 
+@overload
 def decomposition(
     V: Matrix,
     W: Matrix,
@@ -190,13 +283,34 @@ def decomposition(
     order: Sequence[int] = (),
     frame_seconds: float | None = None,
     theme: str = "light",
+) -> Figure: ...
+@overload
+def decomposition(
+    V: Found | Stems,
+    *,
+    names: Sequence[str] = (),
+    order: Sequence[int] = (),
+    theme: str = "light",
+) -> Figure: ...
+def decomposition(
+    V: Matrix | Found | Stems,
+    W: Matrix | None = None,
+    H: Matrix | None = None,
+    stft: STFT | None = None,
+    sample_rate: int | None = None,
+    names: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    *,
+    order: Sequence[int] = (),
+    frame_seconds: float | None = None,
+    theme: str = "light",
 ) -> Figure:
     """Draw V, W and H in one picture: templates beside the spectrogram, activations below it.
 
     Parameters
     ----------
-    V : ndarray, shape (n_bins, n_frames)
-        The magnitude spectrogram.
+    V : ndarray, shape (n_bins, n_frames), or Decomposition or Separation
+        The magnitude spectrogram; or what was found, alone, which brings all the rest.
     W : ndarray, shape (n_bins, n_components)
         Templates.
     H : ndarray, shape (n_components, n_frames)
@@ -225,7 +339,20 @@ def decomposition(
     ------
     MissingExtraError
         If matplotlib is not installed.
+    ParameterError
+        If what is given has no activations.
     """
+    if W is None or H is None:
+        bank, found = bank_of(V, "templates and activations"), found_in(V)
+        W, H, stft, sample_rate = (
+            bank.templates, _known_activations(found), bank.stft, bank.sample_rate,
+        )  # fmt: skip
+        groups = groups_of(found, bank)
+        order = order or pitch_order(W, stft, sample_rate, groups)
+        seen = overview(found.recorded(), stft) if found else None
+        V, frame_seconds = (seen.V, seen.frame_seconds) if seen else (V, None)
+    W, stft, sample_rate = _whole(W, stft, sample_rate)
+    V = np.asarray(V)
     picture = figure(theme=theme)
     grid = picture.add_gridspec(2, 2, width_ratios=(1, 2.2), height_ratios=(1.4, 1))
     left = picture.add_subplot(grid[:, 0])
@@ -240,6 +367,25 @@ def decomposition(
     )  # fmt: skip
     share_time(top)
     return picture
+
+
+def _placed(axes: Any, given: Any) -> tuple[Any, Any]:
+    """Return axes, and what is to be drawn, which may stand in their place."""
+    return (None, axes) if given is None else (axes, given)
+
+
+def _whole(given: Any, stft: STFT | None, sample_rate: int | None) -> tuple[Matrix, STFT, int]:
+    if given is None or stft is None or sample_rate is None:
+        raise ParameterError("an array is drawn with the STFT it belongs to and its sample rate")
+    return np.asarray(given), stft, sample_rate
+
+
+def _known_activations(found: Found | None) -> Matrix:
+    if found is None or found.activations is None:
+        raise ParameterError(
+            "the activations are not known; found.plot_activations() and found.plot() find them"
+        )
+    return found.activations
 
 
 def _mark_groups(axes: Axes, groups: Sequence[str], theme: str, *, vertical: bool = False) -> None:

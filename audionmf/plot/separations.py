@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError
 from audionmf.plot.cells import ACTIVATION_RANGE_DB, Grid, Matrix, decibels
 from audionmf.plot.overviews import Overview
+from audionmf.plot.results import Stems, overviews_of
 from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
     N_COLOURS,
@@ -159,8 +160,18 @@ def relative_levels(sources: Mapping[str, Overview]) -> dict[str, Matrix]:
     }
 
 
+@overload
 def separation(
     sources: Mapping[str, Overview], stft: STFT, sample_rate: int, *, theme: str = "light"
+) -> Figure: ...
+@overload
+def separation(sources: Stems, *, theme: str = "light") -> Figure: ...
+def separation(
+    sources: Mapping[str, Overview] | Stems,
+    stft: STFT | None = None,
+    sample_rate: int | None = None,
+    *,
+    theme: str = "light",
 ) -> Figure:
     """Draw stems: which of them has what part of the spectrogram, and how loud each is over time.
 
@@ -169,8 +180,9 @@ def separation(
 
     Parameters
     ----------
-    sources : mapping of str to Overview
-        What `overview` returns for each stem, by its name; stems are of one length.
+    sources : mapping of str to Overview, or Separation
+        What `overview` returns for each stem, by its name; stems are of one length. A `Separation`
+        is drawn alone, without the rest.
     stft : STFT
         The transform that was looked at them with.
     sample_rate : int
@@ -186,10 +198,15 @@ def separation(
     Raises
     ------
     ParameterError
-        If there are no stems.
+        If there are no stems, or they come without their STFT and rate.
     """
+    if not isinstance(sources, Mapping):
+        stft, sample_rate = sources.decomposition.templates.stft, sources.sample_rate
+        sources = overviews_of(sources)
     if not sources:
         raise ParameterError("there are no stems to draw")
+    if stft is None or sample_rate is None:
+        raise ParameterError("overviews are drawn with their STFT and sample rate")
     seen = list(sources.values())
     loudest = max(float(each.V.max()) for each in seen) or 1.0
     powers = [(each.V / loudest) ** 2 for each in seen]

@@ -10,11 +10,12 @@ A file imports only from those that are named before it:
 - `noting`: a recording becomes notes
 """
 
-from audionmf.analysis.analysing import analyse
-from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.decomposition import Decomposition as Model
 from audionmf.separation.decomposing import (
     DecomposedFiles,
     RegroupedFiles,
+    analyse,
+    decompose,
     decompose_file,
     plan_decomposition,
     regroup_file,
@@ -24,6 +25,7 @@ from audionmf.separation.noting import NotedFiles, note_file, transcribe
 from audionmf.separation.one_file import WrittenFile
 from audionmf.separation.remixing import remix, remix_file
 from audionmf.separation.separating import (
+    Decomposition,
     Separation,
     default_paths,
     render,
@@ -32,14 +34,14 @@ from audionmf.separation.separating import (
 )
 
 
-def _show(found: Decomposition) -> str:
+def _show(found: Model) -> str:
     """Show a decomposition in a notebook; pictures are loaded when they are asked for."""
     from audionmf.show.display import decomposition_html
 
     return decomposition_html(found)
 
 
-Decomposition.viewer = _show
+Model.viewer = _show
 
 __all__ = [
     "DecomposedFiles",
@@ -49,6 +51,7 @@ __all__ = [
     "Separation",
     "WrittenFile",
     "analyse",
+    "decompose",
     "decompose_file",
     "default_paths",
     "denoise",

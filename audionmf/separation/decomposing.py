@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf import plot
-from audionmf.analysis.analysing import analyse
+from audionmf import nmf, plot
+from audionmf.analysis.analysing import analyse as analyse_model
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
 from audionmf.io.archive import read_kind
-from audionmf.io.audio import AudioFile
+from audionmf.io.audio import AudioFile, AudioLike, needs_rate, open_source
 from audionmf.io.earlier import components_in
 from audionmf.io.files import (
     StrPath,
@@ -27,19 +27,24 @@ from audionmf.io.files import (
     safe_name,
 )
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
+from audionmf.io.parts import excerpt
 from audionmf.notes.transcription import check_asked, export_names, export_paths, write_exports
-from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
+from audionmf.rendering.decomposition import MODEL_KIND
+from audionmf.rendering.decomposition import Decomposition as Model
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
 from audionmf.rendering.trust import Trust
-from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.separation.separating import Decomposition, default_paths, render_to_files
 from audionmf.settings import Settings
 from audionmf.show.report import clear_report, report_path, write_report
+from audionmf.sources.known import Known
 from audionmf.spectra.frames import Progress
 
 __all__ = [
     "MODEL_NAME",
     "DecomposedFiles",
     "RegroupedFiles",
+    "analyse",
+    "decompose",
     "decompose_file",
     "plan_decomposition",
     "regroup_file",
@@ -48,6 +53,107 @@ __all__ = [
 MODEL_NAME = "model.npz"
 _REPORT_NAME = "report.html"
 _CSV_ROWS = 4096
+
+
+def analyse(
+    mixture: AudioLike,
+    sources: Mapping[str, Known] | None = None,
+    *,
+    components: bool = False,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    watch: nmf.Callback | None = None,
+    **options: Any,
+) -> Decomposition:
+    """Find the templates of a recording and how they group into sources.
+
+    Parameters
+    ----------
+    mixture : Audio, AudioFile, path or array
+        The recording; a file is read block by block.
+    sources : mapping of str to Known, optional
+        What is known of each source.
+    components : bool, default False
+        Every component a source of its own, and activations for every frame; see `decompose`.
+    sample_rate, settings, progress
+        As in `audionmf.separate`.
+    watch : callable, optional
+        Blind: called with the `nmf.State`, which has the divergence, after each iteration;
+        returning True ends the factorisation there.
+    **options
+        As in `audionmf.separate`.
+
+    Returns
+    -------
+    Decomposition
+        It renders stems, groups anew, draws itself and is saved.
+
+    Raises
+    ------
+    AudioNMFError
+        As `audionmf.separate` does.
+    """
+    source = open_source(mixture, sample_rate)
+    given = mixture if needs_rate(mixture) else source
+    found = analyse_model(
+        given, sources, components=components, sample_rate=sample_rate, settings=settings,
+        progress=progress, watch=watch, **options,
+    )  # fmt: skip
+    return Decomposition.of_model(found, source)
+
+
+def decompose(
+    mixture: AudioLike,
+    n_components: int | None = None,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Decomposition:
+    """Find the components of a recording, to be looked at and grouped by hand.
+
+    ``decompose("mix.wav", 16).regroup({"bass": [0, 3, 7]}).render().save()`` is what
+    ``audionmf decompose`` and ``audionmf regroup`` do.
+
+    Parameters
+    ----------
+    mixture : Audio, AudioFile, path, binary file object or array
+        The recording; a file is read block by block.
+    n_components : int, optional
+        How many, 1 to 4096; default: as `Settings` says.
+    start, duration : float, optional
+        In seconds: the part of the recording; default: all of it.
+    sample_rate : int, optional
+        In Hz; needed where the mixture is an array.
+    settings : Settings, optional
+        Options of the analysis.
+    progress : callable, optional
+        Told the stage and the share done; returning True stops the work.
+    **options
+        Fields of `Settings`, changed from `settings`.
+
+    Returns
+    -------
+    Decomposition
+        Each component a source of its own.
+
+    Raises
+    ------
+    ParameterError
+        If an option is outside its range, or the part is not in the recording.
+    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
+        If audio cannot be read or worked on.
+    StoppedError
+        If `progress` returned True.
+    """
+    source = excerpt(mixture, start, duration, sample_rate=sample_rate)
+    if n_components is not None:
+        options["n_components"] = n_components
+    return analyse(source, components=True, settings=settings, progress=progress, **options)
 
 
 @dataclass(frozen=True)
@@ -80,7 +186,7 @@ class DecomposedFiles:
     activations: Path
     picture: Path | None
     stems: StemFiles
-    decomposition: Decomposition
+    decomposition: Model
     notes: Sequence[Path] = ()
     report: Path | None = None
 
@@ -104,7 +210,7 @@ class RegroupedFiles:
     """
 
     stems: StemFiles
-    decomposition: Decomposition
+    decomposition: Model
     trust: Trust
     report: Path | None = None
     notes: Sequence[Path] = ()
@@ -180,7 +286,7 @@ def decompose_file(
     check_asked(drum_keys, tempo)
     home = named[MODEL_NAME].parent
     _prepare(named.values(), [path])
-    found = analyse(source, components=True, settings=settings, progress=progress)
+    found = analyse_model(source, components=True, settings=settings, progress=progress)
     paths = default_paths(source, found.grouping, folder, extension=extension, track=track)
     refuse_overwriting(paths.values(), [path])
     stems, trust = render_to_files(source, found, paths, progress=progress)
@@ -299,7 +405,7 @@ def regroup_file(
     OutputError
         If a stem would overwrite an input or cannot be written.
     """
-    regrouped = Decomposition.load(model).regroup(groups)
+    regrouped = Model.load(model).regroup(groups)
     where = mixture or regrouped.mixture.path
     if not where:
         raise ParameterError(
@@ -355,7 +461,7 @@ def _known(activations: NDArray[np.float32] | None) -> NDArray[np.float32]:
     return activations
 
 
-def _draw(source: AudioFile, found: Decomposition, path: Path) -> Path | None:
+def _draw(source: AudioFile, found: Model, path: Path) -> Path | None:
     templates = found.templates
     stft, rate = templates.stft, templates.sample_rate
     try:

@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audionmf import plot
+from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse_account
-from audionmf.io.audio import Audio, AudioLike, Samples, Source, as_audio, open_source
-from audionmf.io.files import StrPath, listed, refuse_overwriting
+from audionmf.errors import ParameterError
+from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.files import StrPath, listed, make_room, refuse_overwriting, safe_name
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
@@ -20,7 +23,7 @@ from audionmf.notes.events import Activity
 from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
-from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.decomposition import Decomposition as Model
 from audionmf.rendering.remixing import Gains, mix, resolve_gains
 from audionmf.rendering.stems import (
     DEFAULT_PATTERN,
@@ -32,10 +35,24 @@ from audionmf.rendering.stems import (
 )
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
+from audionmf.show.report import write_report
 from audionmf.sources.known import Known, Told
 from audionmf.spectra.frames import Progress, heard
 
-__all__ = ["Separation", "default_paths", "render", "render_to_files", "separate", "tell_offset"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "Decomposition",
+    "Separation",
+    "default_paths",
+    "render",
+    "render_to_files",
+    "report",
+    "separate",
+    "tell_offset",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +124,58 @@ class Separation:
 
         return separation_html(self)
 
+    def plot(self, *, theme: str = "light") -> Figure:
+        """Draw which stem has what part of the spectrogram, and how loud each is over time.
+
+        Parameters
+        ----------
+        theme : {"light", "dark"}, default "light"
+            Colours.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            `audionmf.plot.save` writes it.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        return plot.separation(self, theme=theme)
+
+    def report(self, folder: StrPath | None = None) -> Path:
+        """Write the stems, and beside them a page to hear and see them.
+
+        Parameters
+        ----------
+        folder : path, optional
+            As in `save`.
+
+        Returns
+        -------
+        pathlib.Path
+            The page, ``report.html``; it opens from disk, without a network.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written or would overwrite the mixture.
+
+        Warns
+        -----
+        AudioNMFWarning
+            If matplotlib is not installed; the page then has no pictures.
+        """
+        stems = self.save(folder)
+        page = next(iter(stems.paths.values())).parent / "report.html"
+        path = Path(self.decomposition.mixture.path) if self.decomposition.mixture.path else None
+        mixture = Audio(self.mixture, self.sample_rate, path, self.subtype, self.tags)
+        return write_report(page, mixture, stems, self.decomposition, self.trust)
+
     def save(
         self,
-        folder: StrPath,
+        folder: StrPath | None = None,
         pattern: str = "{source}.{ext}",
         extension: str = "wav",
         subtype: str | None = None,
@@ -118,8 +184,8 @@ class Separation:
 
         Parameters
         ----------
-        folder : path
-            Where to; made if it is missing.
+        folder : path, optional
+            Where to; made if it is missing. Default: ``separated/TRACK``, as at the shell.
         pattern : str, default "{source}.{ext}"
             Name of each file below the folder; ``{track}`` is the mixture's name.
         extension : {"wav", "flac", "aiff", "mp3", "ogg", "opus"}, default "wav"
@@ -142,6 +208,7 @@ class Separation:
         """
         mixture = self.decomposition.mixture
         track = Path(mixture.path).stem or "mixture"
+        folder = Path("separated", safe_name(track)) if folder is None else folder
         paths = stem_paths(folder, track, list(self.sources), pattern, extension)
         refuse_overwriting(paths.values(), [mixture.path] if mixture.path else [])
         check_form(extension, subtype, self.sample_rate, mixture.n_channels)
@@ -186,6 +253,142 @@ class Separation:
 
     def _stems(self) -> dict[str, Audio]:
         return {name: Audio(stem, self.sample_rate) for name, stem in self.sources.items()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Decomposition(Model):
+    """What a recording is made of, and what can be made of that: stems, notes, pictures, a page.
+
+    Parameters
+    ----------
+    recording : Audio or AudioFile, optional
+        The recording; not saved. Default: the file that it was, if it still is where it was.
+    **fields
+        Those of `audionmf.rendering.decomposition.Decomposition`.
+    """
+
+    recording: Source | None = None
+
+    @classmethod
+    def of_model(cls, model: Model, recording: Source | None = None) -> Decomposition:
+        """Return what an analysis found, together with its recording."""
+        values = {item.name: getattr(model, item.name) for item in dataclasses.fields(Model)}
+        return cls(**values, recording=recording)
+
+    def recorded(self) -> Source:
+        """Return the recording.
+
+        Raises
+        ------
+        ParameterError
+            If it was made from an array, or a part of a file, and that is not at hand any more.
+        FileNotFoundError, AudioReadError
+            If the file is not where it was.
+        TemplateMismatchError
+            If the file was changed.
+        """
+        if self.recording is not None:
+            return self.recording
+        if not self.mixture.path:
+            raise ParameterError(
+                "this was made from an array of samples, which a model file does not hold; give it "
+                "to audionmf.render(samples, found, sample_rate=...)"
+            )
+        file = AudioFile(Path(self.mixture.path))
+        self.check_mixture(file)
+        if file.n_samples < self.mixture.n_samples or file.n_samples - self.mixture.n_samples > 1:
+            raise ParameterError(
+                f"this was made from a part of {self.mixture.path!r}; give that part to "
+                "audionmf.render(audionmf.excerpt(path, start, duration), found)"
+            )
+        return file
+
+    def regroup(self, groups: Mapping[str, Iterable[int]]) -> Decomposition:
+        """Return the same with other groups; what is in no group becomes the source ``rest``.
+
+        Parameters
+        ----------
+        groups : mapping of str to iterable of int
+            Components of each source: ``{"bass": [0, 3, 7], "keys": range(8, 12)}``.
+
+        Raises
+        ------
+        ParameterError
+            If a component does not exist or is in two groups.
+        """
+        changed = super().regroup({name: tuple(members) for name, members in groups.items()})
+        return Decomposition.of_model(changed, self.recording)
+
+    def render(self, *, only: str | None = None, progress: Progress | None = None) -> Separation:
+        """Render the stems; parameters and errors as in `audionmf.render` and `recorded`."""
+        return render(self.recorded(), self, only=only, progress=progress)
+
+    def save(self, path: StrPath | None = None) -> Path:
+        """Write the model to a ``.npz`` file, whole or not at all; the same bytes each time.
+
+        Parameters
+        ----------
+        path : path, optional
+            Default: ``decomposed/TRACK/model.npz``, as at the shell.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if path is None:
+            track = safe_name(Path(self.mixture.path).stem or "mixture")
+            path = Path("decomposed", track, "model.npz")
+            make_room([path])
+        return super().save(path)
+
+    def report(self, folder: StrPath | None = None) -> Path:
+        """Write the stems and a page to hear and see them; as `Separation.report`."""
+        return self.render().report(folder)
+
+    def notes(
+        self,
+        *,
+        drum_keys: Mapping[str, int | str] | None = None,
+        tempo: str | float | None = None,
+    ) -> NoteTable:
+        """Return the notes that the sources play; as `Separation.notes`."""
+        return self.render().notes(drum_keys=drum_keys, tempo=tempo)
+
+    def activated(self, progress: Progress | None = None) -> Decomposition:
+        """Return the same with the activations of every frame, which only some analyses keep."""
+        whole = with_activations(self.recorded(), self, progress)
+        return Decomposition.of_model(whole, self.recording)
+
+    def plot(self, *, theme: str = "light") -> Figure:
+        """Draw the spectrogram, the templates beside it and the activations below it.
+
+        Parameters
+        ----------
+        theme : {"light", "dark"}, default "light"
+            Colours.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            `audionmf.plot.save` writes it.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        ParameterError, AudioNMFError
+            As `recorded` does.
+        """
+        return plot.decomposition(self.activated(), theme=theme)
+
+    def plot_templates(self, *, theme: str = "light") -> Axes:
+        """Draw the templates, by source and pitch; as `audionmf.plot.templates`."""
+        return plot.templates(self, theme=theme)
+
+    def plot_activations(self, *, theme: str = "light") -> Axes:
+        """Draw when each component plays; as `audionmf.plot.activations`."""
+        return plot.activations(self.activated(), theme=theme)
 
 
 def separate(
@@ -291,7 +494,7 @@ def separate(
     return render(source, tell_offset(source, found), only=only, progress=progress)
 
 
-def tell_offset(source: Source, decomposition: Decomposition) -> Decomposition:
+def tell_offset(source: Source, decomposition: Model) -> Model:
     """Return the decomposition with a remark about a constant offset that was left out."""
     if not (offset := source.offset).any():
         return decomposition
@@ -302,7 +505,7 @@ def tell_offset(source: Source, decomposition: Decomposition) -> Decomposition:
 
 def render(
     mixture: AudioLike,
-    decomposition: Decomposition,
+    decomposition: Model,
     *,
     only: str | None = None,
     sample_rate: int | None = None,
@@ -339,14 +542,14 @@ def render(
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(
-        sources, source.sample_rate, decomposition, source.subtype, meter.result(), source.samples,
-        source.tags,
+        sources, source.sample_rate, Decomposition.of_model(decomposition, source), source.subtype,
+        meter.result(), source.samples, source.tags,
     )  # fmt: skip
 
 
 def _rendered(
     source: Source,
-    decomposition: Decomposition,
+    decomposition: Model,
     progress: Progress | None,
     only: str | None,
     meter: TrustMeter,
@@ -364,7 +567,7 @@ def _rendered(
 
 def render_to_files(
     mixture: Source | StrPath,
-    decomposition: Decomposition,
+    decomposition: Model,
     paths: dict[str, Path],
     *,
     only: str | None = None,
@@ -441,7 +644,40 @@ def default_paths(
     return stem_paths(folder, track, list(names), pattern, extension)
 
 
-def _trust_meter(decomposition: Decomposition) -> TrustMeter:
+def _trust_meter(decomposition: Model) -> TrustMeter:
     templates = decomposition.templates
     rate = templates.sample_rate / templates.stft.hop_length
     return TrustMeter(decomposition.source_names, rate)
+
+
+def report(found: Separation | Model, folder: StrPath | None = None) -> Path:
+    """Write stems and a page to hear and see them; what ``--report`` does at the shell.
+
+    Parameters
+    ----------
+    found : Separation or Decomposition
+        What `audionmf.separate`, `audionmf.analyse` or `audionmf.decompose` returned, or
+        `audionmf.Decomposition.load` read.
+    folder : path, optional
+        Where to; default: ``separated/TRACK``.
+
+    Returns
+    -------
+    pathlib.Path
+        The page; it opens from disk, without a network.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither of them.
+    OutputError
+        If a file cannot be written or would overwrite the mixture.
+    """
+    if isinstance(found, Separation | Decomposition):
+        return found.report(folder)
+    if isinstance(found, Model):
+        return Decomposition.of_model(found).report(folder)
+    raise ParameterError(
+        f"a report is of a Separation or a Decomposition, not of {type(found).__name__}; "
+        "separate_files(..., report=True) writes one for each file"
+    )
