@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from audionmf.notes.table import NoteTable
     from audionmf.rendering.decomposition import Decomposition
     from audionmf.separation.denoising import denoise
+    from audionmf.separation.kits import Kit, oneshots
+    from audionmf.separation.morphing import morph
+    from audionmf.separation.mosaicking import mosaic
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Separation, render, separate
@@ -57,6 +60,7 @@ _HOME = {
     "ClusterError": "errors",
     "Decomposition": "separation",
     "InvalidAudioError": "errors",
+    "Kit": "separation.kits",
     "Known": "sources.known",
     "LimitError": "errors",
     "LiveSeparator": "live.separator",
@@ -78,6 +82,9 @@ _HOME = {
     "denoise": "separation.denoising",
     "excerpt": "io.parts",
     "learn": "analysis.learning",
+    "morph": "separation.morphing",
+    "mosaic": "separation.mosaicking",
+    "oneshots": "separation.kits",
     "read": "io.audio",
     "remix": "separation.remixing",
     "render": "separation.separating",
@@ -100,6 +107,7 @@ __all__ = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Kit",
     "Known",
     "LimitError",
     "LiveSeparator",
@@ -121,7 +129,10 @@ __all__ = [
     "evaluate",
     "excerpt",
     "learn",
+    "morph",
+    "mosaic",
     "nmf",
+    "oneshots",
     "plot",
     "read",
     "remix",
