@@ -12,6 +12,8 @@ Driedger, Prätzlich and Müller, "Let it bee: towards NMF-inspired audio mosaic
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +25,7 @@ __all__ = ["activate", "diagonal_share", "reach"]
 Matrix = NDArray[np.float32] | NDArray[np.float64]
 
 _ACTIVE = 0.1
+_SMALLEST = 1e-25
 
 
 def activate(
@@ -75,7 +78,9 @@ def activate(
         ("continuity", continuity, 0),
     ):  # fmt: skip
         check_whole(name, value, least)
-    tiny = np.finfo(data.dtype).tiny
+    # Powers of two: nothing is rounded, and no level leaves the range of the type on the way.
+    scale, size = _power(data), _power(W)
+    data, W = data / scale, W / size
     sums = W.sum(axis=0)[:, None]
     weights = np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)
     levels = data.sum(axis=0) / max(1, int((sums > 0).sum()))
@@ -85,8 +90,16 @@ def activate(
         H = _unrepeated(H, repetition, others)
         H = _few(H, polyphony, others)
         H = _along_diagonals(H, continuity)
-        H *= (W.T @ (data / np.maximum(W @ H, tiny))) * weights
-    return H
+        model = W @ H
+        ratio = np.divide(data, model, out=np.zeros_like(data), where=model > _SMALLEST)
+        H *= (W.T @ ratio) * weights
+    return np.asarray(H * (scale / size), data.dtype)
+
+
+def _power(array: Matrix) -> Any:
+    """Return the power of two at the largest value, in the type of the array; 1 for zeros."""
+    most = float(array.max(initial=0))
+    return array.dtype.type(2.0 ** np.floor(np.log2(most)) if most > 0 else 1)
 
 
 def reach(n_iter: int = 20, repetition: int = 3, continuity: int = 3) -> int:
@@ -116,11 +129,11 @@ def diagonal_share(activations: ArrayLike) -> float:
 
 def _unrepeated(H: Matrix, radius: int, others: float) -> Matrix:
     """Hold back what is not the largest of its component in the frames around."""
-    largest = H.copy()
+    before, after = np.full_like(H, -1), H.copy()
     for step in range(1, min(radius, H.shape[1] - 1) + 1):
-        np.maximum(largest[:, step:], H[:, :-step], out=largest[:, step:])
-        np.maximum(largest[:, :-step], H[:, step:], out=largest[:, :-step])
-    return np.where(largest <= H, H, H * others)
+        np.maximum(before[:, step:], H[:, :-step], out=before[:, step:])
+        np.maximum(after[:, :-step], H[:, step:], out=after[:, :-step])
+    return np.where((after <= H) & (before < H), H, H * others)  # of equals the first stays
 
 
 def _few(H: Matrix, most: int, others: float) -> Matrix:

@@ -163,21 +163,22 @@ class Transport:
             _advance(X, old, self._hop)[p] for X, old, p in zip((A, B), before, (k, m), strict=True)
         ]
         step = (1 - amount) * steps[0] + amount * steps[1]
-        centre = np.where(
-            k == m, k, _nearest((1 - amount) * k + amount * m, step / self._hop, len(A))
-        )
+        moved = [
+            _moved(step, mine, p, (k, m), amount, self._hop)
+            for mine, p in zip(steps, (k, m), strict=True)
+        ]
+        centre = np.clip(np.rint(k + moved[0]), 0, len(A) - 1).astype(np.int64)
         nearer = int(amount >= 0.5)
         still = np.abs(step - steps[nearer]) < _STILL
         phase = self._phases(centre, step, still, (A, B)[nearer], before[nearer], (k, m)[nearer])
         found = np.zeros(len(A), np.complex128)
         largest, running = np.zeros(len(A)), np.zeros(len(A))
-        masses = [lobes[0].mass.sum(), lobes[1].mass.sum()]
-        for X, mine, at, total, weight in (
-            (A, lobes[0], i, masses[0], 1 - amount), (B, lobes[1], j, masses[1], amount),
+        for X, mine, at, shift, weight in (
+            (A, lobes[0], i, moved[0], 1 - amount), (B, lobes[1], j, moved[1], amount),
         ):  # fmt: skip
-            scale = weight * share * total / mine.mass[at]
+            scale = weight * share * mine.mass.sum() / mine.mass[at]
             turn = phase - np.angle(X[mine.peak[at]])
-            _place(X, mine, at, centre, scale, turn, phase, found, largest, running)
+            _place(X, mine, at, shift, scale, turn, phase, found, largest, running)
         if self._phase is None:
             self._phase = np.zeros(len(A))
         # Where nothing was put the phase runs on as that of the bin itself.
@@ -198,13 +199,21 @@ class Transport:
         return np.where(begins | stays, own, self._phase[centre] + step)
 
 
-def _nearest(between: Vector, heard: Vector, n_bins: int) -> Indices:
-    """Return the bins nearest to the frequency that is heard, or to that of the peaks.
+def _moved(
+    step: Vector,
+    own: Vector,
+    peak: Indices,
+    peaks: tuple[Indices, Indices],
+    amount: float,
+    hop: float,
+) -> Vector:
+    """Return by how many bins parts move, to where they are heard, or else where their peaks say.
 
-    Frequencies that lie more than a bin from the peaks were not heard of a single partial.
+    Frequencies that lie more than a bin from their peaks were not heard of a single partial.
     """
-    place = np.where(np.abs(heard - between) <= 1, heard, between)
-    return np.clip(np.rint(place), 0, n_bins - 1).astype(np.int64)
+    between = (1 - amount) * peaks[0] + amount * peaks[1]
+    heard = (np.abs(own / hop - peak) <= 1) & (np.abs(step / hop - between) <= 1)
+    return np.where(heard, (step - own) / hop, np.rint(between) - peak)
 
 
 def _lobes_of(magnitude: Any) -> _Lobes:
@@ -236,7 +245,7 @@ def _place(
     X: Any,
     lobes: _Lobes,
     at: Indices,
-    centre: Indices,
+    shift: Vector,
     scale: Vector,
     turn: Vector,
     phase: Vector,
@@ -248,18 +257,21 @@ def _place(
     first, stop = lobes.first[at], lobes.stop[at]
     part = np.repeat(np.arange(len(at)), stop - first)
     bins = _ranges(first, stop)
-    target = bins + (centre - lobes.peak[at])[part]
-    inside = (target >= 0) & (target < len(found))
-    part, bins, target = part[inside], bins[inside], target[inside]
+    whole = np.floor(shift).astype(np.int64)
     values = X[bins] * (scale * np.exp(1j * turn))[part]
-    found += np.bincount(target, values.real, len(found))
-    found += 1j * np.bincount(target, values.imag, len(found))
-    size = np.abs(values)
-    order = np.argsort(size, kind="stable")
-    target, part, size = target[order], part[order], size[order]
-    heard = size > largest[target]
-    largest[target[heard]] = size[heard]
-    running[target[heard]] = phase[part[heard]]
+    # Seen from the middle of the window a lobe is smooth, so that it can lie between two bins.
+    for step, weight in ((0, 1 - (shift - whole)), (1, shift - whole)):
+        target = bins + (whole + step)[part]
+        inside = (target >= 0) & (target < len(found)) & (weight[part] > 0)
+        here, mine, value = target[inside], part[inside], (values * weight[part])[inside]
+        found += np.bincount(here, value.real, len(found))
+        found += 1j * np.bincount(here, value.imag, len(found))
+        size = np.abs(value)
+        order = np.argsort(size, kind="stable")
+        here, mine, size = here[order], mine[order], size[order]
+        heard = size > largest[here]
+        largest[here[heard]] = size[heard]
+        running[here[heard]] = phase[mine[heard]]
 
 
 def _ranges(first: Indices, stop: Indices) -> Indices:
