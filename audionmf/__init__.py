@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from audionmf.notes.table import NoteTable
     from audionmf.separation.decomposing import analyse, decompose
     from audionmf.separation.denoising import denoise
+    from audionmf.separation.kits import Kit, oneshots
+    from audionmf.separation.morphing import morph
+    from audionmf.separation.mosaicking import mosaic
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Decomposition, Separation, render, report, separate
@@ -61,6 +64,7 @@ _HOME = {
     "ClusterError": "errors",
     "Decomposition": "separation.separating",
     "InvalidAudioError": "errors",
+    "Kit": "separation.kits",
     "Known": "sources.known",
     "LimitError": "errors",
     "LiveSeparator": "live.separator",
@@ -85,6 +89,9 @@ _HOME = {
     "evaluate_folders": "evaluate.folders",
     "excerpt": "io.parts",
     "learn": "analysis.learning",
+    "morph": "separation.morphing",
+    "mosaic": "separation.mosaicking",
+    "oneshots": "separation.kits",
     "read": "io.audio",
     "read_labels": "sources.labels",
     "remix": "separation.remixing",
@@ -111,6 +118,7 @@ __all__ = [
     "ClusterError",
     "Decomposition",
     "InvalidAudioError",
+    "Kit",
     "Known",
     "LimitError",
     "LiveSeparator",
@@ -135,7 +143,10 @@ __all__ = [
     "evaluate_folders",
     "excerpt",
     "learn",
+    "morph",
+    "mosaic",
     "nmf",
+    "oneshots",
     "plot",
     "read",
     "read_labels",

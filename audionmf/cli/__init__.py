@@ -22,6 +22,9 @@ A file imports only from those that are named before it:
 - `regroup`: components become stems, grouped by hand
 - `remix`: a recording with a gain for each source
 - `denoise`: a recording with a steady noise made softer
+- `mosaic`: a recording retold with the grains of others
+- `morph`: the sound between two recordings
+- `oneshots`: the strokes of a loop as samples
 - `rerun`: the stems of a manifest, made again
 - `stream`: a signal taken apart while it is played
 - `studio`: a local page
@@ -47,7 +50,10 @@ from audionmf.cli import (
     evaluate,
     info,
     learn,
+    morph,
+    mosaic,
     notes,
+    oneshots,
     regroup,
     remix,
     rerun,
@@ -194,8 +200,8 @@ def main_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     parser.commands = commands
     for module in (
-        separate, remix, denoise, learn, decompose, regroup, rerun, notes, stream, studio, evaluate,
-        info, completion,
+        separate, remix, denoise, learn, decompose, regroup, rerun, notes, oneshots, mosaic, morph,
+        stream, studio, evaluate, info, completion,
     ):  # fmt: skip
         module.add(commands)
     return parser

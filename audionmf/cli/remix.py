@@ -90,11 +90,16 @@ def tell_file(options: argparse.Namespace, written: Any) -> None:
                 "input": options.input[0],
                 "output": str(written.path.absolute()),
                 "gain": written.gain,
-                "sources": written.decomposition.source_names,
+                **_sources(written),
             }
         )
         return
     print(printable(str(written.path.absolute())))
+
+
+def _sources(written: Any) -> dict[str, Any]:
+    found = written.decomposition
+    return {} if found is None else {"sources": found.source_names}
 
 
 def add(commands: Any) -> None:

@@ -20,6 +20,7 @@ A file imports only from those that are named before it:
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
 - `convolutive`: components that are patterns of several frames
+- `diagonal`: activations that run along diagonals, for mosaics
 - `distributed`: templates from frames on several machines
 - `minibatch`: templates from data that does not fit in memory
 - `source_filter`: a voice over an accompaniment

@@ -14,5 +14,7 @@ A file imports only from those that are named before it:
 - `strokes`: what has no pitch
 - `activity`: when a source sounds
 - `hearing`: one stem becomes notes or strokes
+- `takes`: strokes cut out of their stem
+- `sfz`: takes as a kit that samplers play
 - `transcription`: the stems of a recording become its notes, and files
 """

@@ -6,8 +6,11 @@ A file imports only from those that are named before it:
 - `one_file`: one recording written to one file
 - `remixing`: a recording with a gain for each of its sources
 - `denoising`: a recording with a steady noise made softer
+- `mosaicking`: a recording retold with the grains of others
+- `morphing`: the sound between two recordings
 - `decomposing`: a recording becomes a model and files of its components
 - `noting`: a recording becomes notes
+- `kits`: the strokes of a loop as samples
 """
 
 from audionmf.rendering.decomposition import Decomposition as Model
@@ -21,6 +24,9 @@ from audionmf.separation.decomposing import (
     regroup_file,
 )
 from audionmf.separation.denoising import denoise, denoise_file
+from audionmf.separation.kits import Kit, KitFiles, oneshots, oneshots_file
+from audionmf.separation.morphing import morph, morph_file
+from audionmf.separation.mosaicking import mosaic, mosaic_file
 from audionmf.separation.noting import NotedFiles, note_file, transcribe
 from audionmf.separation.one_file import WrittenFile
 from audionmf.separation.remixing import remix, remix_file
@@ -46,6 +52,8 @@ Model.viewer = _show
 __all__ = [
     "DecomposedFiles",
     "Decomposition",
+    "Kit",
+    "KitFiles",
     "NotedFiles",
     "RegroupedFiles",
     "Separation",
@@ -56,7 +64,13 @@ __all__ = [
     "default_paths",
     "denoise",
     "denoise_file",
+    "morph",
+    "morph_file",
+    "mosaic",
+    "mosaic_file",
     "note_file",
+    "oneshots",
+    "oneshots_file",
     "plan_decomposition",
     "regroup_file",
     "remix",

@@ -25,17 +25,22 @@ class WrittenFile:
         The file.
     gain : float
         The gain of the whole; 1 unless it would have clipped.
-    decomposition : Decomposition
-        What it was rendered from.
+    decomposition : Decomposition or None
+        What it was rendered from, where it was rendered from one.
     """
 
     path: Path
     gain: float
-    decomposition: Decomposition
+    decomposition: Decomposition | None
 
 
 def prepare_output(
-    source: Source, path: StrPath, subtype: str | None, inputs: Iterable[StrPath]
+    source: Source,
+    path: StrPath,
+    subtype: str | None,
+    inputs: Iterable[StrPath],
+    *,
+    n_channels: int | None = None,
 ) -> None:
     """Make sure, before anything is computed, that a recording can be written to one file.
 
@@ -46,7 +51,7 @@ def prepare_output(
     OutputError
         If the file would overwrite an input, or its folder cannot be made.
     """
-    check_form(check_extension(path), subtype, source.sample_rate, source.n_channels)
+    check_form(check_extension(path), subtype, source.sample_rate, n_channels or source.n_channels)
     refuse_overwriting([path], inputs)
     make_room([path])
 
@@ -55,8 +60,11 @@ def write_one(
     blocks: Callable[[], Iterator[Samples]],
     path: StrPath,
     source: Source,
-    found: Decomposition,
+    found: Decomposition | None,
     subtype: str | None,
+    *,
+    n_channels: int | None = None,
+    n_samples: int | None = None,
 ) -> WrittenFile:
     """Write blocks of (n_channels, n) float32 to a file, whole or not at all.
 
@@ -68,19 +76,22 @@ def write_one(
         Where to.
     source : Audio or AudioFile
         The recording, whose rate, channels and tags the file has.
-    found : Decomposition
+    found : Decomposition or None
         What the blocks were rendered from.
     subtype : str or None
         Sample format; None: that of the recording.
+    n_channels, n_samples : int, optional
+        Of the file; default: those of the recording.
 
     Raises
     ------
     OutputError
         If it cannot be written; then it is not there, or as it was.
     """
+    length = found.mixture.n_samples if found is not None else source.n_samples
     form = StemFormat(
-        source.sample_rate, source.n_channels, subtype or source.subtype, found.mixture.n_samples,
-        source.tags,
+        source.sample_rate, n_channels or source.n_channels, subtype or source.subtype,
+        n_samples or length, source.tags,
     )  # fmt: skip
     target = Path(path)
     written = write_stems(lambda: (b[None] for b in blocks()), {target.stem: target}, form)

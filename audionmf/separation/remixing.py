@@ -22,7 +22,7 @@ from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
 from audionmf.spectra.frames import Progress, heard
 
-__all__ = ["remix", "remix_file"]
+__all__ = ["files_read", "remix", "remix_file"]
 
 
 def remix(
@@ -141,7 +141,7 @@ def remix_file(
     if groups and model is None:
         raise ParameterError("groups are of the components of a model; name its file")
     source = excerpt(AudioFile(Path(mixture)), start, duration)
-    prepare_output(source, path, subtype, [mixture, *_files(model, options)])
+    prepare_output(source, path, subtype, [mixture, *files_read(model, options)])
     if model is None:
         account, config = _account(None, options, settings)
         resolve_gains(account.names, gains)
@@ -181,7 +181,7 @@ def _refuse_known(sources: Mapping[str, Known] | None, options: Mapping[str, Any
         )
 
 
-def _files(model: StrPath | None, known: Mapping[str, Any]) -> list[StrPath]:
+def files_read(model: StrPath | None, known: Mapping[str, Any]) -> list[StrPath]:
     """Return the files that are read beside the recording."""
     found: list[Any] = [model, known.get("midi")]
     for value in (known.get("templates") or (), *(known.get("examples") or {}).values()):

@@ -15,7 +15,10 @@ from conftest import RATE, TINY_OPTIONS, child, files_below, sound, steps, tone,
 
 from audionmf.settings import Settings
 
-COMMANDS = ("separate", "remix", "denoise", "learn", "decompose", "regroup", "info")
+COMMANDS = (
+    "separate", "remix", "denoise", "learn", "decompose", "regroup", "info", "oneshots", "mosaic",
+    "morph",
+)  # fmt: skip
 
 
 @pytest.fixture
