@@ -32,7 +32,7 @@ _SETTINGS = ("n_fft", "hop_length", "window")
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.morphing import morph_file
 
-    bar = Bar()
+    bar = Bar(options)
     try:
         written = morph_file(
             options.input[0],

@@ -34,7 +34,7 @@ _WITHOUT_CROSS = ("max_iter", "activation_iter", "n_fft", "hop_length", "window"
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.mosaicking import mosaic_file
 
-    bar = Bar()
+    bar = Bar(options)
     try:
         written = mosaic_file(
             options.input[0],

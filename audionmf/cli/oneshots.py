@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
 
     keys, known = drum_keys_of(options), ways_of(options)
     announce(options)
-    bar = Bar()
+    bar = Bar(options)
     try:
         with FolderLock(options.out):
             files = oneshots_file(
