@@ -41,7 +41,7 @@ def test_morph_prints_the_file(run, pair, tmp_path, amount):
         ("morph", ("--amount", "2"), 2, "the amount is a number from 0 to 1"),
         ("morph", ("--amount", "half"), 2, "the amount is a number from 0 to 1, or START-END"),
         ("morph", ("--hop-length", "4096"), 2, "too long for a window"),
-        ("mosaic", (), 2, "the following arguments are required: --corpus"),
+        ("mosaic", (), 2, "missing: --corpus"),
         ("mosaic", ("--corpus", "none.wav"), 3, "'none.wav': there is no such file"),
     ],
 )
