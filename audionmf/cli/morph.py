@@ -13,7 +13,6 @@ __all__ = ["add"]
 
 _TEXT = """\
 Make the sound between two recordings: partials of the one glide to where the other has its own.
-
 Frame by frame the spectrum of the first is carried over to that of the second, by optimal transport
 (Henderson and Solomon 2019). The file is as long as the longer one, at the rate of the first.
 """

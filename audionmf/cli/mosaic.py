@@ -12,7 +12,6 @@ __all__ = ["add"]
 
 _TEXT = """\
 Retell a recording with the grains of others: it says what the target says, with their sound.
-
 Each frame becomes a sum of a few frames of the corpus, which go on as they do there (Driedger,
 Prätzlich and Müller 2015). With --cross N the two are crossed instead: N spectra, learnt from the
 corpus, sound when they are found in the target, with its phases.
@@ -63,6 +62,7 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
+        most_used=("--corpus", "--polyphony", "--continuity", "--cross", "--out"),
     )
     add_one_input(parser, "the target, or a part of it, FILE@START-END")
     parser.add_argument(

@@ -26,7 +26,6 @@ __all__ = ["add"]
 
 _TEXT = """\
 Cut each stroke of each source out of its stem, as a sample: a loop becomes a kit.
-
 Say what the sources are as for 'audionmf separate'. NAME-01 is the best take of a source: the one
 that the others sound over least, and that rings out furthest. The samples are as loud as they are
 in the recording. An SFZ file beside them plays them in a sampler: on the keys of General MIDI, by
@@ -96,6 +95,8 @@ def add(commands: Any) -> None:
         _TEXT,
         _EXAMPLES,
         _run,
+        most_used=("--example", "--n-sources", "--templates", "--takes", "--map", "--kit", "--out"),
+        first_examples=2,
     )
     add_one_input(parser, "the loop")
     add_sources(parser, "as many as fit")
