@@ -80,9 +80,6 @@ examples:
       a singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=piano.wav
       you have seconds of each instrument alone
-  audionmf learn violin.wav -o violin.npz
-  audionmf notes piano.wav
-      what is played, as MIDI, labels and a table
   audionmf decompose mix.wav --n-components 16
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
 
