@@ -56,7 +56,7 @@ def assert_one_line(err, *parts):
 
 
 def test_separate_prints_the_folder_first_and_then_the_stems(run, mixture, out):
-    code, text, err = separate(run, mixture, "--n-sources", 2, "-o", out)
+    code, text, err = separate(run, mixture, "--n-sources", 2, "--names", "plain", "-o", out)
     assert (code, err) == (0, "")
     lines = text.splitlines()
     assert lines[:3] == [str(out), "  mix/source1.wav", "  mix/source2.wav"]
@@ -533,7 +533,8 @@ def test_an_unexpected_error_is_one_line_too(run, mixture, monkeypatch):
 
 
 def test_python_m_works_and_an_error_is_one_line_there_too(tmp_path, mixture, out):
-    arguments = ("separate", str(mixture), "--n-sources", "2", "-o", str(out), *TINY_OPTIONS)
+    named = ("--names", "plain", "-o", str(out))
+    arguments = ("separate", str(mixture), "--n-sources", "2", *named, *TINY_OPTIONS)
     result = child("-m", "audionmf", *arguments)
     assert (result.returncode, result.stderr) == (0, b"")
     assert files_below(out) == ["mix/manifest.json", "mix/source1.wav", "mix/source2.wav"]
