@@ -15,6 +15,7 @@ from conftest import RATE, TINY_OPTIONS, child, files_below, sound, steps, tone,
 
 from audionmf.settings import Settings
 
+PLAIN = ("--names", "plain")
 COMMANDS = (
     "separate", "remix", "denoise", "learn", "decompose", "regroup", "info", "oneshots", "mosaic",
     "morph",
@@ -68,7 +69,7 @@ def test_separate_prints_the_folder_first_and_then_the_stems(run, mixture, out):
 
 def test_separate_as_json_is_one_object_a_line(run, mixture, out, tmp_path):
     other = sound(tmp_path / "in" / "other.wav", two_notes(2))
-    code, text, err = separate(run, mixture, other, "--n-sources", 2, "-o", out, "--json")
+    code, text, err = separate(run, mixture, other, "--n-sources", 2, *PLAIN, "-o", out, "--json")
     assert (code, err) == (0, "")
     first, second = map(json.loads, text.splitlines())
     assert (first["input"], second["input"]) == (str(mixture), str(other))
