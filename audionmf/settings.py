@@ -126,6 +126,9 @@ class Settings:
     restarts : int, default 1
         Blind: factorise from so many starts and keep the one that ends at the lowest divergence, 1
         to 100. The first start is the same each time, further ones vary with the seed.
+    names : {"heard", "plain"}, default "heard"
+        Blind: sources are named by what is heard of them, such as "kick" or "low sustained", and
+        come from low to high; "plain" calls them source1, source2 and so on.
     max_frames : int, default 16384
         Templates are learnt from at most this many frames, spread evenly; 16 to 2²⁴.
     seed : int, default 0
@@ -262,6 +265,14 @@ class Settings:
         _whole(1, 100),
         "a whole number from 1 to 100",
         (_SEPARATE, _DECOMPOSE),
+    )
+    names: str = _option(
+        "heard",
+        "blind: name sources by what is heard of them, low ones first (heard), or source1, source2, "
+        "and so on (plain)",
+        lambda x: x in ("heard", "plain"),
+        "'heard' or 'plain'",
+        (_SEPARATE,),
     )
     max_frames: int = _option(
         16384,

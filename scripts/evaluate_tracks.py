@@ -35,6 +35,8 @@ def main() -> None:
         "--way", default="examples", choices=WAYS,
         help="how the sources are known: examples, score (score.mid), the same score played 100 ms "
         "late with 5 %% of its notes missing (score-late), their number alone (blind; best match), "
+        "one second a source: the one in which it is loudest against the others (solo), or one of "
+        "its own before the mixture begins, which is not scored (solo-ahead), "
         "or that one of them leads (lead; of the stems the one that fits, and the sum of the others)",
     )  # fmt: skip
     parser.add_argument(
@@ -57,8 +59,9 @@ def main() -> None:
         options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
 
 
-WAYS = ("examples", "blind", "lead", "score", "score-late")
+WAYS = ("examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead")
 LATE_SECONDS, MISSING = 0.1, 0.05
+SOLO_SECONDS, SOLO_STEP = 1.0, 0.1
 COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
 
 
@@ -66,11 +69,18 @@ def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[
     """Separate one track and score it."""
     mixture = audionmf.read(next(track.glob("mixture.*")))
     stems = {p.stem: audionmf.read(p).samples for p in sorted((track / "stems").iterdir())}
+    heard, ahead = mixture, 0
     with tempfile.TemporaryDirectory() as folder:
-        known = knowledge(track, way, seed, len(stems), Path(folder))
+        if way.startswith("solo"):
+            heard, solo = with_solos(mixture, stems, ahead=way == "solo-ahead")
+            known: dict[str, Any] = {"solo": solo}
+            ahead = heard.n_samples - mixture.n_samples
+        else:
+            known = knowledge(track, way, seed, len(stems), Path(folder))
         start = time.perf_counter()
-        found = audionmf.separate(mixture, **known, **changed).sources
+        found = audionmf.separate(heard, **known, **changed).sources
         seconds = time.perf_counter() - start
+    found = {name: stem[:, ahead:] for name, stem in found.items()}
     if way == "lead":
         stems = lead_and_rest(stems, found["lead"])
     if way == "blind":
@@ -99,6 +109,37 @@ def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) ->
         return {"examples": {p.stem: str(p) for p in examples}}
     score = track / "score.mid"
     return {"midi": str(score if way == "score" else damaged(score, seed, folder / "score.mid"))}
+
+
+def with_solos(
+    mixture: audionmf.Audio, stems: Stems, *, ahead: bool
+) -> tuple[audionmf.Audio, dict[str, list[tuple[float, float]]]]:
+    """Return a recording and one second of it for each source.
+
+    It is the second in which the source is loudest against all others, no two of them overlapping;
+    with `ahead`, the mixture begins behind the loudest second of each stem alone.
+    """
+    rate, n = mixture.sample_rate, round(SOLO_SECONDS * mixture.sample_rate)
+    starts = np.arange(0, mixture.n_samples - n, round(SOLO_STEP * rate))
+    energies = {
+        name: np.array([float((stem[:, s : s + n] ** 2).sum()) for s in starts])
+        for name, stem in stems.items()
+    }
+    if ahead:
+        loudest = [starts[energies[name].argmax()] for name in stems]
+        pieces = [stem[:, s : s + n] for stem, s in zip(stems.values(), loudest, strict=True)]
+        solo = {name: [(i * SOLO_SECONDS, (i + 1) * SOLO_SECONDS)] for i, name in enumerate(stems)}
+        samples = np.concatenate([*pieces, mixture.samples], axis=1)
+        return audionmf.Audio(samples, rate), solo
+    total = np.sum(list(energies.values()), axis=0) + 1e-12
+    shares = {name: own / total for name, own in energies.items()}
+    solo, free = {}, np.ones(len(starts), bool)
+    for name in sorted(stems, key=lambda name: shares[name].max()):
+        best = int(np.where(free, shares[name], -1.0).argmax())
+        begin = float(starts[best] / rate)
+        solo[name] = [(begin, begin + SOLO_SECONDS)]
+        free &= np.abs(starts - starts[best]) >= n
+    return mixture, {name: solo[name] for name in stems}
 
 
 def damaged(score: Path, seed: int, path: Path) -> Path:

@@ -7,6 +7,7 @@ A file imports only from those that are named before it:
 - `starts`: random starts and how far they end apart
 - `cues`: which components belong together
 - `evidence`: what the models leave unexplained
+- `naming`: names for sources that were found blind
 - `activations`: activations for every frame of a recording
 - `learning`: templates from recordings of a source alone
 - `patterns`: courses of struck sounds

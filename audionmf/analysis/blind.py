@@ -26,6 +26,7 @@ from audionmf.analysis.cues import (
     only_cues,
     parse_cues,
 )
+from audionmf.analysis.naming import named
 from audionmf.analysis.starts import best_start, varied
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
@@ -135,10 +136,10 @@ def analyse_blind(
         remarks=tuple(remarks),
     )
     wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()
-    if not wide or frames.X is None:
-        return found
-    progress("place in stereo", 0.0)
-    return found.with_covariances(frames.X, factors.H)
+    if wide and frames.X is not None:
+        progress("place in stereo", 0.0)
+        found = found.with_covariances(frames.X, factors.H)
+    return named(found, source, frames, factors.H, keys=factors.keys, sides=_sides(places))
 
 
 def _levelled(frames: Frames) -> tuple[Frames, np.float32]:
@@ -267,6 +268,15 @@ def _unpooled(
         max_iter=_WIDEN_ITERATIONS, tol=0, method="plain", n_threads=n_threads,
     )  # fmt: skip
     return model.templates.astype(np.float32)
+
+
+def _sides(places: NDArray[np.complex128] | None) -> NDArray[np.float64] | None:
+    """Return where each component stands between left, -1, and right, 1."""
+    if places is None:
+        return None
+    left, right = places[:, 0, 0].real, places[:, 1, 1].real
+    sides: NDArray[np.float64] = (right - left) / np.maximum(left + right, 1e-30)
+    return sides
 
 
 def _places(

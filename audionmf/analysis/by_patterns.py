@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.naming import named
 from audionmf.analysis.patterns import blind_patterns, count_strokes, is_struck, pattern_of
 from audionmf.analysis.starts import spread_of, varied
 from audionmf.errors import InvalidAudioError, ParameterError
@@ -182,9 +183,12 @@ def analyse_struck_blind(
     )  # fmt: skip
     remarks = (*((choice.to_text(),) if choice else ()), *spread)
     found = dataclasses.replace(found, remarks=remarks)
-    if frames.X is None or count == 1 or found.activations is None:
+    activations = found.activations
+    if activations is None:
         return found
-    return found.with_covariances(frames.X, found.activations)
+    if frames.X is not None and count > 1:
+        found = found.with_covariances(frames.X, activations)
+    return named(found, source, frames, activations)
 
 
 def _most_frames(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -25,13 +25,14 @@ from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt, part_path
 from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import check_asked, export_paths, write_exports
+from audionmf.rendering.blocks import stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
 from audionmf.separation.separating import render_to_files, tell_offset
 from audionmf.settings import Settings
 from audionmf.show.report import report_path
-from audionmf.sources.known import Told
+from audionmf.sources.known import Told, one_and_rest
 from audionmf.sources.labels import Ranges
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
@@ -124,6 +125,8 @@ class SeparationJob(Told):
     def planned(self, banks: Sequence[Templates] | None = None) -> dict[str, Path]:
         """Return where each stem will be put, by the name of its source.
 
+        Where `names_sources`, names are not known yet: plain ones stand for them.
+
         Parameters
         ----------
         banks : sequence of Templates, optional
@@ -142,11 +145,25 @@ class SeparationJob(Told):
             raise ParameterError(f"the number of sources is 1 to {_MAX_SOURCES}, not {n_sources}")
         if self.free > _MAX_FREE:
             raise LimitError(f"further components are {_MAX_FREE} at most; take fewer")
-        names = self.account(banks=banks).names_with(self.only)
+        account = self.account(banks=banks)
+        if self.only is not None and self.names_sources:
+            names = one_and_rest([self.only], self.only)
+        else:
+            names = account.names_with(self.only)
         source = self.source()  # what cannot be read has no outputs
         if self.extension in OUTPUT_FORMATS:
             check_form(self.extension, self.subtype, source.sample_rate, source.n_channels)
-        return stem_paths(self.folder, self.called, names, self.pattern, self.extension)
+        return self.stems_called(names)
+
+    def stems_called(self, names: Iterable[str]) -> dict[str, Path]:
+        """Return where stems of these names are put.
+
+        Raises
+        ------
+        ParameterError
+            If the pattern or the extension is wrong.
+        """
+        return stem_paths(self.folder, self.called, list(names), self.pattern, self.extension)
 
     @property
     def called(self) -> str:
@@ -184,6 +201,19 @@ class SeparationJob(Told):
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
         return self.n_sources is None and not self.account().sources
+
+    @property
+    def names_sources(self) -> bool:
+        """Whether the analysis names the sources, by what is heard of them."""
+        return self.settings.names == "heard" and self.is_blind
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nothing is known of the sources but perhaps their number."""
+        known = (
+            self.templates, self.examples, self.solo, self.absent, self.midi, self.lead, self.free,
+        )  # fmt: skip
+        return not any(known)
 
     def source(self) -> Source:
         """Open the recording, or the part of it that is asked for.
@@ -295,6 +325,10 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     account = job.account(banks=banks)
     decomposition = analyse_account(account, source, job.settings, progress)
     decomposition = tell_offset(source, decomposition)
+    if job.names_sources:
+        paths = job.stems_called(stem_names(decomposition, job.only))
+        refuse_overwriting([*paths.values(), *exports.values()], job.inputs())
+        make_room(paths.values())
     stems, trust = render_to_files(
         source, decomposition, paths, only=job.only, subtype=job.subtype, progress=progress
     )

@@ -106,7 +106,10 @@ class Recipe:
         ParameterError
             If the values are none of a job.
         """
-        return SeparationJob.from_dict({**self.job, "folder": os.fspath(folder)})
+        # Before sources were named by what is heard of them, all names were plain.
+        settings = {"names": "plain", **self.job["settings"]}
+        values = {**self.job, "settings": settings, "folder": os.fspath(folder)}
+        return SeparationJob.from_dict(values)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Both are values that go into JSON, so that they travel over any wire.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -236,7 +237,12 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     recipe = Recipe.of(job)
     root = os.path.realpath(job.folder)
     names = {_relative(path, root) for path in written}
-    if task.known and job.counts_sources:  # of the names that are planned for, some are used
+    earlier = _earlier(manifest)
+    if job.names_sources:  # what they are called is not known before
+        found = {} if earlier is None else earlier.stems
+        names -= {_relative(path, root) for path in planned.values()}
+        names |= {file for file, _ in found.values()}
+    elif task.known and job.counts_sources:  # of the names that are planned for, some are used
         names &= set(task.known.outputs)
     if task.known and task.known.key == recipe.key and task.known.verifies(root, names):
         return _outcome(task, KEPT, Manifest.load(manifest), task.known)
@@ -255,6 +261,8 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
         clear_report(report_path(job.folder, job.called, job.pattern, job.extension))
     clear_earlier(before, [*done.stems.paths.values(), *exports, *job.inputs()])
     made = Manifest.of(recipe, done, job.folder)
+    if earlier is not None:
+        _remove_earlier(job, earlier, made)
     outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:
         write_report(
@@ -274,6 +282,32 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
             alignment_text=score.alignment.to_text(),
         )
     return dataclasses.replace(outcome, trust_text=done.trust.to_text())
+
+
+def _earlier(path: Path) -> Manifest | None:
+    """Return the manifest of an earlier run into the same place; None if there is none."""
+    with contextlib.suppress(AudioNMFError, FileNotFoundError):
+        return Manifest.load(path)
+    return None
+
+
+def _remove_earlier(job: SeparationJob, earlier: Manifest, made: Manifest) -> None:
+    """Remove the stems that an earlier blind run left under other names, where they are unchanged.
+
+    Nobody chose these names, and beside the new ones they would pass for stems of this run.
+    """
+    then = dataclasses.replace(earlier.recipe.to_job(job.folder), track=job.called)
+    if not (then.is_blind and job.is_blind):
+        return
+    root, now = os.path.realpath(job.folder), {file for file, _ in made.stems.values()}
+    with contextlib.suppress(AudioNMFError):  # names that no run of ours gave
+        places = then.stems_called(earlier.stems)
+        for name, (file, output) in earlier.stems.items():
+            path = places[name]
+            own = _relative(path, root) == file and file not in now and not path.is_symlink()
+            if own and output.fits(path):
+                refuse_overwriting([path], job.inputs())
+                path.unlink(missing_ok=True)
 
 
 def _outcome(task: Task, state: str, made: Manifest, entry: Entry) -> Outcome:

@@ -181,6 +181,8 @@ def _planned(job: SeparationJob, then: Manifest) -> list[Path]:
     """Return where stems and notes go; of the names that a blind separation plans for, those used."""
     stems = job.planned().items()
     used = [path for name, path in stems if name in then.stems or not job.counts_sources]
+    if job.names_sources:
+        used = list(job.stems_called(then.stems).values())
     return [*used, *job.planned_exports().values()]
 
 

@@ -92,4 +92,4 @@ def add(commands: Any) -> None:
     )
     add_out_file(parser)
     add_part(parser)
-    add_settings(parser, "separate", without=("model", "spatial", "cues", "restarts"))
+    add_settings(parser, "separate", without=("model", "spatial", "cues", "names", "restarts"))

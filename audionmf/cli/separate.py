@@ -128,16 +128,32 @@ def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
         if track.error is not None:
             fail(track.error, debug=options.debug)
         elif options.json:
-            stems = {name: str(path) for name, path in track.stems.items()}
+            named = not track.job.names_sources
+            stems = {name: str(path) for name, path in track.stems.items()} if named else None
             print_json({"input": track.job.input, "stems": stems, "manifest": str(track.manifest)})
         else:
             show(track.job.input)
-            for path in track.outputs:
-                show(f"  {os.path.relpath(path, os.path.realpath(options.out))}")
+            for line in _planned_lines(track, os.path.realpath(options.out)):
+                show(f"  {line}")
     errors = [track.error for track in tracks if track.error is not None]
     if len(tracks) == 1 and errors:
         return exit_code(errors[0])
     return 1 if errors else 0
+
+
+def _planned_lines(track: PlannedTrack, root: str) -> list[str]:
+    """Return what would be written, one line a file; stems that have no name yet share one."""
+    outputs, lines = track.outputs, []
+    if track.job.names_sources and track.stems:
+        (place,) = track.job.stems_called(["SOURCE"]).values()
+        count = len(track.stems)
+        some = f"1 to {count}" if track.job.counts_sources else str(count)
+        lines = [
+            f"{os.path.relpath(place, root)}, {some} of them: SOURCE will be what is heard, such as "
+            "'bass' (--names plain: source1, source2, ...)"
+        ]
+        outputs = outputs[count:]
+    return [*lines, *(os.path.relpath(path, root) for path in outputs)]
 
 
 def _jobs(options: argparse.Namespace) -> list[SeparationJob]:

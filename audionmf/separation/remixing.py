@@ -77,7 +77,8 @@ def remix(
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     if model is None:
         account, config = _account(sources, options, settings, sample_rate)
-        resolve_gains(account.names, gains)
+        if account.sources or config.names == "plain":  # others are named by the analysis
+            resolve_gains(account.names, gains)
         found = tell_offset(source, analyse_account(account, source, config, progress))
     else:
         _refuse_known(sources, options)
@@ -144,7 +145,8 @@ def remix_file(
     prepare_output(source, path, subtype, [mixture, *files_read(model, options)])
     if model is None:
         account, config = _account(None, options, settings)
-        resolve_gains(account.names, gains)
+        if account.sources or config.names == "plain":  # others are named by the analysis
+            resolve_gains(account.names, gains)
         found = tell_offset(source, analyse_account(account, source, config, progress))
     else:
         _refuse_known(None, options)

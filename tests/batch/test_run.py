@@ -22,7 +22,7 @@ from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
 from audionmf.batch.run import distinct_tracks, find_audio, plan_files, separate_files
 from audionmf.errors import AudioReadError, OutputError, ParameterError, TemplateError
 
-QUICK = dataclasses.replace(TINY, n_fft=64, max_iter=1, n_components=2)
+QUICK = dataclasses.replace(TINY, n_fft=64, max_iter=1, n_components=2, names="plain")
 JOURNAL = os.path.join(".audionmf", "journal.jsonl")  # noqa: PTH118
 
 
@@ -611,7 +611,7 @@ def test_what_was_kept_says_nothing_of_the_time_left(monkeypatch):
 def batch_of(run, jobs, out, *more):
     return run(
         "separate", *(job.input for job in jobs), "--n-sources", 2, "--n-components", 2,
-        "-o", out, *TINY_OPTIONS, *more,
+        "--names", "plain", "-o", out, *TINY_OPTIONS, *more,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from audionmf.io.lock import FolderLock
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks, and signals of POSIX")
 
 OPTIONS = ("--n-sources", "2", "--n-components", "2", "--n-fft", "64", "--max-iter", "2",
-           "--n-threads", "1")  # fmt: skip
+           "--n-threads", "1", "--names", "plain")  # fmt: skip
 
 SERVER = """
 import contextlib, io, json, os, signal, sys

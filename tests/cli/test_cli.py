@@ -15,6 +15,7 @@ from conftest import RATE, TINY_OPTIONS, child, files_below, sound, steps, tone,
 
 from audionmf.settings import Settings
 
+PLAIN = ("--names", "plain")
 COMMANDS = (
     "separate", "remix", "denoise", "learn", "decompose", "regroup", "info", "oneshots", "mosaic",
     "morph",
@@ -56,7 +57,7 @@ def assert_one_line(err, *parts):
 
 
 def test_separate_prints_the_folder_first_and_then_the_stems(run, mixture, out):
-    code, text, err = separate(run, mixture, "--n-sources", 2, "-o", out)
+    code, text, err = separate(run, mixture, "--n-sources", 2, "--names", "plain", "-o", out)
     assert (code, err) == (0, "")
     lines = text.splitlines()
     assert lines[:3] == [str(out), "  mix/source1.wav", "  mix/source2.wav"]
@@ -68,7 +69,7 @@ def test_separate_prints_the_folder_first_and_then_the_stems(run, mixture, out):
 
 def test_separate_as_json_is_one_object_a_line(run, mixture, out, tmp_path):
     other = sound(tmp_path / "in" / "other.wav", two_notes(2))
-    code, text, err = separate(run, mixture, other, "--n-sources", 2, "-o", out, "--json")
+    code, text, err = separate(run, mixture, other, "--n-sources", 2, *PLAIN, "-o", out, "--json")
     assert (code, err) == (0, "")
     first, second = map(json.loads, text.splitlines())
     assert (first["input"], second["input"]) == (str(mixture), str(other))
@@ -533,7 +534,8 @@ def test_an_unexpected_error_is_one_line_too(run, mixture, monkeypatch):
 
 
 def test_python_m_works_and_an_error_is_one_line_there_too(tmp_path, mixture, out):
-    arguments = ("separate", str(mixture), "--n-sources", "2", "-o", str(out), *TINY_OPTIONS)
+    named = ("--names", "plain", "-o", str(out))
+    arguments = ("separate", str(mixture), "--n-sources", "2", *named, *TINY_OPTIONS)
     result = child("-m", "audionmf", *arguments)
     assert (result.returncode, result.stderr) == (0, b"")
     assert files_below(out) == ["mix/manifest.json", "mix/source1.wav", "mix/source2.wav"]

@@ -17,7 +17,8 @@ import audionmf
     ],
 )
 def test_stems_in_other_formats(run, mixture, tmp_path, options, name, subtype):
-    known = ("--n-sources", 2, "-o", tmp_path / "out", *options, *TINY_OPTIONS)
+    blind = ("--n-sources", 2, "--names", "plain")
+    known = (*blind, "-o", tmp_path / "out", *options, *TINY_OPTIONS)
     code, text, err = run("separate", mixture, *known)
     assert (code, err) == (0, "")
     assert f"  mix/{name}" in text.splitlines()
@@ -49,6 +50,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_computed(
 
 def test_a_remix_as_mp3(run, mixture, tmp_path):
     out = tmp_path / "remix.mp3"
-    known = ("--n-sources", 2, "--gain", "source1=-3", "-o", out, *TINY_OPTIONS)
+    blind = ("--n-sources", 2, "--names", "plain")
+    known = (*blind, "--gain", "source1=-3", "-o", out, *TINY_OPTIONS)
     assert run("remix", mixture, *known) == (0, f"{out}\n", "")
     assert audionmf.AudioFile(out).n_samples == audionmf.AudioFile(mixture).n_samples

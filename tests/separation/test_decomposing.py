@@ -71,7 +71,11 @@ def test_stems_sum_to_the_mixture_in_its_own_format(
     path = sound(tmp_path / f"mix.{suffix}", two_notes(n_channels), subtype)
     before = path.read_bytes(), path.stat().st_mtime_ns
     written, found, _ = separate_file(
-        path, tmp_path / "out", n_sources=3, extension=extension, settings=TINY
+        path,
+        tmp_path / "out",
+        n_sources=3,
+        extension=extension,
+        settings=dataclasses.replace(TINY, names="plain"),
     )
     mixture, step = steps(path), formats.quantisation_step(subtype)
     assert written.gain == 1
@@ -340,7 +344,7 @@ def test_a_model_is_loaded_as_it_was_saved(decomposed):
 
 
 def test_separation_saves_stems_that_sum_up(mixture, tmp_path):
-    separation = audionmf.separate(mixture, n_sources=2, settings=TINY)
+    separation = audionmf.separate(mixture, n_sources=2, settings=TINY, names="plain")
     written = separation.save(tmp_path / "out")
     assert files_below(tmp_path / "out") == ["source1.wav", "source2.wav"]
     assert np.abs(total(written) - soundfile.read(mixture)[0]).max() <= 2.0**-15

@@ -46,7 +46,7 @@ def test_a_remix_of_one_source_is_its_stem_to_the_bit(tmp_path, low, out):
 
 
 def test_stems_are_put_together_again_with_gains(mixture):
-    stems = audionmf.separate(mixture, n_sources=2, settings=TINY)
+    stems = audionmf.separate(mixture, n_sources=2, settings=TINY, names="plain")
     first, second = stems.sources.values()
     remixed = stems.remix({"source1": 0.5, "source2": 2})
     assert np.abs(remixed.samples - (0.5 * first + 2 * second)).max() < 1e-6
