@@ -95,6 +95,17 @@ class Settings:
     mask_exponent : float, default 1.5
         Power of the models in the masks, 0.1 to 10. 1 shares the magnitude out in proportion, 2 is
         the Wiener filter of independent Gaussian sources; more makes the masks harder.
+    mask : {"wiener", "soft", "binary"}, default "wiener"
+        How models become shares of a bin: "wiener" in proportion to their powers, "soft" likewise,
+        but a source with less than a tenth of the largest share gets nothing and the others that
+        much less, "binary" the loudest source gets all.
+    phase : {"mixture", "consistent"}, default "mixture"
+        Phases of the stems: those of the mixture, or such that spectra of stems are those of a
+        signal, found in five rounds; it takes longer and pays where the masks are nearly right.
+    sparsity, continuity : float, default 0
+        Where components are learnt: weights, 0 to 1000, that draw activations to be few (0.1 is
+        little, 1 much), and to change slowly (1 is little, 10 much); see `nmf.Penalties`. Under
+        beta 1.
     model : {"auto", "frames", "patterns", "harmonic", "free"}, default "auto"
         With examples: "patterns" models each source by one pattern of several frames (for drums and
         other struck sounds, in recordings up to 3 minutes), "frames" by single frames; "auto" takes
@@ -200,6 +211,34 @@ class Settings:
         _real(0.1, 10),
         "a number from 0.1 to 10",
         (_SEPARATE, _DECOMPOSE, _STREAM),
+    )
+    mask: str = _option(
+        "wiener",
+        "how models become shares: wiener, soft (small shares become none) or binary (the loudest "
+        "takes all)",
+        lambda x: x in ("wiener", "soft", "binary"),
+        "'wiener', 'soft' or 'binary'",
+        (_SEPARATE, _DECOMPOSE, _STREAM),
+    )
+    phase: str = _option(
+        "mixture",
+        "phases of the stems: mixture, or consistent, which takes longer and pays where masks are "
+        "nearly right",
+        lambda x: x in ("mixture", "consistent"),
+        "'mixture' or 'consistent'",
+        (_SEPARATE, _DECOMPOSE),
+    )
+    sparsity: float = _option(
+        0.0,
+        "components that are learnt: draw activations to be few; 0.1 is little, 1 much",
+        _real(0, 1000),
+        "a number from 0 to 1000",
+    )
+    continuity: float = _option(
+        0.0,
+        "components that are learnt: draw activations to change slowly; 1 is little, 10 much",
+        _real(0, 1000),
+        "a number from 0 to 1000",
     )
     model: str = _option(
         "auto",
@@ -354,6 +393,11 @@ class Settings:
             elif option.name != "n_threads":
                 given += [f"--{name}", str(value)]
         return given
+
+    @property
+    def penalised(self) -> bool:
+        """Whether activations of components that are learnt are drawn to a form."""
+        return bool(self.sparsity or self.continuity)
 
     def n_fft_at(self, sample_rate: float) -> int:
         """Return the window length in samples at a sample rate in Hz."""

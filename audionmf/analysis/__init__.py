@@ -20,6 +20,7 @@ A file imports only from those that are named before it:
 - `by_score`: sources whose notes are known
 - `by_lead`: one voice that leads, and its accompaniment
 - `blind`: sources of which nothing is known
+- `by_medians`: harmonic and percussive sound
 - `components`: every component for itself
 - `refinement`: components moved by hints
 - `analysing`: which way suits what is known

@@ -14,6 +14,7 @@ from audionmf import nmf
 from audionmf.analysis.blind import analyse_blind
 from audionmf.analysis.by_example import analyse_examples
 from audionmf.analysis.by_lead import analyse_lead
+from audionmf.analysis.by_medians import analyse_medians
 from audionmf.analysis.by_score import analyse_score
 from audionmf.analysis.components import analyse_components
 from audionmf.analysis.learning import at_rate
@@ -94,6 +95,10 @@ def analyse_account(
 ) -> Decomposition:
     """Analyse a recording by an account of its sources; parameters as in `analyse`."""
     report, source = heard(progress), source.without_offset()
+    if settings.penalised:
+        _check_penalised(account, settings)
+    if account.textures:
+        return analyse_medians(account, source, settings, report)
     if account.score is not None:
         found = _with_score(account, account.score, source, settings, report)
     elif account.voices:
@@ -103,6 +108,17 @@ def analyse_account(
     else:
         return analyse_blind(account.n_sources, source, settings, report, watch)
     return dataclasses.replace(found, residual=account.residual)
+
+
+def _check_penalised(account: Account, settings: Settings) -> None:
+    """Refuse to draw activations to a form where no components are learnt that could be drawn."""
+    learnt = account.free or settings.dictionary == "nmf" or not account.sources
+    if account.score is not None or account.voices or account.textures or not learnt:
+        raise ParameterError(
+            "sparsity and continuity are for components that are learnt: with templates or examples, "
+            "of free components or a factorised dictionary (nmf), and blind; not with a score, a "
+            "lead, or harmonic and percussive sound"
+        )
 
 
 def _with_score(

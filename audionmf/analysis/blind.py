@@ -26,6 +26,7 @@ from audionmf.analysis.cues import (
     only_cues,
     parse_cues,
 )
+from audionmf.analysis.learning import penalties_of
 from audionmf.analysis.naming import named
 from audionmf.analysis.starts import best_start, varied
 from audionmf.errors import ParameterError
@@ -82,7 +83,12 @@ def analyse_blind(
         not go with the other options.
     """
     heard = parse_cues(settings.cues)
-    free = settings.model == "free" or settings.n_components is not None or settings.beta != 1
+    free = (
+        settings.model == "free"
+        or settings.n_components is not None
+        or settings.beta != 1
+        or settings.penalised
+    )
     if settings.model == "frames":
         raise ParameterError(
             "the model 'frames' is for examples and templates; blind there are 'auto', 'harmonic', "
@@ -91,7 +97,7 @@ def analyse_blind(
     if free and settings.model in ("harmonic", "patterns"):
         raise ParameterError(
             f"the model {settings.model!r} has a number of components of its own and beta 1; leave "
-            "out n_components and beta, or take the model 'free'"
+            "out n_components, beta, sparsity and continuity, or take the model 'free'"
         )
     if settings.model == "patterns" or (settings.model == "auto" and not free):
         always = settings.model == "patterns"
@@ -205,11 +211,17 @@ def _factorise(
         "max_iter": settings.max_iter, "tol": settings.tol, "callback": callback,
         "n_threads": settings.n_threads,
     }  # fmt: skip
-    if settings.beta != 1:
+    if settings.beta != 1 or settings.penalised:
+        penalties = penalties_of(settings)
         model, remarks = best_start(
             settings.restarts,
             lambda r: nmf.fit(
-                frames.V, count, beta=settings.beta, seed=settings.seed + r, **options
+                frames.V,
+                count,
+                beta=settings.beta,
+                seed=settings.seed + r,
+                penalties=penalties,
+                **options,
             ),
         )
         report(1.0)

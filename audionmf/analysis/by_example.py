@@ -103,11 +103,11 @@ def _as_struck(
         known.recordings and known.bank is None and not known.alone
         for known in account.sounding.values()
     )
-    fits = settings.beta == 1 and examples_alone and not others
+    fits = settings.beta == 1 and not settings.penalised and examples_alone and not others
     if not fits and settings.model == "patterns":
         raise ParameterError(
-            "patterns go with examples alone, under beta 1: without templates, free components "
-            "and ranges"
+            "patterns go with examples alone, under beta 1: without templates, free components, "
+            "ranges, sparsity and continuity"
         )
     if not fits or settings.model == "frames":
         return None
@@ -185,6 +185,8 @@ def _bank(
     exact = dataclasses.replace(
         settings, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
     )
+    if settings.dictionary == "frames":  # the free components are drawn, frames are what they are
+        exact = dataclasses.replace(exact, sparsity=0.0, continuity=0.0)
     banks = [
         _fitting(bank, stft, source, convert=account.convert)
         for known in account.sounding.values()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
+import numpy as np
+
 from audionmf import nmf
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.blind import check_component_count, component_name
@@ -40,4 +42,7 @@ def analyse_components(
     labels = tuple(component_name(k) for k in range(count))
     templates = Templates(model.templates, labels, stft, source.sample_rate)
     found = Decomposition.of(source, frames.n_samples, templates, config, model)
+    if config.penalised and frames.step == 1:
+        # Found anew, they would not be of the form that was asked for.
+        found = dataclasses.replace(found, activations=model.activations.astype(np.float32))
     return with_activations(source, dataclasses.replace(found, remarks=remarks), report)

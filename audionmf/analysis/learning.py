@@ -108,6 +108,10 @@ def learn(
             "ask for fewer, give a longer recording, or take a smaller hop"
         )
     if config.dictionary == "frames":
+        if config.penalised:
+            raise ParameterError(
+                "sparsity and continuity are for a factorised dictionary: take the dictionary 'nmf'"
+            )
         W = _even_frames(
             V, min(wanted or config.example_frames, V.shape[1]), exact=wanted is not None
         )
@@ -290,10 +294,23 @@ def factorise(
 
     model = nmf.fit(
         V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
-        n_threads=config.n_threads, callback=callback, **start,
+        n_threads=config.n_threads, callback=callback, penalties=penalties_of(config), **start,
     )  # fmt: skip
     report(1.0)
     return model
+
+
+def penalties_of(config: Settings) -> nmf.Penalties:
+    """Return what the settings draw activations to.
+
+    Raises
+    ------
+    ParameterError
+        If that is asked for under another beta than 1.
+    """
+    if config.penalised and config.beta != 1:
+        raise ParameterError("sparsity and continuity go with beta 1 only; leave one of them out")
+    return nmf.Penalties(sparsity=config.sparsity, continuity=config.continuity)
 
 
 def _at_one_rate(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:

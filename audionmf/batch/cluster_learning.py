@@ -97,6 +97,8 @@ def learn(
     config = Settings.from_options(settings, **options)
     if config.beta != 1:
         raise ParameterError("on a cluster, templates are learnt with beta 1")
+    if config.penalised:
+        raise ParameterError("on a cluster, templates are learnt without sparsity and continuity")
     given = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
     paths = [
         path

@@ -402,6 +402,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "midi_split": _is_text,
     "split_at": _or_none(lambda value: _is_text(value) or _is_whole(value)),
     "lead": _is_flag,
+    "harmonic_percussive": _is_flag,
+    "margin": _is_number,
     "pattern": _is_text,
     "extension": _is_text,
     "settings": lambda value: isinstance(value, Mapping),

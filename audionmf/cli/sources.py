@@ -29,6 +29,19 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
         help="one voice leads, such as a singer or a soloist: the stems 'lead' and 'accompaniment'",
     )
     sources.add_argument(
+        "--harmonic-percussive",
+        action="store_true",
+        help="what holds a tone and what is struck: the stems 'harmonic' and 'percussive'",
+    )
+    sources.add_argument(
+        "--margin",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="with --harmonic-percussive: by what factor one has to be above the other; more than 1 "
+        "makes a third stem of what is neither, 'residual' (default: %(default)s)",
+    )
+    sources.add_argument(
         "--templates",
         nargs="+",
         action="extend",
@@ -156,6 +169,8 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "midi_split": options.midi_split,
         "split_at": options.split_at,
         "lead": options.lead,
+        "harmonic_percussive": options.harmonic_percussive,
+        "margin": options.margin,
     }
 
 

@@ -32,7 +32,6 @@ from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import pooled_magnitude
 from audionmf.spectra.live_stft import LiveSTFT, Transform
-from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.spatial import wiener_filter
 
 __all__ = ["LiveSeparator", "stream"]
@@ -66,7 +65,7 @@ class LiveSeparator:
     residual : str, default ""
         Name of a further source that gets what no template explains; none if it is empty.
     settings : Settings, optional
-        ``beta``, ``activation_iter`` and ``mask_exponent`` are used, unless a `Decomposition`
+        ``beta``, ``activation_iter``, ``mask`` and ``mask_exponent`` are used, unless a `Decomposition`
         brings its own.
     **options
         Fields of `Settings`, changed from `settings`.
@@ -190,7 +189,7 @@ class LiveSeparator:
     def _parts(self, X: Transform) -> Transform:
         """Return the parts of a frame (n_channels, n_bins) that the sources have in it."""
         V = pooled_magnitude(X[..., None])[:, 0]
-        masks = ratio_masks(self._models(V), self.decomposition.settings.mask_exponent)
+        masks = self.decomposition.masks(self._models(V))
         if self._covariances is None:
             return X * masks[self._rendered, None]
         parts = wiener_filter(X[..., None], masks[..., None], self._covariances)

@@ -22,8 +22,8 @@ from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
 from audionmf.sources.known import one_and_rest
+from audionmf.spectra.consistency import consistent_parts, phase_reach
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
-from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
 from audionmf.spectra.stft import STFT, InverseStream, Transform
@@ -130,7 +130,7 @@ def rendered_blocks(
     waiting = _Queue()
     transforms = with_margins(
         templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES),
-        decomposition.reach,
+        _reach(decomposition),
     )
     stream = InverseStream(templates.stft, n_samples)
     threads = thread_count(decomposition.settings.n_threads)
@@ -179,7 +179,7 @@ def render_span(
     if not 0 <= start < stop <= n_samples:
         raise ParameterError(f"samples {start} to {stop} are not inside the {n_samples} there are")
     margin = -(-stft.n_fft // (2 * stft.hop_length))
-    n_frames, reach = stft.n_frames(n_samples), decomposition.reach
+    n_frames, reach = stft.n_frames(n_samples), _reach(decomposition)
     first = max(0, start // stft.hop_length - margin)
     last = min(n_frames, -(-stop // stft.hop_length) + margin + 1)
     begin, end = max(0, first - reach), min(n_frames, last + reach)
@@ -203,6 +203,12 @@ def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: in
     return stft.forward(padded)[..., margin : margin + last - first]
 
 
+def _reach(decomposition: Decomposition) -> int:
+    """Return the frames of margin that a frame of the stems depends on."""
+    phases = decomposition.settings.phase == "consistent"
+    return decomposition.reach + (phase_reach(decomposition.templates.stft) if phases else 0)
+
+
 def _synthesise(
     decomposition: Decomposition,
     rendered: list[int],
@@ -213,22 +219,56 @@ def _synthesise(
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
     first, X, (before, after) = numbered
     stft, V = decomposition.templates.stft, pooled_magnitude(X)
-    models = decomposition.source_models(first, V, (before, after))
-    own = slice(before, X.shape[-1] - after)
-    X, V = X[..., own], V[:, own]
-    masks = ratio_masks(models, decomposition.settings.mask_exponent)
-    length = (X.shape[-1] - 1) * stft.hop_length + stft.n_fft
+    cut = _cut(decomposition, first - before, X.shape[-1])
+    models = decomposition.source_models(first - before + cut[0], V, cut)
+    masks = decomposition.masks(models)
+    X, V = _without(X, cut), _without(V, cut)
+    margins = (before - cut[0], after - cut[1])
+    own_masks = _without(masks, margins)
+    length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.n_fft
     stems = np.empty((len(rendered), len(X), length), np.float32)
-    if decomposition.covariances is None:
+    if rendered:
+        part_of = _parts(decomposition, X, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
-            mask = masks[j] if most == 1 else np.minimum(masks[j], np.float32(most))
-            stem[...] = stft.synthesise(X * mask)
-    elif rendered:
+            stem[...] = stft.synthesise(_without(part_of(j), margins))
+    trust = block_trust(_without(V, margins), _without(models, margins), own_masks)
+    return stems, trust
+
+
+def _parts(
+    decomposition: Decomposition,
+    X: Transform,
+    masks: NDArray[np.float32],
+    begin: int,
+    most: float,
+) -> Callable[[int], Transform]:
+    """Return what gives the part of a source in X, whose first frame is number `begin`."""
+    if decomposition.covariances is None:
+        capped = masks if most == 1 else np.minimum(masks, np.float32(most))
+        if decomposition.settings.phase == "mixture":
+            return lambda j: X * capped[j]
+        parts = X * capped[:, None]
+    else:
         # The shares are as good as powers here, and cannot leave the range of the type.
         parts = wiener_filter(X, masks, decomposition.source_covariances())
-        for stem, j in zip(stems, rendered, strict=True):
-            stem[...] = stft.synthesise(parts[j])
-    return stems, block_trust(V, models, masks)
+    if decomposition.settings.phase == "consistent":
+        stft = decomposition.templates.stft
+        start = begin * stft.hop_length - stft.n_fft // 2
+        inside = (-start, decomposition.mixture.n_samples - start)
+        parts = consistent_parts(X, parts, masks, stft, inside)
+    return lambda j: parts[j]
+
+
+def _cut(decomposition: Decomposition, begin: int, n_frames: int) -> tuple[int, int]:
+    """Return how many frames at each end are there for the models alone: none at the true ends."""
+    last = decomposition.templates.stft.n_frames(decomposition.mixture.n_samples)
+    reach = decomposition.reach
+    return reach if begin > 0 else 0, reach if begin + n_frames < last else 0
+
+
+def _without(array: Any, margins: tuple[int, int]) -> Any:
+    """Return frames without those of the margins."""
+    return array[..., margins[0] : array.shape[-1] - margins[1]]
 
 
 class _Queue:

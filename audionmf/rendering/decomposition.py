@@ -34,6 +34,7 @@ from audionmf.rendering.fields import (
     flag_of,
     grouping_of,
     keys_of,
+    margin_of,
     number_of,
     score_of,
     text_of,
@@ -52,7 +53,8 @@ from audionmf.sources.templates import (
 )
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
-from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.masks import ratio_masks, source_masks
+from audionmf.spectra.medians import median_masks, median_models, median_sizes
 from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
 
@@ -159,6 +161,9 @@ class Decomposition:
         Components that were learnt from the mixture alone: they have a say in the masks.
     votes : ndarray, shape (n_groups, n_voters), float32, optional
         The share of each voter that is for each group; they sum to 1 over the groups.
+    margin : float, optional
+        The two sources are the harmonic and the percussive sound, told apart by medians with this
+        margin, 1 to 1000; the templates are then what these sound like on the whole.
 
     Raises
     ------
@@ -185,6 +190,7 @@ class Decomposition:
     context: NDArray[np.float32] | None = None
     voters: NDArray[np.float32] | None = None
     votes: NDArray[np.float32] | None = None
+    margin: float | None = None
 
     def __repr__(self) -> str:
         mixture = self.mixture
@@ -203,6 +209,8 @@ class Decomposition:
             )
         self._check_patterns()
         self._check_exemplars()
+        if self.margin is not None and (len(self.grouping), self.n_components) != (2, 2):
+            raise TemplateError("harmonic and percussive sound are two sources of a template each")
         if len(self.keys) not in (0, self.n_components):
             raise TemplateError(f"{len(self.keys)} keys do not fit {self.n_components} components")
         if self.covariances is not None:
@@ -303,7 +311,9 @@ class Decomposition:
 
     @property
     def reach(self) -> int:
-        """Frames of margin that the activations of a frame depend on: 0 if they are kept."""
+        """Frames of margin that the model of a frame depends on: 0 if activations are kept."""
+        if self.margin is not None:
+            return median_sizes(self.templates.stft, self.templates.sample_rate)[0] // 2
         return REACH if self.context is not None and self.activations is None else 0
 
     def activate(
@@ -392,8 +402,11 @@ class Decomposition:
         Returns
         -------
         ndarray, shape (n_sources, n_bins, n_frames - margins), float32
-            Of the sources of `source_names`, bins as neighbours.
+            Of the sources of `source_names`, bins as neighbours; what medians leave has none.
         """
+        if self.margin is not None:
+            sizes = median_sizes(self.templates.stft, self.templates.sample_rate)
+            return median_models(V, sizes, *margins).astype(np.float32, copy=False)
         own = slice(margins[0], V.shape[1] - margins[1])
         if self.activations is None:
             H = self.activate(V, 1, first, margins)
@@ -407,6 +420,14 @@ class Decomposition:
             unexplained = np.maximum(V - models.sum(axis=0), 0)
             models = np.concatenate([models, unexplained[None]])
         return self._without_absent(models, first) if self.absent else models
+
+    def masks(self, models: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the share of each source in frames of which `source_models` gave the models."""
+        exponent = self.settings.mask_exponent
+        if self.margin is not None:
+            return median_masks(models, self.margin, exponent).astype(np.float32, copy=False)
+        masks = source_masks(models, exponent, self.settings.mask)
+        return masks.astype(np.float32, copy=False)
 
     def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return models of the groups in which the voters had their say.
@@ -520,6 +541,10 @@ class Decomposition:
         ParameterError
             If a component does not exist or is in two groups.
         """
+        if self.margin is not None:
+            raise ParameterError(
+                "harmonic and percussive sound have no components that could be grouped"
+            )
         regrouped = by_hand(groups, self.n_components)
         return dataclasses.replace(
             self, grouping=regrouped, covariances=None, voters=None, votes=None
@@ -574,6 +599,7 @@ class Decomposition:
             "score": None if self.score is None else self.score.to_dict(),
             "remarks": list(self.remarks),
             "keys": list(self.keys),
+            "margin": self.margin,
         }
         return write_archive(path, MODEL_KIND, arrays, metadata)
 
@@ -616,6 +642,7 @@ class Decomposition:
                 score=score_of(metadata.get("score")),
                 remarks=tuple(text_of(line) for line in metadata.get("remarks", [])),
                 keys=keys_of(metadata),
+                margin=margin_of(metadata),
                 **{k: None if v is None else as_float32(v) for k, v in further.items()},
             )
         except (TemplateError, ParameterError, ScoreError) as error:

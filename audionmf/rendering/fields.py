@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from audionmf.errors import TemplateError
 from audionmf.rendering.absent import Absent
 from audionmf.rendering.grouping import Grouping
+from audionmf.sources.known import MAX_MARGIN
 from audionmf.sources.labels import MOST_LABELS
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
@@ -27,6 +28,7 @@ __all__ = [
     "flag_of",
     "grouping_of",
     "keys_of",
+    "margin_of",
     "number_of",
     "score_of",
     "text_of",
@@ -63,6 +65,16 @@ def number_of(value: object, low: int, high: int) -> int:
 def keys_of(metadata: dict[str, Any]) -> tuple[int, ...]:
     """Return the MIDI keys of components."""
     return tuple(number_of(key, -1, 127) for key in metadata.get("keys", []))
+
+
+def margin_of(metadata: dict[str, Any]) -> float | None:
+    """Return the margin of harmonic and percussive sound; None where they are not the sources."""
+    margin = metadata.get("margin")
+    if margin is None:
+        return None
+    if type(margin) not in (int, float) or not 1 <= margin <= MAX_MARGIN:
+        raise TemplateError(f"a margin is not a number from 1 to {MAX_MARGIN:g}")
+    return float(margin)
 
 
 def complex_of(parts: NDArray[Any]) -> NDArray[np.complex64]:

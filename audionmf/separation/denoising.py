@@ -166,7 +166,9 @@ def _account(spans: list[Span], recordings: list[Any], sample_rate: int | None =
 def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     """Return settings in which the noise is modelled by frames, whose masks can be held back."""
     given = Settings.from_options(settings, **options)
-    return Settings.from_options(given, model="frames", spatial=False)
+    return Settings.from_options(
+        given, model="frames", spatial=False, mask="wiener", phase="mixture"
+    )
 
 
 def _floor(reduction: float) -> float:

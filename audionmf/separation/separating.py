@@ -465,6 +465,12 @@ def separate(
     lead : bool, default False
         One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
         ``accompaniment``. For recordings up to 6 minutes.
+    harmonic_percussive : bool, default False
+        The sources are ``harmonic``, what holds a tone, and ``percussive``, what is struck, told
+        apart by medians over time and over frequency.
+    margin : float, default 1
+        With `harmonic_percussive`: by what factor one has to be above the other, 1 to 1000; more
+        than 1 makes a third stem of what is neither, ``residual``.
 
     Returns
     -------

@@ -34,9 +34,12 @@ from audionmf.sources.templates import Templates
 
 __all__ = [
     "ACCOMPANIMENT",
+    "HARMONIC",
     "LEAD",
+    "MAX_MARGIN",
     "MOST_SOURCES",
     "OTHER",
+    "PERCUSSIVE",
     "REST",
     "Account",
     "Banks",
@@ -60,6 +63,11 @@ REST = "rest"
 """Name of the source of what is in no other."""
 
 LEAD, ACCOMPANIMENT = "lead", "accompaniment"
+
+HARMONIC, PERCUSSIVE, RESIDUAL = "harmonic", "percussive", "residual"
+
+MAX_MARGIN = 1000.0
+"""The largest margin between harmonic and percussive sound."""
 
 MOST_SOURCES = 6
 """Most sources that an analysis finds by itself."""
@@ -91,11 +99,13 @@ class Known:
         It is one voice with one pitch at a time, such as a singer, that leads.
     free : int, default 0
         Components that are learnt from the mixture itself, 0 or more.
+    texture : {"", "harmonic", "percussive"}, default ""
+        It is all that holds a tone, or all that is struck; one source of each, and no others.
 
     Raises
     ------
     ParameterError
-        If `free` is no such number.
+        If `free` is no such number, or there is no such texture.
     """
 
     example: AudioLike | Sequence[AudioLike] | None = None
@@ -105,10 +115,15 @@ class Known:
     notes: Part | tuple[StrPath, str] | None = None
     voice: bool = False
     free: int = 0
+    texture: str = ""
 
     def __post_init__(self) -> None:
         if not is_whole(self.free) or self.free < 0:
             raise ParameterError(f"free components are a number, 0 or more, not {self.free!r}")
+        if self.texture not in ("", HARMONIC, PERCUSSIVE):
+            raise ParameterError(
+                f"a texture is {HARMONIC!r} or {PERCUSSIVE!r}, not {self.texture!r}"
+            )
 
     def __repr__(self) -> str:
         """Name what is known, and say of an array or a list only that it is there."""
@@ -177,6 +192,7 @@ class Known:
             notes=other.notes if self.notes is None else self.notes,
             voice=self.voice or other.voice,
             free=self.free + other.free,
+            texture=self.texture or other.texture,
         )
 
 
@@ -206,6 +222,11 @@ class Told:
         How the score is split into parts; see `audionmf.separate`.
     lead : bool, default False
         One voice leads.
+    harmonic_percussive : bool, default False
+        The sources are what holds a tone, and what is struck.
+    margin : float, default 1
+        With harmonic and percussive sound: by what factor one has to be above the other, 1 to 1000;
+        with more than 1 what is neither becomes a further stem, ``residual``.
     """
 
     n_sources: int | None = None
@@ -220,6 +241,8 @@ class Told:
     midi_split: SplitBy = "track"
     split_at: str | int | None = None
     lead: bool = False
+    harmonic_percussive: bool = False
+    margin: float = 1.0
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
@@ -282,6 +305,9 @@ class Told:
             gathered.silence(absent.name, (absent.start, absent.end))
         if self.lead:
             gathered.add(LEAD, Known(voice=True))
+        if self.harmonic_percussive:
+            gathered.add(HARMONIC, Known(texture=HARMONIC))
+            gathered.add(PERCUSSIVE, Known(texture=PERCUSSIVE))
         return Account.of(gathered, self, score)
 
     def _check(self) -> None:
@@ -296,6 +322,11 @@ class Told:
         if not is_whole(self.free) or self.free < 0:
             raise ParameterError(
                 "free components are a number, 0 or more, that goes with templates"
+            )
+        number = isinstance(self.margin, int | float) and not isinstance(self.margin, bool)
+        if not number or not 1 <= self.margin <= MAX_MARGIN:
+            raise ParameterError(
+                f"the margin is a number from 1 to {MAX_MARGIN:g}, not {self.margin!r}"
             )
 
 
@@ -380,6 +411,8 @@ class Account:
         The notes of all sources that have some.
     convert : bool
         Convert templates of another sample rate or STFT.
+    margin : float
+        Between harmonic and percussive sound.
     """
 
     sources: dict[str, Known]
@@ -388,6 +421,7 @@ class Account:
     labels: Labels = field(default_factory=lambda: Labels((), ()))
     score: Score | None = None
     convert: bool = False
+    margin: float = 1.0
 
     @classmethod
     def of(cls, gathered: _Gathered, told: Told, score: Score | None) -> Account:
@@ -411,13 +445,15 @@ class Account:
             raise ParameterError(
                 "a residual is what templates leave: it goes with templates or examples"
             )
-        _add_implied(sources, told)
-        residual = one_form(told.residual)
+        textured = _check_textures(sources, told)
+        if not textured:
+            _add_implied(sources, told)
+        residual = RESIDUAL if textured and told.margin > 1 else one_form(told.residual)
         if residual in sources:
             raise ParameterError(f"the residual {residual!r} needs a name that no source has")
         return cls(
             sources, told.n_sources, residual, _labels(sources, gathered.silent),
-            _score(sources, score), told.convert,
+            _score(sources, score), told.convert, float(told.margin),
         )  # fmt: skip
 
     @property
@@ -448,9 +484,34 @@ class Account:
         return {name: known for name, known in self.sources.items() if known.sounds}
 
     @property
+    def textures(self) -> dict[str, str]:
+        """The sources that are harmonic or percussive sound, by their texture."""
+        return {known.texture: name for name, known in self.sources.items() if known.texture}
+
+    @property
     def voices(self) -> list[str]:
         """The sources that are voices."""
         return [name for name, known in self.sources.items() if known.voice]
+
+
+def _check_textures(sources: dict[str, Known], told: Told) -> bool:
+    """Tell whether the sources are harmonic and percussive sound; then nothing else may be said."""
+    textures = [known.texture for known in sources.values() if known.texture]
+    if not textures:
+        if told.margin != 1:
+            raise ParameterError("a margin goes with harmonic and percussive sound")
+        return False
+    plain = all(
+        known.texture and not (known.sounds or known.absent or known.notes or known.voice)
+        for known in sources.values()
+    )
+    if sorted(textures) != [HARMONIC, PERCUSSIVE] or not plain or told.free or told.residual:
+        raise ParameterError(
+            "harmonic and percussive sound are two sources that share all there is: leave out "
+            "templates, examples, ranges, a score, a lead, free components and a residual "
+            "(a margin of more than 1 makes one)"
+        )
+    return True
 
 
 def _add_implied(sources: dict[str, Known], told: Told) -> None:

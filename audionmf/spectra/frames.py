@@ -16,6 +16,7 @@ from audionmf.spectra.stft import STFT, Transform
 
 __all__ = [
     "BLOCK_FRAMES",
+    "Counter",
     "Frames",
     "Progress",
     "describe_source",
@@ -144,7 +145,7 @@ def gather(
     AudioWarning
         If the recording is silent or shorter than a window.
     """
-    counter = _Counter(source)
+    counter = Counter(source)
     kept: list[NDArray[Any]] = []
     around: list[NDArray[Any]] = []
     step, n_seen, n_kept = 1, 0, 0
@@ -200,13 +201,14 @@ def describe_source(source: Source) -> str:
     return "the array of samples" if source.path is None else repr(str(source.path))
 
 
-class _Counter:
+class Counter:
     """Passes the blocks of a recording on, and notes their length and peak."""
 
     def __init__(self, source: Source) -> None:
         self._source, self.n_samples, self.peak = source, 0, 0.0
 
     def blocks(self) -> Iterator[Samples]:
+        """Yield the blocks."""
         for block in self._source.blocks():
             self.n_samples += block.shape[1]
             self.peak = max(self.peak, float(np.abs(block).max(initial=0)))

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
 
-__all__ = ["ratio_masks"]
+__all__ = ["ratio_masks", "source_masks"]
+
+_LEAST = 0.1
+"""Share of the largest mask below which a soft mask is nothing."""
 
 
 def ratio_masks(
@@ -59,3 +62,50 @@ def ratio_masks(
     masks[:, silent] = 1
     masks /= masks.sum(axis=0)
     return masks
+
+
+def source_masks(
+    models: NDArray[np.floating[Any]], exponent: float = 1.0, kind: str = "wiener"
+) -> NDArray[np.floating[Any]]:
+    """Return masks of a kind.
+
+    Parameters
+    ----------
+    models, exponent
+        As in `ratio_masks`.
+    kind : {"wiener", "soft", "binary"}, default "wiener"
+        "wiener": `ratio_masks`. "soft": these after soft thresholding; a tenth of the largest mask
+        in a bin is taken off each, what is left is scaled to sum to 1. "binary": the largest model
+        gets the bin, of equals the first.
+
+    Returns
+    -------
+    ndarray, shape of `models`
+        In 0 … 1; the sum over sources is 1 in every bin. Where all models are zero, each is
+        ``1 / n_sources``.
+
+    Raises
+    ------
+    ParameterError
+        As `ratio_masks` does, and if there is no such kind.
+
+    References
+    ----------
+    Yilmaz and Rickard, "Blind separation of speech mixtures via time-frequency masking", IEEE
+    Transactions on Signal Processing 52(7), 2004 (binary masks). Donoho and Johnstone, "Ideal
+    spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994 (soft thresholding).
+    """
+    if kind not in ("wiener", "soft", "binary"):
+        raise ParameterError(f"a mask is 'wiener', 'soft' or 'binary', not {kind!r}")
+    masks = ratio_masks(models, exponent)
+    if kind == "wiener":
+        return masks
+    if kind == "soft":
+        masks = np.maximum(masks - masks.dtype.type(_LEAST) * masks.max(axis=0), 0)
+        softened: NDArray[np.floating[Any]] = masks / masks.sum(axis=0)
+        return softened
+    first = models.argmax(axis=0)
+    winners = np.zeros_like(masks)
+    np.put_along_axis(winners, first[None], masks.dtype.type(1), axis=0)
+    chosen: NDArray[np.floating[Any]] = np.where(models.any(axis=0), winners, masks)
+    return chosen

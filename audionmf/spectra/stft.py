@@ -190,6 +190,35 @@ class STFT:
         frames *= self._window()
         return _overlap_add(frames, self.hop_length)
 
+    def consistent(self, transform: Transform, inside: tuple[int, int]) -> Transform:
+        """Return the transform of the signal that some frames give when they are inverted.
+
+        Parameters
+        ----------
+        transform : ndarray, shape (..., n_bins, n_frames), complex64
+            Consecutive frames, of no signal's transform maybe.
+        inside : (int, int)
+            The samples, counted from the start of the first frame, that lie in the recording; it is
+            zero outside.
+
+        Returns
+        -------
+        ndarray, shape of `transform`
+            Nearest to it, in the sense of least squares, among the transforms of signals. As many
+            frames at each end as overlap with frames that are not there are not.
+        """
+        n_bins, n_frames = transform.shape[-2:]
+        weight, (start, stop) = self._overlap_sum(n_frames), inside
+        weight[weight <= _MIN_RECONSTRUCTION * weight.max()] = (
+            np.inf
+        )  # the ends of the outer frames
+        samples = self.synthesise(transform) / weight
+        samples[..., : max(0, start)] = 0
+        samples[..., stop:] = 0
+        flat = samples.reshape(-1, samples.shape[-1])
+        found = self._frames(flat, n_frames, self._window(), 1)
+        return found.reshape(*transform.shape[:-2], n_bins, n_frames)
+
     def _frames(self, samples: Samples, count: int, window: Samples, n_threads: int) -> Transform:
         views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
         framed = views[:, : (count - 1) * self.hop_length + 1 : self.hop_length] * window

@@ -17,6 +17,7 @@ FULL = SeparationJob(
     convert=True, midi=Path("s.mid"), midi_split="channel", split_at="C4", lead=True, export=["csv"],
     report=True, track="mix", pattern="{source}.{ext}", extension="flac", settings=TINY,
     drum_keys={"b": 36}, tempo="auto", start=1.5, duration=2.0, subtype="PCM_24",
+    harmonic_percussive=True, margin=2.0,
 )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_it_can_be_cancelled_at_any_iteration(V, after):
 
 
 def test_it_is_taken_back_if_it_makes_things_worse(V, monkeypatch):
-    monkeypatch.setattr(solver, "_between", lambda H, step, n: np.full((n, 6), 1e6, V.dtype))
+    monkeypatch.setattr(solver, "between", lambda H, step, n: np.full((n, 6), 1e6, V.dtype))
     model = fit(V)
     assert (np.diff(model.divergence) <= 0).all()
     assert model.divergence[-1] < 0.5 * model.divergence[0]
@@ -125,7 +125,7 @@ def test_other_divergences_start_so_too(V):
 
 
 def test_groups_of_rows_hold_alike_and_cover_all(V):
-    edges = solver._row_groups(V, 64)
+    edges = solver.row_groups(V, 64)
     assert edges[0] == 0
     assert (np.diff(edges) > 0).all()
     assert len(edges) <= 64
@@ -135,8 +135,8 @@ def test_groups_of_rows_hold_alike_and_cover_all(V):
 
 def test_pooled_templates_spread_out_keep_their_sums(V):
     rng = np.random.default_rng(0)
-    edges = solver._row_groups(V, 64)
+    edges = solver.row_groups(V, 64)
     pooled = rng.random((6, len(edges))).astype(np.float32)
-    spread = solver._spread_rows(pooled, edges, V.sum(axis=1))
+    spread = solver.spread_rows(pooled, edges, V.sum(axis=1))
     assert spread.shape == (6, 600)
     np.testing.assert_allclose(np.add.reduceat(spread, edges, axis=1), pooled, rtol=1e-5)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from audionmf import ParameterError
-from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.masks import ratio_masks, source_masks
 
 
 def models(dtype):
@@ -104,3 +104,16 @@ def test_no_source_is_refused(shape):
 def test_an_exponent_that_makes_no_sense_is_refused(exponent):
     with pytest.raises(ParameterError, match="exponent must be more than 0"):
         ratio_masks(np.ones((2, 3)), exponent)
+
+
+def test_soft_and_binary_masks():
+    models = np.array([[3.0, 1.0, 0.0, 2.0], [1.0, 0.05, 0.0, 2.0]])
+    soft = source_masks(models, 1, "soft")
+    np.testing.assert_allclose(soft[:, 0], [(0.75 - 0.075) / 0.85, (0.25 - 0.075) / 0.85])
+    np.testing.assert_array_equal(soft[:, 1], [1, 0])
+    np.testing.assert_allclose(soft[:, 2], 0.5)
+    binary = source_masks(models, 1, "binary")
+    np.testing.assert_array_equal(binary, [[1, 1, 0.5, 1], [0, 0, 0.5, 0]])
+    np.testing.assert_array_equal(source_masks(models, 1.5), ratio_masks(models, 1.5))
+    with pytest.raises(ParameterError, match="a mask is"):
+        source_masks(models, 1, "hard")

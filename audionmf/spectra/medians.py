@@ -1,0 +1,97 @@
+"""Harmonic and percussive sound told apart by medians: tones are lines in time, strokes in frequency.
+
+The median of a bin over some time knows no strokes, the median of a frame over some frequencies no
+tones. Their ratio makes the masks. With a margin, what is neither much more one than the other is
+left over.
+
+References
+----------
+Fitzgerald, "Harmonic/percussive separation using median filtering", DAFx 2010. Driedger, Müller and
+Disch, "Extending harmonic-percussive separation of audio signals", ISMIR 2014 (the margin).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.stft import STFT
+
+__all__ = ["median_masks", "median_models", "median_sizes"]
+
+Matrix = NDArray[np.floating[Any]]
+
+_SECONDS = 0.72
+_HERTZ = 334.0
+_MOST = 255
+"""The most frames or bins of a median, where hops are very short or windows very long."""
+
+
+def median_sizes(stft: STFT, sample_rate: int) -> tuple[int, int]:
+    """Return how many frames (0.72 s) and bins (334 Hz) medians are of: 31 each by default."""
+    frames = _odd(_SECONDS * sample_rate / stft.hop_length)
+    return frames, _odd(_HERTZ * stft.n_fft / sample_rate)
+
+
+def median_models(V: Matrix, sizes: tuple[int, int], before: int = 0, after: int = 0) -> Matrix:
+    """Return the medians over time and over frequency.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, before + n + after)
+        Magnitudes. Beyond the ends they are mirrored.
+    sizes : (int, int)
+        Frames and bins of the medians, odd.
+    before, after : int, default 0
+        Frames at the start and the end that are there for the medians only.
+
+    Returns
+    -------
+    ndarray, shape (2, n_bins, n)
+        Harmonic, percussive; bins as neighbours.
+    """
+    from scipy.ndimage import median_filter
+
+    own = slice(before, V.shape[1] - after)
+    frames = V.T
+    harmonic = median_filter(frames, (sizes[0], 1), mode="reflect")[own]
+    percussive = median_filter(frames[own], (1, sizes[1]), mode="reflect")
+    models: Matrix = np.stack([harmonic, percussive]).swapaxes(1, 2)
+    return models
+
+
+def median_masks(models: Matrix, margin: float, exponent: float) -> Matrix:
+    """Return masks of `median_models`, and what they leave if there is a margin.
+
+    Parameters
+    ----------
+    models : ndarray, shape (2, n_bins, n_frames)
+        Harmonic, percussive.
+    margin : float
+        By what factor one has to be above the other to get half of a bin, 1 or more. With 1 both
+        share all.
+    exponent : float
+        As in `ratio_masks`.
+
+    Returns
+    -------
+    ndarray, shape (2 or 3, n_bins, n_frames)
+        They sum to 1; the third, where `margin` is more than 1, is the residual.
+    """
+    if margin == 1:
+        return ratio_masks(models, exponent)
+    factor = models.dtype.type(margin)
+    harmonic = ratio_masks(np.stack([models[0], models[1] * factor]), exponent)[0]
+    percussive = ratio_masks(np.stack([models[1], models[0] * factor]), exponent)[0]
+    silent = ~models.any(axis=0)
+    harmonic[silent] = percussive[silent] = models.dtype.type(1 / 3)
+    residual = np.maximum(1 - harmonic - percussive, 0)
+    masks: Matrix = np.stack([harmonic, percussive, residual])
+    return masks
+
+
+def _odd(size: float) -> int:
+    return int(min(_MOST, 2 * round((size - 1) / 2) + 1)) if size > 1 else 1

@@ -1,0 +1,38 @@
+"""Harmonic and percussive masks: those of librosa."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+
+from audionmf.spectra.medians import median_masks, median_models, median_sizes
+from audionmf.spectra.stft import STFT
+
+
+@pytest.mark.parametrize("margin", [1.0, 2.5])
+@pytest.mark.parametrize("exponent", [1.5, 2.0])
+def test_masks_are_those_of_librosa(margin, exponent):
+    V = np.random.default_rng(0).random((65, 50)).astype(np.float32) ** 4
+    masks = median_masks(median_models(V, (9, 7)), margin, exponent)
+    # Kernels of librosa are (harmonic, percussive).
+    harmonic, percussive = librosa.decompose.hpss(
+        V, kernel_size=(9, 7), power=exponent, margin=margin, mask=True
+    )
+    np.testing.assert_allclose(masks[0], harmonic, atol=1e-5)
+    np.testing.assert_allclose(masks[1], percussive, atol=1e-5)
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
+    assert len(masks) == (2 if margin == 1 else 3)
+
+
+@pytest.mark.parametrize("margin", [1.0, 2.0])
+def test_silence_is_shared_out(margin):
+    masks = median_masks(np.zeros((2, 5, 4), np.float32), margin, 1.5)
+    np.testing.assert_allclose(masks, 1 / len(masks), rtol=1e-6)
+
+
+def test_sizes_are_times_and_frequencies_at_any_rate():
+    assert median_sizes(STFT(4096, 1024), 44100) == (31, 31)
+    assert median_sizes(STFT(2048, 512), 22050) == (31, 31)
+    assert median_sizes(STFT(4096, 1), 44100)[0] == 255
+    assert median_sizes(STFT(16, 4), 1000) == (181, 5)
