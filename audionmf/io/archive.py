@@ -15,6 +15,7 @@ import math
 import reprlib
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -272,7 +273,9 @@ def _read_header(
         first = np.lib.format.read_magic(stream) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         try:
-            shape, _, dtype = read(stream)
+            with warnings.catch_warnings():  # Python's own, of a header that is badly written
+                warnings.simplefilter("ignore")
+                shape, _, dtype = read(stream)
         except _NO_HEADER as error:
             raise ValueError("its header is not that of an array") from error
         if not all(0 <= length <= _MAX_BYTES for length in shape):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import io
-import mmap
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,8 @@ Span = tuple[int, int]
 
 _MAX_STREAMS = 10_000
 _MOST_GARBAGE = 1 << 16
+_PIECE = 1 << 18
+_OGG_HEADER, _OGG_PAGE = 27, 27 + 255
 _LEAST_FRAMES = 12
 """MP3 frames that a part needs to count: a third of a second, or what a wrong count leaves."""
 
@@ -152,12 +154,33 @@ def _found(path: Path, is_ogg: bool, stamp: tuple[int, int, int]) -> _Streams:
     """Walk a file; a file is opened more than once, and does not change with the same stamp."""
     del stamp
     with path.open("rb") as stream:
-        try:
-            data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):
-            return _Streams()
-        with data:
-            return _ogg_streams(data) if is_ogg else _mp3_streams(data)
+        data = _Bytes(stream)
+        return _ogg_streams(data) if is_ogg else _mp3_streams(data)
+
+
+class _Bytes:
+    """The bytes of a file, a piece of it in memory; mapped, a whole large file would come to be."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = os.fstat(stream.fileno()).st_size
+        self._start, self._piece = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, at: int, n_bytes: int) -> bytes:
+        """Return bytes at a place; fewer at the end of the file."""
+        first = at - self._start
+        if first < 0 or first + n_bytes > len(self._piece):
+            self._stream.seek(at)
+            self._start, self._piece, first = at, self._stream.read(max(n_bytes, _PIECE)), 0
+        return self._piece[first : first + n_bytes]
+
+    def find(self, mark: bytes, at: int) -> int:
+        """Return where a mark comes next, within the next 64 KiB; -1 if it does not."""
+        found = self.get(at, _MOST_GARBAGE).find(mark)
+        return at + found if found >= 0 else -1
 
 
 def opus_family(path: Path) -> int:
@@ -168,7 +191,7 @@ def opus_family(path: Path) -> int:
     return head[at + 18] if 0 <= at < len(head) - 18 else 0
 
 
-def _ogg_streams(data: mmap.mmap) -> _Streams:
+def _ogg_streams(data: _Bytes) -> _Streams:
     """Walk pages: a stream starts with one that begins it, after one that does not.
 
     Streams that belong together lie in each other's gaps. All that began must end before the next
@@ -177,33 +200,32 @@ def _ogg_streams(data: mmap.mmap) -> _Streams:
     found = _Streams()
     unfinished: set[bytes] = set()
     at, began = 0, False
-    while data[at : at + 4] == b"OggS" and at + 27 <= len(data):
-        kind, serial = data[at + 5], data[at + 14 : at + 18]
+    while len(page := data.get(at, _OGG_PAGE)) >= _OGG_HEADER and page[:4] == b"OggS":
+        kind, serial, n_segments = page[5], page[14:18], page[26]
         begins = bool(kind & 2)
         if begins and not began:
             found.n_broken += bool(unfinished)
             unfinished.clear()
             found.starts.append(at)
         began = begins
-        n_segments = data[at + 26]
-        at += 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
+        at += _OGG_HEADER + n_segments + sum(page[_OGG_HEADER : _OGG_HEADER + n_segments])
         if at > len(data) or not kind & 4:
             unfinished.add(serial)
         else:
             unfinished.discard(serial)
-        if data[at : at + 4] != b"OggS":  # bytes between pages; decoders look for the next one too
+        if data.get(at, 4) != b"OggS":  # bytes between pages; decoders look for the next one too
             following = data.find(b"OggS", at)
             at = following if following >= 0 else len(data)
     found.n_broken += bool(unfinished)
     return found
 
 
-def _mp3_streams(data: mmap.mmap) -> _Streams:
+def _mp3_streams(data: _Bytes) -> _Streams:
     """Walk frames: a stream starts at a tag, at a header frame, or where the frames are all told."""
     streams = [_Frames(0)]
     at, garbage = 0, 0
     while at + 4 <= len(data):
-        head = data[at : at + 10]
+        head = data.get(at, 10)
         size, tag = _tag_size(data, at, head)
         frame = None if size else _frame(head)
         if size:
@@ -256,7 +278,7 @@ def _frame_seconds(head: bytes) -> float:
     return n_samples / _RATES[version][place]
 
 
-def _tag_size(data: mmap.mmap, at: int, head: bytes) -> tuple[int, bool]:
+def _tag_size(data: _Bytes, at: int, head: bytes) -> tuple[int, bool]:
     """Return the size of a tag that lies here, and whether it starts a file; 0 if there is none."""
     if head[:3] == b"ID3" and len(head) == 10 and all(byte < 128 for byte in head[6:]):
         size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
@@ -264,7 +286,7 @@ def _tag_size(data: mmap.mmap, at: int, head: bytes) -> tuple[int, bool]:
     if head[:3] == b"TAG":
         return 128, False
     if head[:8] == b"APETAGEX":
-        return 32 + int.from_bytes(data[at + 12 : at + 16], "little"), False
+        return 32 + int.from_bytes(data.get(at + 12, 4), "little"), False
     return 0, False
 
 
@@ -281,10 +303,10 @@ def _frame(head: bytes) -> int | None:
     return slots * 1000 * rates[index - 1] // _RATES[version][place] + (head[2] >> 1 & 1)
 
 
-def _told_frames(data: mmap.mmap, at: int, head: bytes) -> int:
+def _told_frames(data: _Bytes, at: int, head: bytes) -> int:
     """Return how many frames a header frame says that will follow; 0 if it is none."""
     mono, first = head[3] >> 6 == 3, head[1] >> 3 & 3 == 3
     place = at + 4 + ((17 if mono else 32) if first else (9 if mono else 17))
-    if data[place : place + 4] not in (b"Xing", b"Info") or not data[place + 7] & 1:
+    if (told := data.get(place, 12))[:4] not in (b"Xing", b"Info") or len(told) < 12:
         return 0
-    return int.from_bytes(data[place + 8 : place + 12], "big")
+    return int.from_bytes(told[8:], "big") if told[7] & 1 else 0

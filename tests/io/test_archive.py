@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -165,6 +166,7 @@ NO_HEADERS = {
     "a key that is none": "{[]: 1}",
     "half a description": "{'descr': ('<f4',), 'fortran_order': False, 'shape': ()}",
     "no description": "{'descr': [[]], 'fortran_order': False, 'shape': ()}",
+    "a number and a word": "{'shape': (2if 1 else 2)}",
     "brackets": "(" * 5000,
     "signs": "-" * 5000 + "1",
     "an open text": "'''",
@@ -177,8 +179,10 @@ NO_HEADERS = {
 def test_a_header_that_is_none_is_refused(path, member, header):
     for version, size in ((b"\1\0", "<H"), (b"\2\0", "<I")):
         content = b"\x93NUMPY" + version + struct.pack(size, len(header)) + header.encode()
-        with pytest.raises(TemplateError):
-            read_archive(archive(path, {member: content}), KIND)
+        archive(path, {member: content})
+        with warnings.catch_warnings(record=True) as caught, pytest.raises(TemplateError):
+            read_archive(path, KIND)
+        assert not caught
 
 
 class Trap:

@@ -1,6 +1,7 @@
 """Streams one after the other in a file, and channels in the order of their container."""
 
 import io
+import resource
 import struct
 
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 
 from audionmf.errors import AudioWarning
 from audionmf.io import audio
-from audionmf.io.joined import Window, stream_spans
+from audionmf.io.joined import Window, broken_off, stream_spans
 
 KINDS = [("OGG", "VORBIS", 22050), ("OGG", "OPUS", 48000), ("MP3", "MPEG_LAYER_III", 44100)]
 
@@ -78,6 +79,17 @@ def test_mp3_in_riff_is_not_called_cut(tmp_path):
     file = audio.AudioFile(path)
     object.__setattr__(file, "n_samples", 2 * rate + 1105)
     assert sum(block.shape[1] for block in file.blocks()) == 2 * rate
+
+
+@pytest.mark.parametrize("head", [b"OggS", b"\xff\xfb\x90\x64"])
+def test_a_large_file_does_not_come_into_memory(tmp_path, head):
+    path = tmp_path / "x"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with path.open("wb") as file:
+        file.write(head + bytes(40))
+        file.truncate(2 << 30)
+    assert broken_off(path)[0] <= 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
 
 
 ORDERS = {
