@@ -32,6 +32,7 @@ from audionmf.notes.transcription import activity_of, transcribe_stems
 WAYS = ("examples", "lead", "alone")
 COLUMNS = ("notes", "strokes", "sounding")
 NEAR_SECONDS, SEGMENT_SECONDS = 0.05, 0.1
+TOGETHER_SECONDS = 0.03
 QUIET_DB, LOUD_PERCENTILE = -30.0, 98
 
 Stems = dict[str, audionmf.Audio]
@@ -91,7 +92,7 @@ def evaluate(track: Path, way: str, keep: Path | None) -> dict[str, Any]:
         if name in score and not score[name][1]:
             found["notes"][name] = note_f(score[name][0], heard)
         elif drum_key(name) is not None or is_kit(name):
-            onsets = score[name][0][:, 0] if name in score else onsets_of(stem)
+            onsets = apart(score[name][0][:, 0]) if name in score else onsets_of(stem)
             found["strokes"][name] = onset_f(onsets, np.array([note.onset for note in heard]))
         if way != "alone":
             found["sounding"][name] = segment_f(stem, activity_of({name: stems[name]}))
@@ -147,6 +148,12 @@ def onset_f(true: NDArray[np.float64], heard: NDArray[np.float64]) -> float:
 
     scores = mir_eval.onset.f_measure(np.sort(true), np.sort(heard), window=NEAR_SECONDS)
     return 100 * float(scores[0])
+
+
+def apart(onsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return onsets, those of drums that are struck together as one."""
+    ordered = np.sort(onsets)
+    return ordered[np.diff(ordered, prepend=-np.inf) > TOGETHER_SECONDS]
 
 
 def onsets_of(stem: audionmf.Audio) -> NDArray[np.float64]:

@@ -84,6 +84,12 @@ class Separation:
     trust: Trust
     mixture: Samples
     tags: Tags = field(default_factory=Tags)
+    _heard: list[NoteTable] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def heard(self) -> NoteTable | None:
+        """What `notes` returned last; None before."""
+        return self._heard[-1] if self._heard else None
 
     def __repr__(self) -> str:
         seconds = self.mixture.shape[1] / self.sample_rate
@@ -227,6 +233,8 @@ class Separation:
     ) -> NoteTable:
         """Return the notes that the sources play: those of the score, or those that the stems tell.
 
+        A notebook that shows the stems afterwards shows them too, as piano rolls.
+
         Parameters
         ----------
         drum_keys, tempo
@@ -245,7 +253,9 @@ class Separation:
         stems = self._stems()
         found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
         warn_of_none(found, self.decomposition)
-        return found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
+        found = found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
+        self._heard[:] = [found]
+        return found
 
     def activity(self) -> list[Activity]:
         """Return when each source sounds, in the order of time."""
