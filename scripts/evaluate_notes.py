@@ -85,7 +85,12 @@ def evaluate(track: Path, way: str, keep: Path | None) -> dict[str, Any]:
         lead = stems["lead"]
         name = max(true, key=lambda n: si_sdr(true[n].samples, lead.samples))
         true, stems = {name: true[name]}, {name: lead}
-    notes, score = transcribe_stems(stems), read_score(track)
+    examples = (
+        {}
+        if way != "examples"
+        else {p.stem: [audionmf.read(p)] for p in sorted((track / "examples").iterdir())}
+    )
+    notes, score = transcribe_stems(stems, alone=examples), read_score(track)
     found: dict[str, dict[str, float]] = {column: {} for column in COLUMNS}
     for name, stem in true.items():
         heard = [note for note in notes if note.source == name]

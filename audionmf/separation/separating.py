@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,8 @@ class Separation:
         The recording that the stems sum to.
     tags : Tags, default none
         What the mixture says of itself; what `save` writes says it too.
+    examples : mapping of str to sequence of Audio or AudioFile
+        What the sources were told by; `notes` listens to them too.
     """
 
     sources: dict[str, Samples]
@@ -84,6 +86,7 @@ class Separation:
     trust: Trust
     mixture: Samples
     tags: Tags = field(default_factory=Tags)
+    examples: Mapping[str, Sequence[Source]] = field(default_factory=dict, repr=False)
     _heard: list[NoteTable] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -251,7 +254,7 @@ class Separation:
             If a source has neither a pitch nor strokes.
         """
         stems = self._stems()
-        found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
+        found = notes_of(self.decomposition, stems, alone=self.examples, drum_keys=drum_keys)
         warn_of_none(found, self.decomposition)
         found = found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
         self._heard[:] = [found]
@@ -495,13 +498,11 @@ def separate(
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     told, others = Told.split(options)
-    found = analyse_account(
-        told.account(sources, sample_rate=sample_rate),
-        source,
-        Settings.from_options(settings, **others),
-        progress,
-    )
-    return render(source, tell_offset(source, found), only=only, progress=progress)
+    account = told.account(sources, sample_rate=sample_rate)
+    config = Settings.from_options(settings, **others)
+    found = analyse_account(account, source, config, progress)
+    made = render(source, tell_offset(source, found), only=only, progress=progress)
+    return dataclasses.replace(made, examples=account.examples)
 
 
 def tell_offset(source: Source, decomposition: Model) -> Model:

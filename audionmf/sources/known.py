@@ -389,6 +389,11 @@ class Account:
     score: Score | None = None
     convert: bool = False
 
+    @property
+    def examples(self) -> dict[str, list[Source]]:
+        """The examples of each source that has some, opened."""
+        return {name: known.opened for name, known in self.sources.items() if known.recordings}
+
     @classmethod
     def of(cls, gathered: _Gathered, told: Told, score: Score | None) -> Account:
         """Check what was gathered, and add the sources that follow from it."""
