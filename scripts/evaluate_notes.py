@@ -32,6 +32,7 @@ from audionmf.notes.transcription import activity_of, transcribe_stems
 WAYS = ("examples", "lead", "alone")
 COLUMNS = ("notes", "strokes", "sounding")
 NEAR_SECONDS, SEGMENT_SECONDS = 0.05, 0.1
+TOGETHER_SECONDS = 0.03
 QUIET_DB, LOUD_PERCENTILE = -30.0, 98
 
 Stems = dict[str, audionmf.Audio]
@@ -84,14 +85,19 @@ def evaluate(track: Path, way: str, keep: Path | None) -> dict[str, Any]:
         lead = stems["lead"]
         name = max(true, key=lambda n: si_sdr(true[n].samples, lead.samples))
         true, stems = {name: true[name]}, {name: lead}
-    notes, score = transcribe_stems(stems), read_score(track)
+    examples = (
+        {}
+        if way != "examples"
+        else {p.stem: [audionmf.read(p)] for p in sorted((track / "examples").iterdir())}
+    )
+    notes, score = transcribe_stems(stems, alone=examples), read_score(track)
     found: dict[str, dict[str, float]] = {column: {} for column in COLUMNS}
     for name, stem in true.items():
         heard = [note for note in notes if note.source == name]
         if name in score and not score[name][1]:
             found["notes"][name] = note_f(score[name][0], heard)
         elif drum_key(name) is not None or is_kit(name):
-            onsets = score[name][0][:, 0] if name in score else onsets_of(stem)
+            onsets = apart(score[name][0][:, 0]) if name in score else onsets_of(stem)
             found["strokes"][name] = onset_f(onsets, np.array([note.onset for note in heard]))
         if way != "alone":
             found["sounding"][name] = segment_f(stem, activity_of({name: stems[name]}))
@@ -147,6 +153,12 @@ def onset_f(true: NDArray[np.float64], heard: NDArray[np.float64]) -> float:
 
     scores = mir_eval.onset.f_measure(np.sort(true), np.sort(heard), window=NEAR_SECONDS)
     return 100 * float(scores[0])
+
+
+def apart(onsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return onsets, those of drums that are struck together as one."""
+    ordered = np.sort(onsets)
+    return ordered[np.diff(ordered, prepend=-np.inf) > TOGETHER_SECONDS]
 
 
 def onsets_of(stem: audionmf.Audio) -> NDArray[np.float64]:

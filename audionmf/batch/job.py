@@ -336,7 +336,7 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     played = None
     if exports:
         played = write_exports(
-            exports, source, decomposition, stems.paths,
+            exports, source, decomposition, stems.paths, alone=account.examples,
             drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,
         )  # fmt: skip
     return SeparatedFiles(stems, decomposition, trust, exports, played)

@@ -1,13 +1,14 @@
 """One stem becomes notes or strokes, piece by piece; hours need no more memory than a minute.
 
 Whether it has a pitch, and whether it plays one note at a time, is decided once for a stem: from the
-whole of a short one, from its loudest excerpts of a long one. A stem is then heard in pieces; a note
+whole of a short one, from its loudest excerpts of a long one; whether it plays one note at a time, from
+recordings of the source alone, where there are some. A stem is then heard in pieces; a note
 that goes on from one piece into the next is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -39,6 +40,7 @@ _HEARD_DB = 60.0
 _LOUD_PERCENTILE = 98
 _FAINT_DB = 35.0
 _EXCERPTS, _EXCERPT_SECONDS = 3, 20.0
+_RECORDINGS = 3
 _SAME_SECONDS = 0.05
 _CUT_SECONDS = 0.1
 
@@ -86,7 +88,13 @@ class _Seen:
         return float(self.spectra.V.sum(dtype=np.float64))
 
 
-def hear(source: Source, key: int | None = None, *, kit: bool = False) -> Stem:
+def hear(
+    source: Source,
+    key: int | None = None,
+    *,
+    kit: bool = False,
+    alone: Sequence[Source] = (),
+) -> Stem:
     """Return what a stem plays.
 
     Parameters
@@ -97,6 +105,10 @@ def hear(source: Source, key: int | None = None, *, kit: bool = False) -> Stem:
         It is a drum, and this its key.
     kit : bool, default False
         It is drums of more than one kind.
+    alone : sequence of Audio or AudioFile
+        Recordings of the source alone, such as the examples that it was separated by. Whether it
+        plays one note at a time is told by them, where there are some: a stem also has what others
+        left in it.
 
     Returns
     -------
@@ -106,20 +118,20 @@ def hear(source: Source, key: int | None = None, *, kit: bool = False) -> Stem:
     # Whatever is longer than one piece is read anew for each pass, not kept.
     ahead = list(islice(pieces_of(source), 2))
     first = _Seen(ahead[0].samples)
-    alone = len(ahead) == 1
-    levels = first.levels if alone else _levels(source)
+    whole = len(ahead) == 1
+    levels = first.levels if whole else _levels(source)
     loudest = float(levels.max())
     if loudest < _SILENT_DB:
         return Stem([], drum=key is not None or kit)
     loud = _loud(levels)
     del ahead[1:]
-    pieces = [(ahead[0], first)] if alone else None
+    pieces = [(ahead[0], first)] if whole else None
     drum = key is not None or kit
     single = False
     if not drum:
-        excerpts = [first] if alone else _excerpts(source)
+        excerpts = [first] if whole else _excerpts(source)
         drum = _mean(excerpts, [pitched_share(e.spectra, e.fit) for e in excerpts]) < _MIN_PITCHED
-        single = not drum and _is_line(excerpts)
+        single = not drum and _is_line(_excerpts_of(alone) or excerpts)
     heard = []
     for piece, seen in pieces or _each(source):
         softest = loudest - float(seen.levels.max())
@@ -160,6 +172,12 @@ def _excerpts(source: Source) -> list[_Seen]:
         kept.append((-float(np.square(x).mean()), i, _Seen(x)))
         kept = sorted(kept, key=lambda found: found[:2])[:_EXCERPTS]
     return [seen for _, _, seen in kept]
+
+
+def _excerpts_of(recordings: Sequence[Source]) -> list[_Seen]:
+    """Return excerpts of some recordings, those that are heard; silence tells nothing."""
+    found = [excerpt for each in recordings[:_RECORDINGS] for excerpt in _excerpts(each)]
+    return [excerpt for excerpt in found if float(excerpt.levels.max()) >= _SILENT_DB]
 
 
 def _mean(excerpts: list[_Seen], values: list[float]) -> float:

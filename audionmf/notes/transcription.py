@@ -36,6 +36,7 @@ from audionmf.spectra.frames import Progress, heard
 
 __all__ = [
     "EXPORTS",
+    "Alone",
     "activity_of",
     "check_asked",
     "check_exports",
@@ -48,6 +49,9 @@ __all__ = [
     "write_exports",
     "write_files",
 ]
+
+Alone = Mapping[str, Sequence[Source]]
+"""Recordings of sources alone, by their names."""
 
 _FILES = {
     "midi": {"midi": ("notes", ".mid")},
@@ -134,6 +138,7 @@ def _files(kinds: Sequence[str]) -> dict[str, tuple[str, str]]:
 def transcribe_stems(
     stems: Mapping[str, Source | StrPath],
     *,
+    alone: Alone | None = None,
     drum_keys: Mapping[str, int | str] | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
@@ -147,6 +152,9 @@ def transcribe_stems(
     ----------
     stems : mapping of str to Audio, AudioFile or path
         The sound of each source, read block by block.
+    alone : mapping of str to sequence of Audio or AudioFile, optional
+        Recordings of sources alone, such as examples: up to three of each tell whether it plays one
+        note at a time.
     drum_keys : mapping of str to int or str, optional
         Sources that are drums, with their key, 0 to 127, or the name of a drum in
         `audionmf.notes.drums.DRUMS`. Default: by their names; where these say nothing, kick, snare
@@ -170,11 +178,13 @@ def transcribe_stems(
     """
     from threadpoolctl import threadpool_limits
 
-    chosen, report = check_keys(drum_keys), heard(progress)
+    chosen, report, told = check_keys(drum_keys), heard(progress), alone or {}
     sources = {name: open_source(stem) for name, stem in stems.items()}
 
     def work(name: str) -> Stem:
-        return hear(sources[name], drum_key(name, chosen), kit=is_kit(name))
+        return hear(
+            sources[name], drum_key(name, chosen), kit=is_kit(name), alone=told.get(name, ())
+        )
 
     done: dict[str, Stem] = {}
     n_workers = max(1, min(thread_count(n_threads), len(sources), _MOST_THREADS))
@@ -202,6 +212,7 @@ def notes_of(
     decomposition: Decomposition,
     stems: Mapping[str, Source | StrPath],
     *,
+    alone: Alone | None = None,
     drum_keys: Mapping[str, int | str] | None = None,
     progress: Progress | None = None,
 ) -> NoteTable:
@@ -211,7 +222,7 @@ def notes_of(
     ----------
     decomposition : Decomposition
         With the score, where there is one; then the stems are not read.
-    stems, drum_keys, progress
+    stems, alone, drum_keys, progress
         As in `transcribe_stems`.
 
     Raises
@@ -222,9 +233,11 @@ def notes_of(
     if decomposition.score is not None:
         return NoteTable(_written(decomposition), tuple(decomposition.source_names))
     n_threads = decomposition.settings.n_threads
-    found = transcribe_stems(stems, drum_keys=drum_keys, n_threads=n_threads, progress=progress)
-    alone = {name: ks[0] for name, ks in decomposition.grouping.items() if len(ks) == 1}
-    played = tuple(replace(note, component=alone.get(note.source, -1)) for note in found)
+    found = transcribe_stems(
+        stems, alone=alone, drum_keys=drum_keys, n_threads=n_threads, progress=progress
+    )
+    lone = {name: ks[0] for name, ks in decomposition.grouping.items() if len(ks) == 1}
+    played = tuple(replace(note, component=lone.get(note.source, -1)) for note in found)
     return NoteTable(played, found.sources)
 
 
@@ -306,6 +319,7 @@ def write_exports(
     decomposition: Decomposition,
     stems: Mapping[str, Source | StrPath],
     *,
+    alone: Alone | None = None,
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
     progress: Progress | None = None,
@@ -318,7 +332,7 @@ def write_exports(
         As `export_paths` gives them.
     mixture : Audio or AudioFile
         The recording.
-    decomposition, stems, drum_keys, progress
+    decomposition, stems, alone, drum_keys, progress
         As in `notes_of`.
     tempo : "auto", or float 20 to 400, optional
         Beats in a minute of the MIDI file; "auto": as they are heard, with a change where they
@@ -345,7 +359,7 @@ def write_exports(
     """
     notes, events = NoteTable((), ()), list[Activity]()
     if any(what in paths for what in _OF_NOTES):
-        notes = notes_of(decomposition, stems, drum_keys=drum_keys, progress=progress)
+        notes = notes_of(decomposition, stems, alone=alone, drum_keys=drum_keys, progress=progress)
         warn_of_none(notes, decomposition)
     if any(what not in _OF_NOTES for what in paths):
         events = activity_of(stems)

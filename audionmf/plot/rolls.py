@@ -171,6 +171,7 @@ def rolls(
     sample_rate: int,
     *,
     true: Mapping[str, RollNotes] | None = None,
+    colours: Mapping[str, str] | None = None,
     theme: str = "light",
 ) -> Figure:
     """Draw the spectrogram of each source that has notes, and its piano roll under it.
@@ -183,6 +184,8 @@ def rolls(
         Its notes, and others to compare; see `piano_roll`.
     stft, sample_rate
         Of the overviews.
+    colours : mapping of str to str, optional
+        Of each source; default: in their order.
     theme : {"light", "dark"}, default "light"
         Colours.
 
@@ -198,16 +201,16 @@ def rolls(
     """
     named = [name for name in seen if name in notes]
     picture = figure(11, _ROW_INCHES * max(1, len(named)) + 0.4, theme)
-    colours = dict(zip(seen, source_colours(len(seen), theme), strict=True))
+    own = colours or dict(zip(seen, source_colours(len(seen), theme), strict=True))
     heights = [1, 1.4] * len(named)
     every = picture.subplots(2 * len(named), 1, height_ratios=heights, squeeze=False)[:, 0]
     for name, above, below in zip(named, every[::2], every[1::2], strict=True):
         grid = _levels(dressed(above, theme), seen[name], stft, sample_rate, theme)
         above.set_title(
-            shortened(name), loc="left", color=colours[name], fontweight="bold", parse_math=False
+            shortened(name), loc="left", color=own[name], fontweight="bold", parse_math=False
         )
         piano_roll(
-            below, notes[name], 1.0, true=(true or {}).get(name), colour=colours[name], theme=theme
+            below, notes[name], 1.0, true=(true or {}).get(name), colour=own[name], theme=theme
         )
         grid.set_time_axis(below)
     share_time(*every[:-1])

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audionmf.analysis.analysing import analyse
+from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, open_source
 from audionmf.io.files import StrPath, make_room, refuse_overwriting
 from audionmf.notes.events import Activity
 from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import (
+    Alone,
     activity_of,
     check_asked,
     export_paths,
@@ -30,7 +31,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN
 from audionmf.separation.separating import render_to_files
 from audionmf.settings import Settings
-from audionmf.sources.known import Known
+from audionmf.sources.known import Known, Told
 from audionmf.spectra.frames import Progress
 
 __all__ = ["NotedFiles", "note_file", "transcribe"]
@@ -38,6 +39,8 @@ __all__ = ["NotedFiles", "note_file", "transcribe"]
 _ONE_SOURCE = "recording"
 _WAYS = ("sources", "n_sources", "templates", "examples", "solo", "midi", "lead")
 """What says which sources there are."""
+
+_OWN = ("sources", "sample_rate", "settings")
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ def transcribe(
     source = open_source(recording, sample_rate)
     ways = {"sources": sources, "sample_rate": sample_rate, "settings": settings, **options}
     scored = options.get("midi") is not None
-    with _taken_apart(source, ways, only, progress, stems=not scored) as (found, stems):
-        notes = _notes(source, found, stems, drum_keys, settings, progress)
+    with _taken_apart(source, ways, only, progress, stems=not scored) as (found, stems, alone):
+        notes = _notes(source, found, stems, alone, drum_keys, settings, progress)
     return notes.timed(tempo_of(source, tempo))
 
 
@@ -182,9 +185,9 @@ def note_file(
     of_events = any(kind in export for kind in ("events", "raven"))
     notes, events = NoteTable((), ()), list[Activity]()
     heard = of_events or ways.get("midi") is None
-    with _taken_apart(source, ways, only, progress, stems=heard) as (found, stems):
+    with _taken_apart(source, ways, only, progress, stems=heard) as (found, stems, alone):
         if of_notes:
-            notes = _notes(source, found, stems, drum_keys, ways.get("settings"), progress)
+            notes = _notes(source, found, stems, alone, drum_keys, ways.get("settings"), progress)
         if of_events:
             events = activity_of(stems)
     notes = notes.timed(tempo_of(source, tempo) if "midi" in export else None)
@@ -196,12 +199,13 @@ def _notes(
     source: Source,
     found: Decomposition | None,
     stems: Mapping[str, Source | StrPath],
+    alone: Alone,
     drum_keys: Mapping[str, int | str] | None,
     settings: Settings | None,
     progress: Progress | None,
 ) -> NoteTable:
     if found is not None:
-        notes = notes_of(found, stems, drum_keys=drum_keys, progress=progress)
+        notes = notes_of(found, stems, alone=alone, drum_keys=drum_keys, progress=progress)
     else:
         n_threads = settings.n_threads if settings else None
         notes = transcribe_stems(stems, drum_keys=drum_keys, n_threads=n_threads, progress=progress)
@@ -217,23 +221,26 @@ def _taken_apart(
     progress: Progress | None,
     *,
     stems: bool,
-) -> Iterator[tuple[Decomposition | None, Mapping[str, Source | StrPath]]]:
-    """Give the decomposition of a recording and its stems, which are gone afterwards.
+) -> Iterator[tuple[Decomposition | None, Mapping[str, Source | StrPath], Alone]]:
+    """Give the decomposition of a recording, its stems, which are gone afterwards, and examples.
 
     Where nothing says what the sources are, there is no decomposition, and it is the only stem.
     """
     if not any(ways.get(way) for way in _WAYS):
         _require_no_sources(ways, only)
-        yield None, {source.path.stem if source.path else _ONE_SOURCE: source}
+        yield None, {source.path.stem if source.path else _ONE_SOURCE: source}, {}
         return
-    found = analyse(source, progress=progress, **ways)
+    told, others = Told.split({n: v for n, v in ways.items() if n not in _OWN})
+    account = told.account(ways.get("sources"), sample_rate=ways.get("sample_rate"))
+    config = Settings.from_options(ways.get("settings"), **others)
+    found = analyse_account(account, source, config, progress)
     if not stems:
-        yield found, {}
+        yield found, {}, {}
         return
     with tempfile.TemporaryDirectory(prefix="audionmf-") as home:
         paths = {s: Path(home, f"{i}.wav") for i, s in enumerate(stem_names(found, only))}
         rendered, _ = render_to_files(source, found, paths, only=only, progress=progress)
-        yield found, dict(rendered.paths)
+        yield found, dict(rendered.paths), account.examples
 
 
 def _require_no_sources(ways: Mapping[str, Any], only: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,8 @@ class Separation:
         The recording that the stems sum to.
     tags : Tags, default none
         What the mixture says of itself; what `save` writes says it too.
+    examples : mapping of str to sequence of Audio or AudioFile
+        What the sources were told by; `notes` listens to them too.
     """
 
     sources: dict[str, Samples]
@@ -84,6 +86,13 @@ class Separation:
     trust: Trust
     mixture: Samples
     tags: Tags = field(default_factory=Tags)
+    examples: Mapping[str, Sequence[Source]] = field(default_factory=dict, repr=False)
+    _heard: list[NoteTable] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def heard(self) -> NoteTable | None:
+        """What `notes` returned last; None before."""
+        return self._heard[-1] if self._heard else None
 
     def __repr__(self) -> str:
         seconds = self.mixture.shape[1] / self.sample_rate
@@ -227,6 +236,8 @@ class Separation:
     ) -> NoteTable:
         """Return the notes that the sources play: those of the score, or those that the stems tell.
 
+        A notebook that shows the stems afterwards shows them too, as piano rolls.
+
         Parameters
         ----------
         drum_keys, tempo
@@ -243,9 +254,11 @@ class Separation:
             If a source has neither a pitch nor strokes.
         """
         stems = self._stems()
-        found = notes_of(self.decomposition, stems, drum_keys=drum_keys)
+        found = notes_of(self.decomposition, stems, alone=self.examples, drum_keys=drum_keys)
         warn_of_none(found, self.decomposition)
-        return found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
+        found = found.timed(tempo_of(Audio(self.mixture, self.sample_rate), tempo))
+        self._heard[:] = [found]
+        return found
 
     def activity(self) -> list[Activity]:
         """Return when each source sounds, in the order of time."""
@@ -491,13 +504,11 @@ def separate(
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
     told, others = Told.split(options)
-    found = analyse_account(
-        told.account(sources, sample_rate=sample_rate),
-        source,
-        Settings.from_options(settings, **others),
-        progress,
-    )
-    return render(source, tell_offset(source, found), only=only, progress=progress)
+    account = told.account(sources, sample_rate=sample_rate)
+    config = Settings.from_options(settings, **others)
+    found = analyse_account(account, source, config, progress)
+    made = render(source, tell_offset(source, found), only=only, progress=progress)
+    return dataclasses.replace(made, examples=account.examples)
 
 
 def tell_offset(source: Source, decomposition: Model) -> Model:

@@ -7,6 +7,7 @@ A file imports only from those that are named before it:
 - `pictures`: the pictures of a report
 - `drawings`: small drawings between the words of a page
 - `rolls`: piano rolls for a page
+- `tones`: notes as plain tones
 - `webpage`: the page of a report, as HTML
 - `report`: a page to hear and see stems
 - `info`: what a file holds, in words

@@ -25,15 +25,20 @@ from audionmf.rendering.blocks import render_blocks
 from audionmf.rendering.trust import Trust
 from audionmf.show.embedding import can_embed, embed_flac
 from audionmf.show.pictures import strongest_components
+from audionmf.show.rolls import roll_notes
+from audionmf.show.tones import tones
 from audionmf.show.words import describe_sources, is_ungrouped
 from audionmf.sources.templates import describe_stft
 
 if TYPE_CHECKING:
+    from audionmf.notes.table import NoteTable
     from audionmf.rendering.decomposition import Decomposition
+    from audionmf.spectra.stft import STFT
 
 __all__ = ["decomposition_html", "separation_html"]
 
 _MAX_PLAYERS = 16
+_MAX_ROLLS = 8
 _MAX_SECONDS = 30.0
 _ALL_SECONDS = 120.0
 _DPI = 80
@@ -58,6 +63,10 @@ class Stems(Protocol):
     @property
     def decomposition(self) -> Decomposition:
         """What they were rendered from."""
+
+    @property
+    def heard(self) -> NoteTable | None:
+        """The notes of the stems, where they were asked for."""
 
     @property
     def trust(self) -> Trust:
@@ -95,6 +104,49 @@ def separation_html(separation: Stems) -> str:
         f"{track}: {_count(len(sources), 'stem')}, {n_samples / rate:.1f} s",
         _players(list(sources), list(sources.values()), rate, n_samples, notes),
         _picture(draw, "which source has what, and how loud each stem is"),
+        _rolls(separation, stft),
+    )
+
+
+def _rolls(separation: Stems, stft: STFT) -> str:
+    """Return the notes under the spectrogram of each source, and players of the notes alone."""
+    heard, rate = separation.heard, separation.sample_rate
+    if heard is None:
+        return _note("Call notes() and show this again to see what each source plays, and hear it.")
+    stems = {name: stem for name, stem in separation.sources.items() if name in heard.sources}
+    played = {name: mine for name in stems if (mine := heard.of(name))}
+    played = dict(itertools.islice(played.items(), _MAX_ROLLS))
+    if not played:
+        return _note("No notes were found: the sources have neither a pitch nor strokes.")
+    seconds = min(next(iter(stems.values())).shape[1] / rate, _seconds(len(played)))
+    names = list(separation.sources)
+    colours = dict(zip(names, plot.source_colours(len(names)), strict=True))
+
+    def draw() -> Any:
+        seen = {name: plot.overview(stems[name], stft, rate) for name in played}
+        return plot.rolls(
+            seen, {name: roll_notes(mine) for name, mine in played.items()}, stft, rate,
+            colours=colours,
+        )  # fmt: skip
+
+    rows = "".join(
+        _row(name, tones(mine, seconds), _count(len(mine), "note") + " as tones", colours[name])
+        for name, mine in played.items()
+    )
+    without = ", ".join(name for name in heard.without if name in stems)
+    words = f"No notes of {without}: neither a pitch nor strokes were found." if without else ""
+    players = f"<table>{rows}</table>{_note(words) if words else ''}"
+    return _picture(draw, "the notes of each source under its spectrogram") + players
+
+
+def _row(name: str, sound: Audio, words: str, colour: str, gain: float = 1.0) -> str:
+    """Return a row of a table: a name, a player, words."""
+    shown = html.escape(name)
+    return (
+        f'<tr><th style="{_CELL};color:{colour}">{shown}</th><td style="{_CELL}">'
+        f'<audio controls preload="metadata" style="height:2.4em" aria-label="{shown}" '
+        f'src="data:audio/flac;base64,{embed_flac(sound, gain)}"></audio></td>'
+        f'<td style="{_CELL}">{html.escape(words)}</td></tr>'
     )
 
 
@@ -194,14 +246,8 @@ def _players(
     for name, stem, colour in itertools.islice(
         zip(names, stems, colours, strict=True), _MAX_PLAYERS
     ):
-        flac = embed_flac(Audio(stem[:, :n_shown], sample_rate), gain)
-        shown = html.escape(name)
-        rows.append(
-            f'<tr><th style="{_CELL};color:{colour}">{shown}</th><td style="{_CELL}">'
-            f'<audio controls preload="metadata" style="height:2.4em" aria-label="{shown}" '
-            f'src="data:audio/flac;base64,{flac}"></audio></td>'
-            f'<td style="{_CELL}">{html.escape(notes.get(name, ""))}</td></tr>'
-        )
+        sound = Audio(stem[:, :n_shown], sample_rate)
+        rows.append(_row(name, sound, notes.get(name, ""), colour, gain))
     words = []
     if n_samples > n_shown:
         words.append(f"Players hold the first {seconds:g} s.")

@@ -423,6 +423,11 @@ class Account:
     convert: bool = False
     margin: float = 1.0
 
+    @property
+    def examples(self) -> dict[str, list[Source]]:
+        """The examples of each source that has some, opened."""
+        return {name: known.opened for name, known in self.sources.items() if known.recordings}
+
     @classmethod
     def of(cls, gathered: _Gathered, told: Told, score: Score | None) -> Account:
         """Check what was gathered, and add the sources that follow from it."""

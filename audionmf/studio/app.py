@@ -230,7 +230,12 @@ class _Studio:
     async def start(self, request: Request) -> Response:
         body = await _body(request, {"kind": str}, more=True)
         kind = body.get("kind")
-        starts = {"analyse": self._analyse, "refine": self._refine, "export": self._export}
+        starts = {
+            "analyse": self._analyse,
+            "refine": self._refine,
+            "notes": self._notes,
+            "export": self._export,
+        }
         if kind not in starts:
             raise ParameterError(f"a job is one of {', '.join(starts)}")
         job = starts[kind](body)
@@ -262,6 +267,14 @@ class _Studio:
 
     def _refine(self, body: dict[str, Any]) -> Job:
         return self._session.refine(_typed(body, "version", int))
+
+    def _notes(self, _body: dict[str, Any]) -> Job:
+        model, groups, folder = self._present(), self._session.groups, self._session.folder
+
+        def work(job: Job) -> dict[str, Any]:
+            return {"rolls": deliver.rolls(model, groups, folder, job.progress)}
+
+        return self._session.worker.start("notes", work)
 
     def _export(self, body: dict[str, Any]) -> Job:
         what, session = _typed(body, "what", str), self._session

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
 import shlex
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from audionmf.errors import ParameterError
 from audionmf.io.files import safe_name
-from audionmf.notes.transcription import export_names, write_exports
+from audionmf.notes.transcription import export_names, notes_of, write_exports
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import stem_paths
 from audionmf.separation.separating import render_to_files
@@ -25,7 +27,7 @@ from audionmf.studio.models import Model
 from audionmf.studio.recordings import Recording
 from audionmf.studio.sources import Group
 
-__all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "stems"]
+__all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "rolls", "stems"]
 
 FORMATS = ("wav", "flac")
 
@@ -131,6 +133,25 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
     return Delivery(path, model_name(model))
 
 
+def rolls(
+    model: Model, groups: tuple[Group, ...], folder: Path, progress: Progress
+) -> dict[str, list[list[Any]]]:
+    """Return the notes of each source, heard from its stem, as a page draws them.
+
+    Each is onset and offset in seconds, key, velocity, whether it is a drum, and its name.
+    """
+    decomposition = grouped(model, groups)
+    with _rendered(model, decomposition, folder, progress) as paths:
+        found = notes_of(decomposition, paths, progress=progress)
+    return {
+        name: [
+            [round(n.onset, 4), round(n.offset, 4), n.pitch, n.velocity, n.drum, n.name]
+            for n in found.of(name)
+        ]
+        for name in found.sources
+    }
+
+
 def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) -> Delivery:
     """Save what the sources play, heard from their stems, as MIDI or as labels for an audio editor.
 
@@ -143,11 +164,20 @@ def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) 
     name = export_names([kind])[kind]
     path = folder / f"{secrets.token_hex(8)}-{name}"
     audio = model.recording.audio
+    with _rendered(model, decomposition, folder) as paths:
+        write_exports({kind: path}, audio, decomposition, paths)
+    return Delivery(path, f"{_track(model)}-{name}")
+
+
+@contextlib.contextmanager
+def _rendered(
+    model: Model, decomposition: Decomposition, folder: Path, progress: Progress | None = None
+) -> Iterator[dict[str, Path]]:
+    """Give the files of the stems, which are gone afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as home:
         paths = {s: Path(home, f"{i}.wav") for i, s in enumerate(decomposition.source_names)}
-        stems, _ = render_to_files(audio, decomposition, paths)
-        write_exports({kind: path}, audio, decomposition, stems.paths)
-    return Delivery(path, f"{_track(model)}-{name}")
+        stems, _ = render_to_files(model.recording.audio, decomposition, paths, progress=progress)
+        yield dict(stems.paths)
 
 
 def model_name(model: Model) -> str:

@@ -1,6 +1,7 @@
 """One stem becomes notes or strokes: what is played is found, when, how loud, and nothing else."""
 
 import tracemalloc
+from itertools import pairwise
 
 import mir_eval
 import numpy as np
@@ -178,6 +179,14 @@ def test_one_note_at_a_time_is_told_by_the_fit_and_in_doubt_by_pyin():
     assert not lines.is_line(0.4, 1.0)
     assert not lines.is_line(0.55, 0.2)
     assert lines.is_line(0.55, 0.6)
+
+
+def test_an_example_tells_whether_one_note_sounds_at_a_time(chords, heard_chords, melody):
+    line = hear(chords, alone=[melody]).notes
+    assert all(a.offset <= b.onset + 0.03 for a, b in pairwise(line))
+    assert any(a.offset > b.onset + 0.03 for a, b in pairwise(heard_chords.notes))
+    silence = audio(np.zeros(RATE))
+    assert played(hear(chords, alone=[silence])) == played(heard_chords)
 
 
 def test_memory_does_not_grow_with_the_length(monkeypatch):

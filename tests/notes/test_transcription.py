@@ -12,6 +12,8 @@ from scores import band, play
 import audionmf
 from audionmf.errors import AudioNMFWarning, OutputError, ParameterError
 from audionmf.io.audio import Audio
+from audionmf.notes import transcription
+from audionmf.notes.hearing import Stem
 from audionmf.notes.transcription import (
     check_exports,
     export_names,
@@ -115,6 +117,23 @@ def test_a_separation_gives_its_notes(stems):
     )
     assert straight.sources == notes.sources
     assert [(n.source, n.pitch) for n in straight] == [(n.source, n.pitch) for n in notes]
+
+
+def test_examples_are_listened_to_for_notes_too(stems, monkeypatch):
+    told = []
+
+    def hear(source, key, *, kit, alone):
+        told.append([recording.n_samples for recording in alone])
+        return Stem([], drum=False)
+
+    monkeypatch.setattr(transcription, "hear", hear)
+    examples = {name: stems[name] for name in ("flute", "kick")}
+    separation = audionmf.separate(stems["flute"], examples=examples, settings=TINY)
+    with pytest.warns(AudioNMFWarning, match="no notes"):
+        separation.notes()
+    with pytest.warns(AudioNMFWarning, match="no notes"):
+        audionmf.transcribe(stems["flute"], examples=examples, settings=TINY)
+    assert told == [[2 * RATE]] * 4
 
 
 def test_a_source_without_notes_is_warned_of():

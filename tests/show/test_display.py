@@ -14,7 +14,10 @@ from conftest import RATE, TINY, child, two_notes
 
 import audionmf
 from audionmf import plot
+from audionmf.notes.events import SourceNote
+from audionmf.notes.table import NoteTable
 from audionmf.show import display
+from audionmf.show.tones import tones
 
 OPTIONS = {"n_sources": 2, "n_components": 4, "settings": TINY}
 
@@ -43,6 +46,38 @@ def test_a_separation_shows_its_stems_and_a_picture():
     assert "of the energy" in text
     assert "first" not in text  # nothing was cut off
     assert "<script" not in text
+
+
+def test_notes_that_were_asked_for_are_rolls_with_players(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plot, "png", lambda drawn, _: figures.append(drawn) or b"")
+    stems = audionmf.separate(two_notes(), sample_rate=RATE, **OPTIONS)
+    before = stems._repr_html_()
+    assert "Call notes()" in before
+    first, second = stems.sources
+    note = SourceNote(first, -1, 69, 0.1, 0.4, 127, 0.0)
+    stems._heard.append(NoteTable((note,), (first, second)))
+    text = stems._repr_html_()
+    assert f"No notes of {second}: neither a pitch nor strokes were found." in text
+    assert "1 notes as tones" not in text
+    [*_, (samples, rate)] = players(text)
+    assert rate == 22050
+    assert np.abs(samples[: round(0.09 * rate)]).max() == 0
+    spectrum = np.abs(np.fft.rfft(samples[round(0.1 * rate) : round(0.4 * rate), 0]))
+    assert np.argmax(spectrum) / 0.3 == pytest.approx(440, abs=5)
+    spectrogram, roll = figures[-1].axes
+    assert roll.get_ylabel() == "key"
+    [bar] = [p for p in roll.patches if p.get_width() == pytest.approx(0.3)]
+    assert (bar.get_x(), bar.get_y() + bar.get_height() / 2) == pytest.approx((0.1, 69))
+    assert "G4" in {t.get_text() for t in roll.get_yticklabels()}
+    assert spectrogram.get_xlim() == roll.get_xlim()
+
+
+def test_strokes_are_tones_too_and_nothing_clips():
+    notes = [SourceNote("kit", -1, key, 0.1, 0.2, 127, 0.0, drum=True) for key in (36, 38, 42)] * 9
+    sound = tones(notes, 0.5)
+    assert np.abs(sound.samples).max() == pytest.approx(1)
+    assert sound.samples.shape == (1, 11025)
 
 
 @pytest.mark.usefixtures("small")

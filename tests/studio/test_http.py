@@ -483,6 +483,22 @@ def test_exported_notes_are_those_of_the_components(client, analysed):
     assert all(len(line.split("\t")) == 3 for line in labels)
 
 
+def test_the_notes_of_the_sources_come_as_a_roll(client, analysed):
+    grouped(client)
+    ended = finish(client, client.post("/api/jobs", json={"kind": "notes"}))
+    assert ended["outcome"] == "done", ended
+    rolls = ended["result"]["rolls"]
+    assert set(rolls) == {"low", "<img src>", "rest"}
+    notes = [note for rows in rolls.values() for note in rows]
+    assert notes
+    for onset, offset, key, velocity, drum, name in notes:
+        assert 0 <= onset < offset <= 1.1
+        assert 0 <= key <= 127
+        assert 1 <= velocity <= 127
+        assert type(drum) is bool
+        assert name
+
+
 # what is left behind
 
 

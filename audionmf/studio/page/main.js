@@ -141,10 +141,12 @@ async function run(body, name) {
   try {
     const done = await api.follow(job, (told) => progress.show(told));
     if (!done) return false;
-    await data.load();
-    data.emit('model');
-    data.emit('sources');
-    return true;
+    if (body.kind !== 'notes') { // which change nothing
+      await data.load();
+      data.emit('model');
+      data.emit('sources');
+    }
+    return done;
   } catch (error) {
     toast(error.message, 'error');
     return false;
@@ -224,7 +226,7 @@ for (const name of ['dragover', 'drop']) document.addEventListener(name, (event)
 applyScheme();
 try {
   await data.load();
-  if (store.state.job && store.state.job.kind !== 'export') await watch(store.state.job, data.recording());
+  if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
   else showBest();
 } catch (error) {
   toast(error.message, 'error');

@@ -244,6 +244,14 @@ export function hearAlone(component) {
   return !already;
 }
 
+// Hear one source, or one component, whatever was soloed or muted before.
+export function hearOnly(id, component = null) {
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources]) set.clear();
+  if (component === null) store.soloedSources.add(id);
+  else store.soloed.add(component);
+  emit('hearing');
+}
+
 export function hearEverything() {
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources]) set.clear();
   emit('hearing');

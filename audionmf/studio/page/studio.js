@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { announce, clamp, clock, colour, h, iconButton, oncePerFrame, options, percent, prepare, setIcon, toast } from './dom.js';
 import { Player } from './player.js';
+import { Roll } from './roll.js';
 import { Rows, sourceColour, title } from './rows.js';
 import { Sources } from './sources.js';
 import { Spectrogram } from './spectrogram.js';
@@ -18,6 +19,7 @@ export class Studio {
     this.player = new Player();
     this.timeline = new Timeline(data.recording().duration);
     this.marking = false;
+    this.roll = new Roll(this.timeline, (note) => this.hearNote(note));
     this.element = this.build();
     this.picture = new Spectrogram(this.canvas, this.axis, this.timeline);
     this.rows = new Rows(this.list, this.timeline, this.handlers());
@@ -82,6 +84,8 @@ export class Studio {
   }
 
   sourcesChanged() {
+    if (!this.roll.element.hidden && this.grouped !== this.grouping()) this.hideNotes();
+    this.roll.draw();
     if (this.rows.order === 'source') this.rows.arrange();
     else this.rows.update();
     this.sources.update();
@@ -125,10 +129,19 @@ export class Studio {
       if (components.length) lights = [{ components, colour: source ? sourceColour(source) : colour('--light') }];
     }
     this.picture.setLights(lights);
+    this.roll.light(lit ? this.sourceOf(lit) : null);
     this.litName.replaceChildren(h('strong', {}, name[0]), name[1]);
   }
 
+  sourceOf(lit) {
+    if (lit.component === undefined) return lit.source;
+    if (!data.sources().length) return lit.component;
+    const source = data.owner(lit.component);
+    return source ? source.id : data.REST;
+  }
+
   recolour() {
+    this.roll.draw();
     this.picture.recolour();
     this.rows.update();
     this.sources.update();
@@ -166,6 +179,7 @@ export class Studio {
         { class: 'sticky' },
         this.tools(),
         h('div', { class: 'band tall' }, h('div', { class: 'lit' }, this.axis, this.litName), this.frame),
+        this.roll.element,
         h('div', { class: 'band thin' }, h('span', { class: 'ruler-label' }, 'Drag for a loop'), this.ruler),
       ),
       this.list,
@@ -197,6 +211,7 @@ export class Studio {
   tools() {
     const order = h('select', { 'aria-label': 'Order of the components', onchange: () => { this.rows.order = order.value; this.rows.arrange(); } }, ...options(Rows.orders(), 'energy'));
     this.markButton = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.setMarking(!this.marking) }, 'Mark');
+    this.notesButton = h('button', { type: 'button', 'aria-pressed': 'false', title: 'Hear which notes the sources play, and show them as a piano roll', onclick: () => this.notes() }, 'Notes');
     this.markKind = h('select', { 'aria-label': 'What a mark says' }, ...options([['yes', 'belongs to'], ['no', 'is not in']], 'yes'));
     this.markSource = h('select', { 'aria-label': 'Source of the next mark' });
     this.markForce = h('select', { 'aria-label': 'How firmly' }, ...options([['2', 'rather'], ['10', 'surely']], '10'));
@@ -212,6 +227,7 @@ export class Studio {
       this.selectionBar,
       h('span', { class: 'spacer' }),
       this.markTools,
+      this.notesButton,
       this.markButton,
       h('span', { class: 'zoom', role: 'group', 'aria-label': 'Zoom' }, iconButton('minus', 'Zoom out', () => this.timeline.zoom(2, this.player.seconds)), iconButton('plus', 'Zoom in', () => this.timeline.zoom(0.5, this.player.seconds)), iconButton('fit', 'Show everything', () => this.timeline.everything())),
     );
@@ -296,6 +312,49 @@ export class Studio {
     if (this.player.loop) this.player.setLoop(null);
     else this.player.setLoop([this.timeline.start, this.timeline.end]);
     announce(this.player.loop ? `Loop from ${clock(this.player.loopSeconds[0])} to ${clock(this.player.loopSeconds[1])}` : 'Loop off');
+  }
+
+  // notes
+
+  // Which components are together: the notes are those of the sources as they were.
+  grouping() {
+    return JSON.stringify([data.model().id, data.sources().map((s) => [s.name, s.components])]);
+  }
+
+  async notes() {
+    if (!this.roll.element.hidden) {
+      this.hideNotes();
+      return;
+    }
+    await store.sending;
+    const done = await this.actions.run({ kind: 'notes' }, 'Hearing the notes');
+    if (!done) return;
+    const grouped = data.sources().length > 0; // or each component is one
+    const lists = Object.entries(done.rolls).map(([name, rows], k) => {
+      const source = () => data.sources().find((item) => item.name === name);
+      const notes = rows.map(([onset, offset, key, velocity, drum, word]) => ({ onset, offset, key, velocity, drum, name: word }));
+      return { id: grouped ? source()?.id || data.REST : k, component: grouped ? null : k, name, colour: () => sourceColour(source()), notes };
+    });
+    const without = lists.filter((list) => !list.notes.length).map((list) => list.name);
+    if (without.length) toast(`No notes of ${without.join(', ')}: neither a pitch nor strokes were found.`);
+    if (without.length === lists.length) return;
+    this.grouped = this.grouping();
+    this.roll.show(lists);
+    this.notesButton.setAttribute('aria-pressed', 'true');
+  }
+
+  hideNotes() {
+    this.roll.hide();
+    this.notesButton.setAttribute('aria-pressed', 'false');
+  }
+
+  // Hear the source of a note alone, from the note on.
+  async hearNote(note) {
+    data.hearOnly(note.source.id, note.source.component);
+    this.player.seek(Math.max(0, note.onset - 0.02));
+    this.placeHead();
+    announce(`${note.source.name} alone, from ${note.name}`);
+    if (!this.player.playing) await this.player.playOrTell();
   }
 
   // pointer

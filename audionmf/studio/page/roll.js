@@ -1,0 +1,143 @@
+// The notes of all sources as a piano roll under the spectrogram, on the same timeline.
+
+import { clamp, clock, colour, h, oncePerFrame, prepare } from './dom.js';
+
+const LETTERS = ['C', 'C♯', 'D', 'D♯', 'E', 'F', 'F♯', 'G', 'G♯', 'A', 'A♯', 'B'];
+const BLACK = [1, 3, 6, 8, 10];
+const LEAST_KEYS = 12;
+const NEAR_PIXELS = 4;
+
+function keyName(key) {
+  return `${LETTERS[key % 12]}${Math.floor(key / 12) - 1}`;
+}
+
+export class Roll {
+  constructor(timeline, hear) {
+    Object.assign(this, { timeline, hear });
+    this.sources = [];
+    this.lit = null;
+    this.axis = h('canvas', { class: 'axis', 'aria-hidden': 'true' });
+    this.canvas = h('canvas', { class: 'roll', role: 'img', 'aria-label': 'Piano roll' });
+    this.element = h('div', { class: 'band rolls', hidden: true }, h('div', { class: 'lit' }, this.axis), this.canvas);
+    this.draw = oncePerFrame(() => this.paint());
+    timeline.addEventListener('change', this.draw);
+    new ResizeObserver(this.draw).observe(this.canvas);
+    this.canvas.addEventListener('pointermove', (event) => this.point(event));
+    this.canvas.addEventListener('click', (event) => {
+      const note = this.at(event);
+      if (note) this.hear(note);
+    });
+  }
+
+  // Show notes: a list of { id, name, colour(), notes: [{ onset, offset, key, velocity, drum, name }] }.
+  show(sources) {
+    this.sources = sources;
+    const pitches = sources.flatMap((s) => s.notes.filter((n) => !n.drum).map((n) => n.key));
+    this.drums = [...new Map(sources.flatMap((s) => s.notes.filter((n) => n.drum).map((n) => [n.key, n.name])))].sort((a, b) => a[0] - b[0]);
+    const low = Math.min(...pitches) - 2;
+    const high = Math.max(...pitches) + 2;
+    const short = Math.max(0, LEAST_KEYS - (high - low));
+    this.range = pitches.length ? [low - Math.floor(short / 2), high + Math.ceil(short / 2)] : null;
+    const count = sources.reduce((sum, s) => sum + s.notes.length, 0);
+    this.canvas.setAttribute('aria-label', `Piano roll: ${count} notes. ${sources.map((s) => `${s.name} ${s.notes.length}`).join(', ')}`);
+    this.element.hidden = false;
+    this.draw();
+  }
+
+  hide() {
+    this.element.hidden = true;
+  }
+
+  // Only the notes of one source stand out, or those of all.
+  light(id) {
+    this.lit = id;
+    this.draw();
+  }
+
+  get rows() {
+    return this.drums.length + (this.range ? this.range[1] - this.range[0] + 1 : 0);
+  }
+
+  // Drums lie below the keys, a row each.
+  row(note) {
+    if (note.drum) return this.rows - 1 - this.drums.findIndex(([key]) => key === note.key);
+    return this.range[1] - note.key;
+  }
+
+  box(note, width, height) {
+    const left = this.timeline.x(note.onset, width);
+    const tall = height / this.rows;
+    const right = this.timeline.x(note.offset, width);
+    return { left, top: this.row(note) * tall, wide: Math.max(2, right - left - 1), tall };
+  }
+
+  paint() {
+    if (this.element.hidden || !this.canvas.isConnected) return;
+    const { context, width, height } = prepare(this.canvas);
+    if (!width || !this.rows) return;
+    const tall = height / this.rows;
+    context.fillStyle = colour('--text');
+    context.globalAlpha = 0.06;
+    for (let row = 0; this.range && row <= this.range[1] - this.range[0]; row += 1) {
+      if (BLACK.includes((this.range[1] - row) % 12)) context.fillRect(0, row * tall, width, tall);
+    }
+    for (const source of this.sources) {
+      context.fillStyle = source.colour();
+      const faint = this.lit !== null && this.lit !== source.id;
+      for (const note of source.notes) {
+        const { left, top, wide } = this.box(note, width, height);
+        if (left > width || left + wide < 0) continue;
+        context.globalAlpha = faint ? 0.15 : 0.45 + (0.55 * note.velocity) / 127;
+        context.fillRect(left, top + 0.5, wide, Math.max(2, tall - 1));
+      }
+    }
+    context.globalAlpha = 1;
+    this.paintAxis();
+  }
+
+  paintAxis() {
+    const { context, width, height } = prepare(this.axis);
+    const tall = height / this.rows;
+    context.font = '11px system-ui, sans-serif';
+    context.textAlign = 'right';
+    context.textBaseline = 'middle';
+    context.fillStyle = colour('--quiet');
+    const keys = this.range ? this.range[1] - this.range[0] + 1 : 0;
+    const white = keys * 13 < height;
+    const named = white ? [0, 2, 4, 5, 7, 9, 11] : keys > 30 ? [0] : [0, 7];
+    for (let row = 0; row < keys; row += 1) {
+      const key = this.range[1] - row;
+      if (!named.includes(key % 12)) continue;
+      const y = (row + 0.5) * tall;
+      if (y < 7 || y > height - 7) continue;
+      context.fillText(keyName(key), width - 10, y);
+      context.fillRect(width - 6, Math.round(y), 6, 1);
+    }
+    this.drums.forEach(([, name], i) => context.fillText(name, width - 10, (this.rows - 1 - i + 0.5) * tall));
+  }
+
+  // The note under the pointer, or the nearest within a few pixels.
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    let best = null;
+    let least = NEAR_PIXELS;
+    for (const source of this.sources) {
+      for (const note of source.notes) {
+        const { left, top, wide, tall } = this.box(note, box.width, box.height);
+        const far = Math.hypot(x - clamp(x, left, left + wide), y - clamp(y, top, top + tall));
+        if (far < least) {
+          least = far;
+          best = { ...note, source };
+        }
+      }
+    }
+    return best;
+  }
+
+  point(event) {
+    const note = this.at(event);
+    this.canvas.classList.toggle('on-note', Boolean(note));
+    this.canvas.title = note ? `${note.source.name}: ${note.name}, ${clock(note.onset, 2)}` : '';
+  }
+}
