@@ -80,7 +80,7 @@ class Settings:
     window : str, default "hann"
         Name of a window of `scipy.signal.get_window`.
     n_components : int, optional
-        Templates of each example (``None``, the default: 100 frames or 40 NMF components),
+        Templates of each example (``None``, the default: `example_frames`, or 40 NMF components),
         components of a blind analysis (40 to be grouped, 16 to be looked at), or of what
         accompanies a lead (40).
     beta : float, default 1.0
@@ -115,9 +115,9 @@ class Settings:
         free components where ``n_components`` or another ``beta`` is asked for, else harmonic ones.
     dictionary : {"frames", "nmf"}, default "frames"
         Where templates of an example come from: evenly spaced frames of it, or its factorisation.
-    example_frames : int, default 100
+    example_frames : int, optional
         Most frames of an example that become its templates, unless `n_components` asks for a number
-        of them, 1 to 4096.
+        of them, 1 to 4096. ``None`` (default): 100 where single frames are used, 200 in a bank.
     pitch_shifts : int, default 1
         With templates: copies of them up to so many semitones lower and higher, for notes that an
         example lacks, 0 to 6.
@@ -255,10 +255,10 @@ class Settings:
         "'frames' or 'nmf'",
         (_SEPARATE, _LEARN),
     )
-    example_frames: int = _option(
-        100,
-        "most frames of an example that become its templates",
-        _whole(1, 4096),
+    example_frames: int | None = _option(
+        None,
+        "most frames of an example that become its templates (default: 100, in a bank 200)",
+        _none_or(_whole(1, 4096)),
         "a whole number from 1 to 4096",
         (_SEPARATE, _LEARN),
     )

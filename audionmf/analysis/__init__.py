@@ -9,8 +9,8 @@ A file imports only from those that are named before it:
 - `evidence`: what the models leave unexplained
 - `naming`: names for sources that were found blind
 - `activations`: activations for every frame of a recording
-- `learning`: templates from recordings of a source alone
 - `patterns`: courses of struck sounds
+- `learning`: templates and patterns from recordings of a source alone
 - `by_patterns`: sources that are struck sounds
 - `scored_strokes`: struck sounds whose strokes are known
 - `exemplars`: sources of which frames are known, and how they go on

@@ -20,7 +20,16 @@ from audionmf import nmf
 from audionmf.analysis.by_patterns import analyse_struck
 from audionmf.analysis.evidence import left_share
 from audionmf.analysis.exemplars import analyse_exemplars, is_exemplary, shifted
-from audionmf.analysis.learning import at_rate, factorise, learn, read_frames, stft_of
+from audionmf.analysis.learning import (
+    SINGLE_FRAMES,
+    at_rate,
+    factorise,
+    half_window,
+    learn,
+    learn_pattern,
+    read_frames,
+    stft_of,
+)
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf.equalise import fit_equalised
@@ -29,7 +38,8 @@ from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
-from audionmf.sources.known import Account
+from audionmf.sources.known import Account, Known
+from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import Frames, Progress, describe_source
@@ -99,26 +109,56 @@ def _as_struck(
         )
     single = len(account.sounding) == 1
     others = account.labels.absent or (account.free and not single)
-    examples_alone = all(
-        known.recordings and known.bank is None and not known.alone
-        for known in account.sounding.values()
-    )
-    fits = settings.beta == 1 and not settings.penalised and examples_alone and not others
-    if not fits and settings.model == "patterns":
+    always = settings.model == "patterns"
+    whole = all(_may_be_struck(known) for known in account.sounding.values())
+    fits = settings.beta == 1 and not settings.penalised and whole and not others
+    if not fits and always:
         raise ParameterError(
-            "patterns go with examples alone, under beta 1: without templates, free components, "
-            "ranges, sparsity and continuity"
+            "patterns go with examples alone, and with templates that bring patterns, under beta 1: "
+            "without free components, ranges, sparsity and continuity"
         )
     if not fits or settings.model == "frames":
         return None
-    recordings = {
-        name: [at_rate(r, source.sample_rate) for r in known.opened]
-        for name, known in account.sounding.items()
-    }
+    patterns = _patterns(account, source, settings, progress)
+    if patterns is None:
+        return None
     rest = next(iter(account.free), "")
-    return analyse_struck(
-        recordings, source, settings, progress, rest=rest, always=settings.model == "patterns"
-    )
+    return analyse_struck(patterns, source, settings, progress, rest=rest)
+
+
+def _may_be_struck(known: Known) -> bool:
+    brought = all(bank.patterns is not None for bank in known.banks)
+    sounds = bool(known.recordings) or known.bank is not None
+    return sounds and brought and not known.alone
+
+
+def _patterns(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Patterns | None:
+    """Return the patterns of all sources, from banks and examples; None if one has none."""
+    always = settings.model == "patterns"
+    rate = source.sample_rate
+    given = [b for known in account.sounding.values() for b in known.banks]
+    shorter = [b.patterns.stft for b in given if b.patterns and b.sample_rate == rate]
+    stft = shorter[0] if shorter else half_window(settings, rate)
+    if stft.n_frames(source.n_samples) > settings.max_frames:
+        return None  # too long for patterns, whatever the examples are
+    found: list[Patterns] = []
+    for name, known in account.sounding.items():
+        for bank in known.banks:
+            if bank.patterns is None:
+                return None
+            if not account.convert:
+                bank.require(rate, None, describe_source(source), convertible=True)
+            found.append(bank.patterns.convert(rate, stft))
+        if known.recordings:
+            alone = [at_rate(recording, rate) for recording in known.opened]
+            learnt = learn_pattern(alone, name, settings, stft=stft, always=always, warn=always)
+            if learnt is None:
+                return None
+            found.append(learnt)
+        progress(f"read {name}", 1.0)
+    return Patterns.merge(found)
 
 
 def _by_exemplars(
@@ -126,10 +166,16 @@ def _by_exemplars(
 ) -> Decomposition:
     stft = _common_stft(account, source, settings)
     alone = _alone(account, stft, source)
-    bank = _bank(account, alone, stft, source, settings, progress)
     from_banks = any(known.bank is not None for known in account.sources.values())
+    several = settings if from_banks else _single(settings)
+    bank = _bank(account, alone, stft, source, several, progress)
     silence = _silence(account, stft, source)
     return analyse_exemplars(bank, {} if from_banks else alone, silence, source, settings, progress)
+
+
+def _single(settings: Settings) -> Settings:
+    """Return the settings under which examples become single frames."""
+    return dataclasses.replace(settings, example_frames=settings.example_frames or SINGLE_FRAMES)
 
 
 def _silence(account: Account, stft: STFT, source: Source) -> Absent:
@@ -142,7 +188,7 @@ def _by_frames(
 ) -> Decomposition:
     stft = _common_stft(account, source, settings)
     alone = _alone(account, stft, source)
-    bank = _bank(account, alone, stft, source, settings, progress)
+    bank = _bank(account, alone, stft, source, _single(settings), progress, single=True).spectra()
     silence = _silence(account, stft, source)
     labels = [name for name, count in account.free.items() for _ in range(count)]
     return _analyse_with(bank, labels, silence, source, settings, progress)
@@ -152,12 +198,16 @@ def _common_stft(account: Account, source: Source, settings: Settings) -> STFT:
     """Return the STFT asked for, else that of the first bank that fits, else the usual one."""
     rate = source.sample_rate
     banks = [bank for known in account.sources.values() for bank in known.banks]
-    asked = settings.n_fft or settings.hop_length or settings.window != Settings.window
-    if asked or not banks:
+    if _asked(settings) or not banks:
         return stft_of(settings, rate)
     if not account.convert:
         return banks[0].stft
     return next((bank for bank in banks if bank.sample_rate == rate), banks[0]).convert(rate).stft
+
+
+def _asked(settings: Settings) -> bool:
+    """Tell whether an STFT was asked for."""
+    return bool(settings.n_fft or settings.hop_length or settings.window != Settings.window)
 
 
 def _alone(account: Account, stft: STFT, source: Source) -> dict[str, list[Source]]:
@@ -177,10 +227,12 @@ def _bank(
     source: Source,
     settings: Settings,
     progress: Progress,
+    *,
+    single: bool = False,
 ) -> Templates:
     """Join the templates of all sources: from banks, and from recordings of them alone.
 
-    How long templates ring is left out: what is fitted to the mixture has other templates.
+    Of the frames in banks, `single` ones are as many as there are of an example.
     """
     exact = dataclasses.replace(
         settings, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
@@ -192,11 +244,13 @@ def _bank(
         for known in account.sounding.values()
         for bank in known.banks
     ]
+    if single:
+        banks = [bank.thinned(settings.example_frames or SINGLE_FRAMES) for bank in banks]
     learnt = [
         learn(recordings, name, settings=exact, progress=progress)
         for name, recordings in alone.items()
     ]
-    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None)
+    return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None, patterns=None)
 
 
 def _fitting(bank: Templates, stft: STFT, source: Source, *, convert: bool) -> Templates:

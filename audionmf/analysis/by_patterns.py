@@ -8,16 +8,16 @@ single frames, and it may adapt freely to the mixture, because what it may becom
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.learning import half_window, pattern_lags
 from audionmf.analysis.naming import named
-from audionmf.analysis.patterns import blind_patterns, count_strokes, is_struck, pattern_of
+from audionmf.analysis.patterns import blind_patterns, count_strokes
 from audionmf.analysis.starts import spread_of, varied
-from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf import State, convolutive
 from audionmf.nmf.solver import Callback, thread_count
@@ -25,14 +25,14 @@ from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.known import MOST_SOURCES, source_name
+from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.stft import STFT
 
-__all__ = ["analyse_struck", "analyse_struck_blind", "half_window"]
+__all__ = ["analyse_struck", "analyse_struck_blind"]
 
-_PATTERN_SECONDS = 0.186
 _MAX_FRAMES = 16384
 _FIXED_ITERATIONS = 50
 _TRIED_ITERATIONS = 15
@@ -41,67 +41,47 @@ _MOST_TONAL = 0.35
 
 
 def analyse_struck(
-    examples: Mapping[str, Sequence[Source]],
+    patterns: Patterns,
     source: Source,
     settings: Settings,
     progress: Progress,
     *,
     rest: str = "",
-    always: bool = False,
 ) -> Decomposition | None:
-    """Analyse a mixture by one pattern a source, if that suits the examples.
+    """Analyse a mixture by patterns of its sources, which adapt to it.
 
     Parameters
     ----------
-    examples : mapping of str to sequence of Audio or AudioFile
-        Each source alone, at the rate of the mixture.
+    patterns : Patterns
+        Of all sources, at the rate of the mixture.
     source : Audio or AudioFile
         The mixture.
     settings : Settings
-        Options; the window is half of what it is elsewhere, unless ``n_fft`` asks for one.
+        Options.
     progress : callable
         Told the stage and the share done.
     rest : str, default ""
         Name of a source of free patterns, for what the others leave; none if empty.
-    always : bool, default False
-        Do not ask whether the examples are struck sounds.
 
     Returns
     -------
     Decomposition or None
-        None if some example is not one struck sound repeated, or the mixture has more than 16384
-        frames (3 minutes at 44.1 kHz): patterns need neighbouring frames, all of them in memory.
-
-    Raises
-    ------
-    InvalidAudioError
-        If an example is silent.
+        None if the mixture has more than 16384 frames (3 minutes at 44.1 kHz): patterns need
+        neighbouring frames, all of them in memory.
     """
-    stft = half_window(settings, source.sample_rate)
-    n_lags = max(1, round(_PATTERN_SECONDS * source.sample_rate / stft.hop_length))
+    stft = patterns.stft
     threads = thread_count(settings.n_threads)
     if stft.n_frames(source.n_samples) > _most_frames(settings):
         return None
-    patterns = []
-    for name, recordings in examples.items():
-        read = [gather(r, stft, _MAX_FRAMES, n_threads=threads, warn=always).V for r in recordings]
-        V = _normalised(np.concatenate(read, axis=1))
-        if not V.any():
-            raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
-        if not (always or is_struck(V, n_lags)):
-            return None
-        patterns.append(pattern_of(V, n_lags))
-        progress(f"read {name}", 1.0)
-    names = [*examples, *(rest,) * (_REST_PATTERNS if rest else 0)]
-    spatial = settings.spatial and source.n_channels == 2 and len(names) > 1
+    names = [*patterns.labels, *(rest,) * (_REST_PATTERNS if rest else 0)]
+    spatial = settings.spatial and source.n_channels == 2 and len(set(names)) > 1
     frames = gather(
         source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
         progress=lambda done: progress("read", done),
     )  # fmt: skip
     if frames.step > 1:  # longer than its header said
         return None
-    start = np.stack(patterns, axis=-1)
-    found = _fitted(names, start, None, frames, source, stft, settings, progress)
+    found = _fitted(names, patterns.patterns, None, frames, source, stft, settings, progress)
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
     return found.with_covariances(frames.X, found.activations)
@@ -163,7 +143,7 @@ def analyse_struck_blind(
         return None
     if not always and tonal_share(V, rate, bin_hertz) > _MOST_TONAL:
         return None
-    n_lags = max(1, round(_PATTERN_SECONDS * rate))
+    n_lags = pattern_lags(stft, source.sample_rate)
     choice = None if n_sources else count_strokes(V, n_lags, MOST_SOURCES)
     count = n_sources or (choice.n_sources if choice else 1)
     starts = blind_patterns(V, n_lags, count, stft.frequencies(source.sample_rate))
@@ -247,13 +227,3 @@ def _fitted(
 def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:
     peak = V.max(initial=0)
     return V / peak if peak > 0 else V
-
-
-def half_window(settings: Settings, sample_rate: int) -> STFT:
-    """Return the STFT for struck sounds: their attacks ask for a shorter window."""
-    if settings.n_fft is not None:
-        n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)
-    else:
-        n_fft = max(2, settings.n_fft_at(sample_rate) // 2)
-        hop = settings.hop_length or max(1, n_fft // 4)
-    return STFT(n_fft, hop, settings.window)

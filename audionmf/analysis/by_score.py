@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.by_patterns import half_window
+from audionmf.analysis.learning import half_window
 from audionmf.analysis.note_spectra import Tie, comb, smoothed
 from audionmf.analysis.score_voices import (
     EXTRA_KEYS,

@@ -9,7 +9,7 @@
    are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. They are
    left out unless they fit the mixture much better than the examples do.
 
-Templates of a bank come without a context; then none has one.
+Templates of a bank bring their context if they are frames; where one has none, none has one.
 
 References
 ----------
@@ -88,7 +88,7 @@ def analyse_exemplars(
     ----------
     bank : Templates
         Of all sources. Without `alone`, and where ``dictionary`` is not "frames", they are the
-        exemplars, without a context.
+        exemplars, with the context that they bring.
     alone : mapping of str to sequence of Audio or AudioFile
         Recordings of each source alone, at the rate of the mixture.
     silence : mapping of str to sequence of (int, int)
@@ -107,14 +107,14 @@ def analyse_exemplars(
     """
     stft, rate, threads = bank.stft, bank.sample_rate, thread_count(settings.n_threads)
     known = bool(alone) and settings.dictionary == "frames"
-    front = _Front.of(stft, rate, around=known)
+    front = _Front.of(stft, rate, around=known or bank.context is not None)
     spatial = settings.spatial and source.n_channels == 2
     frames = gather(
         source, stft, min(settings.max_frames, _MIXTURE_FRAMES), keep_transform=spatial,
         neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
     )  # fmt: skip
     found = dataclasses.replace(
-        Decomposition.of(source, frames.n_samples, bank, settings),
+        Decomposition.of(source, frames.n_samples, bank.spectra(), settings),
         absent=within(silence, stft.n_frames(frames.n_samples)),
     )
     if not frames.V.any():
@@ -211,7 +211,8 @@ def _sound(recordings: Sequence[Source], stft: STFT, settings: Settings, front: 
 
 def _of_bank(bank: Templates, name: str) -> _Sound:
     mine = [k for k, label in enumerate(bank.labels) if label == name]
-    return _Sound(bank.templates[:, mine], None)
+    context = None if bank.context is None else bank.context[:, mine]
+    return _Sound(bank.templates[:, mine], context)
 
 
 def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exemplars:

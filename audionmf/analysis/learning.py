@@ -1,4 +1,4 @@
-"""Learn templates of a source from recordings of it alone, and how many it needs."""
+"""Learn templates of a source from recordings of it alone, patterns too, and how many it needs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis.patterns import is_struck, pattern_of
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio
 from audionmf.io.files import one_form
@@ -19,27 +20,39 @@ from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
 from audionmf.sources.known import folder_name, recordings_of
+from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard
+from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import ring_lengths
 
 __all__ = [
+    "SINGLE_FRAMES",
     "ComponentChoice",
     "at_rate",
     "choose_components",
     "factorise",
+    "half_window",
     "learn",
+    "learn_pattern",
+    "pattern_lags",
     "read_frames",
     "stft_of",
 ]
 
+SINGLE_FRAMES = 100
+"""Frames of a source that are used as single ones, where no other number is asked for."""
+
+_BANK_FRAMES = 200
 _EXAMPLE_COMPONENTS = 40
 _GATE_DB = 40.0
 _CHOICE_FRAMES = 4096
 _CHOICE_BLOCK_SECONDS = 0.5
 _ALIKE = 0.8
+_PATTERN_SECONDS = 0.186
+_PATTERN_FRAMES = 16384
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -63,7 +76,7 @@ def learn(
     name : str, optional
         Label of the source; default: the name of the folder, or of the first file.
     n_components : int or "auto", optional
-        Templates; default: ``settings.n_components``, else 100 frames or 40 NMF components, or as
+        Templates; default: ``settings.n_components``, else 200 frames or 40 NMF components, or as
         many as there are frames if those are fewer. "auto" takes what `choose_components` picks.
     sample_rate : int, optional
         In Hz, the rate that the templates are for; recordings of another rate are converted.
@@ -80,7 +93,9 @@ def learn(
     Returns
     -------
     Templates
-        The bank, each template summing to 1, with how long each rings at a time.
+        The bank, each template summing to 1, with how long each rings at a time. Frames bring their
+        context; a source that is one struck sound, repeated or not, brings its pattern. Separation
+        by the bank is then what it is by the recordings as examples.
 
     Raises
     ------
@@ -107,14 +122,17 @@ def learn(
             f"{wanted} components cannot be learnt from the {V.shape[1]} frames of {label!r}; "
             "ask for fewer, give a longer recording, or take a smaller hop"
         )
+    context = None
     if config.dictionary == "frames":
         if config.penalised:
             raise ParameterError(
                 "sparsity and continuity are for a factorised dictionary: take the dictionary 'nmf'"
             )
-        W = _even_frames(
-            V, min(wanted or config.example_frames, V.shape[1]), exact=wanted is not None
-        )
+        count = min(wanted or config.example_frames or _BANK_FRAMES, V.shape[1])
+        picked = _even_frames(V, count, exact=wanted is not None)
+        W, sums = _to_sum_1(V[:, picked])
+        if material.context is not None:
+            context = material.context[:, picked] / sums
         lengths = _alike_lengths(V, W, material.bands)
     else:
         count = wanted or min(_EXAMPLE_COMPONENTS, V.shape[1])
@@ -122,7 +140,73 @@ def learn(
         W, lengths = model.templates, ring_lengths(model.activations)
     durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
     labels = (label,) * W.shape[1]
-    return Templates(W, labels, material.stft, material.sample_rate, durations)
+    pattern = learn_pattern(material.recordings, label, config)
+    return Templates(W, labels, material.stft, material.sample_rate, durations, context, pattern)
+
+
+def learn_pattern(
+    recordings: Sequence[Source],
+    name: str,
+    settings: Settings,
+    *,
+    stft: STFT | None = None,
+    always: bool = False,
+    warn: bool = False,
+) -> Patterns | None:
+    """Learn the pattern of a struck sound from recordings of it alone.
+
+    Parameters
+    ----------
+    recordings : sequence of Audio or AudioFile
+        At one rate; they are analysed together.
+    name : str
+        Label of the source.
+    settings : Settings
+        Options.
+    stft : STFT, optional
+        The transform; default: `half_window`.
+    always : bool, default False
+        Do not ask whether the source is one struck sound (`is_struck`).
+    warn : bool, default False
+        Warn of what is unusual in the recordings.
+
+    Returns
+    -------
+    Patterns or None
+        One pattern of 0.19 s that sums to 1; None if the source is no struck sound.
+
+    Raises
+    ------
+    InvalidAudioError
+        If the recordings are silent.
+    """
+    rate = recordings[0].sample_rate
+    stft = stft or half_window(settings, rate)
+    threads = thread_count(settings.n_threads)
+    read = [gather(r, stft, _PATTERN_FRAMES, n_threads=threads, warn=warn).V for r in recordings]
+    V = np.concatenate(read, axis=1)
+    if not V.any():
+        raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
+    V /= V.max()
+    n_lags = pattern_lags(stft, rate)
+    if not (always or is_struck(V, n_lags)):
+        return None
+    return Patterns(pattern_of(V, n_lags)[:, :, None], (name,), stft, rate)
+
+
+def pattern_lags(stft: STFT, sample_rate: int) -> int:
+    """Return how many frames a pattern has."""
+    return max(1, round(_PATTERN_SECONDS * sample_rate / stft.hop_length))
+
+
+def half_window(settings: Settings, sample_rate: int) -> STFT:
+    """Return the STFT for struck sounds: their attacks ask for a shorter window."""
+    if settings.n_fft is not None:
+        n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)
+    else:
+        n_fft = max(2, settings.n_fft_at(sample_rate) // 2)
+        hop = settings.hop_length or max(1, n_fft // 4)
+    return STFT(n_fft, hop, settings.window)
 
 
 def choose_components(
@@ -170,10 +254,12 @@ class _Material:
     """What templates are learnt from: frames of recordings of one source."""
 
     V: NDArray[np.float32]
+    context: NDArray[np.float32] | None
     label: str
     stft: STFT
     sample_rate: int
     frame_seconds: float
+    recordings: Sequence[Source]
 
     @property
     def bands(self) -> Bands:
@@ -196,12 +282,15 @@ def _material(
     stft = stft_of(config, rate)
     share = max(16, config.max_frames // len(recordings))
     read = partial(report, f"read {label}")
-    found = [read_frames(r, stft, share, config, read) for r in recordings]
+    around = Neighbours.of(stft, rate) if config.dictionary == "frames" else None
+    found = [read_frames(r, stft, share, config, read, neighbours=around) for r in recordings]
     V = np.concatenate([frames.V for frames in found], axis=1)
+    contexts = [frames.context for frames in found if frames.context is not None]
     if not V.any():
         raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
     hops = sum(frames.step * frames.V.shape[1] for frames in found) / V.shape[1]
-    return _Material(V, label, stft, rate, hops * stft.hop_length / rate)
+    context = np.concatenate(contexts, axis=1) if contexts else None
+    return _Material(V, context, label, stft, rate, hops * stft.hop_length / rate, recordings)
 
 
 def _choose(material: _Material, config: Settings, report: Progress) -> ComponentChoice:
@@ -211,7 +300,7 @@ def _choose(material: _Material, config: Settings, report: Progress) -> Componen
 
     def fit(frames: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if config.dictionary == "frames":
-            return _even_frames(frames, count, exact=True)
+            return _to_sum_1(frames[:, _even_frames(frames, count, exact=True)])[0]
         return factorise(frames, count, config, lambda _: None).templates
 
     return choose(
@@ -238,8 +327,16 @@ def _alike_lengths(
     return np.concatenate(lengths)
 
 
-def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[np.float32]:
-    """Return frames as templates: evenly spaced among those within 40 dB of the loudest.
+def _to_sum_1(V: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return spectra that sum to 1, and what they summed to."""
+    sums: NDArray[np.float32] = V.sum(axis=0)
+    sums[sums == 0] = 1
+    scaled: NDArray[np.float32] = V / sums
+    return scaled, sums
+
+
+def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[np.int64]:
+    """Return which frames become templates: evenly spaced among those within 40 dB of the loudest.
 
     If more are asked for (`exact`) than those, the loudest ones.
     """
@@ -247,13 +344,9 @@ def _even_frames(V: NDArray[np.float32], count: int, *, exact: bool) -> NDArray[
     heard = _heard(V)
     if len(heard) < count and exact:
         heard = np.sort(np.argsort(-levels, kind="stable")[:count])
-    chosen = heard
     if len(heard) > count:
-        chosen = heard[np.linspace(0, len(heard) - 1, count).round().astype(int)]
-    W = V[:, chosen]
-    sums = W.sum(axis=0)
-    W /= np.where(sums > 0, sums, 1)
-    return W
+        heard = heard[np.linspace(0, len(heard) - 1, count).round().astype(int)]
+    return heard
 
 
 def _heard(V: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -270,10 +363,11 @@ def read_frames(
     report: Callable[[float], object],
     *,
     keep_transform: bool = False,
+    neighbours: Neighbours | None = None,
 ) -> Frames:
     """Return frames of a recording, `max_frames` at most; see `gather`."""
     return gather(
-        source, stft, max_frames, keep_transform=keep_transform,
+        source, stft, max_frames, keep_transform=keep_transform, neighbours=neighbours,
         n_threads=thread_count(config.n_threads), progress=report,
     )  # fmt: skip
 

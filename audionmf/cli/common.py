@@ -278,7 +278,7 @@ def add_settings(
                 type=_count_or_auto,
                 default=argparse.SUPPRESS,
                 metavar="N",
-                help="templates (default: 100 frames, or 40 if factorised); 'auto' finds out how "
+                help="templates (default: 200 frames, or 40 if factorised); 'auto' finds out how "
                 "many the sound needs",
             )
             continue

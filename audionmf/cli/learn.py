@@ -97,10 +97,20 @@ def _run(options: argparse.Namespace) -> int:
         print_json(found)
         return 0
     show(str(out.absolute()))
-    show(f"  {bank.n_components} templates of {bank.names[0]!r}")
+    show(f"  {_contents(bank)}")
     for choice in choices:
         show_lines(choice.to_text())
     return 0
+
+
+def _contents(bank: Templates) -> str:
+    """Return what a bank of one source holds, in words."""
+    struck = "" if bank.patterns is None else f" and {_count(len(bank.patterns.labels), 'pattern')}"
+    return f"{_count(bank.n_components, 'template')}{struck} of {bank.names[0]!r}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _learn_on_cluster(

@@ -33,9 +33,10 @@ INPUT is a file, or - for standard input: a WAV stream, or raw samples with --ra
 of them to standard output (-o - with --only), raw and in the sample format of the input. Ending it
 with Ctrl-C keeps what came until then; the stems sum to it.
 
-Templates are used as they are. What separate does with the whole recording cannot be done live: an
-equaliser for each source, copies at other pitches, places in the stereo image, a common gain where
-stems would clip. Those but the gain come with --model, the analysis of another recording.
+Templates are used as they are; where they are frames, up to 100 of each source. What separate does
+with the whole recording cannot be done live: patterns of struck sounds, an equaliser for each source,
+copies at other pitches, places in the stereo image, a common gain where stems would clip. Those but
+patterns and the gain come with --model, the analysis of another recording.
 """
 
 _EXAMPLES = """\

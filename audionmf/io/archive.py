@@ -65,7 +65,7 @@ class Kind:
     name : str
         Value of ``format`` in the metadata, such as "audionmf templates".
     version : int
-        The version that is written; only it is read.
+        The version that is written.
     arrays : mapping of str to int
         Names of the arrays and their number of dimensions. All are float.
     optional : frozenset of str
@@ -74,6 +74,8 @@ class Kind:
         Arrays that may hold negative values.
     most : mapping of str to (int, int)
         Of some arrays an axis, and how long it may be at most.
+    oldest : int, default 0
+        The oldest version that is read; 0: only the one that is written.
     """
 
     name: str
@@ -82,6 +84,12 @@ class Kind:
     optional: frozenset[str] = frozenset()
     signed: frozenset[str] = frozenset()
     most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    oldest: int = 0
+
+    @property
+    def versions(self) -> range:
+        """The versions that are read."""
+        return range(self.oldest or self.version, self.version + 1)
 
 
 def write_archive(
@@ -198,9 +206,10 @@ def _read(
     if metadata.pop("format", None) != kind.name:
         raise TemplateError(f"{name} is not an {kind.name} file")
     version = metadata.pop("version", None)
-    if version != kind.version:
+    if type(version) is not int or version not in kind.versions:
+        read = " and ".join(map(str, kind.versions))
         raise TemplateError(
-            f"{name} has version {reprlib.repr(version)}; this audionmf reads version {kind.version}: "
+            f"{name} has version {reprlib.repr(version)}; this audionmf reads version {read}: "
             "make the file again, or use the audionmf that made it"
         )
     found = archive.namelist()

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from audionmf.analysis.learning import SINGLE_FRAMES
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, open_source
 from audionmf.io.files import StrPath
@@ -50,8 +51,10 @@ class LiveSeparator:
     Parameters
     ----------
     templates : Templates or path, several of them, or Decomposition
-        Banks that `audionmf.learn` made, used as they are; each label becomes a source. Or what
-        `audionmf.analyse` found in another recording, with its equalisers and places.
+        Banks that `audionmf.learn` made, each label a source: their templates are used as they are,
+        of frames 100 a source (``example_frames``), evenly spaced; patterns need the whole
+        recording and are left out. Or what `audionmf.analyse` found in another recording, with its
+        equalisers and places.
     n_channels : int
         Channels of the signal.
     sample_rate : int, optional
@@ -65,8 +68,8 @@ class LiveSeparator:
     residual : str, default ""
         Name of a further source that gets what no template explains; none if it is empty.
     settings : Settings, optional
-        ``beta``, ``activation_iter``, ``mask`` and ``mask_exponent`` are used, unless a `Decomposition`
-        brings its own.
+        ``beta``, ``activation_iter``, ``mask``, ``mask_exponent`` and ``example_frames`` are used,
+        unless a `Decomposition` brings its own.
     **options
         Fields of `Settings`, changed from `settings`.
 
@@ -254,10 +257,11 @@ def _known(
         return _of_another(templates, n_channels, residual)
     given = [templates] if isinstance(templates, Templates | str | os.PathLike) else templates
     banks = [bank if isinstance(bank, Templates) else Templates.load(bank) for bank in given]
-    bank = Templates.merge(banks)
+    config = Settings.from_options(settings, **options)
+    most = config.example_frames or SINGLE_FRAMES  # more take longer than there is time
+    bank = Templates.merge([bank.thinned(most).spectra() for bank in banks])
     if residual in bank.names:
         raise ParameterError(f"the residual {residual!r} needs a name that no source has")
-    config = Settings.from_options(settings, **options)
     return Decomposition(
         templates=bank,
         grouping=by_label(bank),

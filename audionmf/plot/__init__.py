@@ -17,7 +17,7 @@ A file imports only from those that are named before it:
 - `fit`: what a model leaves, how a factorisation went
 """
 
-from audionmf.plot.components import activations, decomposition, pitch_order, templates
+from audionmf.plot.components import activations, decomposition, patterns, pitch_order, templates
 from audionmf.plot.fit import convergence, reconstruction
 from audionmf.plot.overviews import Overview, overview
 from audionmf.plot.rolls import (
@@ -56,6 +56,7 @@ __all__ = [
     "key_range",
     "masks",
     "overview",
+    "patterns",
     "piano_roll",
     "pitch_order",
     "png",

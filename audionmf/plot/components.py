@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from audionmf.spectra.stft import STFT
 
-__all__ = ["activations", "decomposition", "pitch_order", "templates"]
+__all__ = ["activations", "decomposition", "patterns", "pitch_order", "templates"]
 
 _MAX_TICKS = 24
 _MANY_TICKS = 12
@@ -167,6 +167,64 @@ def templates(
     _component_ticks(axes.xaxis, shown_names(order, names))
     grid.set_frequency_axis(axes)
     _mark_groups(axes, [groups[k] for k in order] if groups else (), theme)
+    return axes
+
+
+def patterns(
+    axes: Axes | None,
+    W: Matrix,
+    stft: STFT,
+    sample_rate: int,
+    groups: Sequence[str] = (),
+    *,
+    scale: str = "log",
+    theme: str = "light",
+) -> Axes:
+    """Draw patterns side by side, each in dB below its own peak, with its frames from left to right.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes or None
+        Where to draw.
+    W : ndarray, shape (n_lags, n_bins, n_patterns)
+        Patterns, ≥ 0.
+    stft : STFT
+        The transform that they belong to.
+    sample_rate : int
+        In Hz.
+    groups : sequence of str, optional
+        Source of each pattern, whose name stands above it; those of a source side by side.
+    scale : {"log", "mel"}, default "log"
+        The frequency axis, as in `spectrogram`.
+    theme : {"light", "dark"}, default "light"
+        Colours.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same axes.
+    """
+    alone, axes = axes is None, dressed(axes, theme)
+    n_lags, n_bins, count = W.shape
+    peaks = W.max(axis=(0, 1))
+    levelled = W / np.where(peaks > 0, peaks, 1)
+    frames = levelled.transpose(1, 2, 0).reshape(n_bins, count * n_lags)
+    grid = Grid(frames, stft, sample_rate, scale, 1.0, columns=count * n_lags)
+    mesh = draw_levels(axes, grid.times, grid.hertz, decibels(grid.pool(frames)), theme)
+    if alone:
+        colour_bar(axes, mesh, "dB below the peak of each", theme)
+    seconds = n_lags * stft.hop_length / sample_rate
+    axes.set(
+        xlabel=f"pattern, {seconds:.2f} s from its stroke on", ylabel="frequency (Hz)",
+        title="patterns (W)",
+    )  # fmt: skip
+    for start in range(n_lags, count * n_lags, n_lags):
+        axes.axvline(start - 0.5, color=theme_of(theme).faint, linewidth=0.5)
+    names = [str(k) for k in range(count)]
+    axes.set_xticks([n_lags * (k + 0.5) - 0.5 for k in range(count)][:: -(-count // _MAX_TICKS)])
+    axes.set_xticklabels(names[:: -(-count // _MAX_TICKS)])
+    _mark_groups(axes, [group for group in groups for _ in range(n_lags)], theme)
+    grid.set_frequency_axis(axes)
     return axes
 
 

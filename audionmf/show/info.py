@@ -1,4 +1,4 @@
-"""Explain a file in words: audio, templates or a model; draw templates."""
+"""Explain a file in words: audio, templates and patterns, or a model; draw what a bank holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from audionmf.io.archive import read_kind
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import StrPath, make_room, refuse_overwriting, require_file
 from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
+from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import TEMPLATES_KIND, Templates, describe_stft
 from audionmf.spectra.timbre import Timbre, note_name, timbre
 
@@ -64,6 +65,8 @@ def to_text(description: dict[str, Any], *, every: bool = False) -> str:
 def draw(path: StrPath, picture: StrPath) -> Path:
     """Draw the templates of a file as PNG: source by source, by pitch, those without pitch last.
 
+    Below them stand its patterns, where it has some, each with its frames from left to right.
+
     Parameters
     ----------
     path : path
@@ -100,9 +103,15 @@ def draw(path: StrPath, picture: StrPath) -> Path:
     sounds = _timbres(bank)
     order = plot.pitch_order(bank.templates, bank.stft, bank.sample_rate, bank.labels)
     pitches = [sounds[k].pitch for k in order]
-    made = plot.figure()
+    made = plot.figure(height=10) if bank.patterns else plot.figure()
+    upper = made.add_subplot(2 if bank.patterns else 1, 1, 1)
+    if bank.patterns:
+        plot.patterns(
+            made.add_subplot(2, 1, 2), bank.patterns.patterns, bank.patterns.stft,
+            bank.sample_rate, bank.patterns.labels,
+        )  # fmt: skip
     axes = plot.templates(
-        made.add_subplot(), bank.templates[:, order], bank.stft, bank.sample_rate,
+        upper, bank.templates[:, order], bank.stft, bank.sample_rate,
         [note_name(pitch.hertz)[0] if pitch else "–" for pitch in pitches],
         [bank.labels[k] for k in order],
     )  # fmt: skip
@@ -132,18 +141,31 @@ def _templates(bank: Templates) -> dict[str, Any]:
     sounds = _timbres(bank)
     durations = bank.durations or (None,) * bank.n_components
     sources: dict[str, dict[str, Any]] = {}
+    patterns = bank.patterns
     for name in bank.names:
         members = [k for k, label in enumerate(bank.labels) if label == name]
         sources[name] = {
             "n_components": len(members),
             "centroid_hz": sorted(sounds[k].centroid for k in members),
+            "n_patterns": patterns.labels.count(name) if patterns else 0,
             "templates": [_template(k, sounds[k], durations[k]) for k in members],
         }
     return {
         "sample_rate": bank.sample_rate,
         "stft": describe_stft(bank.stft),
         "n_components": bank.n_components,
+        "context": bank.context is not None,
+        "patterns": patterns and _pattern(patterns),
         "sources": sources,
+    }
+
+
+def _pattern(patterns: Patterns) -> dict[str, Any]:
+    """Describe the form of patterns."""
+    return {
+        "stft": describe_stft(patterns.stft),
+        "n_lags": patterns.n_lags,
+        "duration": patterns.n_lags * patterns.stft.hop_length / patterns.sample_rate,
     }
 
 
@@ -215,12 +237,21 @@ def _templates_text(d: dict[str, Any], *, every: bool) -> list[str]:
         f"{d['path']!r} is a template file: {d['n_components']} spectral templates.",
         f"  made at   {d['sample_rate']} Hz, {d['stft']}",
     ]
+    if d["context"]:
+        lines.append("  context   what comes before and after each template is known")
+    if shape := d["patterns"]:
+        lines.append(
+            f"  patterns  {shape['duration']:.2f} s from the stroke on, {shape['n_lags']} frames each, "
+            f"{shape['stft']}"
+        )
     for name, source in d["sources"].items():
         low, high = source["centroid_hz"][0], source["centroid_hz"][-1]
         lines.append(
             f"  {name!r}: {source['n_components']} templates, "
             f"centre of the spectrum from {low:.0f} to {high:.0f} Hz"
         )
+        if count := source["n_patterns"]:
+            lines.append(f"    struck: {count} pattern{'' if count == 1 else 's'}")
         lines.append(f"    {_summary(source['templates'])}")
         if every:
             lines += [f"    {_template_line(template)}" for template in source["templates"]]

@@ -2,6 +2,7 @@
 
 A file imports only from those that are named before it:
 
+- `struck`: patterns of struck sounds in a bank
 - `templates`: banks of spectral templates
 - `labels`: ranges where a source is alone or absent
 - `midi`: Standard MIDI files, from bytes to events

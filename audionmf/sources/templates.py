@@ -21,6 +21,14 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.files import StrPath, listed, one_form
+from audionmf.sources.struck import (
+    MOST_LAGS,
+    MOST_PATTERNS,
+    Patterns,
+    nearest_stft,
+    on_bins,
+)
+from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
 __all__ = [
@@ -39,11 +47,15 @@ MOST_SOURCES = 4096
 """Sources that they may be of."""
 
 TEMPLATES_KIND = Kind(
-    "audionmf templates", 1, {"templates": 2}, most={"templates": (1, MOST_COMPONENTS)}
+    "audionmf templates",
+    2,
+    {"templates": 2, "context": 2, "patterns": 3},
+    optional=frozenset({"context", "patterns"}),
+    most={"templates": (1, MOST_COMPONENTS), "patterns": (2, MOST_PATTERNS)},
+    oldest=1,  # before there were a context and patterns
 )
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
-_ROUNDING = 1e-9
 _CONVERT = "have them converted: --convert, or convert=True"
 
 
@@ -64,6 +76,11 @@ class Templates:
     durations : tuple of float, length n_components, optional
         For how many seconds each template typically rings at a time in what it was learnt from,
         where that is known.
+    context : ndarray, shape (n_rows, n_components), float32, optional
+        What comes before and after each template, as `Neighbours` says it, in the unit of the
+        templates: they are then frames of recordings.
+    patterns : Patterns, optional
+        Courses of those sources that are struck sounds, beside their templates.
 
     Raises
     ------
@@ -76,6 +93,8 @@ class Templates:
     stft: STFT
     sample_rate: int
     durations: tuple[float, ...] | None = None
+    context: NDArray[np.float32] | None = None
+    patterns: Patterns | None = None
 
     def __repr__(self) -> str:
         return (
@@ -116,6 +135,30 @@ class Templates:
             if not all(0 <= seconds < math.inf for seconds in durations):
                 raise TemplateError("templates have durations that are negative or not finite")
             object.__setattr__(self, "durations", durations)
+        self._check_context()
+        self._check_patterns()
+
+    def _check_context(self) -> None:
+        if self.context is None:
+            return
+        with np.errstate(over="ignore"):
+            context = np.asarray(self.context, np.float32)
+        wanted = (Neighbours.of(self.stft, self.sample_rate).n_rows, self.n_components)
+        if context.shape != wanted:
+            raise TemplateError(
+                f"a context of shape {context.shape} does not fit; needed: {wanted}"
+            )
+        if not np.isfinite(context).all() or (context < 0).any():
+            raise TemplateError("the context has values that are negative or not finite")
+        object.__setattr__(self, "context", context)
+
+    def _check_patterns(self) -> None:
+        if self.patterns is None:
+            return
+        if self.patterns.sample_rate != self.sample_rate:
+            raise TemplateError("patterns and templates have different sample rates")
+        if strange := sorted(set(self.patterns.labels) - set(self.names)):
+            raise TemplateError(f"there are patterns of {strange[0]!r}, but no templates")
 
     @property
     def n_components(self) -> int:
@@ -132,14 +175,44 @@ class Templates:
         if self.names == (name,):
             return self
         kept = [k for k, label in enumerate(self.labels) if label == name]
-        durations = self.durations and tuple(self.durations[k] for k in kept)
+        bank = dataclasses.replace(self, patterns=self.patterns and self.patterns.only(name))
+        return bank._take(kept)
+
+    def thinned(self, most: int) -> Templates:
+        """Return at most so many templates of each source, evenly spaced, where they are frames.
+
+        Frames are in the order in which they were played, and bring their context. Other templates
+        are not left out: each is needed.
+        """
+        if self.context is None:
+            return self
+        kept: list[int] = []
+        for name in self.names:
+            mine = [k for k, label in enumerate(self.labels) if label == name]
+            places = np.linspace(0, len(mine) - 1, min(most, len(mine))).round().astype(int)
+            kept += [mine[place] for place in places]
+        return self._take(kept)
+
+    def _take(self, kept: list[int]) -> Templates:
         return dataclasses.replace(
-            self, templates=self.templates[:, kept], labels=(name,) * len(kept), durations=durations
+            self,
+            templates=self.templates[:, kept],
+            labels=tuple(self.labels[k] for k in kept),
+            durations=self.durations and tuple(self.durations[k] for k in kept),
+            context=None if self.context is None else self.context[:, kept],
         )
 
     def called(self, name: str) -> Templates:
         """Return the same templates as those of one source."""
-        return dataclasses.replace(self, labels=(name,) * self.n_components)
+        return dataclasses.replace(
+            self,
+            labels=(name,) * self.n_components,
+            patterns=self.patterns and self.patterns.called(name),
+        )
+
+    def spectra(self) -> Templates:
+        """Return the templates alone: without durations, context and patterns."""
+        return dataclasses.replace(self, durations=None, context=None, patterns=None)
 
     def save(self, path: StrPath) -> Path:
         """Write the bank to a ``.npz`` file, whole or not at all; the same bytes each time.
@@ -156,7 +229,16 @@ class Templates:
         }
         if self.durations is not None:
             metadata["durations"] = list(self.durations)
-        return write_archive(path, TEMPLATES_KIND, {"templates": self.templates}, metadata)
+        arrays = {"templates": self.templates}
+        if self.context is not None:
+            arrays["context"] = self.context
+        if self.patterns is not None:
+            arrays["patterns"] = self.patterns.patterns
+            metadata["patterns"] = {
+                "labels": list(self.patterns.labels),
+                "stft": stft_metadata(self.patterns.stft),
+            }
+        return write_archive(path, TEMPLATES_KIND, arrays, metadata)
 
     @classmethod
     def load(cls, path: StrPath) -> Templates:
@@ -177,6 +259,8 @@ class Templates:
                 stft_from_metadata(metadata, path),
                 rate_from_metadata(metadata, path),
                 _durations_from_metadata(metadata, path),
+                arrays.get("context"),
+                _patterns_from(arrays.get("patterns"), metadata, path),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -185,7 +269,8 @@ class Templates:
     def merge(cls, banks: Iterable[Templates]) -> Templates:
         """Join banks into one; sources with the same label become one source.
 
-        Durations are kept where every bank has them.
+        Durations and the context are kept where every bank has them; patterns, where they have one
+        STFT.
 
         Raises
         ------
@@ -200,12 +285,17 @@ class Templates:
         for bank in banks[1:]:
             bank.require(banks[0].sample_rate, banks[0].stft, "the first bank")
         durations = [bank.durations for bank in banks if bank.durations is not None]
+        contexts = [bank.context for bank in banks if bank.context is not None]
+        patterns = [bank.patterns for bank in banks if bank.patterns is not None]
+        alike = len({each.stft for each in patterns}) == 1
         return cls(
             np.concatenate([bank.templates for bank in banks], axis=1),
             tuple(label for bank in banks for label in bank.labels),
             banks[0].stft,
             banks[0].sample_rate,
             tuple(d for each in durations for d in each) if len(durations) == len(banks) else None,
+            np.concatenate(contexts, axis=1) if len(contexts) == len(banks) else None,
+            Patterns.merge(patterns) if alike else None,
         )
 
     def convert(self, sample_rate: int, stft: STFT | None = None) -> Templates:
@@ -233,7 +323,8 @@ class Templates:
         Returns
         -------
         Templates
-            With the same labels. A template that lies wholly above half the new rate is zero.
+            With the same labels. A template that lies wholly above half the new rate is zero. The
+            context is left out, unless nothing changes; patterns are converted too.
 
         Raises
         ------
@@ -244,25 +335,30 @@ class Templates:
             raise ParameterError(
                 f"a sample rate is a whole number from {_MIN_RATE} to {_MAX_RATE}, not {sample_rate!r}"
             )
-        target = stft or self._stft_at(sample_rate)
-        spectra = _on_bins(
+        target = stft or nearest_stft(self.stft, self.sample_rate, sample_rate)
+        if (sample_rate, target) == (self.sample_rate, self.stft):
+            return self
+        spectra = on_bins(
             self.templates.astype(np.float64),
             self.sample_rate / self.stft.n_fft,
             sample_rate / target.n_fft,
             target.n_bins,
         )
-        W = spectra.astype(np.float32)
-        return dataclasses.replace(self, templates=W, stft=target, sample_rate=sample_rate)
+        return dataclasses.replace(
+            self,
+            templates=spectra.astype(np.float32),
+            stft=target,
+            sample_rate=sample_rate,
+            context=None,
+            patterns=self.patterns
+            and self.patterns.convert(sample_rate, self._shorter(sample_rate)),
+        )
 
-    def _stft_at(self, sample_rate: int) -> STFT:
-        """Return the STFT nearest in seconds to that of the bank, at another sample rate."""
-        if sample_rate == self.sample_rate:
+    def _shorter(self, sample_rate: int) -> STFT:
+        """Return the STFT of the patterns at another sample rate."""
+        if self.patterns is None:
             return self.stft
-        n_fft = self.stft.n_fft * sample_rate / self.sample_rate
-        n_fft = round(n_fft) if n_fft.is_integer() else 1 << max(4, round(math.log2(n_fft)))
-        n_fft = max(16, n_fft)
-        hop_length = max(1, round(n_fft * self.stft.hop_length / self.stft.n_fft))
-        return STFT(n_fft, hop_length, self.stft.window)
+        return nearest_stft(self.patterns.stft, self.sample_rate, sample_rate)
 
     def require(
         self, sample_rate: int, stft: STFT | None, what: str, *, convertible: bool = False
@@ -345,31 +441,23 @@ def _durations_from_metadata(metadata: dict[str, Any], path: StrPath) -> tuple[f
     return tuple(durations)
 
 
+def _patterns_from(
+    patterns: NDArray[Any] | None, metadata: dict[str, Any], path: StrPath
+) -> Patterns | None:
+    if patterns is None:
+        return None
+    fields = metadata.get("patterns")
+    if not isinstance(fields, dict):
+        raise TemplateError(f"{str(path)!r} does not say what its patterns are of")
+    if len(patterns) > MOST_LAGS:
+        raise TemplateError(f"{str(path)!r} has patterns of more than {MOST_LAGS} frames")
+    return Patterns(
+        patterns,
+        labels_from_metadata(fields, path),
+        stft_from_metadata(fields, path),
+        rate_from_metadata(metadata, path),
+    )
+
+
 def _is_rate(rate: Any) -> bool:
     return type(rate) is int and _MIN_RATE <= rate <= _MAX_RATE
-
-
-def _on_bins(
-    W: NDArray[np.float64], old_hertz: float, new_hertz: float, n_bins: int
-) -> NDArray[np.float64]:
-    """Return spectra on bins at other distances in Hz, their sums kept."""
-    n_old = len(W)
-    if new_hertz < 2 * old_hertz:
-        from scipy.interpolate import CubicSpline
-
-        place = np.arange(n_bins) * (new_hertz / old_hertz)
-        read = CubicSpline(np.arange(n_old), W)(np.minimum(place, n_old - 1))
-        spectra = np.maximum(read, 0)
-        spectra[place > n_old - 1 + _ROUNDING] = 0
-    else:
-        place = np.arange(n_old) * (old_hertz / new_hertz)
-        inside = place <= n_bins - 1 + _ROUNDING
-        place = place[inside]
-        below = np.minimum(place.astype(int), n_bins - 2)
-        share = (place - below)[:, None]
-        spectra = np.zeros((n_bins, W.shape[1]))
-        np.add.at(spectra, below, W[inside] * (1 - share))
-        np.add.at(spectra, below + 1, W[inside] * share)
-    sums = spectra.sum(axis=0)
-    scaled: NDArray[np.float64] = spectra * (W.sum(axis=0) / np.where(sums > 0, sums, 1))
-    return scaled

@@ -5,7 +5,7 @@ import pytest
 
 import audionmf
 from audionmf import Audio, Decomposition, ParameterError, Settings, TemplateError
-from audionmf.analysis import by_example
+from audionmf.analysis import by_example, learning
 from audionmf.analysis import by_patterns as struck
 from audionmf.analysis.evidence import left_share
 from audionmf.evaluate.measures import si_sdr
@@ -96,9 +96,9 @@ def test_a_long_recording_is_analysed_by_frames(monkeypatch):
 
 
 def test_the_window_is_half_of_what_it_is_elsewhere():
-    stft = struck.half_window(Settings(), 44100)
+    stft = learning.half_window(Settings(), 44100)
     assert (stft.n_fft, stft.hop_length) == (2048, 512)
-    asked = struck.half_window(Settings(n_fft=1000, hop_length=100), 44100)
+    asked = learning.half_window(Settings(n_fft=1000, hop_length=100), 44100)
     assert (asked.n_fft, asked.hop_length) == (1000, 100)
 
 
@@ -161,7 +161,7 @@ def test_with_no_iterations_to_adapt_the_patterns_stay_as_they_are(found):
         MIXTURE, examples=EXAMPLES_AS_AUDIO, adapt_iter=0, model="patterns", **OPTIONS
     )
     V = struck.gather(EXAMPLES_AS_AUDIO["kick"].without_offset(), kept.templates.stft).V
-    pattern = struck.pattern_of(V / V.max(), len(kept.patterns))
+    pattern = learning.pattern_of(V / V.max(), len(kept.patterns))
     np.testing.assert_allclose(kept.patterns[..., 0], pattern / pattern.sum(), rtol=1e-4, atol=1e-7)
     assert np.abs(found.patterns - kept.patterns).max() > 1e-4
 
@@ -170,6 +170,48 @@ def test_a_silent_example_is_refused():
     examples = {**EXAMPLES, "hat": np.zeros(RATE, np.float32)}
     with pytest.raises(audionmf.InvalidAudioError, match="'hat' is silent"):  # and no warning of it
         audionmf.separate(MIXTURE, examples=examples, **OPTIONS)
+
+
+def banks():
+    return [audionmf.learn(example, name, n_fft=256) for name, example in EXAMPLES_AS_AUDIO.items()]
+
+
+def test_a_bank_brings_patterns_and_separates_as_the_examples_do(found):
+    by_bank = audionmf.analyse(MIXTURE, templates=banks(), **OPTIONS)
+    assert list(by_bank.grouping) == list(found.grouping)
+    np.testing.assert_allclose(by_bank.patterns, found.patterns, rtol=1e-4, atol=1e-9)
+
+
+def test_patterns_of_banks_go_with_those_of_examples_and_of_another_rate(found):
+    kick, hat = banks()
+    mixed = audionmf.analyse(
+        MIXTURE, templates=[kick], examples={"hat": EXAMPLES_AS_AUDIO["hat"]}, **OPTIONS
+    )
+    np.testing.assert_allclose(mixed.patterns, found.patterns, rtol=1e-4, atol=1e-9)
+    with pytest.raises(audionmf.TemplateMismatchError, match=r"8000 Hz.*16000 Hz.*--convert"):
+        audionmf.analyse(MIXTURE, sample_rate=2 * RATE, templates=[kick, hat])
+    twice = np.repeat(MIXTURE, 2)
+    made = audionmf.analyse(
+        twice, sample_rate=2 * RATE, templates=[kick, hat], convert=True, model="patterns"
+    )
+    stems = audionmf.render(twice, made, sample_rate=2 * RATE).sources
+    assert si_sdr(np.repeat(STEMS["kick"], 2)[None], stems["kick"]) > 10
+
+
+def test_templates_without_patterns_are_no_struck_sounds():
+    plain = [bank.spectra() for bank in banks()]
+    assert audionmf.analyse(MIXTURE, templates=plain, **OPTIONS).patterns is None
+    with pytest.raises(ParameterError, match="templates that bring patterns"):
+        audionmf.analyse(MIXTURE, templates=plain, model="patterns", **OPTIONS)
+
+
+def test_a_bank_with_patterns_is_heard_live_by_its_frames():
+    joined = audionmf.Templates.merge(banks())
+    live = audionmf.LiveSeparator(joined)
+    assert live.decomposition.n_components < joined.n_components
+    parts = [live.push(MIXTURE[None]), live.flush()]
+    kick = np.concatenate([part["kick"] for part in parts], axis=1)
+    assert si_sdr(STEMS["kick"][None], kick) > 10
 
 
 def test_patterns_are_taken_only_where_they_explain_the_mixture_better(monkeypatch):

@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 from conftest import RATE, TINY, sound, tone, two_notes
 
 import audionmf
+import audionmf.plot
 from audionmf.errors import AudioReadError, AudioWarning, InvalidAudioError, TemplateError
-from audionmf.show.info import describe, to_text
+from audionmf.show.info import describe, draw, to_text
+from audionmf.spectra.stft import STFT
 
 
 @pytest.fixture
@@ -225,3 +228,34 @@ def test_a_picture_that_cannot_be_is_refused(run, tmp_path, mixture, template_fi
         found, _, err = run("info", *arguments)
         assert found == code
         assert err.count("\n") == 1
+
+
+def test_patterns_and_context_in_words_and_drawn(tmp_path):
+    time = np.arange(RATE) / RATE
+    stroke = np.sin(2 * np.pi * 60 * time) * np.exp(-30 * time)
+    kick = audionmf.learn(stroke, "kick", sample_rate=RATE, settings=TINY)
+    both = audionmf.Templates.merge(
+        [kick, audionmf.learn(tone(330), "low", 2, sample_rate=RATE, settings=TINY)]
+    )
+    path = both.save(tmp_path / "bank.npz")
+    found = describe(path)
+    assert found["context"] is True
+    assert found["patterns"]["n_lags"] == kick.patterns.n_lags
+    assert [found["sources"][name]["n_patterns"] for name in ("kick", "low")] == [1, 0]
+    text = to_text(found)
+    assert re.search(r"patterns  0\.1[89] s from the stroke on", text)
+    assert text.count("struck: 1 pattern") == 1
+    plain = both.spectra().save(tmp_path / "plain.npz")
+    assert "patterns  " not in to_text(describe(plain))
+    pictures = [draw(file, file.with_suffix(".png")) for file in (path, plain)]
+    heights = [int.from_bytes(picture.read_bytes()[20:24]) for picture in pictures]
+    assert heights[0] > heights[1]  # a second picture below the first
+
+
+def test_patterns_are_drawn_side_by_side():
+    W = np.zeros((4, 33, 3), np.float32)
+    W[0, 5], W[3, 20] = 1, 0.5
+    axes = audionmf.plot.patterns(None, W, STFT(64, 16), RATE, ["kick", "kick", "hat"])
+    assert [text.get_text() for text in axes.texts] == ["kick", "hat"]
+    assert axes.get_xlim() == (-0.5, 11.5)
+    assert len(axes.get_xticks()) == 3
