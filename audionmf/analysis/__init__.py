@@ -11,6 +11,7 @@ A file imports only from those that are named before it:
 - `activations`: activations for every frame of a recording
 - `patterns`: courses of struck sounds
 - `learning`: templates and patterns from recordings of a source alone
+- `variants`: the sources of a kit: one pattern each, and which are heard
 - `by_patterns`: sources that are struck sounds
 - `scored_strokes`: struck sounds whose strokes are known
 - `exemplars`: sources of which frames are known, and how they go on

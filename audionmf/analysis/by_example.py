@@ -82,6 +82,8 @@ def analyse_examples(
     ParameterError
         If options do not fit, or ranges are not inside the mixture.
     """
+    if account.kit and _plays_alone(account, settings):
+        return _by_kit(account, source, settings, progress)
     struck = _as_struck(account, source, settings, progress)
     alone = len(account.sounding) == 1
     if struck is not None and (settings.model == "patterns" or alone):
@@ -96,6 +98,30 @@ def analyse_examples(
         if not exemplary:
             return found
     return _by_exemplars(account, source, settings, progress)
+
+
+def _plays_alone(account: Account, settings: Settings) -> bool:
+    """Tell whether nothing but a kit, and free components, is known, and patterns may be fitted."""
+    only_kit = set(account.sounding) == set(account.kit) and not account.labels.absent
+    brought = all(_may_be_struck(known) for known in account.sounding.values())
+    return only_kit and brought and settings.beta == 1 and settings.model in ("auto", "patterns")
+
+
+def _by_kit(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Decomposition:
+    """Analyse by patterns of those sources of a kit that are heard."""
+    patterns = _patterns(account, source, settings, progress, always=True)
+    found = None
+    if patterns is not None:
+        rest = next(iter(account.free), "")
+        found = analyse_struck(patterns, source, settings, progress, rest=rest, kit=True)
+    if found is None:
+        raise ParameterError(
+            f"a kit is for recordings of up to {settings.max_frames} frames, 3 minutes by default; "
+            "take a part of it (start, duration) or a larger hop"
+        )
+    return found
 
 
 def _as_struck(
@@ -119,7 +145,7 @@ def _as_struck(
         )
     if not fits or settings.model == "frames":
         return None
-    patterns = _patterns(account, source, settings, progress)
+    patterns = _patterns(account, source, settings, progress, always=always)
     if patterns is None:
         return None
     rest = next(iter(account.free), "")
@@ -133,10 +159,12 @@ def _may_be_struck(known: Known) -> bool:
 
 
 def _patterns(
-    account: Account, source: Source, settings: Settings, progress: Progress
+    account: Account, source: Source, settings: Settings, progress: Progress, *, always: bool
 ) -> Patterns | None:
-    """Return the patterns of all sources, from banks and examples; None if one has none."""
-    always = settings.model == "patterns"
+    """Return the patterns of all sources, from banks and examples; None if one has none.
+
+    Of a kit each sample brings its own pattern; otherwise all recordings of a source bring one.
+    """
     rate = source.sample_rate
     given = [b for known in account.sounding.values() for b in known.banks]
     shorter = [b.patterns.stft for b in given if b.patterns and b.sample_rate == rate]
@@ -153,10 +181,18 @@ def _patterns(
             found.append(bank.patterns.convert(rate, stft))
         if known.recordings:
             alone = [at_rate(recording, rate) for recording in known.opened]
-            learnt = learn_pattern(alone, name, settings, stft=stft, always=always, warn=always)
-            if learnt is None:
-                return None
-            found.append(learnt)
+            for recordings in [[each] for each in alone] if name in account.kit else [alone]:
+                learnt = learn_pattern(
+                    recordings,
+                    name,
+                    settings,
+                    stft=stft,
+                    always=always,
+                    warn=always and not account.kit,
+                )
+                if learnt is None:
+                    return None
+                found.append(learnt)
         progress(f"read {name}", 1.0)
     return Patterns.merge(found)
 

@@ -17,6 +17,7 @@ from audionmf.analysis.learning import half_window, pattern_lags
 from audionmf.analysis.naming import named
 from audionmf.analysis.patterns import blind_patterns, count_strokes
 from audionmf.analysis.starts import spread_of, varied
+from audionmf.analysis.variants import fused, heard
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf import State, convolutive
@@ -47,8 +48,9 @@ def analyse_struck(
     progress: Progress,
     *,
     rest: str = "",
+    kit: bool = False,
 ) -> Decomposition | None:
-    """Analyse a mixture by patterns of its sources, which adapt to it.
+    """Analyse a mixture by patterns of its sources, which adapt to it: one a source (`fused`).
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ def analyse_struck(
         Told the stage and the share done.
     rest : str, default ""
         Name of a source of free patterns, for what the others leave; none if empty.
+    kit : bool, default False
+        Not all of the sources need play: those that are `heard` get stems.
 
     Returns
     -------
@@ -73,15 +77,22 @@ def analyse_struck(
     threads = thread_count(settings.n_threads)
     if stft.n_frames(source.n_samples) > _most_frames(settings):
         return None
-    names = [*patterns.labels, *(rest,) * (_REST_PATTERNS if rest else 0)]
-    spatial = settings.spatial and source.n_channels == 2 and len(set(names)) > 1
+    single = len({*patterns.labels, *([rest] if rest else [])}) == 1
+    spatial = settings.spatial and source.n_channels == 2 and not single
     frames = gather(
         source, stft, _MAX_FRAMES, keep_transform=spatial, n_threads=threads,
         progress=lambda done: progress("read", done),
     )  # fmt: skip
     if frames.step > 1:  # longer than its header said
         return None
+    given = dict.fromkeys(patterns.labels)
+    patterns = (heard if kit else fused)(patterns, frames.V, threads)
+    names = [*patterns.labels, *(rest,) * (_REST_PATTERNS if rest else 0)]
     found = _fitted(names, patterns.patterns, None, frames, source, stft, settings, progress)
+    silent = ", ".join(name for name in given if name not in patterns.labels)
+    if silent:
+        remark = f"of the kit, {', '.join(patterns.labels)} are heard, not {silent}"
+        found = dataclasses.replace(found, remarks=(remark,))
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
     return found.with_covariances(frames.X, found.activations)

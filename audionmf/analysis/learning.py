@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -15,10 +15,11 @@ from audionmf import nmf
 from audionmf.analysis.patterns import is_struck, pattern_of
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio
-from audionmf.io.files import one_form
+from audionmf.io.files import StrPath, one_form
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import Settings
+from audionmf.sources.kits import kit_files
 from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
@@ -36,6 +37,7 @@ __all__ = [
     "factorise",
     "half_window",
     "learn",
+    "learn_kit",
     "learn_pattern",
     "pattern_lags",
     "read_frames",
@@ -142,6 +144,52 @@ def learn(
     labels = (label,) * W.shape[1]
     pattern = learn_pattern(material.recordings, label, config)
     return Templates(W, labels, material.stft, material.sample_rate, durations, context, pattern)
+
+
+def learn_kit(
+    kit: StrPath | Mapping[str, Sequence[StrPath]],
+    *,
+    sample_rate: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Templates:
+    """Learn a bank of a drum kit from a folder of samples.
+
+    Parameters
+    ----------
+    kit : path or mapping of str to sequence of paths
+        The folder: each subfolder with audio files in it is a source, and each audio file that lies
+        in no subfolder. Or the samples of each source.
+    sample_rate : int, optional
+        In Hz, the rate that the bank is for. Default: the rate of the first sample.
+    settings, progress, **options
+        As in `learn`.
+
+    Returns
+    -------
+    Templates
+        Of all sources; each sample brings a pattern.
+
+    Raises
+    ------
+    ParameterError
+        If it is no folder, or options do not fit.
+    InvalidAudioError
+        If a sample is silent.
+    FileNotFoundError, AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    config = Settings.from_options(settings, **options)
+    banks = []
+    for name, files in kit_files(kit).items():
+        opened = _at_one_rate(files, sample_rate)
+        sample_rate = opened[0].sample_rate
+        bank = learn(files, name, sample_rate=sample_rate, settings=config, progress=progress)
+        each = [learn_pattern([sample], name, config, always=True) for sample in opened]
+        patterns = Patterns.merge([pattern for pattern in each if pattern is not None])
+        banks.append(dataclasses.replace(bank, patterns=patterns))
+    return Templates.merge(banks)
 
 
 def learn_pattern(

@@ -32,6 +32,7 @@ from audionmf.rendering.trust import Trust
 from audionmf.separation.separating import render_to_files, tell_offset
 from audionmf.settings import Settings
 from audionmf.show.report import report_path
+from audionmf.sources.kits import is_bank, kit_files
 from audionmf.sources.known import Told, one_and_rest
 from audionmf.sources.labels import Ranges
 from audionmf.sources.templates import Templates
@@ -112,6 +113,7 @@ class SeparationJob(Told):
             "templates": _texts(self.templates),
             "examples": examples,
             "midi": None if self.midi is None else os.fsdecode(self.midi),
+            "kit": _kit(self.kit),
             "export": tuple(self.export),
             "residual": one_form(self.residual),
             "only": None if self.only is None else one_form(self.only),
@@ -200,6 +202,8 @@ class SeparationJob(Told):
     @property
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
+        if self.kit:
+            return True
         return self.n_sources is None and not self.account().sources
 
     @property
@@ -212,6 +216,7 @@ class SeparationJob(Told):
         """Whether nothing is known of the sources but perhaps their number."""
         known = (
             self.templates, self.examples, self.solo, self.absent, self.midi, self.lead, self.free,
+            self.kit,
         )  # fmt: skip
         return not any(known)
 
@@ -233,17 +238,36 @@ class SeparationJob(Told):
         """Return every file that is read."""
         examples = [part_path(path) for files in self.examples.values() for path in files]
         scores = [] if self.midi is None else [self.midi]
-        return [self.input, *self.templates, *examples, *scores]
+        if isinstance(self.kit, str):
+            kit = [self.kit]
+        else:
+            kit = [file for files in self.kit.values() for file in files] if self.kit_given else []
+        return [self.input, *self.templates, *examples, *scores, *kit]
+
+    @property
+    def kit_given(self) -> bool:
+        """Whether there is a kit of files of one's own."""
+        return not isinstance(self.kit, bool)
+
+    def moved(self, path: Callable[[str], str]) -> SeparationJob:
+        """Return the same with another path for every file that is read."""
+        kit = self.kit
+        if isinstance(kit, str):
+            kit = path(kit)
+        elif self.kit_given:
+            kit = {name: [path(file) for file in files] for name, files in kit.items()}
+        return dataclasses.replace(
+            self,
+            input=path(self.input),
+            templates=[path(file) for file in self.templates],
+            examples={name: [path(p) for p in files] for name, files in self.examples.items()},
+            midi=None if self.midi is None else path(self.midi),
+            kit=kit,
+        )
 
     def absolute(self) -> SeparationJob:
         """Return the same with absolute paths of every file that is read."""
-        return dataclasses.replace(
-            self,
-            input=_absolute(self.input),
-            templates=[_absolute(path) for path in self.templates],
-            examples={name: [_absolute(p) for p in files] for name, files in self.examples.items()},
-            midi=None if self.midi is None else _absolute(self.midi),
-        )
+        return self.moved(_absolute)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""
@@ -404,6 +428,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "lead": _is_flag,
     "harmonic_percussive": _is_flag,
     "margin": _is_number,
+    "kit": lambda value: (
+        _is_flag(value) or (_is_text(value) and is_bank(value)) or _are_named(value, _are_texts)
+    ),
     "pattern": _is_text,
     "extension": _is_text,
     "settings": lambda value: isinstance(value, Mapping),
@@ -429,6 +456,15 @@ def _files(paths: Sequence[str]) -> tuple[str, ...]:
     for path in _texts(paths):
         found += audio_in(path) if is_folder(path) else [path]
     return tuple(found)
+
+
+def _kit(kit: Any) -> Any:
+    """Return a kit as plain values: whether there is the shipped one, a bank, or files by name."""
+    if kit is None or isinstance(kit, bool):
+        return bool(kit)
+    if is_bank(kit):
+        return os.fsdecode(kit)
+    return {name: tuple(files) for name, files in kit_files(kit).items()}
 
 
 def _in_one_form(ranges: Ranges) -> dict[str, Any]:

@@ -228,16 +228,8 @@ def _found(job: SeparationJob, recipe: Recipe, root: Path) -> SeparationJob:
             places[path] = str(found)
     if not places:
         return job
-    return dataclasses.replace(
-        job,
-        input=places.get(job.input, job.input),
-        templates=[places.get(path, path) for path in job.templates],
-        examples={
-            name: [places.get(path, path) for path in files] for name, files in job.examples.items()
-        },
-        midi=job.midi and places.get(job.midi, job.midi),
-        track=job.called,
-    )
+    moved = job.moved(lambda path: places.get(path, path))
+    return dataclasses.replace(moved, track=job.called)
 
 
 def _require_unchanged(job: SeparationJob, recipe: Recipe) -> None:

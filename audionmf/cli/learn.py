@@ -39,6 +39,8 @@ examples:
   audionmf learn violin.wav -o violin.npz
   audionmf learn kicks/ -o kick.npz
       from all samples in a folder
+  audionmf learn kit/ -o kit.npz
+      a drum kit: each subfolder of samples a source, or each file, such as kick.wav and snare.wav
   audionmf learn take1.wav take2.wav -o blackbird.npz --name blackbird --n-components 20
   audionmf learn violin.wav --dictionary nmf --n-components auto
       as many as the sound needs, with the figures that say so
@@ -57,6 +59,8 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.io.files import make_room, refuse_overwriting
     from audionmf.io.foreign import audio_in, is_folder
 
+    if _is_kit(options):
+        return _run_kit(options)
     first = Path(options.input[0])
     called = first.resolve().name if is_folder(first) else ""
     out = Path(options.output or f"{called or first.stem}.npz")
@@ -86,12 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         bar.clear()
     bank.save(out)
     if options.json:
-        found: dict[str, Any] = {
-            "templates": str(out.absolute()),
-            "n_components": bank.n_components,
-            "labels": list(bank.names),
-            "sample_rate": bank.sample_rate,
-        }
+        found = _found(out, bank)
         for choice in choices:
             found["choice"] = dataclasses.asdict(choice)
         print_json(found)
@@ -101,6 +100,66 @@ def _run(options: argparse.Namespace) -> int:
     for choice in choices:
         show_lines(choice.to_text())
     return 0
+
+
+def _is_kit(options: argparse.Namespace) -> bool:
+    """Tell whether the input is a kit: it is said to be, or it looks like one and has no name."""
+    from audionmf.io.foreign import audio_in, is_folder
+    from audionmf.notes.drums import drum_key
+    from audionmf.sources.kits import has_subfolders
+
+    folder = options.input[0]
+    if options.kit:
+        if len(options.input) > 1 or options.name or options.scheduler is not None:
+            raise ParameterError("a kit is one folder, without --name and --scheduler")
+        return True
+    alone = len(options.input) == 1 and not options.name and options.scheduler is None
+    if not alone or not is_folder(folder):
+        return False
+    if has_subfolders(folder):
+        return True
+    keys = {drum_key(Path(file).stem) for file in audio_in(folder)} - {None}
+    return len(keys) > 1
+
+
+def _run_kit(options: argparse.Namespace) -> int:
+    from audionmf.analysis.learning import learn_kit
+    from audionmf.io.files import make_room, refuse_overwriting
+    from audionmf.sources.kits import kit_files
+
+    if getattr(options, "n_components", None) == "auto":
+        raise ParameterError("of a kit --n-components is a number")
+    folder = Path(options.input[0])
+    out = Path(options.output or f"{folder.resolve().name}.npz")
+    if out.suffix.lower() != ".npz":
+        raise ParameterError(f"templates are kept in a .npz file, not {str(out)!r}")
+    files = kit_files(folder)
+    refuse_overwriting([out], [file for each in files.values() for file in each])
+    make_room([out])
+    bar = Bar(options)
+    try:
+        bank = learn_kit(files, settings=settings_of(options), progress=bar)
+    finally:
+        bar.clear()
+    bank.save(out)
+    if options.json:
+        print_json(_found(out, bank))
+        return 0
+    show(str(out.absolute()))
+    for name in bank.names:
+        show(f"  {_contents(bank.only(name))}")
+    if not options.kit:
+        show("  each subfolder or file is a source of its own; --name NAME makes one of all")
+    return 0
+
+
+def _found(out: Path, bank: Templates) -> dict[str, Any]:
+    return {
+        "templates": str(out.absolute()),
+        "n_components": bank.n_components,
+        "labels": list(bank.names),
+        "sample_rate": bank.sample_rate,
+    }
 
 
 def _contents(bank: Templates) -> str:
@@ -145,5 +204,11 @@ def add(commands: Any) -> None:
         "-o", "--output", metavar="FILE.npz", help="where to keep them (default: INPUT's name)"
     )
     parser.add_argument("--name", help="name of the source (default: INPUT's name)")
+    parser.add_argument(
+        "--kit",
+        action="store_true",
+        help="INPUT is a folder of a drum kit: each subfolder is a source, and each file in none "
+        "(default: if it has subfolders, or files called like several drums)",
+    )
     add_settings(parser, "learn")
     add_scheduler(parser, "learn NMF templates from every frame of all recordings")

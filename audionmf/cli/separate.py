@@ -41,8 +41,8 @@ and their number is chosen. Stems land in OUT/TRACK/SOURCE.wav.
 
 What says what the sources are: a recording of each alone (--example, a few seconds are enough),
 templates learnt before (--templates), where each plays alone in the recording itself (--solo,
---labels), the score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), or
-how many there are (--n-sources).
+--labels), the score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), that
+they are drums (--kit), or how many there are (--n-sources).
 
 Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
 beside a manifest.json of all that they were made from (see: audionmf rerun).
@@ -52,6 +52,8 @@ _EXAMPLES = """\
 examples:
   audionmf separate mix.wav
   audionmf separate mix.wav --n-sources 3
+  audionmf separate loop.wav --kit
+      drums: kick, snare, hats, toms, cymbals, those that are heard
   audionmf separate song.wav --lead
       the singer or soloist, and the accompaniment
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav

@@ -42,6 +42,16 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
         "makes a third stem of what is neither, 'residual' (default: %(default)s)",
     )
     sources.add_argument(
+        "--kit",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="PATH",
+        help="drums: a stem for kick, snare, hats, toms and cymbals, those that are heard, by a kit "
+        "that is shipped; or by your own, a folder of samples (a subfolder or a file a source) or "
+        "its bank",
+    )
+    sources.add_argument(
         "--templates",
         nargs="+",
         action="extend",
@@ -171,6 +181,7 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "lead": options.lead,
         "harmonic_percussive": options.harmonic_percussive,
         "margin": options.margin,
+        "kit": options.kit,
     }
 
 

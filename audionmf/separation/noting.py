@@ -37,7 +37,7 @@ from audionmf.spectra.frames import Progress
 __all__ = ["NotedFiles", "note_file", "transcribe"]
 
 _ONE_SOURCE = "recording"
-_WAYS = ("sources", "n_sources", "templates", "examples", "solo", "midi", "lead")
+_WAYS = ("sources", "n_sources", "templates", "examples", "solo", "midi", "lead", "kit")
 """What says which sources there are."""
 
 _OWN = ("sources", "sample_rate", "settings")

@@ -457,15 +457,13 @@ def separate(
     residual : str, default ""
         Name of a further stem that gets what no template explains; none if it is empty.
     solo : mapping of str to sequence of (float, float)
-        Where sources play alone in the mixture itself, as starts and ends in seconds:
-        ``{"violin": [(12.0, 20.5)]}``. They are examples of the source, and all other stems are
-        silent there.
+        Where sources play alone in the mixture itself, as starts and ends in seconds, for example
+        ``{"violin": [(12.0, 20.5)]}``: there all other stems are silent.
     absent : mapping of str to sequence of (float, float)
         Where sources do not play, likewise: their stems are silent there, but for half a window at
         the borders. Not for a blind separation.
     convert : bool, default False
-        Convert templates of another sample rate or STFT (see `Templates.convert`); otherwise they
-        are refused.
+        Convert templates of another sample rate or STFT, instead of refusing them.
     midi : path
         The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
         the recording first, if it does not fit as it is. An example of the same name says how a
@@ -484,6 +482,9 @@ def separate(
     margin : float, default 1
         With `harmonic_percussive`: by what factor one has to be above the other, 1 to 1000; more
         than 1 makes a third stem of what is neither, ``residual``.
+    kit : bool, path or mapping of str to sequence of paths, default False
+        Drums, up to 3 minutes: True finds ``kick``, ``snare``, ``hats``, ``toms`` and ``cymbals``,
+        those that are heard, by a kit that is shipped. Or your own: a folder of samples, or its bank.
 
     Returns
     -------

@@ -7,6 +7,7 @@ A file imports only from those that are named before it:
 - `labels`: ranges where a source is alone or absent
 - `midi`: Standard MIDI files, from bytes to events
 - `score`: notes from a MIDI file
+- `kits`: folders of samples, and the drum kit that is shipped
 - `known`: the account: what is known of each source
 - `alignment`: a score moved to the clock of a recording
 """

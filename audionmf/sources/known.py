@@ -28,6 +28,7 @@ from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.io.foreign import audio_in
 from audionmf.io.parts import open_part, part_path
 from audionmf.settings import Settings
+from audionmf.sources.kits import is_bank, kit_files
 from audionmf.sources.labels import Labels, Ranges
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
@@ -227,6 +228,9 @@ class Told:
     margin : float, default 1
         With harmonic and percussive sound: by what factor one has to be above the other, 1 to 1000;
         with more than 1 what is neither becomes a further stem, ``residual``.
+    kit : bool, path or mapping, default False
+        The recording are struck sounds of a kit, of which those are found that are heard: True, the
+        drum kit that is shipped; or a folder of samples, see `kit_files`, or a bank.
     """
 
     n_sources: int | None = None
@@ -243,6 +247,7 @@ class Told:
     lead: bool = False
     harmonic_percussive: bool = False
     margin: float = 1.0
+    kit: Any = False
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
@@ -289,6 +294,9 @@ class Told:
         for bank in _loaded(self.templates) if banks is None else banks:
             for name in bank.names:
                 gathered.add(name, Known(bank=bank.only(name)))
+        kit = self._kit()
+        for name, known in kit.items():
+            gathered.add(name, known)
         for name, example in (self.examples or {}).items():
             gathered.add(name, Known(example=_with_rate(example, sample_rate)))
         for name, known in (sources or {}).items():
@@ -308,7 +316,16 @@ class Told:
         if self.harmonic_percussive:
             gathered.add(HARMONIC, Known(texture=HARMONIC))
             gathered.add(PERCUSSIVE, Known(texture=PERCUSSIVE))
-        return Account.of(gathered, self, score)
+        return dataclasses.replace(Account.of(gathered, self, score), kit=tuple(kit))
+
+    def _kit(self) -> dict[str, Known]:
+        """Return what is known of the sources of the kit."""
+        if is_bank(self.kit):
+            bank = Templates.load(self.kit)
+            return {name: Known(bank=bank.only(name)) for name in bank.names}
+        if not self.kit:
+            return {}
+        return {name: Known(example=files) for name, files in kit_files(self.kit).items()}
 
     def _check(self) -> None:
         if self.n_sources is not None and not (is_whole(self.n_sources) and self.n_sources >= 1):
@@ -413,6 +430,8 @@ class Account:
         Convert templates of another sample rate or STFT.
     margin : float
         Between harmonic and percussive sound.
+    kit : tuple of str
+        The sources that come from a kit: there need not be stems of all.
     """
 
     sources: dict[str, Known]
@@ -422,6 +441,7 @@ class Account:
     score: Score | None = None
     convert: bool = False
     margin: float = 1.0
+    kit: tuple[str, ...] = ()
 
     @property
     def examples(self) -> dict[str, list[Source]]:
