@@ -99,7 +99,7 @@ def add(commands: Any) -> None:
         first_examples=2,
     )
     add_one_input(parser, "the loop")
-    add_sources(parser, "as many as fit")
+    add_sources(parser, "as many as fit", kit=False)
     add_part(parser)
     output = add_output(parser, "kit", pattern=False)
     add_subtype(output)

@@ -10,8 +10,10 @@ from audionmf.errors import ParameterError
 __all__ = ["add_only", "add_part", "add_sources", "part_of", "ways_of"]
 
 
-def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
+def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = True) -> Any:
     """Add the options; `otherwise` says how many sources there are where none is given.
+
+    Without `kit` a drum kit cannot be given: a command that has another option of that name.
 
     Returns the group of the options.
     """
@@ -41,16 +43,8 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
         help="with --harmonic-percussive: by what factor one has to be above the other; more than 1 "
         "makes a third stem of what is neither, 'residual' (default: %(default)s)",
     )
-    sources.add_argument(
-        "--kit",
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="PATH",
-        help="drums: a stem for kick, snare, hats, toms and cymbals, those that are heard, by a kit "
-        "that is shipped; or by your own, a folder of samples (a subfolder or a file a source) or "
-        "its bank",
-    )
+    if kit:
+        _add_kit(sources)
     sources.add_argument(
         "--templates",
         nargs="+",
@@ -121,6 +115,20 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str) -> Any:
     return sources
 
 
+def _add_kit(sources: Any) -> None:
+    sources.add_argument(
+        "--kit",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="PATH",
+        dest="drum_kit",
+        help="drums: a stem for kick, snare, hats, toms and cymbals, those that are heard, by a kit "
+        "that is shipped; or by your own, a folder of samples (a subfolder or a file a source) or "
+        "its bank",
+    )
+
+
 def add_only(sources: Any) -> None:
     """Add the option that sets one source against the rest."""
     sources.add_argument("--only", metavar="NAME", help="write this source and the 'rest' only")
@@ -165,8 +173,10 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     if options.midi is not None and n_inputs > 1:
         raise ParameterError("--midi is the score of one recording; give one input")
     only = {"only": options.only} if "only" in options else {}
+    kit = {"kit": options.drum_kit} if "drum_kit" in options else {}
     return {
         **only,
+        **kit,
         "n_sources": options.n_sources,
         "templates": options.templates,
         "examples": examples,
@@ -181,7 +191,6 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "lead": options.lead,
         "harmonic_percussive": options.harmonic_percussive,
         "margin": options.margin,
-        "kit": options.kit,
     }
 
 

@@ -465,9 +465,8 @@ def separate(
     convert : bool, default False
         Convert templates of another sample rate or STFT, instead of refusing them.
     midi : path
-        The score, a Standard MIDI file: each track becomes a source. It is brought to the clock of
-        the recording first, if it does not fit as it is. An example of the same name says how a
-        part sounds.
+        The score, a Standard MIDI file, aligned first: each track becomes a source. An example of
+        the same name says how a part sounds.
     midi_split : {"track", "channel", "key"}, default "track"
         Whether tracks, channels, or tracks and the single drums become sources; see
         `audionmf.sources.score.read_score`.
