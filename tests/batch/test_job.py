@@ -17,7 +17,7 @@ FULL = SeparationJob(
     convert=True, midi=Path("s.mid"), midi_split="channel", split_at="C4", lead=True, export=["csv"],
     report=True, track="mix", pattern="{source}.{ext}", extension="flac", settings=TINY,
     drum_keys={"b": 36}, tempo="auto", start=1.5, duration=2.0, subtype="PCM_24",
-    harmonic_percussive=True, margin=2.0,
+    harmonic_percussive=True, margin=2.0, kit={"kick": ["k.wav"]},
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def test_a_job_survives_json():
     again = SeparationJob.from_dict(json.loads(told))
     assert json.dumps(again.to_dict()) == told
     assert again.settings == TINY
-    assert again.inputs() == ["a mix.wav", "a.npz", "b.wav", "s.mid"]
+    assert again.inputs() == ["a mix.wav", "a.npz", "b.wav", "s.mid", "k.wav"]
 
 
 def test_every_field_differs_from_its_default_in_the_full_job():
