@@ -18,7 +18,7 @@ from audionmf.settings import Settings
 
 RATE = 8000
 TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--n-threads", "1")
-TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1)
+TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1, names="plain")
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -270,7 +270,9 @@ class _Fit:
         if self.frames.X is None:
             return found
         self.progress("place in stereo", 0.0)
-        return found.with_covariances(self.frames.X, H)
+        placed = found.with_covariances(self.frames.X, H)
+        self.progress("place in stereo", 1.0)
+        return placed
 
     def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
         chosen = _evenly(self.X.shape[1], count)

@@ -12,7 +12,13 @@ from audionmf.evaluate.measures import si_sdr
 from audionmf.rendering.decomposition import Decomposition
 
 LENGTH = 3 * RATE
-QUICK = {"n_fft": 512, "max_iter": 30, "activation_iter": 20, "sample_rate": RATE}
+QUICK = {
+    "n_fft": 512,
+    "max_iter": 30,
+    "activation_iter": 20,
+    "names": "plain",
+    "sample_rate": RATE,
+}
 TIMES = np.arange(LENGTH) / RATE
 
 
@@ -189,7 +195,7 @@ def test_what_was_decided_is_kept_in_the_model_file(tmp_path):
 
 def test_the_command_needs_no_more_than_a_recording(tmp_path, run):
     path, out = sound(tmp_path / "mix.wav", (low() + high()) / 4), tmp_path / "out"
-    options = ("--n-fft", "512", "--max-iter", "30", "-o", out)
+    options = ("--n-fft", "512", "--max-iter", "30", "--names", "plain", "-o", out)
     code, text, err = run("separate", path, *options)
     assert (code, err) == (0, "")
     assert "sources: each is kept that explains" in text

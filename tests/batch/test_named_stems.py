@@ -73,13 +73,6 @@ def test_what_was_changed_or_is_elsewhere_is_never_removed(job, tmp_path):
     assert not kept.exists()
 
 
-def test_stems_that_a_person_named_stay(job):
-    example = str(sound(Path(job.input).with_name("low.wav"), tone(300, 3000)))
-    outcome(dataclasses.replace(job, n_sources=None, examples={"low": [example]}))
-    outcome(job)
-    assert {"low", "rest"} <= stems(job.folder)
-
-
 def test_one_source_by_its_name_and_a_name_that_is_not_there(job):
     name = next(iter(outcome(job).stems))
     assert set(outcome(dataclasses.replace(job, only=name)).stems) == {name, "rest"}

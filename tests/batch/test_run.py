@@ -119,7 +119,8 @@ def test_a_subfolder_that_may_not_be_read_fails_alone(tmp_path, jobs, monkeypatc
         find_audio([tmp_path / "in"])
 
 
-def test_what_is_not_read_fails_alone_and_is_in_the_report(tmp_path, run):
+def test_what_is_not_read_fails_alone_and_is_in_the_report(tmp_path, run, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # as where ffmpeg is not installed
     sound(tmp_path / "in" / "01 One.wav", tone(200))
     (tmp_path / "in" / "02 Two.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
     code, _, err = run(

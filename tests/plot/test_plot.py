@@ -135,7 +135,9 @@ def test_a_picture_that_cannot_be_written_is_an_output_error_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("draw", [plot.figure, lambda: plot.decomposition(*factors(), None, RATE)])
+@pytest.mark.parametrize(
+    "draw", [plot.figure, lambda: plot.decomposition(*factors(), TRANSFORM, RATE)]
+)
 def test_without_matplotlib_the_way_to_install_it_is_named(monkeypatch, draw):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
@@ -424,21 +426,30 @@ def test_the_public_names_are_locked():
         "N_COLOURS",
         "THEMES",
         "Overview",
+        "RollNotes",
         "activations",
+        "clock",
         "convergence",
         "decomposition",
         "figure",
+        "key_labels",
+        "key_range",
         "masks",
         "overview",
+        "patterns",
+        "piano_roll",
         "pitch_order",
         "png",
         "reconstruction",
         "relative_levels",
+        "rolled",
+        "rolls",
         "save",
         "separation",
         "source_colours",
         "spectrogram",
         "stems",
+        "strip",
         "templates",
         "time_span",
     ]
