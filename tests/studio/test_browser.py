@@ -248,6 +248,31 @@ def test_a_recording_is_heard_before_it_is_taken_apart(page):
     sounds(page, wanted=False)
 
 
+def test_a_drop_says_what_it_did(page):
+    """On rest, where the component is already, and beside all sources, which makes one."""
+    take_apart(page)
+    grip = page.locator(".row .grip").first
+    drag(page, grip, page.locator("li.source[data-source=rest]"))
+    assert "in rest already" in page.locator(".toast").inner_text()
+    assert page.get_by_role("button", name="Undo").is_disabled()
+
+    drag(page, grip, page.get_by_role("heading", name="Marks"))
+    until(page, "document.querySelectorAll('li.source').length === 2")
+    assert "Source 1 was made, with " in page.locator(".toast").last.inner_text()
+    assert "Source 1 was made" in page.locator("#status").text_content()
+
+
+def test_the_numbers_of_a_mark_are_seen_whole(page):
+    take_apart(page)
+    page.get_by_role("button", name="New source").click()
+    page.get_by_role("button", name="Add by numbers").click()
+    for number, value in zip(
+        page.locator(".mark input").all(), ("3500.05", "3599.95", "12340", "22050"), strict=True
+    ):
+        number.evaluate("(item, value) => { item.value = value; }", value)
+        assert number.evaluate("item => item.scrollWidth <= item.clientWidth")
+
+
 def test_sources_are_split_and_merged(page):
     take_apart(page)
     page.locator(".row .hear").first.focus()

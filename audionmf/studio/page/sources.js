@@ -214,7 +214,8 @@ export class Sources {
       'li',
       { class: 'mark', vars: { '--own': sourceColour(source) }, 'aria-label': `${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}` },
       h('div', { class: 'line' }, kind, whose, remove),
-      h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), 's', number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), 'Hz'),
+      h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), h('span', {}, 's')),
+      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz')),
     );
   }
 }
