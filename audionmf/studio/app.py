@@ -19,7 +19,7 @@ from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterErr
 from audionmf.studio import deliver
 from audionmf.studio.models import Model, blind, informed, seconds
 from audionmf.studio.recordings import Recording
-from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
 from audionmf.studio.sources import checked_name
 from audionmf.studio.work import Job
 
@@ -149,8 +149,13 @@ class _Studio:
         return _file(self._static["icon.svg"], _KINDS[".svg"])
 
     async def state(self, _request: Request) -> Response:
-        offered = [{"id": key, "name": item[0]} for key, item in self._offered.items()]
-        offered.append({"id": self._sample, "name": "Three voices, a built-in sample"})
+        files = [(key, item[0], item[1]) for key, item in self._offered.items()]
+        sample = "Three voices, a built-in sample"
+        files.append((self._sample, sample, self._session.folder / SAMPLE_FILE))
+        offered = [
+            {"id": key, "name": name, "opened": self._session.opened(path) is not None}
+            for key, name, path in files
+        ]
         limit = {"offered": offered, "max_upload": self._max_upload}
         return _json(self._session.told() | limit)
 
@@ -212,10 +217,8 @@ class _Studio:
         from starlette.responses import FileResponse
 
         recording = self._session.recording(request.path_params["key"])
-        if recording.audio.path is None:
-            raise UnknownIdError("there is no file")
         return FileResponse(
-            recording.audio.path, filename=recording.name, media_type="application/octet-stream"
+            recording.path, filename=recording.name, media_type="application/octet-stream"
         )
 
     async def tile(self, request: Request) -> Response:

@@ -7,7 +7,6 @@ made from; one made from an older version is refused, so that two tabs cannot un
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,15 +24,17 @@ from audionmf.settings import Settings
 from audionmf.sources.labels import Labels
 from audionmf.studio.marks import checked_marks, hint_of
 from audionmf.studio.models import Model, Way
-from audionmf.studio.recordings import Recording, load
+from audionmf.studio.recordings import Recording, Shelf
 from audionmf.studio.sample import NAME, sample
 from audionmf.studio.sources import N_COLOURS, Group, checked_sources
 from audionmf.studio.views import Spectrogram
 from audionmf.studio.work import Job, Worker
 
-__all__ = ["Session", "StaleError", "UnknownIdError"]
+__all__ = ["SAMPLE_FILE", "Session", "StaleError", "UnknownIdError"]
 
 _Item = TypeVar("_Item")
+
+SAMPLE_FILE = "sample.wav"
 
 _MAX_RECORDINGS = 64
 
@@ -58,6 +59,7 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.RLock()
+        self.shelf = Shelf()
         self._recordings: dict[str, Recording] = {}
         self._models: dict[str, Model] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
@@ -71,7 +73,7 @@ class Session:
     # recordings
 
     def add_file(self, path: Path, name: str, given: str = "") -> Recording:
-        """Open a recording and keep its samples in memory.
+        """Open a recording; one that is open already is returned as it is.
 
         Raises
         ------
@@ -82,7 +84,10 @@ class Session:
         """
         with self._lock:
             self._hidden[str(path)] = name
-        recording = Recording(name, load(path, name), given)
+            opened = self.opened(path)
+        if opened is not None:
+            return opened
+        recording = Recording(path, name, self.shelf, given)
         with self._lock:
             if len(self._recordings) >= _MAX_RECORDINGS:
                 raise LimitError(
@@ -91,9 +96,17 @@ class Session:
             self._recordings[recording.id] = recording
         return recording
 
+    def opened(self, path: Path) -> Recording | None:
+        """Return the recording that was opened from a file, if it was and the file is the same."""
+        with self._lock:
+            same = [r for r in self._recordings.values() if r.path == path]
+        return next((r for r in same if path.exists() and not r.changed), None)
+
     def add_sample(self) -> Recording:
         """Compute the sample and open it as if it had been dropped."""
-        path = write(self.folder / f"{secrets.token_hex(8)}.wav", sample(), "PCM_16")
+        path = self.folder / SAMPLE_FILE
+        if not path.exists():
+            write(path, sample(), "PCM_16")
         return self.add_file(path, NAME)
 
     def recording(self, key: str) -> Recording:

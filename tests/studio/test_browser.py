@@ -391,6 +391,17 @@ def test_a_recording_is_uploaded_and_a_stop_goes_back_to_it(page, tmp_path):
     assert page.get_by_label("Number of components").input_value() == "47"
 
 
+def test_a_recording_that_is_open_is_listed_once(page):
+    begin(page)
+    for _ in range(2):
+        listed = page.locator(".offer", has_text="high.wav")
+        assert listed.count() == 1
+        listed.click()
+        page.wait_for_selector(".waveform")
+        page.get_by_role("button", name="Another recording").click()
+        page.wait_for_selector(".start")
+
+
 def test_by_examples_and_by_solo_ranges(page):
     begin(page)
     page.get_by_role("button", name="mix & match.wav").last.click()

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import RATE, sound, steps, tone
 
-from audionmf.errors import LimitError, LockedError, ParameterError
+from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
 from audionmf.studio.models import blind, informed
@@ -291,3 +291,29 @@ def test_a_second_job_waits_for_nobody():
     with pytest.raises(StoppedError):
         job.progress("work", 1)
     worker.close()
+
+
+def test_samples_that_were_not_used_longest_go_and_are_read_again(tmp_path):
+    """The bound holds whatever was opened, and nothing of what was opened is lost."""
+    shelf = recordings.Shelf(n_bytes=5 * 4 * RATE)
+    paths = [sound(tmp_path / f"{hertz}.wav", tone(hertz, 2 * RATE)) for hertz in (262, 330, 392)]
+    opened = [recordings.Recording(path, path.name, shelf) for path in paths]
+    assert shelf.n_bytes == 4 * 4 * RATE
+    first = recordings.load(paths[0], "first").samples
+    assert np.array_equal(opened[0].audio.samples, first)
+    assert shelf.take(opened[0].id) is not None
+    assert shelf.take(opened[1].id) is None
+    assert shelf.n_bytes == 4 * 4 * RATE
+
+    sound(paths[1], tone(523, RATE))
+    with pytest.raises(AudioReadError, match=r"330\.wav' was written anew"):
+        _ = opened[1].audio
+
+
+def test_a_file_is_opened_once_until_it_is_written_anew(studio, tmp_path):
+    path = mixture(tmp_path)
+    first = studio.add_file(path, "mix.wav")
+    assert studio.add_file(path, "mix.wav") is first
+    assert studio.add_sample() is studio.add_sample()
+    sound(path, tone(262))
+    assert studio.add_file(path, "mix.wav") is not first

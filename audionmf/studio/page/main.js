@@ -64,7 +64,8 @@ function frame(view) {
   app.replaceChildren(h('header', { class: 'bar plain' }, h('span', { class: 'brand' }, h('img', { src: '/static/icon.svg', alt: '', width: '24', height: '24' }), 'audionmf studio'), h('div', { class: 'group' }, themeButton())), view);
 }
 
-function showStart() {
+async function showStart() {
+  await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
   frame(startView({ opened: showSetup }));
 }

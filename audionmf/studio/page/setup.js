@@ -64,7 +64,7 @@ export function startView(actions) {
     bar,
   );
   const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, clock(item.duration, 0))));
-  const offered = store.state.offered.map((item) => {
+  const offered = store.state.offered.filter((item) => !item.opened).map((item) => {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;
   });
