@@ -76,6 +76,7 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/", "GET", studio.page),
         ("/favicon.ico", "GET", studio.icon),
         ("/static/{name}", "GET", studio.static),
+        ("/api/alive", "GET", studio.alive),
         ("/api/state", "GET", studio.state),
         ("/api/state", "PUT", studio.edit),
         ("/api/close", "POST", studio.close),
@@ -147,6 +148,10 @@ class _Studio:
     async def icon(self, _request: Request) -> Response:
         """Answer browsers that ask for an icon whatever the page says."""
         return _file(self._static["icon.svg"], _KINDS[".svg"])
+
+    async def alive(self, _request: Request) -> Response:
+        """Answer a page that asks whether anybody is there still."""
+        return _json({"version": self._session.version})
 
     async def state(self, _request: Request) -> Response:
         files = [(key, item[0], item[1]) for key, item in self._offered.items()]

@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { h, iconButton, setIcon, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
+import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
 import { Studio } from './studio.js';
@@ -225,6 +226,7 @@ data.on('lit', () => studio?.lit());
 for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
 
 applyScheme();
+watchServer();
 try {
   await data.load();
   if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());

@@ -138,7 +138,7 @@ export class Sources {
     const component = data.model().components[k];
     const chip = h('button', {
       type: 'button', class: 'chip', title: 'Hear it alone; drag it to another source',
-      'aria-label': `Component ${k}, ${title(component)}: hear alone`,
+      'aria-label': `${title(component)} #${k}: hear alone`,
       onclick: () => this.actions.hear(k),
     }, `${title(component)} #${k}`);
     chip.addEventListener('pointerdown', (event) => this.actions.drag(event, k));
