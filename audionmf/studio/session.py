@@ -21,6 +21,7 @@ from audionmf.errors import AudioNMFError, LimitError, ParameterError
 from audionmf.io.audio import write
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
+from audionmf.sources.known import REST
 from audionmf.sources.labels import Labels
 from audionmf.studio.marks import checked_marks, hint_of
 from audionmf.studio.models import Model, Way
@@ -166,7 +167,7 @@ class Session:
                     watch=job.watch,
                 )
             made = dataclasses.replace(way, by_hand=way.by_hand or job.cut_short)
-            groups = found.grouping if way.named else {}
+            groups = {n: ks for n, ks in found.grouping.items() if way.named and n != REST}
             return self._adopt(recording, found, made, groups, job)
 
         return self.worker.start("analyse", work)

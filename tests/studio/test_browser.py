@@ -516,6 +516,39 @@ def test_leaving_with_sources_that_are_in_no_file_asks(own):
     assert page.evaluate(asked)
 
 
+def dropped(page, target, *paths):
+    """Drop files as a file manager does."""
+    held = page.evaluate_handle(
+        """(files) => {
+          const held = new DataTransfer();
+          for (const [name, bytes] of files) held.items.add(new File([new Uint8Array(bytes)], name));
+          return held;
+        }""",
+        [[path.name, list(path.read_bytes())] for path in paths],
+    )
+    page.locator(target).first.dispatch_event("drop", {"dataTransfer": held})
+
+
+def test_one_example_that_is_dropped_is_enough(page, tmp_path):
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    page.get_by_label("By examples").check()
+    tones = [sound(tmp_path / f"low {n}.wav", tone(hz, RATE)) for n, hz in ((1, 262), (2, 330))]
+    dropped(page, ".known .source", *tones)
+    until(page, "document.querySelectorAll('.known .chip').length === 2")
+    page.get_by_label("Components for each source").select_option("4")
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    assert page.locator("input.name").count() == 1
+    assert chips(page, 2) > 0  # rest
+    page.get_by_role("button", name="New source").click()
+    state = "(await (await fetch('/api/state')).json()).sources"
+    until(page, f"{state}.length === 2")  # the server takes changes of what it found
+
+    dropped(page, ".panel", *tones)
+    assert "low 1.wav is not taken here" in page.locator(".toast").last.inner_text()
+
+
 def test_toasts_do_not_pile_up(page):
     page.wait_for_selector("main")
     page.evaluate(

@@ -317,3 +317,25 @@ def test_a_file_is_opened_once_until_it_is_written_anew(studio, tmp_path):
     assert studio.add_sample() is studio.add_sample()
     sound(path, tone(262))
     assert studio.add_file(path, "mix.wav") is not first
+
+
+def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_path, monkeypatch):
+    """The source, and the rest: what is in no source, as in all that the studio makes."""
+    monkeypatch.chdir(tmp_path)
+    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    low = studio.add_file(sound(tmp_path / "low.wav", tone(262)), "low.wav", "low.wav")
+    model = ended(studio, studio.analyse(recording, informed(4, {"low": [low]}, {}, 0)))
+    assert [group.name for group in studio.groups] == ["low"]
+    assert len(studio.groups[0].components) < model.parts.n_components
+    sources = [group.told() for group in studio.groups]
+    told = studio.edit(studio.version, model.id, sources, [])
+    assert told["sources"] == sources
+
+    made = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    assert set(made) == {"low", "rest"}
+    (line,) = deliver.commands(model, studio.groups, "wav")
+    assert line.startswith("audionmf separate mix.wav --example low=low.wav")
+    assert run(*shlex.split(line)[1:])[0] == 0
+    for name, stem in made.items():
+        same = steps(tmp_path / "separated" / "mix" / f"{name}.wav")
+        assert np.abs(same - stem).max() <= 1 / 32768

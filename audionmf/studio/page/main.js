@@ -224,6 +224,10 @@ data.on('lit', () => studio?.lit());
 
 // A file that is dropped beside its place must not replace the page.
 for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
+document.addEventListener('drop', (event) => {
+  const [file] = event.dataTransfer.files;
+  if (studio && file) toast(`${file.name} is not taken here: examples are given before a recording is taken apart, and another recording is opened with the house at the top left.`);
+});
 
 applyScheme();
 watchServer();

@@ -76,7 +76,10 @@ export function startView(actions) {
     zone,
     h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
   );
-  dropZone(view, zone, take);
+  dropZone(view, zone, ([file, ...more]) => {
+    if (more.length) toast(`${file.name} is opened; one recording is taken apart at a time.`);
+    if (file) take(file);
+  });
   return view;
 }
 
@@ -89,8 +92,7 @@ function dropZone(view, zone, take, sign = 'over') {
   view.addEventListener('drop', (event) => {
     event.preventDefault();
     zone.classList.remove(sign);
-    const file = event.dataTransfer.files[0];
-    if (file) take(file);
+    take([...event.dataTransfer.files]);
   });
 }
 
@@ -171,6 +173,7 @@ export class Setup {
       this.form.replaceChildren(
         h('ul', { class: 'known' }, ...this.sources.map((source, i) => this.known(source, i))),
         h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { this.sources.push(this.fresh()); this.fill(); } }, 'Add a source')),
+        h('p', { class: 'hint' }, 'One source is enough: all that it leaves is the rest.'),
         this.numbers(),
       );
     }
@@ -188,7 +191,7 @@ export class Setup {
     const remove = iconButton('close', `Remove source ${i + 1}`, () => { this.sources.splice(i, 1); this.fill(); });
     const body = this.way === 'examples' ? this.examples(source) : this.ranges(source, i);
     const card = h('li', { class: 'source', vars: { '--own': colour(`--source-${source.colour}`) } }, h('div', { class: 'source-head' }, h('span', { class: 'swatch' }), name, this.sources.length > 1 ? remove : null), ...body);
-    if (this.way === 'examples') dropZone(card, card, (file) => this.send(source, [file]), 'target');
+    if (this.way === 'examples') dropZone(card, card, (files) => this.send(source, files), 'target');
     return card;
   }
 
