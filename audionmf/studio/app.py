@@ -80,6 +80,7 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/api/state", "GET", studio.state),
         ("/api/state", "PUT", studio.edit),
         ("/api/close", "POST", studio.close),
+        ("/api/resume", "POST", studio.resume),
         ("/api/recordings", "POST", studio.upload),
         ("/api/offered/{key}", "POST", studio.pick),
         ("/api/recordings/{key}/waveform", "GET", studio.waveform),
@@ -173,6 +174,10 @@ class _Studio:
     async def close(self, request: Request) -> Response:
         body = await _body(request, {"version": int})
         return _json(self._session.close_recording(body["version"]))
+
+    async def resume(self, request: Request) -> Response:
+        body = await _body(request, {"version": int, "recording": str})
+        return _json(self._session.resume(body["version"], body["recording"]))
 
     async def upload(self, request: Request) -> Response:
         """Take a file: its bytes as the body, its name, which is only shown, in the address."""

@@ -63,6 +63,7 @@ class Session:
         self.shelf = Shelf()
         self._recordings: dict[str, Recording] = {}
         self._models: dict[str, Model] = {}
+        self._left: dict[str, tuple[Model, tuple[Group, ...], tuple[dict[str, Any], ...]]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
         self.version = 0
@@ -279,11 +280,34 @@ class Session:
         return [[wanted[k] for k in group] for group in by_timbre(few, n_sources).values()]
 
     def close_recording(self, version: int) -> dict[str, Any]:
-        """Go back to the choice of a recording; return the new state."""
+        """Go back to the choice of a recording; return the new state.
+
+        What was made of the recording is kept, see `resume`.
+        """
         with self._lock:
             self._require(version)
+            if self.model is not None:
+                left = (self.model, self.groups, self.marks)
+                self._left[self.model.recording.id] = left
             self.current = self.model = None
             self.groups, self.marks = (), ()
+            self.version += 1
+            return self.told()
+
+    def resume(self, version: int, recording: str) -> dict[str, Any]:
+        """Go on with a recording where it was left; return the new state.
+
+        Raises
+        ------
+        StaleError
+            If the version is not the present one.
+        UnknownIdError
+            If the recording was not left, or there is none with this id.
+        """
+        with self._lock:
+            self._require(version)
+            self.model, self.groups, self.marks = _found(self._left, recording)
+            self.current = self.model.recording
             self.version += 1
             return self.told()
 
@@ -294,7 +318,9 @@ class Session:
             picture = recording.spectrogram if recording else None
             return {
                 "version": self.version,
-                "recordings": [r.told() for r in self._recordings.values()],
+                "recordings": [
+                    r.told() | {"left": r.id in self._left} for r in self._recordings.values()
+                ],
                 "recording": recording.id if recording else None,
                 "spectrogram": picture.told() if picture else None,
                 "model": self.model.told() if self.model else None,

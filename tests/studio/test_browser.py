@@ -549,6 +549,20 @@ def test_one_example_that_is_dropped_is_enough(page, tmp_path):
     assert "low 1.wav is not taken here" in page.locator(".toast").last.inner_text()
 
 
+def test_another_recording_does_not_cost_the_sources_of_this_one(own):
+    own.get_by_role("button", name="New source").click()
+    own.keyboard.type("keys")
+    own.keyboard.press("Enter")
+    begin(own)
+    assert own.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    own.locator(".offer", has_text="mix & match.wav").click()
+    own.get_by_role("button", name="Go on where you left it").click()
+    own.wait_for_selector(".row")
+    assert own.locator("input.name").input_value() == "keys"
+    own.locator(".row .hear").first.click()
+    own.get_by_role("button", name="Pause").wait_for()
+
+
 def test_toasts_do_not_pile_up(page):
     page.wait_for_selector("main")
     page.evaluate(

@@ -339,3 +339,27 @@ def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_pat
     for name, stem in made.items():
         same = steps(tmp_path / "separated" / "mix" / f"{name}.wav")
         assert np.abs(same - stem).max() <= 1 / 32768
+
+
+def test_what_was_left_is_taken_up_again(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    other = studio.add_file(sound(tmp_path / "other.wav", tone(262)), "other.wav")
+    model = ended(studio, studio.analyse(recording, blind(3)))
+    mark = {
+        "source": "a", "belongs": True, "start": 0.0, "end": 1.0, "low": 100.0, "high": 300.0,
+        "strength": 2.0,
+    }  # fmt: skip
+    before = studio.edit(1, model.id, [group("a", "keys", 0, 2)], [mark])
+    closed = studio.close_recording(2)
+    assert closed["model"] is None
+    assert {r["id"]: r["left"] for r in closed["recordings"]} == {
+        recording.id: True,
+        other.id: False,
+    }
+    with pytest.raises(StaleError):
+        studio.resume(2, recording.id)
+    with pytest.raises(UnknownIdError):
+        studio.resume(3, other.id)
+    again = studio.resume(3, recording.id)
+    for key in ("recording", "model", "sources", "marks"):
+        assert again[key] == before[key]

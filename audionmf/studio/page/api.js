@@ -39,6 +39,7 @@ export const api = {
   state: () => answer('/api/state').then((r) => r.json()),
   edit: (body) => send('PUT', '/api/state', body),
   close: (version) => send('POST', '/api/close', { version }),
+  resume: (version, recording) => send('POST', '/api/resume', { version, recording }),
   pick: (id) => send('POST', `/api/offered/${id}`, {}),
   waveform: (id) => answer(`/api/recordings/${id}/waveform`).then((r) => r.arrayBuffer()),
   tile: (id, level, index) => answer(`/api/recordings/${id}/tiles/${level}/${index}`).then((r) => r.arrayBuffer()),

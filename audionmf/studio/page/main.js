@@ -75,10 +75,11 @@ async function showSetup(recording) {
   if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
   document.title = `${recording.name} – audionmf studio`;
   if (!setups.has(recording.id)) {
-    setups.set(recording.id, new Setup(recording, { leave: showStart, start: (body) => analyse(body, recording) }));
+    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => resume(recording), start: (body) => analyse(body, recording) }));
   }
   frame(setups.get(recording.id).element);
   setup = setups.get(recording.id);
+  setup.back.hidden = !store.state.recordings.find((item) => item.id === recording.id).left;
   setup.draw();
 }
 
@@ -104,8 +105,7 @@ async function watch(job, recording) {
     }
     for (const note of done?.notes || []) toast(note);
     await data.load();
-    store.past.length = store.future.length = 0;
-    for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+    fresh();
     showBest();
   } catch (error) {
     toast(error.message, 'error');
@@ -158,10 +158,31 @@ async function run(body, name) {
   }
 }
 
+// Go on with what was left of a recording, with its sources and marks.
+async function resume(recording) {
+  try {
+    await api.resume(store.state.version, recording.id);
+  } catch (error) {
+    toast(error.message, 'error');
+  }
+  await data.load();
+  if (store.state.model) store.left.delete(store.state.recording);
+  fresh();
+  showBest();
+}
+
+function fresh() {
+  store.past.length = store.future.length = 0;
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+}
+
 async function leave() {
   try {
     await store.sending;
+    const { recording } = store.state;
+    const lost = !store.kept;
     Object.assign(store.state, await api.close(store.state.version));
+    if (lost) store.left.add(recording);
   } catch (error) {
     toast(error.message, 'error');
     await data.load();

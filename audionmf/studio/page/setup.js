@@ -142,6 +142,7 @@ export class Setup {
       ['examples', 'By examples', 'You have a few seconds of each instrument alone, in files.'],
       ['solo', 'By solo ranges', 'Each instrument plays alone somewhere in this recording.'],
     ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'blind', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
+    this.back = h('button', { type: 'button', class: 'big', hidden: true, onclick: () => this.actions.resume() }, 'Go on where you left it');
     this.go = h('button', { type: 'button', class: 'primary big', onclick: () => this.start() }, 'Take it apart');
     const view = h(
       'main',
@@ -151,7 +152,7 @@ export class Setup {
       wave,
       h('fieldset', { class: 'ways' }, h('legend', {}, 'How should it be taken apart?'), ...ways),
       this.form,
-      h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.go),
+      h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.back, this.go),
     );
     this.choose('blind');
     return view;

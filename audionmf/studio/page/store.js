@@ -19,6 +19,7 @@ export const store = {
   lit: null,
   sending: Promise.resolve(),
   unsent: null, // the last change, while the server does not answer
+  left: new Set(), // recordings that were left with sources that are in no file
   kept: true, // whether what was made of the sources is in a file
 };
 
@@ -145,7 +146,7 @@ export function resend() {
 
 // Whether leaving would lose something: sources that are in no file, or that the server does not know.
 export function unsaved() {
-  return Boolean(store.unsent) || (!store.kept && Boolean(store.state?.model));
+  return Boolean(store.unsent) || store.left.size > 0 || (!store.kept && Boolean(store.state?.model));
 }
 
 // sources
