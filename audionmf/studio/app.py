@@ -19,7 +19,7 @@ from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterErr
 from audionmf.studio import deliver
 from audionmf.studio.models import Model, blind, informed, seconds
 from audionmf.studio.recordings import Recording
-from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
 from audionmf.studio.sources import checked_name
 from audionmf.studio.work import Job
 
@@ -76,9 +76,11 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/", "GET", studio.page),
         ("/favicon.ico", "GET", studio.icon),
         ("/static/{name}", "GET", studio.static),
+        ("/api/alive", "GET", studio.alive),
         ("/api/state", "GET", studio.state),
         ("/api/state", "PUT", studio.edit),
         ("/api/close", "POST", studio.close),
+        ("/api/resume", "POST", studio.resume),
         ("/api/recordings", "POST", studio.upload),
         ("/api/offered/{key}", "POST", studio.pick),
         ("/api/recordings/{key}/waveform", "GET", studio.waveform),
@@ -148,9 +150,18 @@ class _Studio:
         """Answer browsers that ask for an icon whatever the page says."""
         return _file(self._static["icon.svg"], _KINDS[".svg"])
 
+    async def alive(self, _request: Request) -> Response:
+        """Answer a page that asks whether anybody is there still."""
+        return _json({"version": self._session.version})
+
     async def state(self, _request: Request) -> Response:
-        offered = [{"id": key, "name": item[0]} for key, item in self._offered.items()]
-        offered.append({"id": self._sample, "name": "Three voices, a built-in sample"})
+        files = [(key, item[0], item[1]) for key, item in self._offered.items()]
+        sample = "Three voices, a built-in sample"
+        files.append((self._sample, sample, self._session.folder / SAMPLE_FILE))
+        offered = [
+            {"id": key, "name": name, "opened": self._session.opened(path) is not None}
+            for key, name, path in files
+        ]
         limit = {"offered": offered, "max_upload": self._max_upload}
         return _json(self._session.told() | limit)
 
@@ -163,6 +174,10 @@ class _Studio:
     async def close(self, request: Request) -> Response:
         body = await _body(request, {"version": int})
         return _json(self._session.close_recording(body["version"]))
+
+    async def resume(self, request: Request) -> Response:
+        body = await _body(request, {"version": int, "recording": str})
+        return _json(self._session.resume(body["version"], body["recording"]))
 
     async def upload(self, request: Request) -> Response:
         """Take a file: its bytes as the body, its name, which is only shown, in the address."""
@@ -212,10 +227,8 @@ class _Studio:
         from starlette.responses import FileResponse
 
         recording = self._session.recording(request.path_params["key"])
-        if recording.audio.path is None:
-            raise UnknownIdError("there is no file")
         return FileResponse(
-            recording.audio.path, filename=recording.name, media_type="application/octet-stream"
+            recording.path, filename=recording.name, media_type="application/octet-stream"
         )
 
     async def tile(self, request: Request) -> Response:

@@ -233,7 +233,8 @@ def _asked(model: Model) -> list[str]:
 def _as_found(model: Model, groups: list[Group]) -> bool:
     """Tell whether every component is still in the source that it was found for."""
     labels = model.parts.templates.labels
-    return {k: g.name for g in groups for k in g.components} == dict(enumerate(labels))
+    owned = {k: g.name for g in groups for k in g.components}
+    return owned == {k: name for k, name in enumerate(labels) if name != REST}
 
 
 def _written(recording: Recording) -> str:

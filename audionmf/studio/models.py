@@ -96,7 +96,7 @@ class Model:
 
     @property
     def _rows(self) -> Rows:
-        return Rows(self.parts.templates.stft, self.recording.audio.sample_rate)
+        return Rows(self.parts.templates.stft, self.recording.sample_rate)
 
     def sound(self, index: int) -> tuple[bytes, float] | None:
         """Return a block of all components as 16-bit samples, and what full scale stands for.
@@ -104,13 +104,12 @@ class Model:
         They lie component by component, channel by channel; of more than two channels the even and
         the odd ones are joined. None where there is no such block.
         """
-        audio, block = self.recording.audio, self.recording.block
+        recording, block = self.recording, self.recording.block
         start = index * block
-        if not 0 <= start < audio.n_samples:
+        if not 0 <= start < recording.n_samples:
             return None
-        return sixteen_bits(
-            render_span(audio, self.parts, start, min(start + block, audio.n_samples))
-        )
+        end = min(start + block, recording.n_samples)
+        return sixteen_bits(render_span(recording.audio, self.parts, start, end))
 
     def told(self) -> dict[str, Any]:
         """Return what a page needs to know."""
@@ -121,7 +120,7 @@ class Model:
             "components": self.described,
             "frames": 0 if H is None else H.shape[1],
             "block": self.recording.block,
-            "channels": min(2, self.recording.audio.n_channels),
+            "channels": min(2, self.recording.n_channels),
             "divergence": self.parts.divergence.tolist(),
             "named": self.way.named,
             "refined": self.way.by_hand,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,38 +11,117 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.errors import LimitError
+from audionmf.errors import AudioReadError, LimitError
 from audionmf.io.audio import Audio, AudioFile
 from audionmf.studio.views import Spectrogram, waveform
 
-__all__ = ["Recording", "load", "sixteen_bits"]
+__all__ = ["KEPT_BYTES", "Recording", "Shelf", "load", "sixteen_bits"]
+
+KEPT_BYTES = 1 << 30
+"""Samples that a studio keeps in memory, all recordings together."""
 
 _MAX_VALUES = 1 << 29
 _BLOCK_SECONDS = 0.5
 _PCM = 32767
 
 
-@dataclass(eq=False)
-class Recording:
-    """A recording that was opened.
+class Shelf:
+    """Samples of the recordings that were used last, up to a bound; what was not used longest goes.
 
     Parameters
     ----------
-    name : str
-        What people call it; never a path.
-    audio : Audio
-        Its samples.
-    given : str
-        As it was written on the command line; empty if it came through the page.
-    id : str
-        Random.
+    n_bytes : int, default KEPT_BYTES
+        Bytes of samples, all recordings together. The one used last stays, however long it is.
     """
 
-    name: str
-    audio: Audio
-    given: str = ""
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    spectrogram: Spectrogram | None = None
+    def __init__(self, n_bytes: int = KEPT_BYTES) -> None:
+        self._n_bytes = n_bytes
+        self._kept: dict[str, Audio] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of samples that are in memory now."""
+        with self._lock:
+            return self._held()
+
+    def take(self, key: str) -> Audio | None:
+        """Return the samples of a recording, which is the last used one now; None if they went."""
+        with self._lock:
+            audio = self._kept.pop(key, None)
+            if audio is not None:
+                self._kept[key] = audio
+            return audio
+
+    def put(self, key: str, audio: Audio) -> None:
+        """Keep samples; those that were not used longest go until all fit."""
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = audio
+            while self._held() > self._n_bytes and len(self._kept) > 1:
+                del self._kept[next(iter(self._kept))]
+
+    def _held(self) -> int:
+        return sum(audio.samples.nbytes for audio in self._kept.values())
+
+
+class Recording:
+    """A recording that was opened; its samples are read again when they are needed again.
+
+    Parameters
+    ----------
+    path : path
+        Where it is; it stays there as long as the studio runs.
+    name : str
+        What people call it; never a path.
+    shelf : Shelf
+        Keeps the samples.
+    given : str, default ""
+        As it was written on the command line; empty if it came through the page.
+
+    Raises
+    ------
+    FileNotFoundError, AudioReadError, InvalidAudioError
+        If it cannot be read as audio.
+    LimitError
+        If it is too long.
+    """
+
+    def __init__(self, path: Path, name: str, shelf: Shelf, given: str = "") -> None:
+        self.path, self.name, self.given = path, name, given
+        self.id = secrets.token_urlsafe(12)
+        self.spectrogram: Spectrogram | None = None
+        self._shelf, self._lock = shelf, threading.Lock()
+        self._stamp = _stamp(path)
+        audio = load(path, name)
+        self.sample_rate, self.duration = audio.sample_rate, audio.duration
+        self.n_channels, self.n_samples = audio.n_channels, audio.n_samples
+        shelf.put(self.id, audio)
+
+    @property
+    def changed(self) -> bool:
+        """Whether its file was written anew since."""
+        return _stamp(self.path) != self._stamp
+
+    @property
+    def audio(self) -> Audio:
+        """The samples, read again if they are no longer in memory.
+
+        Raises
+        ------
+        FileNotFoundError, AudioReadError
+            If the file went, or is another one now.
+        """
+        with self._lock:
+            audio = self._shelf.take(self.id)
+            if audio is None:
+                if self.changed:
+                    raise AudioReadError(
+                        f"{self.name!r} was written anew since it was opened; open it again"
+                    )
+                audio = load(self.path, self.name)
+                self._shelf.put(self.id, audio)
+            return audio
 
     @cached_property
     def outline(self) -> bytes:
@@ -52,12 +131,12 @@ class Recording:
     @property
     def block(self) -> int:
         """Samples in each block of audio."""
-        return max(1, round(_BLOCK_SECONDS * self.audio.sample_rate))
+        return max(1, round(_BLOCK_SECONDS * self.sample_rate))
 
     def sound(self, index: int) -> tuple[bytes, float] | None:
         """Return a block of the recording as it is, in the form of `Model.sound`."""
         start = index * self.block
-        if not 0 <= start < self.audio.n_samples:
+        if not 0 <= start < self.n_samples:
             return None
         return sixteen_bits(self.audio.samples[None, :, start : start + self.block])
 
@@ -66,12 +145,17 @@ class Recording:
         return {
             "id": self.id,
             "name": self.name,
-            "duration": self.audio.duration,
-            "sample_rate": self.audio.sample_rate,
-            "channels": self.audio.n_channels,
-            "samples": self.audio.n_samples,
+            "duration": self.duration,
+            "sample_rate": self.sample_rate,
+            "channels": self.n_channels,
+            "samples": self.n_samples,
             "block": self.block,
         }
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def load(path: Path, name: str) -> Audio:

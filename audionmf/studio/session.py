@@ -7,7 +7,6 @@ made from; one made from an older version is refused, so that two tabs cannot un
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,18 +21,21 @@ from audionmf.errors import AudioNMFError, LimitError, ParameterError
 from audionmf.io.audio import write
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
+from audionmf.sources.known import REST
 from audionmf.sources.labels import Labels
 from audionmf.studio.marks import checked_marks, hint_of
 from audionmf.studio.models import Model, Way
-from audionmf.studio.recordings import Recording, load
+from audionmf.studio.recordings import Recording, Shelf
 from audionmf.studio.sample import NAME, sample
 from audionmf.studio.sources import N_COLOURS, Group, checked_sources
 from audionmf.studio.views import Spectrogram
 from audionmf.studio.work import Job, Worker
 
-__all__ = ["Session", "StaleError", "UnknownIdError"]
+__all__ = ["SAMPLE_FILE", "Session", "StaleError", "UnknownIdError"]
 
 _Item = TypeVar("_Item")
+
+SAMPLE_FILE = "sample.wav"
 
 _MAX_RECORDINGS = 64
 
@@ -58,8 +60,10 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.RLock()
+        self.shelf = Shelf()
         self._recordings: dict[str, Recording] = {}
         self._models: dict[str, Model] = {}
+        self._left: dict[str, tuple[Model, tuple[Group, ...], tuple[dict[str, Any], ...]]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
         self.version = 0
@@ -71,7 +75,7 @@ class Session:
     # recordings
 
     def add_file(self, path: Path, name: str, given: str = "") -> Recording:
-        """Open a recording and keep its samples in memory.
+        """Open a recording; one that is open already is returned as it is.
 
         Raises
         ------
@@ -82,7 +86,10 @@ class Session:
         """
         with self._lock:
             self._hidden[str(path)] = name
-        recording = Recording(name, load(path, name), given)
+            opened = self.opened(path)
+        if opened is not None:
+            return opened
+        recording = Recording(path, name, self.shelf, given)
         with self._lock:
             if len(self._recordings) >= _MAX_RECORDINGS:
                 raise LimitError(
@@ -91,9 +98,17 @@ class Session:
             self._recordings[recording.id] = recording
         return recording
 
+    def opened(self, path: Path) -> Recording | None:
+        """Return the recording that was opened from a file, if it was and the file is the same."""
+        with self._lock:
+            same = [r for r in self._recordings.values() if r.path == path]
+        return next((r for r in same if path.exists() and not r.changed), None)
+
     def add_sample(self) -> Recording:
         """Compute the sample and open it as if it had been dropped."""
-        path = write(self.folder / f"{secrets.token_hex(8)}.wav", sample(), "PCM_16")
+        path = self.folder / SAMPLE_FILE
+        if not path.exists():
+            write(path, sample(), "PCM_16")
         return self.add_file(path, NAME)
 
     def recording(self, key: str) -> Recording:
@@ -153,7 +168,7 @@ class Session:
                     watch=job.watch,
                 )
             made = dataclasses.replace(way, by_hand=way.by_hand or job.cut_short)
-            groups = found.grouping if way.named else {}
+            groups = {n: ks for n, ks in found.grouping.items() if way.named and n != REST}
             return self._adopt(recording, found, made, groups, job)
 
         return self.worker.start("analyse", work)
@@ -265,11 +280,34 @@ class Session:
         return [[wanted[k] for k in group] for group in by_timbre(few, n_sources).values()]
 
     def close_recording(self, version: int) -> dict[str, Any]:
-        """Go back to the choice of a recording; return the new state."""
+        """Go back to the choice of a recording; return the new state.
+
+        What was made of the recording is kept, see `resume`.
+        """
         with self._lock:
             self._require(version)
+            if self.model is not None:
+                left = (self.model, self.groups, self.marks)
+                self._left[self.model.recording.id] = left
             self.current = self.model = None
             self.groups, self.marks = (), ()
+            self.version += 1
+            return self.told()
+
+    def resume(self, version: int, recording: str) -> dict[str, Any]:
+        """Go on with a recording where it was left; return the new state.
+
+        Raises
+        ------
+        StaleError
+            If the version is not the present one.
+        UnknownIdError
+            If the recording was not left, or there is none with this id.
+        """
+        with self._lock:
+            self._require(version)
+            self.model, self.groups, self.marks = _found(self._left, recording)
+            self.current = self.model.recording
             self.version += 1
             return self.told()
 
@@ -280,7 +318,9 @@ class Session:
             picture = recording.spectrogram if recording else None
             return {
                 "version": self.version,
-                "recordings": [r.told() for r in self._recordings.values()],
+                "recordings": [
+                    r.told() | {"left": r.id in self._left} for r in self._recordings.values()
+                ],
                 "recording": recording.id if recording else None,
                 "spectrogram": picture.told() if picture else None,
                 "model": self.model.told() if self.model else None,

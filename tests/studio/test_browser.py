@@ -216,7 +216,7 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
         page.get_by_role("button", name="Undo").click()
         sounds(page, wanted=False)
         until(page, "document.querySelectorAll('.source .chip').length === 6")
-    assert asked == {("PUT", "state")}
+    assert asked - {("GET", "alive")} == {("PUT", "state")}  # beside whether anybody is there
     assert page.evaluate("window.blocks") == blocks
     page.get_by_role("button", name="Pause").click()
 
@@ -246,6 +246,31 @@ def test_a_recording_is_heard_before_it_is_taken_apart(page):
     page.get_by_role("button", name="Another recording").click()
     page.wait_for_selector(".start")
     sounds(page, wanted=False)
+
+
+def test_a_drop_says_what_it_did(page):
+    """On rest, where the component is already, and beside all sources, which makes one."""
+    take_apart(page)
+    grip = page.locator(".row .grip").first
+    drag(page, grip, page.locator("li.source[data-source=rest]"))
+    assert "in rest already" in page.locator(".toast").inner_text()
+    assert page.get_by_role("button", name="Undo").is_disabled()
+
+    drag(page, grip, page.get_by_role("heading", name="Marks"))
+    until(page, "document.querySelectorAll('li.source').length === 2")
+    assert "Source 1 was made, with " in page.locator(".toast").last.inner_text()
+    assert "Source 1 was made" in page.locator("#status").text_content()
+
+
+def test_the_numbers_of_a_mark_are_seen_whole(page):
+    take_apart(page)
+    page.get_by_role("button", name="New source").click()
+    page.get_by_role("button", name="Add by numbers").click()
+    for number, value in zip(
+        page.locator(".mark input").all(), ("3500.05", "3599.95", "12340", "22050"), strict=True
+    ):
+        number.evaluate("(item, value) => { item.value = value; }", value)
+        assert number.evaluate("item => item.scrollWidth <= item.clientWidth")
 
 
 def test_sources_are_split_and_merged(page):
@@ -366,6 +391,17 @@ def test_a_recording_is_uploaded_and_a_stop_goes_back_to_it(page, tmp_path):
     assert page.get_by_label("Number of components").input_value() == "47"
 
 
+def test_a_recording_that_is_open_is_listed_once(page):
+    begin(page)
+    for _ in range(2):
+        listed = page.locator(".offer", has_text="high.wav")
+        assert listed.count() == 1
+        listed.click()
+        page.wait_for_selector(".waveform")
+        page.get_by_role("button", name="Another recording").click()
+        page.wait_for_selector(".start")
+
+
 def test_by_examples_and_by_solo_ranges(page):
     begin(page)
     page.get_by_role("button", name="mix & match.wav").last.click()
@@ -427,6 +463,178 @@ def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
     page.get_by_role("button", name="Pause").click()
     page.locator(".row select").first.select_option(label="rest")
     roll.wait_for(state="hidden")  # they were the notes of other sources
+
+
+@pytest.fixture
+def own(browser, tmp_path):
+    """A page of its own studio, which may lose its server and may be left."""
+    mixed = np.concatenate([tone(262, RATE), tone(659, RATE)])
+    with running(tmp_path / "tmp", sound(tmp_path / "mix & match.wav", mixed)) as server:
+        context = browser.new_context()
+        context.set_default_timeout(15_000)
+        opened = context.new_page()
+        opened.goto(server.address)
+        take_apart(opened, "2")
+        yield opened
+        context.close()
+
+
+def test_a_banner_says_that_the_server_is_gone_and_nothing_is_lost(own):
+    page = own
+    page.get_by_role("button", name="New source").click()
+    page.keyboard.press("Escape")
+    banner = page.get_by_role("alert")
+    assert not banner.is_visible()
+    page.context.set_offline(True)
+    banner.wait_for()
+    assert "does not answer" in banner.inner_text()
+    page.get_by_role("button", name="New source").click()
+    page.keyboard.press("Escape")
+    assert page.locator(".toast").count() == 0
+    page.context.set_offline(False)
+    banner.wait_for(state="hidden")
+    until(page, "(await (await fetch('/api/state')).json()).sources.length === 2")
+    state = page.evaluate("fetch('/api/state').then((r) => r.json())")
+    assert [source["name"] for source in state["sources"]] == ["Source 1", "Source 2"]
+
+
+def test_leaving_with_sources_that_are_in_no_file_asks(own):
+    page = own
+    asked = "!window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert not page.evaluate(asked)
+    page.get_by_role("button", name="New source").click()
+    page.keyboard.press("Escape")
+    assert page.evaluate(asked)
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Save the stems").click()
+    page.wait_for_selector(".done:not(:empty)")
+    assert not page.evaluate(asked)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="New source").click()
+    assert page.evaluate(asked)
+
+
+def dropped(page, target, *paths):
+    """Drop files as a file manager does."""
+    held = page.evaluate_handle(
+        """(files) => {
+          const held = new DataTransfer();
+          for (const [name, bytes] of files) held.items.add(new File([new Uint8Array(bytes)], name));
+          return held;
+        }""",
+        [[path.name, list(path.read_bytes())] for path in paths],
+    )
+    page.locator(target).first.dispatch_event("drop", {"dataTransfer": held})
+
+
+def test_one_example_that_is_dropped_is_enough(page, tmp_path):
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    page.get_by_label("By examples").check()
+    tones = [sound(tmp_path / f"low {n}.wav", tone(hz, RATE)) for n, hz in ((1, 262), (2, 330))]
+    dropped(page, ".known .source", *tones)
+    until(page, "document.querySelectorAll('.known .chip').length === 2")
+    page.get_by_label("Components for each source").select_option("4")
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    assert page.locator("input.name").count() == 1
+    assert chips(page, 2) > 0  # rest
+    page.get_by_role("button", name="New source").click()
+    state = "(await (await fetch('/api/state')).json()).sources"
+    until(page, f"{state}.length === 2")  # the server takes changes of what it found
+
+    dropped(page, ".panel", *tones)
+    assert "low 1.wav is not taken here" in page.locator(".toast").last.inner_text()
+
+
+def test_another_recording_does_not_cost_the_sources_of_this_one(own):
+    own.get_by_role("button", name="New source").click()
+    own.keyboard.type("keys")
+    own.keyboard.press("Enter")
+    begin(own)
+    assert own.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    own.locator(".offer", has_text="mix & match.wav").click()
+    own.get_by_role("button", name="Go on where you left it").click()
+    own.wait_for_selector(".row")
+    assert own.locator("input.name").input_value() == "keys"
+    own.locator(".row .hear").first.click()
+    own.get_by_role("button", name="Pause").wait_for()
+
+
+def test_toasts_do_not_pile_up(page):
+    page.wait_for_selector("main")
+    page.evaluate(
+        """import('/static/dom.js').then(({ toast }) => {
+          for (const text of ['one', 'two', 'two', 'three', 'two']) toast(text);
+        })"""
+    )
+    assert page.locator(".toast span").all_inner_texts() == ["three", "two"]
+
+
+SEEN = """() => {
+  const words = (node) => {  // what is seen, not what is said
+    if (node.nodeType === Node.TEXT_NODE) return node.textContent;
+    const style = getComputedStyle(node);
+    if (style.display === 'none') return '';
+    if (node.matches('.visually-hidden, [aria-hidden=true], svg, canvas')) return '';
+    return [...node.childNodes].map(words).join(' ');
+  };
+  const plain = (text) => text.toLowerCase().replace(/[^\\p{L}\\p{N}#♯%]+/gu, ' ').trim();
+  return [...document.querySelectorAll('button[aria-label]')]
+    .map((item) => [plain(words(item)), plain(item.getAttribute('aria-label'))])
+    .filter(([seen, said]) => !said.includes(seen));
+}"""
+FAINT = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const over = (colours) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => rgb.map((v) => v / 255)
+    .map((v) => (v > 0.04045 ? ((v + 0.055) / 1.055) ** 2.4 : v / 12.92))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const faint = [];
+  for (const item of document.querySelectorAll('.row span, .source *, .panel p, .toggle, h2')) {
+    const own = [...item.childNodes]
+      .some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (!own || !item.checkVisibility() || item.matches('option, .visually-hidden')) continue;
+    const behind = [];
+    let opacity = 1;
+    for (let node = item; node; node = node.parentElement) {
+      const style = getComputedStyle(node);
+      behind.unshift(style.backgroundColor);
+      opacity *= Number(style.opacity);
+    }
+    const ground = over(behind);
+    const text = over([...behind, getComputedStyle(item).color])
+      .map((v, i) => ground[i] + opacity * (v - ground[i]));
+    const [a, b] = [light(ground), light(text)].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) faint.push([item.className, item.textContent, contrast.toFixed(2)]);
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_seen_is_said_and_what_is_dimmed_can_be_read(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    take_apart(page)
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+    for which in ("Solo Source 1", "Mute Source 2"):
+        page.get_by_role("button", name=which).click()
+    page.mouse.move(0, 0)
+    until(page, "document.getAnimations().length === 0")
+    assert page.locator(".row.silent").count() > 0
+    assert page.evaluate(SEEN) == []
+    assert page.evaluate(FAINT) == []
+    row = page.locator(".row .hear").first
+    assert row.get_attribute("aria-label") is None
+    assert "hear alone" in row.text_content()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import RATE, sound, steps, tone
 
-from audionmf.errors import LimitError, LockedError, ParameterError
+from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
 from audionmf.studio.models import blind, informed
@@ -291,3 +291,75 @@ def test_a_second_job_waits_for_nobody():
     with pytest.raises(StoppedError):
         job.progress("work", 1)
     worker.close()
+
+
+def test_samples_that_were_not_used_longest_go_and_are_read_again(tmp_path):
+    """The bound holds whatever was opened, and nothing of what was opened is lost."""
+    shelf = recordings.Shelf(n_bytes=5 * 4 * RATE)
+    paths = [sound(tmp_path / f"{hertz}.wav", tone(hertz, 2 * RATE)) for hertz in (262, 330, 392)]
+    opened = [recordings.Recording(path, path.name, shelf) for path in paths]
+    assert shelf.n_bytes == 4 * 4 * RATE
+    first = recordings.load(paths[0], "first").samples
+    assert np.array_equal(opened[0].audio.samples, first)
+    assert shelf.take(opened[0].id) is not None
+    assert shelf.take(opened[1].id) is None
+    assert shelf.n_bytes == 4 * 4 * RATE
+
+    sound(paths[1], tone(523, RATE))
+    with pytest.raises(AudioReadError, match=r"330\.wav' was written anew"):
+        _ = opened[1].audio
+
+
+def test_a_file_is_opened_once_until_it_is_written_anew(studio, tmp_path):
+    path = mixture(tmp_path)
+    first = studio.add_file(path, "mix.wav")
+    assert studio.add_file(path, "mix.wav") is first
+    assert studio.add_sample() is studio.add_sample()
+    sound(path, tone(262))
+    assert studio.add_file(path, "mix.wav") is not first
+
+
+def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_path, monkeypatch):
+    """The source, and the rest: what is in no source, as in all that the studio makes."""
+    monkeypatch.chdir(tmp_path)
+    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    low = studio.add_file(sound(tmp_path / "low.wav", tone(262)), "low.wav", "low.wav")
+    model = ended(studio, studio.analyse(recording, informed(4, {"low": [low]}, {}, 0)))
+    assert [group.name for group in studio.groups] == ["low"]
+    assert len(studio.groups[0].components) < model.parts.n_components
+    sources = [group.told() for group in studio.groups]
+    told = studio.edit(studio.version, model.id, sources, [])
+    assert told["sources"] == sources
+
+    made = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    assert set(made) == {"low", "rest"}
+    (line,) = deliver.commands(model, studio.groups, "wav")
+    assert line.startswith("audionmf separate mix.wav --example low=low.wav")
+    assert run(*shlex.split(line)[1:])[0] == 0
+    for name, stem in made.items():
+        same = steps(tmp_path / "separated" / "mix" / f"{name}.wav")
+        assert np.abs(same - stem).max() <= 1 / 32768
+
+
+def test_what_was_left_is_taken_up_again(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    other = studio.add_file(sound(tmp_path / "other.wav", tone(262)), "other.wav")
+    model = ended(studio, studio.analyse(recording, blind(3)))
+    mark = {
+        "source": "a", "belongs": True, "start": 0.0, "end": 1.0, "low": 100.0, "high": 300.0,
+        "strength": 2.0,
+    }  # fmt: skip
+    before = studio.edit(1, model.id, [group("a", "keys", 0, 2)], [mark])
+    closed = studio.close_recording(2)
+    assert closed["model"] is None
+    assert {r["id"]: r["left"] for r in closed["recordings"]} == {
+        recording.id: True,
+        other.id: False,
+    }
+    with pytest.raises(StaleError):
+        studio.resume(2, recording.id)
+    with pytest.raises(UnknownIdError):
+        studio.resume(3, other.id)
+    again = studio.resume(3, recording.id)
+    for key in ("recording", "model", "sources", "marks"):
+        assert again[key] == before[key]

@@ -7,11 +7,14 @@ export class ApiError extends Error {
   }
 }
 
+export const wire = new EventTarget(); // says "gone" when the server does not answer
+
 async function answer(path, init) {
   let response;
   try {
     response = await fetch(path, { cache: 'no-store', ...init });
-  } catch {
+  } catch (error) {
+    if (error.name !== 'AbortError') wire.dispatchEvent(new Event('gone'));
     throw new ApiError(0, 'The studio does not answer; was it ended in the terminal?');
   }
   if (response.ok) return response;
@@ -32,9 +35,11 @@ function send(method, path, body) {
 }
 
 export const api = {
+  alive: () => answer('/api/alive').then((r) => r.json()),
   state: () => answer('/api/state').then((r) => r.json()),
   edit: (body) => send('PUT', '/api/state', body),
   close: (version) => send('POST', '/api/close', { version }),
+  resume: (version, recording) => send('POST', '/api/resume', { version, recording }),
   pick: (id) => send('POST', `/api/offered/${id}`, {}),
   waveform: (id) => answer(`/api/recordings/${id}/waveform`).then((r) => r.arrayBuffer()),
   tile: (id, level, index) => answer(`/api/recordings/${id}/tiles/${level}/${index}`).then((r) => r.arrayBuffer()),

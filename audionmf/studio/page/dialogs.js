@@ -51,6 +51,7 @@ export async function exportDialog() {
         save(`/api/deliveries/${made.id}`);
         announce(`Saved ${made.name}`);
         done.textContent = `Saved ${made.name}`;
+        if (what === 'stems' || what === 'model') store.kept = true;
       }
     } catch (error) {
       toast(error.message, 'error');

@@ -127,10 +127,24 @@ export function announce(text) {
   document.getElementById('status').textContent = text;
 }
 
+const MOST_TOASTS = 2;
+
+// The same words are not said twice, and two things at once are enough to read.
 export function toast(text, kind = 'note') {
   announce(text);
+  const all = document.getElementById('toasts');
+  for (const other of [...all.children]) if (other.firstChild.textContent === text) other.remove();
+  while (all.children.length >= MOST_TOASTS) all.firstChild.remove();
   const item = h('div', { class: `toast ${kind}` }, h('span', {}, text));
   item.append(iconButton('close', 'Dismiss', () => item.remove()));
-  document.getElementById('toasts').append(item);
+  all.append(item);
   setTimeout(() => item.remove(), kind === 'error' ? 12000 : 5000);
+}
+
+// What lasts until it is over; an empty text takes it away.
+export function banner(text) {
+  const element = document.getElementById('banner');
+  if (element.textContent === text) return;
+  element.textContent = text;
+  element.hidden = !text;
 }

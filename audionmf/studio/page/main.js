@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { h, iconButton, setIcon, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
+import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
 import { Studio } from './studio.js';
@@ -64,7 +65,8 @@ function frame(view) {
   app.replaceChildren(h('header', { class: 'bar plain' }, h('span', { class: 'brand' }, h('img', { src: '/static/icon.svg', alt: '', width: '24', height: '24' }), 'audionmf studio'), h('div', { class: 'group' }, themeButton())), view);
 }
 
-function showStart() {
+async function showStart() {
+  await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
   frame(startView({ opened: showSetup }));
 }
@@ -73,10 +75,11 @@ async function showSetup(recording) {
   if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
   document.title = `${recording.name} – audionmf studio`;
   if (!setups.has(recording.id)) {
-    setups.set(recording.id, new Setup(recording, { leave: showStart, start: (body) => analyse(body, recording) }));
+    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => resume(recording), start: (body) => analyse(body, recording) }));
   }
   frame(setups.get(recording.id).element);
   setup = setups.get(recording.id);
+  setup.back.hidden = !store.state.recordings.find((item) => item.id === recording.id).left;
   setup.draw();
 }
 
@@ -102,8 +105,7 @@ async function watch(job, recording) {
     }
     for (const note of done?.notes || []) toast(note);
     await data.load();
-    store.past.length = store.future.length = 0;
-    for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+    fresh();
     showBest();
   } catch (error) {
     toast(error.message, 'error');
@@ -156,10 +158,31 @@ async function run(body, name) {
   }
 }
 
+// Go on with what was left of a recording, with its sources and marks.
+async function resume(recording) {
+  try {
+    await api.resume(store.state.version, recording.id);
+  } catch (error) {
+    toast(error.message, 'error');
+  }
+  await data.load();
+  if (store.state.model) store.left.delete(store.state.recording);
+  fresh();
+  showBest();
+}
+
+function fresh() {
+  store.past.length = store.future.length = 0;
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+}
+
 async function leave() {
   try {
     await store.sending;
+    const { recording } = store.state;
+    const lost = !store.kept;
     Object.assign(store.state, await api.close(store.state.version));
+    if (lost) store.left.add(recording);
   } catch (error) {
     toast(error.message, 'error');
     await data.load();
@@ -222,8 +245,13 @@ data.on('lit', () => studio?.lit());
 
 // A file that is dropped beside its place must not replace the page.
 for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
+document.addEventListener('drop', (event) => {
+  const [file] = event.dataTransfer.files;
+  if (studio && file) toast(`${file.name} is not taken here: examples are given before a recording is taken apart, and another recording is opened with the house at the top left.`);
+});
 
 applyScheme();
+watchServer();
 try {
   await data.load();
   if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());

@@ -70,14 +70,15 @@ export class Rows {
     const strip = h('canvas', { class: 'strip', 'aria-hidden': 'true' });
     const hear = h(
       'button',
-      { type: 'button', class: 'hear', 'aria-pressed': 'false', 'aria-label': `Hear alone: ${words}`, title: 'Hear it alone (Enter)', onclick: () => this.actions.hear(k) },
+      { type: 'button', class: 'hear', 'aria-pressed': 'false', title: 'Hear it alone (Enter)', onclick: () => this.actions.hear(k) },
       shape,
       h(
         'span',
         { class: 'words' },
-        h('span', { class: 'title' }, title(component), h('span', { class: 'number' }, `#${k}`)),
+        h('span', { class: 'title' }, title(component), h('span', { class: 'number' }, ` #${k}`)),
         h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ' · ', component.hertz ? hertz(component.hertz) : component.brightness)),
       ),
+      h('span', { class: 'visually-hidden' }, ` ${component.brightness}, hear alone`),
     );
     const check = h('input', { type: 'checkbox', class: 'check', 'aria-label': `Select ${words}`, onchange: () => this.select(k, check.checked) });
     const solo = this.toggle('S', `Solo component ${k}`, store.soloed, k);

@@ -64,7 +64,7 @@ export function startView(actions) {
     bar,
   );
   const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, clock(item.duration, 0))));
-  const offered = store.state.offered.map((item) => {
+  const offered = store.state.offered.filter((item) => !item.opened).map((item) => {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;
   });
@@ -76,7 +76,10 @@ export function startView(actions) {
     zone,
     h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
   );
-  dropZone(view, zone, take);
+  dropZone(view, zone, ([file, ...more]) => {
+    if (more.length) toast(`${file.name} is opened; one recording is taken apart at a time.`);
+    if (file) take(file);
+  });
   return view;
 }
 
@@ -89,8 +92,7 @@ function dropZone(view, zone, take, sign = 'over') {
   view.addEventListener('drop', (event) => {
     event.preventDefault();
     zone.classList.remove(sign);
-    const file = event.dataTransfer.files[0];
-    if (file) take(file);
+    take([...event.dataTransfer.files]);
   });
 }
 
@@ -140,6 +142,7 @@ export class Setup {
       ['examples', 'By examples', 'You have a few seconds of each instrument alone, in files.'],
       ['solo', 'By solo ranges', 'Each instrument plays alone somewhere in this recording.'],
     ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'blind', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
+    this.back = h('button', { type: 'button', class: 'big', hidden: true, onclick: () => this.actions.resume() }, 'Go on where you left it');
     this.go = h('button', { type: 'button', class: 'primary big', onclick: () => this.start() }, 'Take it apart');
     const view = h(
       'main',
@@ -149,7 +152,7 @@ export class Setup {
       wave,
       h('fieldset', { class: 'ways' }, h('legend', {}, 'How should it be taken apart?'), ...ways),
       this.form,
-      h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.go),
+      h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.back, this.go),
     );
     this.choose('blind');
     return view;
@@ -171,6 +174,7 @@ export class Setup {
       this.form.replaceChildren(
         h('ul', { class: 'known' }, ...this.sources.map((source, i) => this.known(source, i))),
         h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { this.sources.push(this.fresh()); this.fill(); } }, 'Add a source')),
+        h('p', { class: 'hint' }, 'One source is enough: all that it leaves is the rest.'),
         this.numbers(),
       );
     }
@@ -188,7 +192,7 @@ export class Setup {
     const remove = iconButton('close', `Remove source ${i + 1}`, () => { this.sources.splice(i, 1); this.fill(); });
     const body = this.way === 'examples' ? this.examples(source) : this.ranges(source, i);
     const card = h('li', { class: 'source', vars: { '--own': colour(`--source-${source.colour}`) } }, h('div', { class: 'source-head' }, h('span', { class: 'swatch' }), name, this.sources.length > 1 ? remove : null), ...body);
-    if (this.way === 'examples') dropZone(card, card, (file) => this.send(source, [file]), 'target');
+    if (this.way === 'examples') dropZone(card, card, (files) => this.send(source, files), 'target');
     return card;
   }
 

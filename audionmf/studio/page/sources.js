@@ -138,7 +138,7 @@ export class Sources {
     const component = data.model().components[k];
     const chip = h('button', {
       type: 'button', class: 'chip', title: 'Hear it alone; drag it to another source',
-      'aria-label': `Component ${k}, ${title(component)}: hear alone`,
+      'aria-label': `${title(component)} #${k}: hear alone`,
       onclick: () => this.actions.hear(k),
     }, `${title(component)} #${k}`);
     chip.addEventListener('pointerdown', (event) => this.actions.drag(event, k));
@@ -214,7 +214,8 @@ export class Sources {
       'li',
       { class: 'mark', vars: { '--own': sourceColour(source) }, 'aria-label': `${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}` },
       h('div', { class: 'line' }, kind, whose, remove),
-      h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), 's', number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), 'Hz'),
+      h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), h('span', {}, 's')),
+      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz')),
     );
   }
 }

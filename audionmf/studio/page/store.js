@@ -18,6 +18,9 @@ export const store = {
   selected: new Set(),
   lit: null,
   sending: Promise.resolve(),
+  unsent: null, // the last change, while the server does not answer
+  left: new Set(), // recordings that were left with sources that are in no file
+  kept: true, // whether what was made of the sources is in a file
 };
 
 export const REST = 'rest';
@@ -33,6 +36,7 @@ export function emit(event) {
 
 export async function load() {
   take(await api.state());
+  store.kept = !store.state.sources.length && !store.state.marks.length;
   emit('state');
 }
 
@@ -81,6 +85,7 @@ export function edit(change) {
 export function remember(before) {
   store.past.push(before);
   store.future.length = 0;
+  store.kept = false;
 }
 
 export { snapshot };
@@ -101,6 +106,7 @@ function move(from, to) {
 
 function show(wanted) {
   const changed = wanted.model !== model().id;
+  store.kept = false;
   const { model: id, sources: groups, marks } = wanted;
   Object.assign(store.state, { model: store.models.get(id), sources: groups, marks });
   if (changed) emit('model');
@@ -112,20 +118,35 @@ async function send(wanted) {
   try {
     const told = await api.edit({ version: store.state.version, ...wanted });
     store.state.version = told.version;
+    store.unsent = null;
   } catch (error) {
+    if (error.status === 0) {
+      store.unsent = wanted; // the banner says so; it holds all that was changed before, too
+      return;
+    }
+    store.unsent = null;
     toast(error.message, 'error');
     store.past.length = store.future.length = 0;
-    if (error.status !== 0) {
-      const before = store.state.recording;
-      await load();
-      if (!store.state.model || store.state.recording !== before) {
-        window.location.reload(); // another tab has gone on to something else
-        return;
-      }
-      emit('model');
-      emit('sources');
+    const before = store.state.recording;
+    await load();
+    if (!store.state.model || store.state.recording !== before) {
+      store.kept = true; // nothing to ask about: it is gone already
+      window.location.reload(); // another tab has gone on to something else
+      return;
     }
+    emit('model');
+    emit('sources');
   }
+}
+
+// Send what could not be sent while the server did not answer.
+export function resend() {
+  store.sending = store.sending.then(() => (store.unsent ? send(store.unsent) : null));
+}
+
+// Whether leaving would lose something: sources that are in no file, or that the server does not know.
+export function unsaved() {
+  return Boolean(store.unsent) || store.left.size > 0 || (!store.kept && Boolean(store.state?.model));
 }
 
 // sources

@@ -457,7 +457,7 @@ export class Studio {
       if (!ghost) {
         if (Math.hypot(e.clientX - event.clientX, e.clientY - event.clientY) < DRAG_PIXELS) return;
         this.dragged = true;
-        ghost = h('div', { class: 'ghost' }, members.length > 1 ? `${members.length} components` : title(data.model().components[k]));
+        ghost = h('div', { class: 'ghost' }, this.named(members), h('span', {}));
         document.body.append(ghost);
         document.body.classList.add('dragging');
       }
@@ -467,6 +467,8 @@ export class Studio {
         target?.classList.remove('target');
         target = under;
         target?.classList.add('target');
+        const source = data.sources().find((item) => item.id === target?.dataset.source);
+        ghost.lastChild.textContent = target ? ` → ${source ? source.name : target.dataset.source || 'new source'}` : '';
       }
     };
     const end = (e) => {
@@ -477,7 +479,7 @@ export class Studio {
       target?.classList.remove('target');
       document.body.classList.remove('dragging');
       if (!ghost) return;
-      if (e.type === 'pointerup' && target) this.choose(members, target.dataset.source || 'new');
+      if (e.type === 'pointerup' && target) this.drop(members, target.dataset.source || 'new');
       setTimeout(() => { this.dragged = false; }, 0); // after the click that ends the drag
     };
     element.addEventListener('pointermove', move);
@@ -487,14 +489,31 @@ export class Studio {
 
   // sources
 
+  named(components) {
+    if (components.length > 1) return `${components.length} components`;
+    return `${title(data.model().components[components[0]])} #${components[0]}`;
+  }
+
+  // A drop always says what it did, also where it changed nothing.
+  drop(components, id) {
+    const source = data.sources().find((item) => item.id === id);
+    const stays = id !== 'new' && components.every((k) => (data.owner(k)?.id || data.REST) === id);
+    if (stays && id === data.REST) toast(`${this.named(components)} is in rest already: rest is what is in no source. Drop it on a source, or beside all of them for a new one.`);
+    else if (stays) toast(`${this.named(components)} is in ${source.name} already.`);
+    else this.choose(components, id);
+    if (id === 'new') toast(`${data.sources().at(-1).name} was made, with ${this.named(components)}. Write its name.`);
+  }
+
   choose(components, id) {
     if (!id) return;
     if (id === 'new') {
-      this.sources.rename(data.addSource(components));
+      const made = data.addSource(components);
+      this.sources.rename(made);
+      announce(`${data.sources().at(-1).name} was made, with ${this.named(components)}`);
     } else {
       data.assign(components, id === data.REST ? null : id);
       const source = data.sources().find((item) => item.id === id);
-      announce(`${components.length > 1 ? `${components.length} components` : `Component ${components[0]}`} in ${source ? source.name : 'rest'}`);
+      announce(`${this.named(components)} in ${source ? source.name : 'rest'}`);
     }
     store.selected.clear();
     data.emit('selection');

@@ -1,0 +1,40 @@
+// Whether the server is there: a banner as long as it is not, and what was not sent when it is back.
+
+import { api, wire } from './api.js';
+import { announce, banner } from './dom.js';
+import * as data from './store.js';
+
+const ANXIOUS_MS = 500;
+
+let calm = 4000; // milliseconds between two looks
+let gone = false;
+let timer = null;
+
+function told(error) {
+  if (error.status === 0) return 'The studio does not answer. Changes are kept here and sent when it is back; if it was ended in the terminal, they are lost.';
+  return 'Another studio answers now. Open the address that its terminal shows.';
+}
+
+async function look() {
+  clearTimeout(timer);
+  try {
+    await api.alive();
+    if (gone) {
+      gone = false;
+      banner('');
+      announce('The studio is back.');
+      data.resend();
+    }
+  } catch (error) {
+    gone = true;
+    banner(told(error));
+  }
+  clearTimeout(timer);
+  timer = setTimeout(look, gone ? ANXIOUS_MS : calm);
+}
+
+export function watchServer() {
+  wire.addEventListener('gone', () => { if (!gone) look(); });
+  timer = setTimeout(look, calm);
+  window.addEventListener('beforeunload', (event) => { if (data.unsaved()) event.preventDefault(); });
+}
