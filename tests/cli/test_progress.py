@@ -113,7 +113,8 @@ def test_compiling_is_named_once(capsys, terminal):
 
 
 def test_quiet_prints_nothing_and_json_all_the_same(run, mixture, tmp_path):
-    arguments = ("separate", mixture, "-n", 2, "-o", tmp_path / "o", "-q", *TINY_OPTIONS)
+    arguments = ("separate", mixture, "-n", 2, "-o", tmp_path / "o", "-q", "--names", "plain")
+    arguments += TINY_OPTIONS
     assert run(*arguments) == (0, "", "")
     code, text, err = run(*arguments, "--json")
     assert (code, err, list(json.loads(text)["stems"])) == (0, "", ["source1", "source2"])
