@@ -261,8 +261,6 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
         clear_report(report_path(job.folder, job.called, job.pattern, job.extension))
     clear_earlier(before, [*done.stems.paths.values(), *exports, *job.inputs()])
     made = Manifest.of(recipe, done, job.folder)
-    if earlier is not None:
-        _remove_earlier(job, earlier, made)
     outputs = dict([*made.stems.values(), *made.notes.values()])
     if page:
         write_report(
@@ -289,25 +287,6 @@ def _earlier(path: Path) -> Manifest | None:
     with contextlib.suppress(AudioNMFError, FileNotFoundError):
         return Manifest.load(path)
     return None
-
-
-def _remove_earlier(job: SeparationJob, earlier: Manifest, made: Manifest) -> None:
-    """Remove the stems that an earlier blind run left under other names, where they are unchanged.
-
-    Nobody chose these names, and beside the new ones they would pass for stems of this run.
-    """
-    then = dataclasses.replace(earlier.recipe.to_job(job.folder), track=job.called)
-    if not (then.is_blind and job.is_blind):
-        return
-    root, now = os.path.realpath(job.folder), {file for file, _ in made.stems.values()}
-    with contextlib.suppress(AudioNMFError):  # names that no run of ours gave
-        places = then.stems_called(earlier.stems)
-        for name, (file, output) in earlier.stems.items():
-            path = places[name]
-            own = _relative(path, root) == file and file not in now and not path.is_symlink()
-            if own and output.fits(path):
-                refuse_overwriting([path], job.inputs())
-                path.unlink(missing_ok=True)
 
 
 def _outcome(task: Task, state: str, made: Manifest, entry: Entry) -> Outcome:

@@ -125,8 +125,18 @@ def _tempo_words(notes: NoteTable) -> str:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = command(
-        commands, "notes", "the notes that a recording's sources play", _TEXT, _EXAMPLES, _run
-    )
+        commands,
+        "notes",
+        "the notes that a recording's sources play",
+        _TEXT,
+        _EXAMPLES,
+        _run,
+        most_used=(
+            "--n-sources", "--example", "--templates", "--midi", "--lead", "--out", "--export",
+            "--map", "--tempo", "--quality", "--quiet",
+        ),
+        first_examples=2,
+    )  # fmt: skip
     add_inputs(parser, "recordings to listen to, or folders to search for them")
     add_only(add_sources(parser, "the recording is one source"))
     output = parser.add_argument_group("output")

@@ -13,7 +13,7 @@ from audionmf.batch.rerun import rerun
 from audionmf.batch.run import separate_files
 from audionmf.errors import ParameterError
 
-SETTINGS = dataclasses.replace(TINY, n_components=3)
+SETTINGS = dataclasses.replace(TINY, n_components=3, names="heard")
 
 
 @pytest.fixture

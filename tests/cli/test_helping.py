@@ -158,10 +158,13 @@ def test_completion_knows_every_option_and_its_shell_reads_it(run, tmp_path, she
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+QUICK = ("--n-fft", 256, "--n-threads", 1)
+
+
 def test_only_changes_nothing_about_how_many_sources_are_found(run, mixture, tmp_path):
     found = []
     for i, only in enumerate([(), ("--only", "source1")]):
-        arguments = ("-o", tmp_path / f"{i}", "--json", "--n-fft", 256, "--n-threads", 1, *only)
+        arguments = ("-o", tmp_path / f"{i}", "--json", "--names", "plain", *QUICK, *only)
         code, text, err = run("separate", mixture, *arguments)
         assert code == 0, err
         found.append(json.loads(text))
