@@ -91,11 +91,11 @@ def run(options):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
         while True:
             signal.pause()
-options = cli._parser().parse_args(["info", "x"])
+options = cli.main_parser().parse_args(["info", "x"])
 options.run = run
 class Fixed:
     parse_args = staticmethod(lambda arguments: options)
-cli._parser = lambda: Fixed
+cli.main_parser = lambda: Fixed
 sys.exit(cli.main([]))
 """
 

@@ -198,7 +198,7 @@ def test_the_page_tells_settings_trust_and_manifest(tmp_path):
     assert "<mix> & 'co'" in words
     assert "2 stems · 0:02 · 8000 Hz · stereo" in words
     assert "n_fft 256 (default: automatic)" in words
-    assert "All settings (5 not the default)" in words
+    assert "All settings (6 not the default)" in words
     assert '"seed": 41' in words
     assert made[2].mixture.sha256 in words
     trust = made[3]
