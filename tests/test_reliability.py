@@ -258,7 +258,8 @@ def test_a_recording_that_comes_through_a_pipe(mixture, tmp_path, out, command):
     (tmp_path / "temporary").mkdir()
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     content = mixture.read_bytes()
-    found = piped(content, command, "-", *way, *TINY_OPTIONS, env=environment)
+    quiet = ("--progress", "none")  # it may take long enough for a line of it
+    found = piped(content, command, "-", *way, *quiet, *TINY_OPTIONS, env=environment)
     assert (found.returncode, found.stderr) == (0, b"")
     assert files_below(tmp_path / "temporary") == []
     if command == "learn":
