@@ -19,6 +19,7 @@ __all__ = [
     "fail",
     "print_json",
     "printable",
+    "put",
     "say",
     "show",
     "show_lines",
@@ -31,8 +32,14 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]
 
 def say(text: str) -> None:
     """Print a line for people on standard error, if there is anybody to read it."""
+    put(f"audionmf: {printable(text)}\n")
+
+
+def put(text: str) -> None:
+    """Write text as it is on standard error, at once; work goes on where nobody can read it."""
     try:
-        print(f"audionmf: {printable(text)}", file=sys.stderr)
+        sys.stderr.write(text)
+        sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)
 
@@ -103,7 +110,7 @@ def fail(error: Exception, *, debug: bool) -> int:
     """Print an error as one line, and return its exit code."""
     if debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
-            sys.stderr.write(f"{printable(line)}\n")
+            put(f"{printable(line)}\n")
     say(f"error: {_message(error, debug=debug)}")
     return exit_code(error)
 

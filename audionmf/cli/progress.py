@@ -14,7 +14,7 @@ import threading
 import time
 
 from audionmf.batch.pace import TimeLeft, share_done
-from audionmf.cli.printing import printable
+from audionmf.cli.printing import printable, put
 
 __all__ = ["COMPILING", "Bar", "Display", "add_progress"]
 
@@ -86,13 +86,13 @@ class Display:
             elif self._mode == "lines" and time.monotonic() - self._told >= _LINE_SECONDS:
                 self._told = time.monotonic()
                 text = _line(stage, done, share, left, n_finished, n_files, None)
-                _put(f"audionmf: {text}\n")
+                put(f"audionmf: {text}\n")
 
     def clear(self) -> None:
         """Take the line away."""
         with self._lock:
             if self._last:
-                _put("\r" + " " * len(self._last) + "\r")
+                put("\r" + " " * len(self._last) + "\r")
                 self._last = ""
 
     def _compiling(self) -> None:
@@ -103,11 +103,11 @@ class Display:
                 if self._mode == "line":
                     self._draw(COMPILING[: _columns()])
                 else:
-                    _put(json.dumps({"event": "compiling"}) + "\n")
+                    put(json.dumps({"event": "compiling"}) + "\n")
 
     def _draw(self, line: str) -> None:
         if line != self._last:
-            _put(f"\r{line:{len(self._last)}s}")
+            put(f"\r{line:{len(self._last)}s}")
             self._last = line
 
     def _event(
@@ -122,7 +122,7 @@ class Display:
             "done": round(share, 4), "seconds_left": None if left is None else round(left, 1),
             "files_done": finished, "files": of,
         }  # fmt: skip
-        _put(json.dumps(event) + "\n")
+        put(json.dumps(event) + "\n")
 
 
 class Bar:
@@ -149,11 +149,6 @@ class Bar:
         """Take the line away; the next recording begins anew."""
         self._display.clear()
         self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
-
-
-def _put(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 def _columns() -> int:

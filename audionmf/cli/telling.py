@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audionmf.cli.common import printable, report, say, show, show_lines, writing
+from audionmf.cli.printing import put
 from audionmf.cli.progress import Display
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Teller:
     def _failure(self, outcome: Outcome) -> None:
         if self._options.debug:
             for line in outcome.details.splitlines():
-                sys.stderr.write(f"{printable(line)}\n")
+                put(f"{printable(line)}\n")
         hint = "; run again with --debug and report it"
         known = self._options.debug or "unexpected " not in outcome.message
         say(f"error: {outcome.message}{'' if known else hint}")

@@ -3,6 +3,9 @@
 import argparse
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import TINY_OPTIONS
@@ -69,6 +72,20 @@ def test_nothing_is_told_where_nothing_is_asked_for(capsys, terminal, given):
     terminal(80)
     Display(options(**given)).show("render", 1.0, 1.0)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_work_goes_on_where_what_is_told_cannot_be_written(mixture, tmp_path):
+    command = ["separate", str(mixture), "-n", "2", "-o", str(tmp_path / "o"), "--progress", "json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "audionmf", *command, *TINY_OPTIONS],
+            stdout=subprocess.DEVNULL,
+            stderr=full,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0
 
 
 def test_the_share_of_one_recording_rises(capsys):
