@@ -13,12 +13,14 @@ from audionmf.errors import AudioNMFError
 from audionmf.io.control import read_small
 from audionmf.io.files import StrPath
 
-__all__ = ["MANIFEST_NAME", "components_in", "stems_in"]
+__all__ = ["MANIFEST_NAME", "MODEL_NAME", "components_in", "stems_in"]
 
 MANIFEST_NAME = "manifest.json"
 """What manifests are called, or what their names end in."""
 
-_MODEL_NAME = "model.npz"
+MODEL_NAME = "model.npz"
+"""What models are called that lie beside their components."""
+
 _COMPONENT = re.compile(r"component\d{2,}\.\w+")
 _MAX_BYTES = 1 << 23
 
@@ -39,7 +41,7 @@ def stems_in(folder: str) -> set[str]:
             depth = max((len(Path(file).parts) for file in files), default=1)
             roots = [path.parent, *path.parent.parents][:depth]  # one of them is the output's
             made |= {os.path.realpath(root / file) for root in roots for file in files}
-        if Path(folder, _MODEL_NAME).is_file():
+        if Path(folder, MODEL_NAME).is_file():
             made |= {os.path.realpath(path) for path in components_in(folder)}
     return made
 

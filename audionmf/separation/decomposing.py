@@ -17,7 +17,7 @@ from audionmf.analysis.analysing import analyse as analyse_model
 from audionmf.errors import AudioNMFWarning, MissingExtraError, ParameterError
 from audionmf.io.archive import read_kind
 from audionmf.io.audio import AudioFile, AudioLike, needs_rate, open_source
-from audionmf.io.earlier import components_in
+from audionmf.io.earlier import MODEL_NAME, components_in
 from audionmf.io.files import (
     StrPath,
     atomic_path,
@@ -40,7 +40,6 @@ from audionmf.sources.known import Known
 from audionmf.spectra.frames import Progress
 
 __all__ = [
-    "MODEL_NAME",
     "DecomposedFiles",
     "RegroupedFiles",
     "analyse",
@@ -50,7 +49,6 @@ __all__ = [
     "regroup_file",
 ]
 
-MODEL_NAME = "model.npz"
 _REPORT_NAME = "report.html"
 _CSV_ROWS = 4096
 
