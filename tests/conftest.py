@@ -87,9 +87,16 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Run the command line in this process: exit code, standard output, standard error."""
-    from audionmf.cli import main
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Run the command line in this process: exit code, standard output, standard error.
+
+    It may take any time without a line of progress, for machines differ.
+    """
+    from audionmf.cli import main, progress
+
+    monkeypatch.setattr(progress, "_LINE_SECONDS", float("inf"))
 
     def call(*arguments: object) -> tuple[int, str, str]:
         try:

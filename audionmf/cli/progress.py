@@ -23,6 +23,9 @@ COMPILING = "compiling kernels, once on this machine"
 _CELLS = ((75, 20), (50, 8))
 """From which width on the bar has how many cells."""
 _LINE_SECONDS = 10.0
+_UNFINISHED = 0.99
+"""What is said to be done, with no time left, while notes and pages are made, which come last."""
+
 _EVENT_SECONDS = 0.2
 _NARROWEST = 20
 
@@ -78,6 +81,8 @@ class Display:
         n_files: int = 1,
     ) -> None:
         """Show a stage with the share of it that is done, and of all; seconds left where known."""
+        if share > _UNFINISHED and n_finished < n_files and self._mode != "json":
+            share, left = _UNFINISHED, None
         with self._lock:
             if self._mode == "line":
                 self._draw(_line(stage, done, share, left, n_finished, n_files, _columns()))

@@ -126,7 +126,7 @@ def test_renaming_moves_places_in_stereo_with_their_sources():
 
 
 def test_frames_that_were_thinned_out_are_heard_in_excerpts():
-    settings = dataclasses.replace(TINY, n_fft=2048, max_iter=20)
+    settings = dataclasses.replace(TINY, n_fft=2048, max_iter=20, names="heard")
     samples = mixture()
     long = audionmf.separate(
         samples, sample_rate=RATE, n_sources=3, settings=settings, max_frames=32

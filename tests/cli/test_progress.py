@@ -67,6 +67,16 @@ def test_elsewhere_there_is_a_line_every_ten_seconds(capsys, monkeypatch):
     ]
 
 
+def test_a_recording_that_is_not_finished_is_not_said_to_be(capsys, terminal):
+    terminal(80)
+    display = Display(options())
+    display.show("song.wav: notes", 0.5, 1.0, 0.0, 0, 1)
+    display.show("song.wav", 1.0, 1.0, 0.0, 1, 1)
+    first, last = capsys.readouterr().err.split("\r")[1:]
+    assert "99%  song.wav: notes 50%" in first
+    assert "100% 0:00 left" in last
+
+
 @pytest.mark.parametrize("given", [{"quiet": True}, {"progress": "none"}])
 def test_nothing_is_told_where_nothing_is_asked_for(capsys, terminal, given):
     terminal(80)
