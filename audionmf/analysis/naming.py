@@ -75,6 +75,11 @@ class HeardSource:
     rise: float
 
     @property
+    def rings(self) -> bool:
+        """Whether it dies away as what is struck or plucked does, instead of going on."""
+        return self.rise >= _RINGS
+
+    @property
     def word(self) -> str:
         """Its name, before names that come twice are numbered."""
         if not self.high > 0:
@@ -86,7 +91,7 @@ class HeardSource:
             return "hi-hat" if self.middle >= _HAT_HZ else "cymbal"
         if self.middle <= _BASS_HZ and self.high <= _BASS_TOP_HZ:
             return "bass"
-        return f"{self._register()} {'struck' if self.rise >= _RINGS else 'sustained'}"
+        return f"{self._register()} {'struck' if self.rings else 'sustained'}"
 
     def _register(self) -> str:
         if self.middle >= _BRIGHT_HZ:

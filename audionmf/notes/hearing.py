@@ -1,9 +1,9 @@
 """One stem becomes notes or strokes, piece by piece; hours need no more memory than a minute.
 
 Whether it has a pitch, and whether it plays one note at a time, is decided once for a stem: from the
-whole of a short one, from its loudest excerpts of a long one; whether it plays one note at a time, from
-recordings of the source alone, where there are some. A stem is then heard in pieces; a note
-that goes on from one piece into the next is joined.
+whole of a short one, from its loudest excerpts of a long one. Recordings of the source alone tell
+whether it plays one note at a time, unless it rings. A stem is then heard in pieces; a note that goes
+on from one piece into the next is joined.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import islice
 
 import numpy as np
 
+from audionmf.analysis.naming import HeardSource, hear_source
 from audionmf.io.audio import Source
 from audionmf.notes.events import Heard
 from audionmf.notes.lines import MAYBE_SINGLE, PitchCourse, is_line, line, pitch_course
@@ -31,6 +32,7 @@ from audionmf.notes.sound import (
     spectra_of,
 )
 from audionmf.notes.strokes import strokes
+from audionmf.spectra.stft import STFT
 
 __all__ = ["Stem", "hear"]
 
@@ -41,6 +43,8 @@ _LOUD_PERCENTILE = 98
 _FAINT_DB = 35.0
 _EXCERPTS, _EXCERPT_SECONDS = 3, 20.0
 _RECORDINGS = 3
+_HEARING = STFT(1024, 256)
+"""How recordings of a source alone are heard: whether it rings."""
 _SAME_SECONDS = 0.05
 _CUT_SECONDS = 0.1
 
@@ -106,9 +110,10 @@ def hear(
     kit : bool, default False
         It is drums of more than one kind.
     alone : sequence of Audio or AudioFile
-        Recordings of the source alone, such as the examples that it was separated by. Whether it
-        plays one note at a time is told by them, where there are some: a stem also has what others
-        left in it.
+        Recordings of the source alone, such as the examples that it was separated by. Where they
+        have chords, the stem is heard as chords; where they have single notes that go on, as those
+        of voices, winds and bows, as a line, for a stem also has what others left in it. Single
+        notes that ring, as on a piano, say nothing: the stem itself is asked.
 
     Returns
     -------
@@ -131,7 +136,7 @@ def hear(
     if not drum:
         excerpts = [first] if whole else _excerpts(source)
         drum = _mean(excerpts, [pitched_share(e.spectra, e.fit) for e in excerpts]) < _MIN_PITCHED
-        single = not drum and _is_line(_excerpts_of(alone) or excerpts)
+        single = not drum and _is_line(excerpts, _excerpts_of(alone))
     heard = []
     for piece, seen in pieces or _each(source):
         softest = loudest - float(seen.levels.max())
@@ -185,8 +190,18 @@ def _mean(excerpts: list[_Seen], values: list[float]) -> float:
     return float(np.average(values, weights=weights)) if sum(weights) > 0 else 0.0
 
 
-def _is_line(excerpts: list[_Seen]) -> bool:
-    """Return whether a stem plays one note at a time; pYIN is asked only where there is doubt."""
+def _is_line(excerpts: list[_Seen], alone: list[_Seen]) -> bool:
+    """Return whether a stem plays one note at a time."""
+    if not alone:
+        return _are_single(excerpts)
+    if not _are_single(alone):
+        return False
+    rings = _mean(alone, [_heard_source(e).rings for e in alone]) >= 0.5
+    return _are_single(excerpts) if rings else True
+
+
+def _are_single(excerpts: list[_Seen]) -> bool:
+    """Return whether excerpts have one note at a time; pYIN is asked only where there is doubt."""
     single = _mean(excerpts, [single_share(e.fit.rows) for e in excerpts])
     if single < MAYBE_SINGLE:
         return False
@@ -194,6 +209,12 @@ def _is_line(excerpts: list[_Seen]) -> bool:
     if not is_line(single):
         voiced = _mean(excerpts, [float(e.pitch.sure.mean()) for e in excerpts])
     return is_line(single, voiced)
+
+
+def _heard_source(excerpt: _Seen) -> HeardSource:
+    samples = excerpt.samples[None].astype(np.float32)
+    magnitudes = np.abs(_HEARING.forward(samples)[0])
+    return hear_source(magnitudes, _HEARING, RATE)
 
 
 def _joined(heard: Iterable[tuple[float, float, float, float, list[Heard]]]) -> list[Heard]:

@@ -17,14 +17,18 @@ Played = tuple[float, float, int]
 
 
 def harmonic(
-    notes: Iterable[Played], seconds: float, decay: float = 3.0, rate: int = RATE
+    notes: Iterable[Played],
+    seconds: float,
+    decay: float = 3.0,
+    rate: int = RATE,
+    attack: float = 0.005,
 ) -> NDArray[np.float64]:
-    """Return six partials for each note, which start within 5 ms and die away."""
+    """Return six partials for each note, which start within the attack and die away."""
     sound = np.zeros(round(seconds * rate))
     for onset, offset, key in notes:
         first, last = round(onset * rate), min(len(sound), round(offset * rate))
         time = np.arange(last - first) / rate
-        envelope = np.minimum(1, time / 0.005) * np.minimum(1, time[::-1] / 0.02)
+        envelope = np.minimum(1, time / attack) * np.minimum(1, time[::-1] / 0.02)
         envelope *= np.exp(-decay * time)
         for n in range(1, 7):
             sound[first:last] += envelope * np.sin(2 * np.pi * n * key_hertz(key) * time) / n

@@ -86,7 +86,7 @@ def test_a_line_a_chord_and_a_stroke_of_one_loudness_have_one_level(monkeypatch)
     sine = 0.5 * np.sin(2 * np.pi * 440 * time)
     x = np.concatenate([np.zeros(RATE // 2), sine, np.zeros(RATE // 2)])
     as_line = hear(audio(x)).notes
-    monkeypatch.setattr(hearing, "_is_line", lambda _: False)
+    monkeypatch.setattr(hearing, "_is_line", lambda *_: False)
     as_chord = hear(audio(x)).notes
     as_stroke = hear(audio(x), 36).notes
     levels = [max(n.level_db for n in notes) for notes in (as_line, as_chord, as_stroke)]
@@ -181,12 +181,20 @@ def test_one_note_at_a_time_is_told_by_the_fit_and_in_doubt_by_pyin():
     assert lines.is_line(0.55, 0.6)
 
 
-def test_an_example_tells_whether_one_note_sounds_at_a_time(chords, heard_chords, melody):
-    line = hear(chords, alone=[melody]).notes
+def test_an_example_of_single_notes_that_go_on_makes_a_line(chords, heard_chords):
+    blown = audio(harmonic(MELODY, 3.2, decay=0, attack=0.03))
+    line = hear(chords, alone=[blown]).notes
     assert all(a.offset <= b.onset + 0.03 for a, b in pairwise(line))
     assert any(a.offset > b.onset + 0.03 for a, b in pairwise(heard_chords.notes))
     silence = audio(np.zeros(RATE))
     assert played(hear(chords, alone=[silence])) == played(heard_chords)
+
+
+def test_an_example_of_single_notes_that_ring_says_nothing_of_chords(
+    chords, heard_chords, melody, heard
+):
+    assert played(hear(chords, alone=[melody])) == played(heard_chords)
+    assert played(hear(melody, alone=[melody])) == played(heard)
 
 
 def test_memory_does_not_grow_with_the_length(monkeypatch):
