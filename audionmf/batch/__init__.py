@@ -4,7 +4,10 @@ A file imports only from those that are named before it:
 
 - `job`: a separation of one file as plain data
 - `journal`: what is finished, written down
+- `outputs`: what manifests have in common
+- `regrouped`: what components became when they were regrouped
 - `manifest`: what stems were made from
+- `regrouping`: components regrouped into a folder
 - `described`: a manifest in words
 - `pace`: how far a separation is
 - `perform`: one job as a worker does it

@@ -14,11 +14,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
-import re
-import reprlib
-import sys
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +21,31 @@ from typing import Any
 
 from audionmf.batch.job import SeparatedFiles, SeparationJob
 from audionmf.batch.journal import OutputHash
+from audionmf.batch.outputs import (
+    checked_files,
+    clear_earlier,
+    folder_of,
+    head,
+    made_files,
+    mapping,
+    place_of,
+    plain_files,
+    read_values,
+    real,
+    text,
+    versions,
+    word,
+    write_values,
+)
+from audionmf.batch.regrouped import Regrouping
 from audionmf.errors import (
-    AudioNMFWarning,
     AudioReadError,
     OutputError,
     ParameterError,
     TemplateError,
 )
-from audionmf.io.control import read_small
 from audionmf.io.earlier import MANIFEST_NAME
-from audionmf.io.files import StrPath, file_hash, require_file, safe_name, write_bytes
+from audionmf.io.files import StrPath, file_hash, require_file
 
 __all__ = [
     "MANIFEST_NAME",
@@ -46,16 +56,12 @@ __all__ = [
     "manifest_path",
     "output_folder",
     "refuse_foreign",
+    "refuse_replacing",
     "stems_before",
     "versions",
 ]
 
-_FORMAT, _VERSION = "audionmf manifest", 1
-_MAX_BYTES = 1 << 23
-_LARGEST = sys.float_info.max
-_MAX_ENTRIES = 1 << 14
 _MOST_NAMED = 8
-_MAX_TEXT, _MAX_WORD = 1 << 16, 200
 
 
 @dataclass(frozen=True)
@@ -145,19 +151,8 @@ class Manifest:
     @classmethod
     def of(cls, recipe: Recipe, done: SeparatedFiles, folder: StrPath) -> Manifest:
         """Describe stems that are in place below `folder`."""
-        root = os.path.realpath(folder)
-
-        def described(paths: Mapping[str, Path]) -> dict[str, tuple[str, OutputHash]]:
-            return {
-                name: (Path(os.path.relpath(path, root)).as_posix(), OutputHash.of(path))
-                for name, path in paths.items()
-            }
-
-        found, stems, notes = (
-            done.decomposition,
-            described(done.stems.paths),
-            described(done.exports),
-        )
+        stems, notes = made_files(done.stems.paths, folder), made_files(done.exports, folder)
+        found = done.decomposition
         return cls(
             recipe, stems, notes, done.stems.gain, found.divergence.tolist(), found.reason,
             done.trust.to_dict(),
@@ -174,73 +169,42 @@ class Manifest:
         TemplateError
             If it is not a manifest of this version.
         """
-        path = require_file(path)
-        refused = TemplateError(f"{str(path)!r} is not a manifest that audionmf wrote")
-        content = read_small(path, _MAX_BYTES)
-        if content is None:
-            raise refused
+        values = read_values(path, "separation")
         try:
-            values = json.loads(content)
-            if values["format"] != _FORMAT:
-                raise refused
-            if values["version"] != _VERSION:
-                raise TemplateError(
-                    f"{str(path)!r} is of version {reprlib.repr(values['version'])} of the format; "
-                    f"this audionmf reads version {_VERSION}"
-                )
             found = cls._from_dict(values)
             found.recipe.to_job("")
-        except TemplateError:
-            raise
         except ParameterError as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise refused from error
+            raise TemplateError(f"{str(path)!r} is not a manifest that audionmf wrote") from error
         return found
 
     @classmethod
     def _from_dict(cls, values: dict[str, Any]) -> Manifest:
         """Make a manifest of values from a file; ValueError and the like if one is wrong."""
         recipe = Recipe(
-            _mapping(values["job"], len(dataclasses.fields(SeparationJob))),
-            {_text(path): _text(sha256) for path, sha256 in _mapping(values["inputs"]).items()},
-            {_word(name): _word(text) for name, text in _mapping(values["versions"]).items()},
+            mapping(values["job"], len(dataclasses.fields(SeparationJob))),
+            {text(path): text(sha256) for path, sha256 in mapping(values["inputs"]).items()},
+            {word(name): word(one) for name, one in mapping(values["versions"]).items()},
         )
-        stems, notes = (
-            {
-                _text(name): (
-                    _text(one["file"]),
-                    OutputHash.checked(one["sha256"], one["n_bytes"]),
-                )
-                for name, one in _mapping(files).items()
-            }
-            for files in (values["stems"], values.get("notes", {}))
-        )
+        stems, notes = checked_files(values["stems"]), checked_files(values.get("notes", {}))
         divergence = values["divergence"]
         if not isinstance(divergence, list):
             raise TypeError("the divergence is no list")
         return cls(
-            recipe, stems, notes, _real(values["gain"], 0.0, 1.0), list(map(_real, divergence)),
-            _word(values["reason"]), _mapping(values["trust"]),
+            recipe, stems, notes, real(values["gain"], 0.0, 1.0), list(map(real, divergence)),
+            word(values["reason"]), mapping(values["trust"]),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""
-        stems, notes = (
-            {
-                name: {"file": file, "sha256": output.sha256, "n_bytes": output.n_bytes}
-                for name, (file, output) in files.items()
-            }
-            for files in (self.stems, self.notes)
-        )
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
+            **head("separation"),
             "versions": dict(self.recipe.versions),
             "inputs": dict(self.recipe.inputs),
             "job": dict(self.recipe.job),
-            "stems": stems,
-            "notes": notes,
+            "stems": plain_files(self.stems),
+            "notes": plain_files(self.notes),
             "gain": self.gain,
             "divergence": list(self.divergence),
             "reason": self.reason,
@@ -255,32 +219,7 @@ class Manifest:
         OutputError
             If it cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        return write_bytes(path, f"{text}\n".encode())
-
-
-def _mapping(value: Any, most: int = _MAX_ENTRIES) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > most:
-        raise TypeError("not so many named values")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise TypeError("not a text of that length")
-    return value
-
-
-def _word(value: Any) -> str:
-    if len(text := _text(value)) > _MAX_WORD or not text.isprintable():
-        raise ValueError("not a few plain words")
-    return text
-
-
-def _real(value: Any, least: float = -_LARGEST, most: float = _LARGEST) -> float:
-    if type(value) not in (int, float) or not least <= value <= most:
-        raise ValueError("not a number in its range")
-    return float(value)
+        return write_values(path, self.to_dict())
 
 
 def manifest_path(job: SeparationJob) -> Path:
@@ -289,12 +228,7 @@ def manifest_path(job: SeparationJob) -> Path:
     It is ``manifest.json`` in the folder that the pattern gives the track alone, and
     ``TRACK.manifest.json`` where it gives none.
     """
-    track = safe_name(job.called)
-    shared = job.pattern.split("{source}")[0].split("/")[:-1]
-    folder = Path(os.path.realpath(job.folder), *(re.sub(r"\{track\}", track, p) for p in shared))
-    folder = Path(os.path.normpath(folder))
-    own = any("{track}" in part for part in shared)
-    return folder / (MANIFEST_NAME if own else f"{track}.{MANIFEST_NAME}")
+    return place_of(job.folder, job.called, job.pattern)
 
 
 def manifest_in(path: StrPath) -> StrPath:
@@ -332,9 +266,10 @@ def refuse_foreign(path: Path) -> None:
     """
     if not os.path.lexists(path):
         return
-    with contextlib.suppress(TemplateError, OSError):
-        Manifest.load(path)
-        return
+    for kind in (Manifest, Regrouping):
+        with contextlib.suppress(TemplateError, OSError):
+            kind.load(path)
+            return
     raise OutputError(
         errno.EEXIST,
         f"{str(path)!r} is there and no manifest of audionmf; rename it or choose another folder",
@@ -349,16 +284,8 @@ def output_folder(path: Path, then: Manifest) -> Path:
     ParameterError
         If it was moved away from there.
     """
-    anchor = Path(path.absolute().anchor)
-    below = manifest_path(then.recipe.to_job(anchor)).relative_to(os.path.realpath(anchor))
-    real = Path(os.path.realpath(path))
-    root = real.parents[len(below.parts) - 1] if len(real.parts) > len(below.parts) else real
-    if root / below != real:
-        raise ParameterError(
-            f"{str(path)!r} is not where it was written, {str(below)!r} in the output folder; "
-            "say with -o where the stems go"
-        )
-    return root
+    job = then.recipe.to_job("")
+    return folder_of(path, job.called, job.pattern)
 
 
 def stems_before(path: Path) -> dict[Path, OutputHash]:
@@ -376,70 +303,47 @@ def stems_before(path: Path) -> dict[Path, OutputHash]:
     """
     if not os.path.lexists(path):
         return {}
-    try:
-        then = Manifest.load(path)
-        root = output_folder(path, then)
-    except (TemplateError, ParameterError, OSError):  # none of ours, or moved away from its stems
+    root, files = _told_by(path)
+    if root is None:
         return {}
     home = Path(os.path.realpath(root))
     found = {
-        Path(os.path.realpath(root / file)): output
-        for file, output in [*then.stems.values(), *then.notes.values()]
+        Path(os.path.realpath(root / file)): output for file, output in files
     }  # a manifest may say anything, and a link may lead anywhere
     return {file: output for file, output in found.items() if home in file.parents}
 
 
-def clear_earlier(before: Mapping[Path, OutputHash], kept: Iterable[StrPath]) -> None:
-    """Remove what an earlier run made, but for what was written again, or is not as it was made.
+def refuse_replacing(before: Mapping[Path, OutputHash], inputs: Iterable[StrPath]) -> None:
+    """Refuse to read what is cleared away: stems of an earlier run, where those of this one go.
 
     Parameters
     ----------
     before : mapping
         As `stems_before` gives it.
-    kept : iterable of path
-        The files of this run, and those that it read.
+    inputs : iterable of path
+        What is read.
 
-    Warns
-    -----
-    AudioNMFWarning
-        If a file stays that is somebody's work since.
+    Raises
+    ------
+    OutputError
+        If one is among them.
     """
-    names = {os.path.realpath(path) for path in kept}
-    changed = []
-    for path, output in before.items():
-        if str(path) in names or not os.path.lexists(path):
-            continue
-        if output.fits(path):
-            path.unlink()
-            with contextlib.suppress(OSError):  # a folder that had it alone
-                path.parent.rmdir()
-        else:
-            changed.append(str(path))
-    if changed:
-        warnings.warn(
-            AudioNMFWarning(
-                f"{', '.join(map(repr, changed))}: made by an earlier run and changed since, so left "
-                "where the new stems are; move it away"
-            ),
-            stacklevel=2,
-        )
+    read = {os.path.realpath(path): os.fsdecode(path) for path in inputs}
+    for path in before:
+        if (name := read.get(str(path))) is not None:
+            raise OutputError(
+                errno.EEXIST,
+                f"{name!r} is a stem of an earlier run, which this one replaces; write to "
+                "another folder with -o, or move the stem",
+            )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of this package, of Python and of the libraries that compute."""
-    import numba
-    import numpy as np
-    import scipy
-    import soundfile
-
-    from audionmf import __version__
-
-    return {
-        "audionmf": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "numba": numba.__version__,
-        "libsndfile": soundfile.__libsndfile_version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
+def _told_by(path: Path) -> tuple[Path | None, list[tuple[str, OutputHash]]]:
+    """Return the output folder of a manifest of either kind and its files; None if it has none."""
+    with contextlib.suppress(TemplateError, ParameterError, OSError):  # not ours, or moved away
+        then = Manifest.load(path)
+        return output_folder(path, then), [*then.stems.values(), *then.notes.values()]
+    with contextlib.suppress(TemplateError, ParameterError, OSError):
+        made = Regrouping.load(path)
+        return made.folder(path), [*made.stems.values(), *made.notes.values()]
+    return None, []

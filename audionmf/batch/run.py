@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.journal import Entry, Journal
-from audionmf.batch.manifest import manifest_path, stems_before
+from audionmf.batch.manifest import manifest_path, refuse_replacing, stems_before
 from audionmf.batch.pace import TimeLeft, share_done
 from audionmf.batch.perform import DONE, FAILED, KEPT, NOT_RUN, Outcome, Task
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
@@ -364,15 +364,9 @@ def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) ->
 
 def _refuse_replacing(tracks: Iterable[PlannedTrack], inputs: Iterable[str]) -> None:
     """Refuse to read what is cleared away: stems of an earlier run, where those of this one go."""
-    read = {os.path.realpath(path): path for path in inputs}
+    inputs = list(inputs)
     for track in tracks:
-        for path in stems_before(track.manifest):
-            if (name := read.get(str(path))) is not None:
-                raise OutputError(
-                    errno.EEXIST,
-                    f"{name!r} is a stem of an earlier run, which this one replaces; write to "
-                    "another folder with -o, or move the stem",
-                )
+        refuse_replacing(stems_before(track.manifest), inputs)
 
 
 def _plan(job: SeparationJob, banks: dict[tuple[str, ...], Any]) -> PlannedTrack:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from audionmf.cli.common import (
@@ -22,7 +20,8 @@ __all__ = ["add"]
 _TEXT = """\
 Render the components of a model in groups of your own. Nothing is factorised again.
 
-Components that are in no group become the source 'rest'. The recording has to be where it was
+Components that are in no group become the source 'rest'. A manifest.json beside the stems says what
+they were made from; those of an earlier run are replaced. The recording has to be where it was
 when the model was made, or below the folder that the output folder was in, or below --root, where it
 is found by name and content, or be named with --mixture; another recording is refused.
 """
@@ -39,36 +38,26 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.batch.manifest import clear_earlier, stems_before
-    from audionmf.io.lock import FolderLock
+    from audionmf.batch.regrouping import regroup_into
     from audionmf.rendering.grouping import parse_groups
-    from audionmf.separation.decomposing import regroup_file
-    from audionmf.show.report import clear_report
 
     groups, keys = parse_groups(options.group), drum_keys_of(options)
     bar = Bar(options)
     try:
-        with FolderLock(options.out):
-            files = regroup_file(
-                options.model,
-                groups,
-                options.out,
-                mixture=options.mixture,
-                root=options.root,
-                pattern=options.filename,
-                extension=options.format,
-                export=options.export,
-                drum_keys=keys,
-                tempo=options.tempo,
-                report=options.report,
-                progress=bar,
-            )
-            for manifest in _manifests(files.stems.paths.values()):
-                if before := stems_before(manifest):  # of a separation: it tells of these no more
-                    clear_earlier(before, [*files.stems.paths.values(), *files.notes])
-                    manifest.unlink()
-                    if not options.report:
-                        clear_report(manifest.parent / "report.html")
+        files = regroup_into(
+            options.model,
+            groups,
+            options.out,
+            mixture=options.mixture,
+            root=options.root,
+            pattern=options.filename,
+            extension=options.format,
+            export=options.export,
+            drum_keys=keys,
+            tempo=options.tempo,
+            report=options.report,
+            progress=bar,
+        )
     finally:
         bar.clear()
     grouping = {name: list(group) for name, group in files.decomposition.grouping.items()}
@@ -77,13 +66,9 @@ def _run(options: argparse.Namespace) -> int:
         options.model,
         files.stems,
         {"grouping": grouping, "trust": files.trust.to_dict()},
-        [*files.notes, *([files.report] if files.report else [])],
+        [*files.notes.values(), *([files.report] if files.report else [])],
     )
     return 0
-
-
-def _manifests(stems: Iterable[Path]) -> list[Path]:
-    return sorted({path.parent / "manifest.json" for path in stems})
 
 
 def add(commands: Any) -> None:

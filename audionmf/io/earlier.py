@@ -13,10 +13,13 @@ from audionmf.errors import AudioNMFError
 from audionmf.io.control import read_small
 from audionmf.io.files import StrPath
 
-__all__ = ["MANIFEST_NAME", "MODEL_NAME", "components_in", "stems_in"]
+__all__ = ["MANIFESTS", "MANIFEST_NAME", "MODEL_NAME", "components_in", "stems_in"]
 
 MANIFEST_NAME = "manifest.json"
 """What manifests are called, or what their names end in."""
+
+MANIFESTS = {"separation": "audionmf manifest", "regrouping": "audionmf regrouping"}
+"""What stands in a manifest, by what it tells of."""
 
 MODEL_NAME = "model.npz"
 """What models are called that lie beside their components."""
@@ -57,6 +60,6 @@ def _named(manifest: Path) -> list[str]:
         AudioNMFError, OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError
     ):
         values: Any = json.loads(read_small(manifest, _MAX_BYTES) or b"")
-        if values["format"] == "audionmf manifest":
+        if values["format"] in MANIFESTS.values():
             return [str(one["file"]) for one in values["stems"].values()]
     return []

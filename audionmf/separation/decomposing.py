@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "analyse",
     "decompose",
     "decompose_file",
+    "mixture_of",
     "plan_decomposition",
     "regroup_file",
 ]
@@ -203,15 +204,15 @@ class RegroupedFiles:
         How far to trust each stem.
     report : pathlib.Path or None
         The page to hear and see the stems, where it was asked for.
-    notes : sequence of pathlib.Path
-        The files with notes and with when sources sound, where they were asked for.
+    notes : mapping of str to pathlib.Path
+        The files with notes and with when sources sound, by their kind, where they were asked for.
     """
 
     stems: StemFiles
     decomposition: Model
     trust: Trust
     report: Path | None = None
-    notes: Sequence[Path] = ()
+    notes: Mapping[str, Path] = field(default_factory=dict)
 
 
 def plan_decomposition(
@@ -404,15 +405,7 @@ def regroup_file(
         If a stem would overwrite an input or cannot be written.
     """
     regrouped = Model.load(model).regroup(groups)
-    where = mixture or regrouped.mixture.path
-    if not where:
-        raise ParameterError(
-            f"{str(model)!r} was made from an array of samples; name the recording to render"
-        )
-    if mixture is None and not os.path.exists(where):  # noqa: PTH110
-        searched = Path(model).resolve().parent.parent.parent if root is None else root
-        where = find_moved(where, regrouped.mixture.sha256, [searched]) or where
-    source = AudioFile(Path(where))
+    source = AudioFile(mixture_of(regrouped, model, mixture, root))
     regrouped.check_mixture(source)
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
     page = report_path(folder, source.path.stem, pattern, extension) if report else None
@@ -433,7 +426,37 @@ def regroup_file(
         for name, members in groups.items():
             command += ["--group", f"{name}={','.join(map(str, members))}"]
         write_report(page, source, stems, regrouped, trust, command=command, notes=played)
-    return RegroupedFiles(stems, regrouped, trust, page, list(notes.values()))
+    return RegroupedFiles(stems, regrouped, trust, page, notes)
+
+
+def mixture_of(
+    found: Model, model: StrPath, mixture: StrPath | None = None, root: StrPath | None = None
+) -> Path:
+    """Return where the recording is that a model was made from; it need not be there.
+
+    Parameters
+    ----------
+    found : Decomposition
+        The model.
+    model : path
+        Its file.
+    mixture, root
+        As in `regroup_file`.
+
+    Raises
+    ------
+    ParameterError
+        If it was made from an array.
+    """
+    where = mixture or found.mixture.path
+    if not where:
+        raise ParameterError(
+            f"{str(model)!r} was made from an array of samples; name the recording to render"
+        )
+    if mixture is None and not os.path.exists(where):  # noqa: PTH110
+        searched = Path(model).resolve().parent.parent.parent if root is None else root
+        where = find_moved(where, found.mixture.sha256, [searched]) or where
+    return Path(where)
 
 
 def _operand(path: StrPath) -> str:

@@ -81,7 +81,7 @@ def test_regrouping_replaces_the_stems_of_a_separation(separate, run, mixture, o
     parts = tmp_path / "parts"
     assert run("decompose", mixture, "-o", parts, "--n-components", 3, *TINY_OPTIONS)[0] == 0
     assert run("regroup", parts / "mix" / "model.npz", "--group", "a=0,1", "-o", out)[0] == 0
-    assert set(files_below(out)) == {"mix/a.wav", "mix/rest.wav"}
+    assert set(files_below(out)) == {"mix/a.wav", "mix/manifest.json", "mix/rest.wav"}
 
 
 def test_fewer_components_leave_none_of_the_more(run, mixture, out):

@@ -127,7 +127,7 @@ def test_decompose_and_regroup(run, model_file, tmp_path, out):
     found = json.loads(text)
     assert found["grouping"] == {"a": [0, 2], "rest": [1]}
     assert sorted(found["stems"]) == ["a", "rest"]
-    assert files_below(out) == ["mix/a.wav", "mix/rest.wav"]
+    assert files_below(out) == ["mix/a.wav", "mix/manifest.json", "mix/rest.wav"]
 
 
 def test_decompose_as_json_names_every_file(run, mixture, out):
