@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+import audionmf
 from audionmf.settings import Settings
 
 RATE = 8000
@@ -24,6 +26,12 @@ TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1, names="pl
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start jobs in the background so, and children would inherit it: none could be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package to byte code once, or each of the many children of tests would do it."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(audionmf.__file__).parent, quiet=2, optimize=[0, 1])
 
 
 def tone(hertz: float, n_samples: int = 4000, level: float = 0.25) -> NDArray[np.float64]:

@@ -605,6 +605,8 @@ def scores() -> Iterator[Case]:
         3,
         "notes",
     )
+    bends = track(b"\0\xe0" + b"\x40\x50\0" * 1_300_000, end=b"\xff\x2f\0")
+    yield case("a million bends", midi(bends), 3, "events")
     yield case("larger than any score", bytes(5 << 20), 3, "larger than 4 MiB")
     yield case("a recording", MIXTURE, 3, "does not start like one")
     yield case("noise", np.random.default_rng(3).bytes(9999), 3)

@@ -313,13 +313,15 @@ def stems_before(path: Path) -> dict[Path, OutputHash]:
     return {file: output for file, output in found.items() if home in file.parents}
 
 
-def refuse_replacing(before: Mapping[Path, OutputHash], inputs: Iterable[StrPath]) -> None:
+def refuse_replacing(
+    earlier: Iterable[Mapping[Path, OutputHash]], inputs: Iterable[StrPath]
+) -> None:
     """Refuse to read what is cleared away: stems of an earlier run, where those of this one go.
 
     Parameters
     ----------
-    before : mapping
-        As `stems_before` gives it.
+    earlier : iterable of mapping
+        As `stems_before` gives them.
     inputs : iterable of path
         What is read.
 
@@ -329,7 +331,7 @@ def refuse_replacing(before: Mapping[Path, OutputHash], inputs: Iterable[StrPath
         If one is among them.
     """
     read = {os.path.realpath(path): os.fsdecode(path) for path in inputs}
-    for path in before:
+    for path in (path for before in earlier for path in before):
         if (name := read.get(str(path))) is not None:
             raise OutputError(
                 errno.EEXIST,

@@ -71,7 +71,7 @@ def regroup_into(
         refuse_overwriting([manifest], [model, recording])
         refuse_foreign(manifest)
         before = stems_before(manifest)
-        refuse_replacing(before, [recording])
+        refuse_replacing([before], [recording])
         made = regroup_file(
             model,
             groups,

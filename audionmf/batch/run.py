@@ -357,16 +357,12 @@ def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) ->
                     f"{str(output)!r}; rename one, or separate them into folders of their own",
                 )
     inputs = dict.fromkeys(path for track in tracks for path in track.job.inputs())
-    _refuse_replacing(tracks, [*inputs, *(os.fsdecode(path) for path in others)])
+    refuse_replacing(
+        (stems_before(track.manifest) for track in tracks),
+        [*inputs, *(os.fsdecode(path) for path in others)],
+    )
     refuse_overwriting([output for track in tracks for output in track.outputs], [*inputs, *others])
     return tracks
-
-
-def _refuse_replacing(tracks: Iterable[PlannedTrack], inputs: Iterable[str]) -> None:
-    """Refuse to read what is cleared away: stems of an earlier run, where those of this one go."""
-    inputs = list(inputs)
-    for track in tracks:
-        refuse_replacing(stems_before(track.manifest), inputs)
 
 
 def _plan(job: SeparationJob, banks: dict[tuple[str, ...], Any]) -> PlannedTrack:

@@ -35,6 +35,7 @@ A file imports only from those that are named before it:
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import warnings
@@ -185,6 +186,7 @@ def _warnings_shown(*, strict: bool) -> Iterator[None]:
         yield
 
 
+@functools.cache
 def main_parser() -> Parser:
     """Return the parser of the command line, whose `commands` has that of each command."""
     parser = Parser(

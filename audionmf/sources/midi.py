@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,12 +25,12 @@ __all__ = ["Event", "Track", "parse_midi"]
 _DEFAULT_TEMPO = 500_000
 _SMPTE_RATES = {24: Fraction(24), 25: Fraction(25), 29: Fraction(30000, 1001), 30: Fraction(30)}
 """Frames a second by the number in a header; -29 is the drop-frame rate of NTSC video."""
+_MAX_NOTES, _MAX_EVENTS = 100_000, 400_000
 _KANA = "\u3041", "\u30ff"
 _IDEOGRAPHS = "\u4e00", "\u9fff"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happens in a channel: ``status`` without its channel."""
 
     tick: int
@@ -77,7 +78,7 @@ def parse_midi(data: bytes, path: str) -> list[Track]:
     Raises
     ------
     ScoreError
-        If it is no MIDI file, or damaged.
+        If it is no MIDI file, or damaged, or holds more than 100,000 notes or 400,000 events.
 
     Warns
     -----
@@ -88,6 +89,8 @@ def parse_midi(data: bytes, path: str) -> list[Track]:
         tracks, n_clipped = _parse(_unwrapped(data))
     except _DamagedError as error:
         raise ScoreError(f"{path!r} cannot be read as a MIDI file: {error}") from None
+    except _TooLongError as error:
+        raise ScoreError(f"{path!r} holds more than {error}; split it") from None
     if n_clipped:
         values = "a value" if n_clipped == 1 else f"{n_clipped} values"
         text = f"{path!r} has {values} over 127, which MIDI does not have; read as 127"
@@ -97,6 +100,25 @@ def parse_midi(data: bytes, path: str) -> list[Track]:
 
 class _DamagedError(Exception):
     """The bytes are not what a Standard MIDI file has."""
+
+
+class _TooLongError(Exception):
+    """There is more than anybody plays."""
+
+
+class _Room:
+    """How much a file may still hold in all: too long a one is refused before it is read to its end."""
+
+    def __init__(self) -> None:
+        self._notes, self._events = _MAX_NOTES, _MAX_EVENTS
+
+    def take(self, event: Event) -> None:
+        self._events -= 1
+        self._notes -= event.status == 0x90 and event.second > 0
+        if self._notes < 0:
+            raise _TooLongError(f"{_MAX_NOTES:,} notes")
+        if self._events < 0:
+            raise _TooLongError(f"{_MAX_EVENTS:,} events")
 
 
 class _Bytes:
@@ -117,7 +139,10 @@ class _Bytes:
         return self._data[self._at - n : self._at]
 
     def byte(self) -> int:
-        return self.take(1)[0]
+        if self._at == len(self._data):
+            raise _DamagedError("it is cut off")
+        self._at += 1
+        return self._data[self._at - 1]
 
     def number(self) -> int:
         """Read a number of seven bits a byte; four bytes at most."""
@@ -159,12 +184,12 @@ def _parse(data: bytes) -> tuple[list[Track], int]:
     kind, _, division = (int.from_bytes(header[i : i + 2], "big") for i in (0, 2, 4))
     if kind > 1:
         raise _DamagedError(f"it is of format {kind}; export it as format 1 or 0")
-    found, n_clipped = [], 0
+    found, n_clipped, room = [], 0, _Room()
     while reader.left:
         name, body = _chunk(reader)
         if name == b"MTrk":
             stretch = _Bytes(body)
-            found.append(_Reader(stretch))
+            found.append(_Reader(stretch, room))
             n_clipped += stretch.n_clipped
     clock = _clock(sorted(tempo for track in found for tempo in track.tempos), division)
     tracks = [Track(f.name, f.events, f.tick, clock, f.channel_names) for f in found]
@@ -179,7 +204,7 @@ def _chunk(reader: _Bytes) -> tuple[bytes, bytes]:
 class _Reader:
     """Goes through one track: its name, events, last tick, and where the tempo changes to what."""
 
-    def __init__(self, reader: _Bytes) -> None:
+    def __init__(self, reader: _Bytes, room: _Room) -> None:
         self.name, self.tick = "", 0
         self.events: list[Event] = []
         self.tempos: list[tuple[int, int]] = []
@@ -207,6 +232,7 @@ class _Reader:
                     raise _DamagedError("it has data without a status")
                 second = 0 if status >> 4 in (0xC, 0xD) else reader.value()
                 event = Event(self.tick, status & 0xF0, status & 0x0F, first, second)
+                room.take(event)
                 self.events.append(event)
 
     def _meta(self, kind: int, text: bytes) -> None:

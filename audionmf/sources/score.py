@@ -40,8 +40,6 @@ SplitBy = Literal["track", "channel", "key"]
 
 _MAX_BYTES = 1 << 22
 _MAX_PARTS = 256
-_MAX_NOTES = 100_000
-_MAX_PARTS = 256
 _DRUM_CHANNEL = 9
 _PEDAL = 64
 
@@ -405,8 +403,6 @@ def read_score(
 
 
 def _parts(tracks: list[Track], split: SplitBy, path: str) -> tuple[Part, ...]:
-    if sum(e.status == 0x90 and e.second > 0 for t in tracks for e in t.events) > _MAX_NOTES:
-        raise ScoreError(f"{path!r} holds more than {_MAX_NOTES:,} notes; split it")
     shared = _Shared(tracks)
     found = {t: _notes(track, shared) for t, track in enumerate(tracks)}
     found = {t: notes for t, notes in found.items() if notes}

@@ -377,30 +377,37 @@ from audionmf.nmf.intrinsics import BITS
 
 np.savez(path, np.array(BITS), *results)
 """
-HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10", intrinsics.BITS: "nothing"}
+HIDDEN = {128: "avx,fma,f16c,vaes,vpclmul", 256: "avx512,avx10"}
 
 
 def test_vectors_of_any_width_give_the_same(tmp_path):
+    narrower = {bits: hidden for bits, hidden in HIDDEN.items() if bits < intrinsics.BITS}
     children = {
-        hidden: subprocess.Popen(
-            [sys.executable, "-c", NARROW.format(work=WORK), hidden, tmp_path / f"{bits}.npz"],
-            # Machine code for another width must not stay where this machine would find it.
-            env=os.environ
-            | ({"NUMBA_CACHE_DIR": str(tmp_path / hidden)} if hidden != "nothing" else {}),
+        bits: subprocess.Popen(
+            [
+                sys.executable,
+                "-B",
+                "-c",
+                NARROW.format(work=WORK),
+                hidden,
+                tmp_path / f"{bits}.npz",
+            ],
+            # Machine code for another width must not stay where this machine would find it; what it
+            # computes is the same however well it is optimised, which takes most of the time.
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / hidden), "NUMBA_OPT": "1"},
             stderr=subprocess.PIPE,
         )
-        for bits, hidden in HIDDEN.items()
+        for bits, hidden in narrower.items()
     }
-    results = []
-    for bits, hidden in HIDDEN.items():
-        _, message = children[hidden].communicate(timeout=300)
-        assert children[hidden].returncode == 0, message.decode()
+    here: dict[str, object] = {}
+    exec(WORK, here)  # noqa: S102
+    for bits, process in children.items():
+        _, message = process.communicate(timeout=300)
+        assert process.returncode == 0, message.decode()
         with np.load(tmp_path / f"{bits}.npz") as file:
             width, *found = (file[name] for name in file.files)
-        assert width == min(bits, intrinsics.BITS)
-        results.append(found)
-    for found in results[:-1]:
-        for array, expected in zip(found, results[-1], strict=True):
+        assert width == bits
+        for array, expected in zip(found, here["results"], strict=True):
             np.testing.assert_allclose(array, expected, atol=1e-6 * expected.max(), rtol=1e-6)
 
 
