@@ -629,7 +629,7 @@ def members(draw):
 
 
 @hypothesis_settings(
-    max_examples=300,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -15,6 +15,7 @@ FitzGerald, "Harmonic/percussive separation using median filtering", DAFx 2010.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,24 @@ def pitch_combs(
     keys : ndarray, shape (n_pitches,)
         Their pitches in semitones, 69 for 440 Hz.
     """
+    return _kept_combs(np.asarray(frequencies, np.float64).tobytes(), sample_rate, bin_hertz)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_combs(
+    content: bytes, sample_rate: float, bin_hertz: float
+) -> tuple[Matrix, NDArray[np.float64]]:
+    """Make the combs of a transform once for all recordings of a batch; nobody may write to them."""
+    frequencies = np.frombuffer(content)
     keys = np.arange(_LOWEST_KEY, _HIGHEST_KEY + 1, dtype=np.float64)
     widths = np.gradient(frequencies) / 2
     combs = [_comb(frequencies, widths, key, sample_rate, bin_hertz) for key in keys]
     heard = [k for k, comb in enumerate(combs) if comb.any()]
     W = np.stack([combs[k] / combs[k].sum() for k in heard], axis=1)
-    return W.astype(np.float32), keys[heard]
+    made = W.astype(np.float32), keys[heard]
+    for array in made:
+        array.flags.writeable = False
+    return made
 
 
 def _comb(

@@ -227,6 +227,7 @@ class _Studio:
         from starlette.responses import FileResponse
 
         recording = self._session.recording(request.path_params["key"])
+        recording.require_unchanged()  # a pipe would never answer, a device never end
         return FileResponse(
             recording.path, filename=recording.name, media_type="application/octet-stream"
         )

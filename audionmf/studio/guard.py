@@ -47,6 +47,7 @@ HEADERS = {
 """Headers of every answer, errors included."""
 
 _SAFE = ("GET", "HEAD")
+_MAX_HEAD = 1 << 15
 _ENTRY = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>audionmf studio</title>
 <meta http-equiv="refresh" content="0; url=/"><p><a href="/">Open the studio</a></p></html>
@@ -113,6 +114,9 @@ class Guard:
             await self._application(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Message, headers: dict[str, bytes]) -> tuple[int, str] | None:
+        fields = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if fields + len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_HEAD:
+            return 431, _REFUSED
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if hosts != [self._authority.encode()]:
             return 421, _REFUSED

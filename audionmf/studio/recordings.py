@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, LimitError
 from audionmf.io.audio import Audio, AudioFile
+from audionmf.io.files import require_file
 from audionmf.studio.views import Spectrogram, waveform
 
 __all__ = ["KEPT_BYTES", "Recording", "Shelf", "load", "sixteen_bits"]
@@ -100,8 +101,25 @@ class Recording:
 
     @property
     def changed(self) -> bool:
-        """Whether its file was written anew since."""
-        return _stamp(self.path) != self._stamp
+        """Whether its file was written anew since, is gone, or is no file any more."""
+        try:
+            return _stamp(self.path) != self._stamp
+        except OSError:
+            return True
+
+    def require_unchanged(self) -> None:
+        """Make sure that the file is the one that was opened.
+
+        Raises
+        ------
+        FileNotFoundError, AudioReadError
+            If the file went, or is another one now.
+        """
+        require_file(self.path)
+        if self.changed:
+            raise AudioReadError(
+                f"{self.name!r} was written anew since it was opened; open it again"
+            )
 
     @property
     def audio(self) -> Audio:
@@ -115,10 +133,7 @@ class Recording:
         with self._lock:
             audio = self._shelf.take(self.id)
             if audio is None:
-                if self.changed:
-                    raise AudioReadError(
-                        f"{self.name!r} was written anew since it was opened; open it again"
-                    )
+                self.require_unchanged()
                 audio = load(self.path, self.name)
                 self._shelf.put(self.id, audio)
             return audio
@@ -154,7 +169,7 @@ class Recording:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
+    status = require_file(path).stat()
     return status.st_size, status.st_mtime_ns
 
 

@@ -246,7 +246,7 @@ def test_a_signal_in_any_phase_leaves_no_partial_file_and_can_be_resumed(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_workers_too_within_two_seconds(tmp_path, number, code):
     for i in range(3):
-        sound(tmp_path / "in" / f"t{i}.wav", two_notes(2, 400_000 if i else 700))
+        sound(tmp_path / "in" / f"t{i}.wav", two_notes(1, 100_000 if i else 700))
     out = tmp_path / "out"
     slow = ("--max-iter", "100000", "--tol", "0", "--n-sources", "2", "--names", "plain", "-j", "2")
     command = ["-m", "audionmf", "separate", str(tmp_path / "in"), "-o", str(out), *slow]

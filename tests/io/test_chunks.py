@@ -247,7 +247,7 @@ def mutated(draw, contents):
 
 
 @settings(
-    max_examples=400,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -269,7 +269,7 @@ def test_a_mutated_file_is_read_or_refused_and_nothing_else(tmp_path, content):
 
 
 @settings(
-    max_examples=300,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

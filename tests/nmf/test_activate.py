@@ -102,7 +102,7 @@ def test_kullback_leibler_comes_further_in_every_frame_than_plain_updates(seed, 
     beta=st.sampled_from(BETAS),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(deadline=None, derandomize=True, max_examples=15)
 def test_a_frame_does_not_depend_on_the_frames_beside_it(cuts, beta, dtype):
     V, W = positive(23, 600, dtype=dtype), positive(23, 5, seed=1, dtype=dtype)
     whole = activate(V, W, beta=beta, n_iter=10)

@@ -32,7 +32,7 @@ def objective(V, W, H, penalties):
     return total
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.sampled_from(["full", "sparse", "silent frames", "silent"]),

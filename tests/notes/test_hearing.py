@@ -148,10 +148,10 @@ def test_pieces_overlap_and_their_cores_are_the_whole(monkeypatch):
 
 
 def test_a_note_that_goes_on_from_piece_to_piece_is_one_note(monkeypatch):
-    monkeypatch.setattr(sound, "_CORE_SECONDS", 2.0)
-    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.5)
-    true = [(0.3, 1.0, 60), (1.2, 6.0, 67), (6.2, 6.9, 64)]
-    stem = hear(audio(harmonic(true, 7.2, decay=0.1)))
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 1.3)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.4)
+    true = [(0.2, 0.7, 60), (0.8, 3.0, 67), (3.1, 3.6, 64)]
+    stem = hear(audio(harmonic(true, 3.8, decay=0.1)))
     assert onset_f(true, played(stem), offset_ratio=0.2) == 1
     assert len(stem.notes) == 3
 
@@ -169,7 +169,7 @@ def test_a_faint_piece_of_a_loud_stem_has_no_notes(monkeypatch):
     monkeypatch.setattr(sound, "_CORE_SECONDS", 2.0)
     monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.5)
     loud = harmonic([(0.2, 1.8, 60)], 2.0)
-    faint = 1e-3 * harmonic([(0.2, 0.8, 67), (1.0, 1.8, 65)], 6.0)
+    faint = 1e-3 * harmonic([(0.2, 0.8, 67), (1.0, 1.8, 65)], 2.0)
     stem = hear(audio(np.concatenate([loud, faint])))
     assert {n.key for n in stem.notes} == {60}
 

@@ -21,9 +21,9 @@ from audionmf.settings import Settings
 from audionmf.spectra.frames import gather
 from audionmf.spectra.stft import STFT
 
-SHORT, LONG = 60, 10 * 60
-ALLOWED_MB = 10
-"""Nine minutes in memory would be 35 MB as samples, and more as a transform."""
+SHORT, LONG = 60, 4 * 60
+ALLOWED_MB = 6
+"""Three minutes in memory would be 12 MB as samples, and more as a transform."""
 QUICK = (
     "--n-fft", "1024", "--hop-length", "512", "--max-frames", "256", "--max-iter", "5",
     "--n-threads", "1", "--json",
@@ -35,7 +35,7 @@ BYTES = 1 if sys.platform == "darwin" else 1024
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """A recording of a minute, one of ten, and templates for both."""
+    """A recording of a minute, one of four, and templates for both."""
     folder = tmp_path_factory.mktemp("long")
     minute = np.concatenate([two_notes(2, 8000)] * 60, axis=1).T
     for seconds in (SHORT, LONG):
@@ -62,7 +62,7 @@ def peak_mb(*arguments):
 
 
 @pytest.mark.parametrize("work", ["separate", "blind", "learn", "stream"])
-def test_ten_minutes_need_no_more_memory_than_one(recordings, tmp_path, work):
+def test_four_minutes_need_no_more_memory_than_one(recordings, tmp_path, work):
     banks = ["--templates", recordings / "low.npz", recordings / "high.npz"]
     out = ["-o", tmp_path / ("bank.npz" if work == "learn" else "out")]
     options = {

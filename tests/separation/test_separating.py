@@ -240,7 +240,7 @@ def test_stems_sum_to_the_mixture_whatever_the_settings(mixture, options):
 
 
 @given(n_channels=st.integers(1, 3), n_samples=st.integers(1, 700), n_sources=st.integers(1, 3))
-@examples_of(deadline=None, derandomize=True, max_examples=40)
+@examples_of(deadline=None, derandomize=True, max_examples=15)
 def test_stems_of_any_length_sum_to_the_mixture(n_channels, n_samples, n_sources):
     samples = noise(n_channels, n_samples)
     with warnings.catch_warnings():

@@ -197,7 +197,7 @@ def test_a_long_number_costs_no_time(read):
 
 
 @pytest.mark.filterwarnings("ignore::audionmf.errors.AudioNMFWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=300), st.binary(max_size=200).map(lambda b: midi(chunk(b"MTrk", b)))
@@ -214,7 +214,7 @@ def test_any_bytes_are_a_score_or_a_score_error(tmp_path_factory, content):
 
 
 @pytest.mark.filterwarnings("ignore::audionmf.errors.AudioNMFWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
 def test_one_wrong_byte_is_a_score_or_a_score_error(tmp_path_factory, place, value):
     path = tmp_path_factory.mktemp("fuzz") / "x.mid"

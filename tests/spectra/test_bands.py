@@ -22,7 +22,7 @@ any_rate = st.integers(1, 400_000)
 
 
 @given(stft=any_stft, rate=any_rate)
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_every_bin_is_in_one_band_whatever_the_transform_and_the_rate(stft, rate):
     bands = Bands.of(stft, rate)
     assert bands.edges[0] == 0
@@ -38,7 +38,7 @@ def test_every_bin_is_in_one_band_whatever_the_transform_and_the_rate(stft, rate
 
 
 @given(stft=any_stft, rate=any_rate)
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_bands_are_single_bins_at_the_bottom_and_a_48th_of_an_octave_above(stft, rate):
     bands = Bands.of(stft, rate)
     sizes = widths(bands, stft.n_bins)[:-1]  # the last may be cut off

@@ -22,7 +22,7 @@ def models(dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(data=st.data(), exponent=st.sampled_from([0.1, 0.5, 1.0, 1.7, 2.0, 10.0]))
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_masks_are_shares_that_sum_to_one(dtype, data, exponent):
     given_models = data.draw(models(dtype))
     masks = ratio_masks(given_models, exponent)

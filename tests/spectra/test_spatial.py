@@ -67,7 +67,7 @@ def blocks_of(X, v, size=7):
     rank=st.sampled_from([1, 2]),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, derandomize=True, max_examples=400)
+@settings(deadline=None, derandomize=True, max_examples=120)
 def test_the_parts_sum_to_the_mixture(
     n_sources, n_bins, n_frames, level, power, spread, zeros, silent, rank, seed
 ):

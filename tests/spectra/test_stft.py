@@ -45,7 +45,7 @@ def chunks(draw, samples):
 
 
 @given(stft=transforms(), n_samples=lengths(), seed=st.integers(0, 9))
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_a_signal_of_any_length_comes_back_from_its_transform(stft, n_samples, seed):
     samples = noise(2, n_samples, seed=seed)
     transform = stft.forward(samples)
@@ -58,7 +58,7 @@ def test_a_signal_of_any_length_comes_back_from_its_transform(stft, n_samples, s
 
 
 @given(data=st.data(), stft=transforms(), n_samples=lengths(), block=st.integers(1, 40))
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=50)
 def test_blocks_give_the_bits_of_the_whole_transform(data, stft, n_samples, block):
     samples = noise(2, n_samples)
     blocks = list(stft.forward_blocks(chunks(data.draw, samples), block))
@@ -68,7 +68,7 @@ def test_blocks_give_the_bits_of_the_whole_transform(data, stft, n_samples, bloc
 
 
 @given(stft=transforms(), n_samples=lengths(), block=st.integers(1, 40))
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=50)
 def test_the_inverse_of_blocks_is_the_inverse_of_the_whole(stft, n_samples, block):
     samples = noise(2, n_samples)
     transform = stft.forward(samples)
