@@ -19,6 +19,7 @@ too, a crash in native code apart, and leaves that file as ``TARGET.input``.
     python scripts/fuzz_inputs.py templates --runs 100000
     python scripts/fuzz_inputs.py stream --runs 100000
     python scripts/fuzz_inputs.py manifest --runs 50000
+    python scripts/fuzz_inputs.py regrouping --runs 50000
     python scripts/fuzz_inputs.py journal --runs 50000
     python scripts/fuzz_inputs.py labels --runs 50000
     python scripts/fuzz_inputs.py score --runs 50000
@@ -55,7 +56,8 @@ else:
 with following:
     from audionmf.batch.job import SeparationJob
     from audionmf.batch.journal import Journal
-    from audionmf.batch.manifest import Manifest
+    from audionmf.batch.manifest import Manifest, stems_before
+    from audionmf.batch.regrouped import Regrouping
     from audionmf.cli import main as command_line
     from audionmf.cli.common import printable
     from audionmf.errors import AudioNMFError, AudioNMFWarning, AudioWarning
@@ -130,6 +132,14 @@ def read_stream(path: Path) -> None:
         for block in itertools.islice(stream.blocks(), MOST_BLOCKS):
             if block.shape[0] != stream.form.n_channels:
                 raise RuntimeError(f"a block of shape {block.shape}")
+
+
+def read_regrouping(path: Path) -> None:
+    """Read what a regroup wrote, and find the files that the next one would clear away."""
+    stems_before(path)
+    made = Regrouping.load(path)
+    with contextlib.suppress(AudioNMFError):
+        made.folder(path)
 
 
 def read_manifest(path: Path) -> None:
@@ -240,6 +250,21 @@ MANIFEST = {
     "reason": "tol",
     "trust": {},
 }  # fmt: skip
+REGROUPING = {
+    "format": "audionmf regrouping",
+    "version": 1,
+    "versions": {"numpy": "2.0"},
+    "inputs": {"/model.npz": "00", "/mix.wav": "00"},
+    "model": "/model.npz",
+    "mixture": "/mix.wav",
+    "groups": {"a": [0, 1]},
+    "track": "mix",
+    "pattern": "{track}/{source}.{ext}",
+    "stems": {"a": {"file": "mix/a.wav", "sha256": "00", "n_bytes": 44}},
+    "notes": {},
+    "gain": 1.0,
+    "trust": {},
+}
 JOURNAL = (
     b'{"format": "audionmf journal", "version": 1}\n'
     b'{"track": "a/manifest.json", "key": "00", "outputs": {"a/x.wav": ["00", 44]}}\n'
@@ -263,6 +288,8 @@ def first_files(target: str) -> Iterator[bytes]:
                 yield json.dumps(values).encode()
     elif target == "manifest":
         yield json.dumps(MANIFEST).encode()
+    elif target == "regrouping":
+        yield json.dumps(REGROUPING).encode()
     elif target == "journal":
         yield JOURNAL
     elif target == "options":
@@ -284,6 +311,7 @@ TARGETS: dict[str, Callable[[Path], object]] = {
     "templates": read_member("templates"),
     "stream": read_stream,
     "manifest": read_manifest,
+    "regrouping": read_regrouping,
     "journal": read_journal,
     "labels": read_labels,
     "score": read_score,
@@ -291,10 +319,10 @@ TARGETS: dict[str, Callable[[Path], object]] = {
     "groups": read_groups,
     "arguments": read_arguments,
 }
-JSON = ("manifest", "options", "metadata", "journal")
+JSON = ("manifest", "regrouping", "options", "metadata", "journal")
 SHARES = {
     "groups": 40, "labels": 40, "journal": 30, "stream": 10, "manifest": 8, "options": 8, "score": 8,
-    "audio": 2, "archive": 1, "metadata": 1, "templates": 1, "arguments": 1,
+    "regrouping": 8, "audio": 2, "archive": 1, "metadata": 1, "templates": 1, "arguments": 1,
 }  # fmt: skip
 """Parts of all inputs that a target gets when all are tried: the quick ones get more."""
 

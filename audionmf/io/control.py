@@ -85,8 +85,11 @@ def open_control(path: StrPath, most_bytes: int, flags: int = 0) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            _refuse(path, path.lstat(), most_bytes)
+        try:
+            there = path.lstat()
+        except OSError:
+            raise _unusable(path, error) from error
+        _refuse(path, there, most_bytes)  # a link, a folder: said as what it is
         raise _unusable(path, error) from error
     try:
         _refuse(path, os.fstat(opened), most_bytes)

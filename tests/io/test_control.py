@@ -1,6 +1,7 @@
 """Files that somebody else may have put there: links, pipes, devices and giants are refused at once."""
 
 import os
+import re
 import time
 
 import pytest
@@ -67,6 +68,7 @@ def test_a_trap_in_the_place_of_a_file_of_ours_is_refused_at_once(tmp_path, prec
         pass
     assert time.monotonic() - begin < 1
     assert "\n" not in str(caught.value)
+    assert re.search("remove it, or choose another (output )?folder", str(caught.value))
     assert precious.read_bytes() == KEPT
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "precious"]
     assert os.path.lexists(path)  # it is somebody's: left where it is
