@@ -292,11 +292,11 @@ def test_two_runs_at_once_are_code_7(server, inputs, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [(), ("-O",)])
-def test_a_full_disk_fails_the_files_that_do_not_fit(tmp_path, flags):
+def test_a_full_disk_fails_the_files_that_do_not_fit(server, tmp_path, flags):
     for i, n_samples in enumerate((700, 20_000, 700)):
         sound(tmp_path / "in" / f"t{i}.wav", tone(300 + i, n_samples))
     out = tmp_path / "out"
-    running = Server(tmp_path, *flags)
+    running = Server(tmp_path, *flags) if flags else server
     try:
         arguments = ("separate", tmp_path / "in", "-o", out, *OPTIONS)
         assert running.run(*arguments, limit=12_000) == 1
@@ -309,7 +309,8 @@ def test_a_full_disk_fails_the_files_that_do_not_fit(tmp_path, flags):
         assert running.run(*arguments, "--resume") == 0
         assert running.told("stdout").count("finished before") == 2
     finally:
-        running.close()
+        if running is not server:
+            running.close()
 
 
 def test_a_user_who_may_not_write_is_told_before_anything_is_computed(server, inputs):

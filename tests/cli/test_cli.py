@@ -574,8 +574,7 @@ sys.exit(main([a.replace("OUT", sys.argv[1]) for a in command]))
 """
 
 
-@pytest.mark.parametrize("flags", [(), ("-O",)])
-@pytest.mark.parametrize("command", ["separate", "learn"])
+@pytest.mark.parametrize(("command", "flags"), [("separate", ()), ("learn", ("-O",))])
 def test_a_full_disk_is_code_4_and_leaves_nothing(tmp_path, mixture, out, flags, command):
     way = {
         "separate": ("--n-sources", "2", "-o", "OUT"),
@@ -601,9 +600,10 @@ sys.exit(cli.main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("stage", ["factorise", "render"])
 @pytest.mark.parametrize(
-    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("stage", "number", "expected"),
+    [("factorise", signal.SIGINT, 130), ("render", signal.SIGTERM, 143)],
+    ids=["INT", "TERM"],
 )
 def test_a_signal_ends_a_long_run_within_two_seconds_and_leaves_nothing(
     tmp_path, out, stage, number, expected

@@ -271,7 +271,7 @@ def test_silence_gives_silent_stems_with_a_warning(shape):
 # Promise 2: blocks
 
 
-@pytest.mark.parametrize("block_frames", [1, 7, 100, 256])
+@pytest.mark.parametrize("block_frames", [1, 7, 100])
 @pytest.mark.parametrize("way", ["blind", "templates", "free"])
 def test_blocks_give_the_result_of_one_block(monkeypatch, mixture, way, block_frames):
     bank = audionmf.learn(dark_example(), "dark", 4, sample_rate=RATE, **QUICK)
@@ -385,7 +385,7 @@ def test_an_array_with_its_rate_is_the_recording(mixture):
 # Promise 6: scale does not matter
 
 
-@pytest.mark.parametrize("power", [-60, -7, -2, 1, 6, 60])
+@pytest.mark.parametrize("power", [-60, -7, 60])
 @pytest.mark.parametrize("way", ["blind", "templates", "free"])
 def test_a_power_of_two_scales_every_bit_of_the_stems(mixture, way, power):
     bank = audionmf.learn(dark_example(), "dark", 4, sample_rate=RATE, **QUICK)
