@@ -24,6 +24,7 @@ __all__ = ["Extent", "read_extent"]
 
 _MOST_CHUNKS = 4096
 _MOST_TEXT = 1 << 16
+_MOST_TAGS = 1 << 15
 _VOC_SOUND = (b"\x01", b"\x09")
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 """Bytes of a sample by its encoding; those of ADPCM have no whole ones."""
@@ -121,6 +122,21 @@ def _caf(header: _Header) -> _Range | None:
         samples = position + 12 if head[:4] == b"data" else samples
         position += 12 + size
     return None
+
+
+def _flv(header: _Header) -> _Range | None:
+    """Go from tag to tag; where there are too many, take the size that many programs write."""
+    (position,) = header.unpack(">I", 5)
+    for _ in range(_MOST_TAGS):
+        if position == header.size:  # some leave the length of the last tag away
+            return 0, position
+        if position + 4 >= header.size:
+            return 0, position + 4
+        size = int.from_bytes(header.read(position + 5, 3), "big")
+        position += 4 + 11 + size
+    told = header.read(0, _MOST_TEXT).partition(b"\0\x08filesize\0")[2][:8]
+    size = int(struct.unpack(">d", told)[0])
+    return (0, size) if size > 0 else None
 
 
 def _iff(header: _Header) -> _Range | None:
@@ -231,6 +247,7 @@ _KINDS: tuple[tuple[str, int, tuple[bytes, ...], Callable[[_Header], _Range | No
     ("AVI", 8, (b"AVI ",), _avi),
     ("AVR", 0, (b"2BIT",), _avr),
     ("CAF", 0, (b"caff",), _caf),
+    ("FLV", 0, (b"FLV",), _flv),
     ("SVX", 8, (b"8SVX", b"16SV"), _iff),
     ("MP4", 4, (b"ftyp",), _mp4),
     ("MAT5", 0, (b"MATLAB",), _mat5),

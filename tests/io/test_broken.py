@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from audionmf.errors import AudioNMFError, AudioReadError, AudioWarning
-from audionmf.io import ffmpeg
+from audionmf.io import ffmpeg, headers
 from audionmf.io.audio import AudioFile
 from audionmf.io.headers import read_extent
 from audionmf.io.joined import broken_off
@@ -169,9 +169,11 @@ def test_what_ffmpeg_complains_of_is_told(tmp_path, decoder):
 
 ATOMS = struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 80) + bytes(64)
 VIDEO = b"RIFF" + struct.pack("<I", 92) + b"AVI " + bytes(88)
+TAG = b"\x08" + (64).to_bytes(3, "big") + bytes(7) + bytes(64) + struct.pack(">I", 75)
+FLASH = b"FLV\x01\x04" + struct.pack(">II", 9, 0) + 3 * TAG
 
 
-@pytest.mark.parametrize("content", [ATOMS, VIDEO])
+@pytest.mark.parametrize("content", [ATOMS, VIDEO, FLASH])
 def test_boxes_of_what_ffmpeg_reads_are_held_against_the_file(tmp_path, decoder, content):
     decoder("")
     path = tmp_path / "x"
@@ -179,6 +181,20 @@ def test_boxes_of_what_ffmpeg_reads_are_held_against_the_file(tmp_path, decoder,
     assert said(path) == []
     path.write_bytes(content[:-7])
     assert "ends 7 bytes before its header says" in said(path)[0]
+
+
+def test_a_long_flash_video_is_held_against_the_size_that_it_tells(tmp_path, decoder, monkeypatch):
+    decoder("")
+    monkeypatch.setattr(headers, "_MOST_TAGS", 2)
+    told = b"\0\x08filesize\0" + struct.pack(">d", len(FLASH)) + bytes(64)
+    content = FLASH.replace(bytes(64), told[:64], 1)
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    assert said(path) == []
+    path.write_bytes(content[:-75])
+    assert "ends 75 bytes before its header says" in said(path)[0]
+    path.write_bytes(FLASH[:-75])  # it tells nothing
+    assert said(path) == []
 
 
 def test_what_cannot_be_opened_is_told_to_be_cut(tmp_path):
