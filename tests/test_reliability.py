@@ -377,7 +377,7 @@ def test_a_disk_that_is_really_full_is_code_4_and_leaves_nothing(tmp_path, small
         "learn": ("-o", small_disk / "out" / "a.npz", "--n-components", "60", "--n-fft", "2048"),
     }[command]
     arguments = (command, path, *TINY_OPTIONS, *way)
-    result = child("-m", "audionmf", *map(str, arguments))
+    result = child("-m", "audionmf", *map(str, arguments), "--progress", "none")
     assert result.returncode == 4, result.stderr
     assert result.stderr.count(b"\n") == 1
     assert os.strerror(errno.ENOSPC) in result.stderr.decode()
