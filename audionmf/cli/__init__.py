@@ -35,6 +35,7 @@ A file imports only from those that are named before it:
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     tidy()
+    _take_notices()
     try:
         try:
             options = main_parser().parse_args(arguments)
@@ -142,6 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return fail(error, debug=options.debug)
     return code
+
+
+def _take_notices() -> None:
+    """Keep what the library logs off the terminal: the commands say it themselves."""
+    logger = logging.getLogger("audionmf")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager
