@@ -95,7 +95,7 @@ def analyse_struck(
         found = dataclasses.replace(found, remarks=(remark,))
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
-    return found.with_covariances(frames.X, found.activations)
+    return found.with_covariances(frames.X, found.activations, progress)
 
 
 def analyse_struck_blind(
@@ -178,7 +178,7 @@ def analyse_struck_blind(
     if activations is None:
         return found
     if frames.X is not None and count > 1:
-        found = found.with_covariances(frames.X, activations)
+        found = found.with_covariances(frames.X, activations, progress)
     return named(found, source, frames, activations)
 
 

@@ -37,6 +37,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -64,6 +65,7 @@ from audionmf.cli import (
 )
 from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
 from audionmf.cli.parsing import add_help
+from audionmf.cli.printing import put
 from audionmf.cli.surroundings import keep_code, tidy
 from audionmf.errors import AudioNMFWarning, OutputError, exit_code
 from audionmf.io.signals import ending_by
@@ -111,7 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     tidy()
-    _take_notices()
     try:
         try:
             options = main_parser().parse_args(arguments)
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with (
             ending_by(_terminate),
             _warnings_shown(strict=options.strict),
+            _notices_shown(options),
             standard_input(options),
             _hushed(options),
         ):
@@ -146,11 +148,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _take_notices() -> None:
-    """Keep what the library logs off the terminal: the commands say it themselves."""
+class _Notices(logging.Handler):
+    """Prints what the library logs as one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr.isatty():  # there is a line of progress
+            put("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+        say(f"note: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _notices_shown(options: Any) -> Iterator[None]:
+    """Print what the library logs, unless nothing is to be told, or programs are."""
+    quiet = options.quiet or getattr(options, "progress", "auto") != "auto"
+    handler = logging.NullHandler() if quiet else _Notices()
     logger = logging.getLogger("audionmf")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

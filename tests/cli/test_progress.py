@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_OPTIONS
 
+from audionmf.analysis import forewarning
 from audionmf.cli import progress
 from audionmf.cli.progress import COMPILING, Bar, Display, _clock
 from audionmf.nmf import compiled
@@ -202,3 +203,16 @@ def test_quiet_prints_nothing_and_json_all_the_same(run, mixture, tmp_path):
     assert (code, err, list(json.loads(text)["stems"])) == (0, "", ["source1", "source2"])
     code, _, err = run("separate", tmp_path / "none.wav", "-q")
     assert (code, err.count("\n")) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [((), 1), (("-q",), 0), (("--progress", "none"), 0), (("--progress", "json"), 0)],
+)
+def test_what_the_library_logs_is_a_note(run, mixture, tmp_path, monkeypatch, more, said):
+    monkeypatch.setattr(forewarning, "_FEW", 1)
+    monkeypatch.setattr(forewarning, "_MEASURED_SECONDS", 0.0)
+    monkeypatch.setattr(forewarning, "_LONG_SECONDS", 0.0)
+    code, _, err = run("separate", mixture, "-n", 2, "-o", tmp_path / "o", *TINY_OPTIONS, *more)
+    assert code == 0
+    assert err.count("audionmf: note: 2 sources: ") == said
