@@ -37,7 +37,7 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 html_theme = "furo"
 html_title = "audionmf"
-html_static_path = ["style"]
+html_static_path = ["style", "sounds"]
 html_css_files = ["pictures.css"]
 html_show_copyright = False
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw the pictures of the README and the docs from the sample recordings, light and dark.
+"""Draw the pictures of the docs from the sample recordings, light and dark.
 
 make_pictures.py AUDIO_SAMPLES_FOLDER OUTPUT_FOLDER
 """

@@ -115,3 +115,19 @@ def run(
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def code_folder(tmp_path: Path) -> Iterator[Path]:
+    """Have numba keep compiled code in a folder of its own.
+
+    By the environment: numba reads all of it anew, and forgets what is only in its settings, when it
+    compiles after any variable of its own has changed.
+    """
+    import numba
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+        numba.config.reload_config()
+        yield tmp_path / "kept"
+    numba.config.reload_config()

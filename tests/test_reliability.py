@@ -451,11 +451,8 @@ def test_a_folder_that_another_run_writes_to_is_code_7(run, mixture, tmp_path, o
 
 
 @pytest.fixture
-def compiled(tmp_path, monkeypatch):
+def compiled(code_folder):
     """Return a function that compiles a function as the kernels are, kept in a folder of its own."""
-    import numba
-
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
 
     def add_one(x):
         return x + 1
@@ -467,7 +464,8 @@ def kept(folder):
     return [name for name in files_below(folder / "kept") if not name.endswith(".tmp")]
 
 
-def test_compiled_code_is_kept_and_found_again(compiled, tmp_path):
+def test_compiled_code_is_kept_and_found_again(compiled, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_OPT", "2")  # any variable of numba's that changes
     assert compiled()(1) == 2
     assert len(kept(tmp_path)) == 2
     again = compiled()
@@ -511,6 +509,7 @@ def test_without_a_folder_for_compiled_code_it_is_compiled_all_the_same(compiled
     from numba.core.caching import CacheImpl
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(passes, "private_folder", lambda: None)
     assert compiled()(1) == 2
 
 
@@ -522,15 +521,13 @@ def others(add=1):
 
 
 @pytest.fixture(params=["no folder", *FULL_STEPS])
-def unkept(request, monkeypatch, tmp_path):
+def unkept(request, monkeypatch, code_folder):
     """Let nothing be kept, for one reason or the other."""
-    import numba
     from numba.core.caching import CacheImpl, IndexDataCacheFile
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
     if request.param == "no folder":
         monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     else:
@@ -548,10 +545,7 @@ def test_what_other_packages_compile_need_not_be_kept(unkept, tmp_path):
         others()(1)
 
 
-def test_what_other_packages_compile_is_kept_where_it_can_be(monkeypatch, tmp_path):
-    import numba
-
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+def test_what_other_packages_compile_is_kept_where_it_can_be(code_folder, tmp_path):
     with keeping_optional():
         assert others()(1) == 2
     assert len(kept(tmp_path)) == 2

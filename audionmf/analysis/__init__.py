@@ -23,6 +23,7 @@ A file imports only from those that are named before it:
 - `blind`: sources of which nothing is known
 - `by_medians`: harmonic and percussive sound
 - `components`: every component for itself
+- `forewarning`: a number of sources that takes minutes
 - `refinement`: components moved by hints
 - `analysing`: which way suits what is known
 """

@@ -17,6 +17,7 @@ from audionmf.analysis.by_lead import analyse_lead
 from audionmf.analysis.by_medians import analyse_medians
 from audionmf.analysis.by_score import analyse_score
 from audionmf.analysis.components import analyse_components
+from audionmf.analysis.forewarning import forewarning
 from audionmf.analysis.learning import at_rate
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, open_source
@@ -94,7 +95,8 @@ def analyse_account(
     watch: nmf.Callback | None = None,
 ) -> Decomposition:
     """Analyse a recording by an account of its sources; parameters as in `analyse`."""
-    report, source = heard(progress), source.without_offset()
+    n_sources = account.n_sources or len(account.sources)
+    report, source = forewarning(heard(progress), n_sources), source.without_offset()
     if settings.penalised:
         _check_penalised(account, settings)
     if account.textures:

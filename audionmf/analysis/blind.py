@@ -144,9 +144,7 @@ def analyse_blind(
     progress("group", 1.0)
     wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()
     if wide and frames.X is not None:
-        progress("place in stereo", 0.0)
-        found = found.with_covariances(frames.X, factors.H)
-        progress("place in stereo", 1.0)
+        found = found.with_covariances(frames.X, factors.H, progress)
     return named(found, source, frames, factors.H, keys=factors.keys, sides=_sides(places))
 
 

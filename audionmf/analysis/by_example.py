@@ -332,7 +332,7 @@ def _analyse_with(
     found = dataclasses.replace(found, absent=within(silence, n_frames))
     if not adapting or not frames.V.any():
         return found
-    return _adapted(found, frames, set(free), partial(report, "adapt"))
+    return _adapted(found, frames, set(free), report)
 
 
 def _with_free(
@@ -358,7 +358,7 @@ def _with_free(
 
 
 def _adapted(
-    found: Decomposition, frames: Frames, free: set[str], report: Callable[[float], object]
+    found: Decomposition, frames: Frames, free: set[str], progress: Progress
 ) -> Decomposition:
     """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
     config = found.settings
@@ -382,7 +382,7 @@ def _adapted(
         absent=absent_frames(found.absent, bank.labels, _places(frames)) if found.absent else None,
         n_adapt=config.adapt_iter,
         n_threads=thread_count(config.n_threads),
-        progress=report,
+        progress=partial(progress, "adapt"),
     )
     frequencies = bank.stft.frequencies(bank.sample_rate)
     gains = np.stack([bands.spread(g, frequencies) for g in fitted.gains])
@@ -398,7 +398,7 @@ def _adapted(
     )  # fmt: skip
     if frames.X is None:
         return adapted
-    return adapted.with_covariances(frames.X, H)
+    return adapted.with_covariances(frames.X, H, progress)
 
 
 def _with_shifts(

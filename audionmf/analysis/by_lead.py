@@ -141,10 +141,7 @@ def analyse_lead(
     )
     if frames.X is None or not settings.spatial or not frames.V.any():
         return found
-    progress("place in stereo", 0.0)
-    placed = found.with_covariances(frames.X, H)
-    progress("place in stereo", 1.0)
-    return placed
+    return found.with_covariances(frames.X, H, progress)
 
 
 def _check_length(n_frames: int, source: Source) -> None:

@@ -95,7 +95,7 @@ def analyse_struck(
         found = dataclasses.replace(found, remarks=(remark,))
     if frames.X is None or found.activations is None or not frames.V.any():
         return found
-    return found.with_covariances(frames.X, found.activations)
+    return found.with_covariances(frames.X, found.activations, progress)
 
 
 def analyse_struck_blind(
@@ -162,7 +162,10 @@ def analyse_struck_blind(
     for number in range(1, settings.restarts):
         start = starts[number % n_given]
         starts.append(varied(start, settings.seed + number, number))
-    tried = [_tried(V, start, settings) for start in starts]
+    tried = [
+        _tried(V, start, settings, partial(_of_all, progress, number, len(starts)))
+        for number, start in enumerate(starts)
+    ]
     best = min(tried, key=lambda model: float(model.divergence[-1]))
     if settings.spatial and source.n_channels == 2 and count > 1:  # kept only where it is needed
         frames = read(keep_transform=True, warn=False)
@@ -178,7 +181,7 @@ def analyse_struck_blind(
     if activations is None:
         return found
     if frames.X is not None and count > 1:
-        found = found.with_covariances(frames.X, activations)
+        found = found.with_covariances(frames.X, activations, progress)
     return named(found, source, frames, activations)
 
 
@@ -187,12 +190,20 @@ def _most_frames(settings: Settings) -> int:
     return min(_MAX_FRAMES, settings.max_frames)
 
 
+def _of_all(progress: Progress, number: int, n_starts: int, state: State) -> None:
+    """Tell how far the fits from all starts are."""
+    progress("factorise", (number + state.iteration / state.max_iter) / n_starts)
+
+
 def _tried(
-    V: NDArray[np.float32], start: NDArray[np.float32], settings: Settings
+    V: NDArray[np.float32],
+    start: NDArray[np.float32],
+    settings: Settings,
+    callback: Callback,
 ) -> convolutive.ConvolutiveNMF:
     return convolutive.fit(
         V, start.shape[2], len(start), templates=start, max_iter=_TRIED_ITERATIONS, tol=0,
-        n_threads=settings.n_threads,
+        n_threads=settings.n_threads, callback=callback,
     )  # fmt: skip
 
 

@@ -200,10 +200,7 @@ def analyse_score(
     )
     if frames.X is None or not frames.V.any():
         return analysed
-    progress("place in stereo", 0.0)
-    placed = analysed.with_covariances(frames.X, model.heard)
-    progress("place in stereo", 1.0)
-    return placed
+    return analysed.with_covariances(frames.X, model.heard, progress)
 
 
 def _heard_bends(

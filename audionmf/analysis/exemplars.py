@@ -269,10 +269,7 @@ class _Fit:
         found = self._with_voters(found, H, left)
         if self.frames.X is None:
             return found
-        self.progress("place in stereo", 0.0)
-        placed = found.with_covariances(self.frames.X, H)
-        self.progress("place in stereo", 1.0)
-        return placed
+        return found.with_covariances(self.frames.X, H, self.progress)
 
     def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
         chosen = _evenly(self.X.shape[1], count)

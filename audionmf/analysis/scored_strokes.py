@@ -146,7 +146,7 @@ def analyse_scored_strokes(
     )
     if frames.X is None or found.activations is None:
         return found
-    return found.with_covariances(frames.X, found.activations)
+    return found.with_covariances(frames.X, found.activations, progress)
 
 
 def _drums(score: Score, frame_seconds: float) -> list[_Drum]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import signal
@@ -244,6 +245,7 @@ class _Server:
         for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
                 signal.signal(number, _end)
+        logging.getLogger("audionmf").addHandler(logging.NullHandler())  # the parent tells
         self._tasks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._busy = self._ended = False
 

@@ -36,7 +36,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -64,6 +66,7 @@ from audionmf.cli import (
 )
 from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
 from audionmf.cli.parsing import add_help
+from audionmf.cli.printing import put
 from audionmf.cli.surroundings import keep_code, tidy
 from audionmf.errors import AudioNMFWarning, OutputError, exit_code
 from audionmf.io.signals import ending_by
@@ -125,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with (
             ending_by(_terminate),
             _warnings_shown(strict=options.strict),
+            _notices_shown(options),
             standard_input(options),
             _hushed(options),
         ):
@@ -143,6 +147,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return fail(error, debug=options.debug)
     return code
+
+
+class _Notices(logging.Handler):
+    """Prints what the library logs as one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr.isatty():  # there is a line of progress
+            put("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+        say(f"note: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _notices_shown(options: Any) -> Iterator[None]:
+    """Print what the library logs, unless nothing is to be told, or programs are."""
+    quiet = options.quiet or getattr(options, "progress", "auto") != "auto"
+    handler = logging.NullHandler() if quiet else _Notices()
+    logger = logging.getLogger("audionmf")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

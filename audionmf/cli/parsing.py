@@ -99,7 +99,8 @@ class Parser(argparse.ArgumentParser):
         """Print one line and the way to the help."""
         for pattern, words in _PLAIN_WORDS:
             message = re.sub(pattern, words, message)
-        line = " ".join(f"{self.prog}: error: {message}; see {self.prog} --help".splitlines())
+        then = " See" if message.endswith("?") else "; see"
+        line = " ".join(f"{self.prog}: error: {message}{then} {self.prog} --help".splitlines())
         self.exit(2, printable(line) + "\n")
 
     def format_help(self) -> str:

@@ -12,9 +12,13 @@ import shutil
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from audionmf.batch.pace import TimeLeft, share_done
 from audionmf.cli.printing import printable, put
+
+if TYPE_CHECKING:
+    from audionmf.nmf.compiled import Compiling
 
 __all__ = ["COMPILING", "Bar", "Display", "add_progress"]
 
@@ -28,6 +32,8 @@ _UNFINISHED = 0.99
 
 _EVENT_SECONDS = 0.2
 _NARROWEST = 20
+_WORTH_SAYING = 1.0
+"""Seconds of compiling from which on they are told at the end, at a terminal."""
 
 
 def add_progress(group: argparse._ArgumentGroup) -> None:
@@ -64,9 +70,9 @@ class Display:
         self._told = time.monotonic()
         self._stage = ""
         self._last = ""
-        self._compiled = False
+        self._compiled_seconds = 0.0
         self._lock = threading.RLock()  # several workers are heard at a time
-        if self._mode in ("line", "json"):
+        if self._mode != "none":
             from audionmf.nmf.compiled import listen_to_compiling
 
             listen_to_compiling(self._compiling)
@@ -94,21 +100,33 @@ class Display:
                 put(f"audionmf: {text}\n")
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Take the line away; say what compiling took, if there was any."""
         with self._lock:
             if self._last:
                 put("\r" + " " * len(self._last) + "\r")
                 self._last = ""
+            least = _WORTH_SAYING if self._mode == "line" else _LINE_SECONDS
+            if self._compiled_seconds >= least and self._mode != "json":
+                took = f"compiled kernels in {self._compiled_seconds:.0f} s, once on this machine"
+                put(f"audionmf: {took}\n")
+            self._compiled_seconds = 0.0
 
-    def _compiling(self) -> None:
-        """Say that kernels are compiled, once; it takes seconds in which nothing else is heard."""
+    def _compiling(self, state: Compiling) -> None:
+        """Say that kernels are compiled; it takes seconds in which nothing else is heard."""
         with self._lock:
-            if not self._compiled:
-                self._compiled = True
-                if self._mode == "line":
-                    self._draw(COMPILING[: _columns()])
-                else:
-                    put(json.dumps({"event": "compiling"}) + "\n")
+            self._compiled_seconds = state.seconds
+            text = f"{COMPILING}: {state.n_done} of {state.n_kernels}, {_clock(state.seconds)}"
+            if self._mode == "line":
+                self._draw(text[: _columns()])
+            elif self._mode == "json":
+                event = {
+                    "event": "compiling", "kernels_done": state.n_done, "kernels": state.n_kernels,
+                    "seconds": round(state.seconds, 1),
+                }  # fmt: skip
+                put(json.dumps(event) + "\n")
+            elif time.monotonic() - self._told >= _LINE_SECONDS:
+                self._told = time.monotonic()
+                put(f"audionmf: {text}\n")
 
     def _draw(self, line: str) -> None:
         if line != self._last:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import sys
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
+
+from audionmf.io.private import any_writable, private_folder
 
 __all__ = ["keep_code", "tidy"]
 
@@ -52,37 +50,13 @@ def keep_code() -> str:
         return ""
     beside = Path(__file__).resolve().parent.parent / "nmf" / "__pycache__"
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path("~", ".cache").expanduser())  # or no home
-    if _any_writable([beside, Path(cache, "numba")]):
+    if any_writable([beside, Path(cache, "numba")]):
         return ""
-    owner = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir(), f"audionmf-code-{owner}")
-    if _private(folder):
+    folder = private_folder()
+    if folder is not None:
         os.environ[_CODE_FOLDER] = str(folder)
         return ""
     return (
         "there is no folder to keep compiled code in, so that each run compiles it again; name one "
         f"in {_CODE_FOLDER}"
-    )
-
-
-def _any_writable(folders: Iterable[Path]) -> bool:
-    for folder in folders:
-        with contextlib.suppress(OSError, RuntimeError):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return True
-    return False
-
-
-def _private(folder: Path) -> bool:
-    """Make a folder that nobody else can put code into; False if it is anybody else's."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return False
-    if not stat.S_ISDIR(status.st_mode) or not _any_writable([folder]):
-        return False
-    return not hasattr(os, "getuid") or (
-        status.st_uid == os.getuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     )

@@ -21,4 +21,5 @@ A file imports only from those that are named before it:
 - `archive`: `.npz` archives from strangers
 - `signals`: those that end a run
 - `lock`: one run in a folder at a time
+- `private`: a folder for compiled code that nobody else can put code into
 """

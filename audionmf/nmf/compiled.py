@@ -8,13 +8,44 @@ setting for that: it raises.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OptionalCache", "keeping_optional", "listen_to_compiling"]
+__all__ = [
+    "Compiling",
+    "OptionalCache",
+    "count_kernel",
+    "keeping_optional",
+    "listen_to_compiling",
+]
+
+_log = logging.getLogger("audionmf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiling:
+    """How far the compiling of kernels is.
+
+    Attributes
+    ----------
+    n_done, n_kernels : int
+        Kernels that are ready, and those that there are.
+    seconds : float
+        What compiling took in this process so far.
+    going : bool
+        Whether a kernel is being compiled now.
+    """
+
+    n_done: int
+    n_kernels: int
+    seconds: float
+    going: bool
 
 
 class OptionalCache:
@@ -24,33 +55,98 @@ class OptionalCache:
         """Return what is kept; None where that cannot be had."""
         kept = _loaded(super().load_overload, sig, target_context)  # type: ignore[misc]
         if kept is None:
-            _tell_listeners()
+            _clock.begin(id(self))
+        else:
+            _clock.count()
         return kept
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep machine code where it can be kept."""
         _save(self, super().save_overload, sig, data)  # type: ignore[misc]
+        _clock.end(id(self))
 
 
-_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+class _Clock:
+    """Measures what compiling takes: a kernel that another one calls is compiled within that one."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+        self._begun = self._seconds = 0.0
+        self.n_kernels = self._n_done = 0
+        self._lock = threading.RLock()
+
+    def count(self) -> None:
+        """Hear of a kernel that is ready."""
+        with self._lock:
+            self._n_done += 1
+
+    def begin(self, kernel: int) -> None:
+        """Hear of a kernel that is about to be compiled."""
+        with self._lock:
+            if not self._open:
+                self._begun = time.monotonic()
+            self._open.append(kernel)
+        self._tell()
+
+    def end(self, kernel: int) -> None:
+        """Hear of a kernel that was compiled; those that were begun within it are given up."""
+        with self._lock:
+            if kernel not in self._open:
+                return
+            del self._open[self._open.index(kernel) :]
+            self._n_done += 1
+            took = time.monotonic() - self._begun if not self._open else 0.0
+            self._seconds += took
+        self._tell(took)
+
+    def _tell(self, took: float = 0.0) -> None:
+        with self._lock:
+            now = time.monotonic() - self._begun if self._open else 0.0
+            n_kernels = max(self.n_kernels, self._n_done)
+            state = Compiling(self._n_done, n_kernels, self._seconds + now, bool(self._open))
+        if not _tell_listeners(state):
+            _write_log(state, took)
 
 
-def listen_to_compiling(tell: Callable[[], None]) -> None:
-    """Have a method called, from any thread, each time that a kernel is about to be compiled.
+_clock = _Clock()
+_listeners: list[weakref.WeakMethod[Callable[[Compiling], None]]] = []
 
-    It is forgotten with the object that it belongs to.
+
+def count_kernel() -> None:
+    """Count a kernel among those that there are."""
+    _clock.n_kernels += 1
+
+
+def listen_to_compiling(tell: Callable[[Compiling], None]) -> None:
+    """Have a method called, from any thread, each time that a kernel is about to be or was compiled.
+
+    It is forgotten with the object that it belongs to. As long as nobody listens, the logger
+    ``audionmf`` is told when compiling begins, and what it took.
     """
     _listeners.append(weakref.WeakMethod(tell))
 
 
-def _tell_listeners() -> None:
+def _tell_listeners(state: Compiling) -> bool:
     for reference in list(_listeners):
         tell = reference()
         if tell is None:
             _listeners.remove(reference)
         else:
-            tell()
+            tell(state)
+    return bool(_listeners)
 
+
+def _write_log(state: Compiling, took: float) -> None:
+    if state.going and state.seconds < _BEGINNING:
+        _log.warning("audionmf compiles its kernels, once on this machine; it takes some seconds")
+    elif took >= _WORTH_SAYING:
+        _log.warning("audionmf has compiled kernels in %.0f s", state.seconds)
+
+
+_BEGINNING = 1e-3
+"""Seconds of compiling within which it has only begun."""
+_WORTH_SAYING = 1.0
+"""Seconds that a kernel takes, with those in it, from which on they are told."""
 
 _lock, _depth = threading.Lock(), 0
 _METHODS = ("__init__", "load_overload", "save_overload")

@@ -24,10 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import (
+    CacheImpl,
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    UserProvidedCacheLocator,
+)
 
+from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
-from audionmf.nmf.compiled import OptionalCache
+from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
     BITS,
     COLUMNS,
@@ -56,12 +63,45 @@ TILE = 64
 PANELS = 2
 
 
+class _PrivateLocator(UserProvidedCacheLocator):
+    """Keeps code in a private folder below that for temporary files."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        folder = private_folder()
+        if folder is None:
+            raise OSError
+        self._py_file = file
+        self._lineno = function.__code__.co_firstlineno
+        self._cache_path = str(folder / self.get_suitable_cache_subpath(file))
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> Any:
+        """Return a locator, or None if there is no such folder."""
+        try:
+            found = cls(function, file)
+            found.ensure_cache_path()
+        except OSError:
+            return None
+        return found
+
+
+class _Places(CompileResultCacheImpl):
+    """Where code is kept: where numba keeps it, or in a private folder for users who have no home."""
+
+    def __init__(self, function: Any) -> None:
+        self._locator_classes = [*CacheImpl._locator_classes, _PrivateLocator]
+        super().__init__(function)
+
+
 class _Cache(OptionalCache, FunctionCache):
     """numba's cache on disk, as far as it can be read and written.
 
     numba makes code anew when the file of a function has changed; here also when that of the
-    intrinsics has, which are part of it.
+    intrinsics has, which are part of it. It reads code where it writes it; here also what lies
+    beside the package, so that one who may write there compiles for all users of a machine.
     """
+
+    _impl_class = _Places
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
@@ -70,6 +110,18 @@ class _Cache(OptionalCache, FunctionCache):
             self._cache_file._source_stamp = (
                 self._cache_file._source_stamp, (found.st_mtime, found.st_size),
             )  # fmt: skip
+        self._beside = IndexDataCacheFile(
+            str(Path(__file__).parent / "__pycache__"),
+            self._impl.filename_base,
+            self._cache_file._source_stamp,
+        )
+
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+        kept = super()._load_overload(sig, target_context)
+        if kept is None and self._enabled:
+            data = self._beside.load(self._index_key(sig, target_context.codegen()))
+            kept = None if data is None else self._impl.rebuild(target_context, data)
+        return kept
 
 
 def _compiled(**options: Any) -> Callable[[Any], Any]:
@@ -77,6 +129,7 @@ def _compiled(**options: Any) -> Callable[[Any], Any]:
 
     def decorate(function: Any) -> Any:
         compiled = numba.njit(error_model="numpy", **options)(function)
+        count_kernel()
         with contextlib.suppress(RuntimeError):
             compiled._cache = _Cache(function)
         return compiled

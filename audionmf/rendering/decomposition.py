@@ -8,6 +8,7 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,11 +53,11 @@ from audionmf.sources.templates import (
     stft_metadata,
 )
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
 from audionmf.spectra.masks import ratio_masks, source_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
 from audionmf.spectra.neighbours import REACH, Neighbours
-from audionmf.spectra.spatial import estimate_covariances
+from audionmf.spectra.spatial import PASSES, estimate_covariances
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
@@ -473,7 +474,12 @@ class Decomposition:
         ]
         return np.stack(models).swapaxes(1, 2)
 
-    def with_covariances(self, X: NDArray[np.complex64], H: NDArray[np.float32]) -> Decomposition:
+    def with_covariances(
+        self,
+        X: NDArray[np.complex64],
+        H: NDArray[np.float32],
+        progress: Progress = silent,
+    ) -> Decomposition:
         """Learn where each source stands in the stereo image.
 
         Parameters
@@ -482,12 +488,16 @@ class Decomposition:
             Frames of the mixture, all or some.
         H : ndarray, shape (n_components, n_frames), float32
             Their activations.
+        progress : callable, optional
+            Told of the stage "place in stereo" and the share of it that is done.
 
         Returns
         -------
         Decomposition
             The same with covariances.
         """
+        n_blocks, done = PASSES * -(-X.shape[-1] // BLOCK_FRAMES), itertools.count(1)
+        progress("place in stereo", 0.0)
         level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
 
         def blocks() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
@@ -502,6 +512,7 @@ class Decomposition:
                 )
                 masks = ratio_masks(models, self.settings.mask_exponent)
                 yield X[..., first : first + BLOCK_FRAMES] * level, masks
+                progress("place in stereo", next(done) / n_blocks)
 
         n_bins = self.templates.stft.n_bins
         learnt = estimate_covariances(blocks, len(self.grouping), n_bins)

@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["estimate_covariances", "wiener_filter"]
+__all__ = ["PASSES", "estimate_covariances", "wiener_filter"]
 
 Transform = NDArray[np.complex64]
 Powers = NDArray[np.float32]
 
-_ROUNDS = 3
+PASSES = 4
+"""How often `estimate_covariances` goes through the mixture: to begin with, and once a round."""
 _SHRINK = 0.1
 _FLOOR = 1e-4
 
@@ -93,7 +94,7 @@ def estimate_covariances(
         Hermitian, trace 2.
     """
     covariances = np.tile(np.eye(2, dtype=np.complex64), (n_sources, n_bins, 1, 1))
-    for _ in range(_ROUNDS + 1):
+    for _ in range(PASSES):
         sums = np.zeros((n_sources, n_bins, 2, 2), np.complex128)
         for X, powers in blocks():
             parts = wiener_filter(X, powers, covariances)

@@ -171,3 +171,10 @@ def test_only_changes_nothing_about_how_many_sources_are_found(run, mixture, tmp
     assert found[0]["remarks"] == found[1]["remarks"]
     assert found[0]["divergence"] == found[1]["divergence"]
     assert list(found[1]["stems"]) == ["source1", "rest"]
+
+
+def test_a_question_ends_before_the_way_to_the_help(run):
+    for command in (("separat",), ("separate", "a.wav", "--qualty", "best")):
+        _, _, err = run(*command)
+        assert "? See audionmf" in err
+        assert "?;" not in err

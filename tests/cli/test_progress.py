@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY_OPTIONS
 
+from audionmf.analysis import forewarning
 from audionmf.cli import progress
-from audionmf.cli.progress import COMPILING, Bar, Display
+from audionmf.cli.progress import COMPILING, Bar, Display, _clock
+from audionmf.nmf import compiled
 from audionmf.nmf.compiled import OptionalCache
 
 
@@ -123,20 +125,74 @@ def test_events_are_lines_of_json(run, mixture, tmp_path):
     assert (events[-1]["done"], events[-1]["files_done"], events[-1]["seconds_left"]) == (1, 1, 0)
 
 
-def test_compiling_is_named_once(capsys, terminal):
-    class Kept:
-        def load_overload(self, sig, target):
-            return None
+class Kept:
+    """A cache in which nothing is found; saving takes what the clock of the test says."""
 
-    class Cache(OptionalCache, Kept):
-        pass
+    def load_overload(self, sig, target):
+        return None
 
+    def save_overload(self, sig, data):
+        return None
+
+
+class Cache(OptionalCache, Kept):
+    """As that of a kernel."""
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """Return a function that compiles a kernel, as it is heard, in so many seconds; there are two."""
+    now = [0.0]
+    clock = compiled._Clock()
+    clock.n_kernels = 2
+    monkeypatch.setattr(compiled, "_clock", clock)
+    monkeypatch.setattr(compiled.time, "monotonic", lambda: now[0])
+
+    def compile_one(seconds):
+        cache = Cache()
+        assert cache.load_overload(None, None) is None
+        now[0] += seconds
+        cache.save_overload(None, None)
+
+    return compile_one
+
+
+@pytest.mark.parametrize("seconds", [4.0, 0.1])
+def test_compiling_is_named_as_it_goes_and_its_seconds_at_the_end(
+    capsys, terminal, kernels, seconds
+):
     terminal(80)
     display = Display(options())
-    assert Cache().load_overload(None, None) is None
-    assert Cache().load_overload(None, None) is None
-    assert capsys.readouterr().err.count(COMPILING) == 1
-    del display
+    kernels(seconds)
+    kernels(seconds)
+    assert f"{COMPILING}: 1 of 2, {_clock(seconds)}" in capsys.readouterr().err
+    display.clear()
+    said = f"audionmf: compiled kernels in {2 * seconds:.0f} s, once on this machine\n"
+    assert capsys.readouterr().err.endswith(said) == (seconds > 1)
+    display.clear()
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_terminal_compiling_is_named_every_ten_seconds_and_at_the_end(capsys, kernels):
+    display = Display(options())
+    for _ in range(4):
+        kernels(6.0)
+    display.clear()
+    assert capsys.readouterr().err.splitlines() == [
+        f"audionmf: {COMPILING}: 2 of 2, 0:12",
+        f"audionmf: {COMPILING}: 4 of 4, 0:24",
+        "audionmf: compiled kernels in 24 s, once on this machine",
+    ]
+
+
+def test_events_tell_of_compiling(capsys, kernels):
+    display = Display(options(progress="json"))
+    kernels(2.0)
+    display.clear()
+    assert [json.loads(line) for line in capsys.readouterr().err.splitlines()] == [
+        {"event": "compiling", "kernels_done": 0, "kernels": 2, "seconds": 0.0},
+        {"event": "compiling", "kernels_done": 1, "kernels": 2, "seconds": 2.0},
+    ]
 
 
 def test_quiet_prints_nothing_and_json_all_the_same(run, mixture, tmp_path):
@@ -147,3 +203,16 @@ def test_quiet_prints_nothing_and_json_all_the_same(run, mixture, tmp_path):
     assert (code, err, list(json.loads(text)["stems"])) == (0, "", ["source1", "source2"])
     code, _, err = run("separate", tmp_path / "none.wav", "-q")
     assert (code, err.count("\n")) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [((), 1), (("-q",), 0), (("--progress", "none"), 0), (("--progress", "json"), 0)],
+)
+def test_what_the_library_logs_is_a_note(run, mixture, tmp_path, monkeypatch, more, said):
+    monkeypatch.setattr(forewarning, "_FEW", 1)
+    monkeypatch.setattr(forewarning, "_MEASURED_SECONDS", 0.0)
+    monkeypatch.setattr(forewarning, "_LONG_SECONDS", 0.0)
+    code, _, err = run("separate", mixture, "-n", 2, "-o", tmp_path / "o", *TINY_OPTIONS, *more)
+    assert code == 0
+    assert err.count("audionmf: note: 2 sources: ") == said

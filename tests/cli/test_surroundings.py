@@ -12,6 +12,7 @@ from conftest import RATE, TINY_OPTIONS, child, files_below, sound, tone
 import audionmf
 from audionmf.cli import surroundings
 from audionmf.cli.common import printable
+from audionmf.io import private
 from audionmf.io.signals import ENDING, ending_by
 
 posix = pytest.mark.skipif(os.name != "posix", reason="what POSIX has")
@@ -135,8 +136,8 @@ def test_what_ends_a_run_does_so_once_and_nohup_is_heeded(monkeypatch):
 @posix
 def test_without_a_cache_code_is_kept_in_a_private_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.setattr(surroundings, "_any_writable", lambda folders: len(list(folders)) == 1)
-    monkeypatch.setattr(surroundings.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(surroundings, "any_writable", lambda folders: False)
+    monkeypatch.setattr(private.tempfile, "gettempdir", lambda: str(tmp_path))
     assert surroundings.keep_code() == ""
     folder = tmp_path / f"audionmf-code-{os.getuid()}"
     assert os.environ["NUMBA_CACHE_DIR"] == str(folder)
@@ -147,8 +148,8 @@ def test_without_a_cache_code_is_kept_in_a_private_folder(tmp_path, monkeypatch)
 @pytest.mark.parametrize("trap", ["a link", "open to others", "a file", "of another user"])
 def test_a_folder_for_code_that_others_may_fill_is_not_used(tmp_path, monkeypatch, trap):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.setattr(surroundings, "_any_writable", lambda folders: len(list(folders)) == 1)
-    monkeypatch.setattr(surroundings.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(surroundings, "any_writable", lambda folders: False)
+    monkeypatch.setattr(private.tempfile, "gettempdir", lambda: str(tmp_path))
     folder = tmp_path / f"audionmf-code-{os.getuid()}"
     if trap == "a link":
         (tmp_path / "elsewhere").mkdir(mode=0o700)
@@ -161,7 +162,7 @@ def test_a_folder_for_code_that_others_may_fill_is_not_used(tmp_path, monkeypatc
         folder.chmod(0o770)
     if trap == "of another user":
         owner = os.getuid()
-        monkeypatch.setattr(surroundings.os, "getuid", lambda: owner + 1)
+        monkeypatch.setattr(private.os, "getuid", lambda: owner + 1)
         folder.rename(tmp_path / f"audionmf-code-{owner + 1}")
     assert "NUMBA_CACHE_DIR" in surroundings.keep_code()
     assert "NUMBA_CACHE_DIR" not in os.environ

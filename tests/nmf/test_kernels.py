@@ -1,7 +1,9 @@
 import os
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -12,7 +14,9 @@ from numba.core import caching
 from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 
+from audionmf.io import private
 from audionmf.nmf import activate, beta_divergence, intrinsics, passes
+from audionmf.nmf import compiled as compiling
 from audionmf.nmf.kernels import KLKernel, extrapolate
 from audionmf.nmf.passes import TILE
 from audionmf.nmf.updates import BlockUpdater, plain_update
@@ -412,7 +416,8 @@ def test_vectors_of_any_width_give_the_same(tmp_path):
 
 
 def test_without_a_folder_for_the_cache_it_is_compiled_each_time(monkeypatch):
-    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(passes, "private_folder", lambda: None)
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(plain_sum)
     compiled = passes._compiled(nogil=True)(plain_sum)
@@ -420,8 +425,54 @@ def test_without_a_folder_for_the_cache_it_is_compiled_each_time(monkeypatch):
     assert compiled.stats.cache_path is None
 
 
-def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+def test_without_a_home_machine_code_is_kept_in_a_private_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(private.tempfile, "gettempdir", lambda: str(tmp_path))
+    for hits in (0, 1):
+        compiled = passes._compiled()(plain_sum)
+        assert compiled(np.arange(5.0)) == 10
+        assert sum(compiled.stats.cache_hits.values()) == hits
+        assert Path(compiled.stats.cache_path).is_relative_to(tmp_path)
+
+
+def test_what_lies_beside_the_package_is_read_by_users_who_may_not_write_there(
+    code_folder, tmp_path, monkeypatch
+):
+    passes._compiled()(plain_sum)(np.arange(5.0))
+    beside = tmp_path / "package" / "__pycache__"
+    next(code_folder.iterdir()).rename(beside.parent)
+    beside.parent.rename(tmp_path / "code")
+    beside.parent.mkdir()
+    (tmp_path / "code").rename(beside)
+    for place, hits in (("elsewhere", 0), ("package", 1)):
+        monkeypatch.setattr(passes, "__file__", str(tmp_path / place / "passes.py"))
+        compiled = passes._compiled()(plain_sum)
+        compiled._cache.save_overload = lambda *_: None
+        assert compiled(np.arange(5.0)) == 10
+        assert sum(compiled.stats.cache_hits.values()) == hits
+
+
+def test_compiling_is_logged_with_its_seconds_where_nobody_listens(
+    code_folder, monkeypatch, caplog
+):
+    clock = compiling._Clock()
+    monkeypatch.setattr(compiling, "_clock", clock)
+    monkeypatch.setattr(compiling, "_listeners", [])
+    monkeypatch.setattr(compiling, "_WORTH_SAYING", 0.001)
+    inner = passes._compiled()(plain_sum)
+    outer = passes._compiled()(lambda x: inner(x) + 1)  # two kernels, and one compiles the other
+    assert outer(np.arange(5.0)) == 11
+    begun, ended = (record.getMessage() for record in caplog.records)
+    assert begun.startswith("audionmf compiles its kernels")
+    assert re.fullmatch(r"audionmf has compiled kernels in \d+ s", ended)
+    assert passes._compiled()(plain_sum)(np.arange(5.0)) == 10  # found again, and nothing is said
+    assert len(caplog.records) == 2
+    assert clock.n_kernels == 3
+
+
+def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(
+    code_folder, tmp_path, monkeypatch
+):
     source = tmp_path / "intrinsics.py"
     source.write_text("first")
     monkeypatch.setattr(intrinsics, "__file__", str(source))
