@@ -379,7 +379,8 @@ class Templates:
         TemplateMismatchError
             If not: names both values and the way out.
         """
-        otherwise = f", or {_CONVERT}" if convertible else ""
+        alike = stft is None or self.stft.front_end == stft.front_end == "stft"
+        otherwise = f", or {_CONVERT}" if convertible and alike else ""
         source = f"the templates of {', '.join(map(repr, self.names))}"
         if self.sample_rate != sample_rate:
             raise TemplateMismatchError(
