@@ -77,6 +77,11 @@ class Settings:
         to 93 ms: 4096 at 44.1 kHz.
     hop_length : int, optional
         Samples between frames, 1 to `n_fft`. ``None`` (default): a quarter of the window.
+    front_end : {"stft", "log"}, default "stft"
+        Transform that everything is seen in. "stft": every bin has the same width. "log": bins are
+        narrow and close at the bottom and hear faster at the top; `n_fft` is then the window of the
+        lowest (default: the power of two nearest to 372 ms) and the hop 1/32 of it. For sources by
+        templates and examples, blind with free components, ``learn`` and ``decompose``.
     window : str, default "hann"
         Name of a window of `scipy.signal.get_window`.
     n_components : int, optional
@@ -166,6 +171,12 @@ class Settings:
         "samples between frames; default: a quarter of the window",
         _none_or(_whole(1, _MAX_FFT)),
         "a whole number from 1 to n_fft",
+    )
+    front_end: str = _option(
+        "stft",
+        "transform: stft, or log, whose bins are narrow at the bottom and hear faster at the top",
+        lambda x: x in ("stft", "log"),
+        "'stft' or 'log'",
     )
     window: str = _option(
         "hann",
@@ -340,6 +351,13 @@ class Settings:
                     f"{option.name} must be {option.metadata['rule']}, not {_shown(value)}"
                 )
 
+        if self.front_end == "log" and self.phase == "consistent":
+            raise ParameterError(
+                "phases are made consistent with the front end 'stft' only: leave out one of them"
+            )
+        if self.front_end == "log" and self.window != "hann":
+            raise ParameterError("the front end 'log' has filters of its own: leave out the window")
+
     @classmethod
     def from_options(cls, base: Settings | None = None, **options: Any) -> Settings:
         """Make settings from `base` (default: the defaults) with some options changed.
@@ -403,8 +421,11 @@ class Settings:
         """Return the window length in samples at a sample rate in Hz."""
         if self.n_fft is not None:
             return self.n_fft
-        return max(16, 1 << round(math.log2(sample_rate * _REFERENCE_WINDOW_SECONDS)))
+        log = self.front_end == "log"
+        seconds = _REFERENCE_WINDOW_SECONDS * (4 if log else 1)
+        return max(32 if log else 16, 1 << round(math.log2(sample_rate * seconds)))
 
     def hop_length_at(self, sample_rate: float) -> int:
         """Return the hop in samples at a sample rate in Hz."""
-        return self.hop_length or max(1, self.n_fft_at(sample_rate) // 4)
+        hops = 32 if self.front_end == "log" else 4
+        return self.hop_length or max(1, self.n_fft_at(sample_rate) // hops)

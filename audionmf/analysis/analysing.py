@@ -99,6 +99,11 @@ def analyse_account(
     report, source = forewarning(heard(progress), n_sources), source.without_offset()
     if settings.penalised:
         _check_penalised(account, settings)
+    if settings.front_end != "stft" and (account.textures or account.score or account.voices):
+        raise ParameterError(
+            f"the front end {settings.front_end!r} is for templates, examples and blind separation; "
+            "leave it out with a score, a lead, or harmonic and percussive sound"
+        )
     if account.textures:
         return analyse_medians(account, source, settings, report)
     if account.score is not None:

@@ -26,7 +26,7 @@ from audionmf.analysis.cues import (
     only_cues,
     parse_cues,
 )
-from audionmf.analysis.learning import penalties_of
+from audionmf.analysis.learning import penalties_of, stft_of
 from audionmf.analysis.naming import named
 from audionmf.analysis.starts import best_start, varied
 from audionmf.errors import ParameterError
@@ -88,6 +88,7 @@ def analyse_blind(
         or settings.n_components is not None
         or settings.beta != 1
         or settings.penalised
+        or settings.front_end != "stft"
     )
     if settings.model == "frames":
         raise ParameterError(
@@ -97,18 +98,14 @@ def analyse_blind(
     if free and settings.model in ("harmonic", "patterns"):
         raise ParameterError(
             f"the model {settings.model!r} has a number of components of its own and beta 1; leave "
-            "out n_components, beta, sparsity and continuity, or take the model 'free'"
+            "out n_components, beta, sparsity, continuity and front_end, or take the model 'free'"
         )
     if settings.model == "patterns" or (settings.model == "auto" and not free):
         always = settings.model == "patterns"
         struck = analyse_struck_blind(n_sources, source, settings, progress, watch, always=always)
         if struck is not None:
             return struck
-    stft = STFT(
-        settings.n_fft_at(source.sample_rate),
-        settings.hop_length_at(source.sample_rate),
-        settings.window,
-    )
+    stft = stft_of(settings, source.sample_rate)
     stereo = source.n_channels == 2
     limit = min(settings.max_frames, _STEREO_FRAMES) if stereo else settings.max_frames
     frames = gather(

@@ -40,7 +40,7 @@ from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known
 from audionmf.sources.struck import Patterns
-from audionmf.sources.templates import Templates
+from audionmf.sources.templates import Templates, describe_stft
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import Frames, Progress, describe_source
 from audionmf.spectra.stft import STFT
@@ -82,6 +82,7 @@ def analyse_examples(
     ParameterError
         If options do not fit, or ranges are not inside the mixture.
     """
+    _check_front_end(account, settings)
     if account.kit and _plays_alone(account, settings):
         return _by_kit(account, source, settings, progress)
     struck = _as_struck(account, source, settings, progress)
@@ -98,6 +99,14 @@ def analyse_examples(
         if not exemplary:
             return found
     return _by_exemplars(account, source, settings, progress)
+
+
+def _check_front_end(account: Account, settings: Settings) -> None:
+    """Refuse patterns in another front end than the STFT."""
+    if settings.front_end != "stft" and (account.kit or settings.model == "patterns"):
+        raise ParameterError(
+            f"patterns and kits go with the front end 'stft' only, not {settings.front_end!r}"
+        )
 
 
 def _plays_alone(account: Account, settings: Settings) -> bool:
@@ -143,7 +152,7 @@ def _as_struck(
             "patterns go with examples alone, and with templates that bring patterns, under beta 1: "
             "without free components, ranges, sparsity and continuity"
         )
-    if not fits or settings.model == "frames":
+    if not fits or settings.model == "frames" or settings.front_end != "stft":
         return None
     patterns = _patterns(account, source, settings, progress, always=always)
     if patterns is None:
@@ -236,14 +245,22 @@ def _common_stft(account: Account, source: Source, settings: Settings) -> STFT:
     banks = [bank for known in account.sources.values() for bank in known.banks]
     if _asked(settings) or not banks:
         return stft_of(settings, rate)
-    if not account.convert:
-        return banks[0].stft
-    return next((bank for bank in banks if bank.sample_rate == rate), banks[0]).convert(rate).stft
+    stft = banks[0].stft
+    if account.convert:
+        fitting = next((bank for bank in banks if bank.sample_rate == rate), banks[0])
+        stft = fitting.convert(rate).stft
+    if stft.front_end != "stft" and settings.phase == "consistent":
+        raise ParameterError(
+            f"the templates were made with {describe_stft(stft)}, and phases are made consistent "
+            "with the front end 'stft' only: leave out the phase"
+        )
+    return stft
 
 
 def _asked(settings: Settings) -> bool:
     """Tell whether an STFT was asked for."""
-    return bool(settings.n_fft or settings.hop_length or settings.window != Settings.window)
+    named = (settings.front_end, settings.window) != (Settings.front_end, Settings.window)
+    return bool(settings.n_fft or settings.hop_length or named)
 
 
 def _alone(account: Account, stft: STFT, source: Source) -> dict[str, list[Source]]:
@@ -271,7 +288,11 @@ def _bank(
     Of the frames in banks, `single` ones are as many as there are of an example.
     """
     exact = dataclasses.replace(
-        settings, n_fft=stft.n_fft, hop_length=stft.hop_length, window=stft.window
+        settings,
+        front_end=stft.front_end,
+        n_fft=stft.n_fft,
+        hop_length=stft.hop_length,
+        window=stft.window,
     )
     if settings.dictionary == "frames":  # the free components are drawn, frames are what they are
         exact = dataclasses.replace(exact, sparsity=0.0, continuity=0.0)
@@ -410,7 +431,7 @@ def _with_shifts(
     """
     keep = np.array([label in given for label in bank.labels])
     copies = [s for n in range(1, most + 1) for s in (-n, n)]
-    W = [bank.templates, *(shifted(bank.templates[:, keep], s) for s in copies)]
+    W = [bank.templates, *(shifted(bank.templates[:, keep], s, bank.stft) for s in copies)]
     labels = [label for label in bank.labels if label in given]
     penalties = np.full(bank.n_components + len(labels) * len(copies), _SHIFT_PENALTY, np.float32)
     penalties[: bank.n_components] = 0

@@ -135,13 +135,14 @@ class _Front:
     neighbours: Neighbours | None
     widths: NDArray[np.int64]
     frequencies: NDArray[np.float64]
+    stft: STFT
 
     @classmethod
     def of(cls, stft: STFT, rate: int, *, around: bool) -> _Front:
         bands = Bands.of(stft, rate)
         widths = np.diff(bands.edges, append=stft.n_bins)
         neighbours = Neighbours.of(stft, rate) if around else None
-        return cls(bands, neighbours, widths, stft.frequencies(rate))
+        return cls(bands, neighbours, widths, stft.frequencies(rate), stft)
 
     @property
     def n_bands(self) -> int:
@@ -224,7 +225,7 @@ def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exempl
         for semitones in range(-most, most + 1):
             V, context = sound.V, sound.context
             if semitones:
-                V, context = shifted(few.V, semitones), few.context
+                V, context = shifted(few.V, semitones, front.stft), few.context
                 if context is not None and front.neighbours:
                     context = front.neighbours.shifted(context, semitones)
             spectra.append(V)
@@ -441,10 +442,10 @@ def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> M
     return agreed
 
 
-def shifted(W: Matrix, semitones: int) -> Matrix:
-    """Return spectra (n_bins, n) with their frequency axis stretched to another pitch."""
+def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:
+    """Return spectra (n_bins, n) of a transform, their frequencies stretched to another pitch."""
     n_bins = len(W)
-    place = np.arange(n_bins) / 2 ** (semitones / 12)
+    place = stft.bins_at(stft.places / 2 ** (semitones / 12))
     below = np.minimum(place.astype(int), n_bins - 2)
     share = np.minimum(place - below, 1)[:, None].astype(np.float32)
     stretched = W[below] * (1 - share) + W[below + 1] * share

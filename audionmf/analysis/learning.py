@@ -25,6 +25,7 @@ from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard
+from audionmf.spectra.log_stft import front_end
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import ring_lengths
@@ -249,6 +250,8 @@ def pattern_lags(stft: STFT, sample_rate: int) -> int:
 
 def half_window(settings: Settings, sample_rate: int) -> STFT:
     """Return the STFT for struck sounds: their attacks ask for a shorter window."""
+    if settings.front_end == "log":
+        settings = dataclasses.replace(settings, front_end="stft", n_fft=None, hop_length=None)
     if settings.n_fft is not None:
         n_fft, hop = settings.n_fft, settings.hop_length_at(sample_rate)
     else:
@@ -478,4 +481,9 @@ def at_rate(source: Source, rate: int) -> Source:
 
 def stft_of(config: Settings, sample_rate: int) -> STFT:
     """Return the STFT that the settings ask for at a sample rate in Hz."""
-    return STFT(config.n_fft_at(sample_rate), config.hop_length_at(sample_rate), config.window)
+    return front_end(
+        config.front_end,
+        config.n_fft_at(sample_rate),
+        config.hop_length_at(sample_rate),
+        config.window,
+    )

@@ -135,7 +135,7 @@ def hear_source(S: Matrix, stft: STFT, sample_rate: int) -> HeardSource:
     below = energy.cumsum() / energy.sum()
     low, middle, high = (float(frequencies[np.searchsorted(below, q)]) for q in (0.05, 0.5, 0.95))
     height = float(np.log2(frequencies + _LOW_HZ) @ energy / energy.sum())
-    tonal = tonal_share(S, sample_rate / stft.hop_length, sample_rate / stft.n_fft)
+    tonal = tonal_share(stft.on_line(S), sample_rate / stft.hop_length, sample_rate / stft.n_fft)
     steps = np.diff(Bands.of(stft, sample_rate).pool(S).astype(np.float64), axis=1)
     up, down = (float((np.maximum(sign * steps, 0) ** 2).sum()) for sign in (1, -1))
     rise = float(np.log(up / down)) if up > 0 and down > 0 else 0.0

@@ -111,6 +111,11 @@ def learn(
     first = Path(given[0])
     label = name or (first.resolve().name if is_folder(first) else first.stem)
     rate = sample_rate or files[0].sample_rate
+    if config.front_end != "stft":
+        raise ParameterError(
+            f"templates are learnt on a cluster with the front end 'stft', not {config.front_end!r}: "
+            "leave it out, or learn without the cluster"
+        )
     stft = STFT(config.n_fft_at(rate), config.hop_length_at(rate), config.window)
     report = progress or (lambda _stage, _done: None)
     read = partial(report, f"read {label}")

@@ -57,6 +57,7 @@ class FilePart(AudioFile):
         object.__setattr__(self, "first", first)
         object.__setattr__(self, "whole", False)
         object.__setattr__(self, "n_samples", stop - first)
+        object.__setattr__(self, "tags", self.tags.of_part(first))
 
     def less(self, whole: AudioFile) -> FilePart:
         """Return the same part without the constant offset that was taken from the whole."""
@@ -110,7 +111,9 @@ def excerpt(
         return FilePart(opened.path, start, duration).less(opened)
     name = "the array of samples" if opened.path is None else repr(str(opened.path))
     first, stop = _span(opened, name, start, duration)
-    return dataclasses.replace(opened, samples=opened.samples[:, first:stop])
+    return dataclasses.replace(
+        opened, samples=opened.samples[:, first:stop], tags=opened.tags.of_part(first)
+    )
 
 
 def open_part(text: StrPath) -> AudioFile:

@@ -13,6 +13,7 @@ The layouts are those of EBU Tech 3285 (Broadcast Wave) and of Microsoft's WAVEF
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _INFO = {
     "title": b"INAM", "artist": b"IART", "album": b"IPRD", "date": b"ICRD", "genre": b"IGNR",
     "tracknumber": b"ITRK", "comment": b"ICMT", "copyright": b"ICOP",
 }  # fmt: skip
+_TIME = slice(338, 346)
 _EXTENSIBLE = 0xFFFE
 _USUAL_SPEAKERS = {1: 0x4, 2: 0x3}
 _FILLER = b"JUNK"
@@ -57,14 +59,27 @@ class Tags:
         or are the usual ones.
     texts : tuple of (str, str), default ()
         Title, artist, album, date, genre, tracknumber, comment and copyright, as far as there are.
+    markers, labels : bytes, default b""
+        The bodies of the ``cue `` chunk, which says where markers are, and of the list of their
+        names.
     """
 
     start: bytes = b""
     speakers: int = 0
     texts: tuple[tuple[str, str], ...] = ()
+    markers: bytes = b""
+    labels: bytes = b""
 
     def __bool__(self) -> bool:
         return self != Tags()
+
+    def of_part(self, first: int) -> Tags:
+        """Return those of a part that begins at sample `first`: later, and without the markers."""
+        start = self.start
+        if start:
+            later = int.from_bytes(start[_TIME], "little") + first
+            start = start[: _TIME.start] + struct.pack("<Q", later % 2**64) + start[_TIME.stop :]
+        return dataclasses.replace(self, start=start, markers=b"", labels=b"")
 
 
 def speaker_order(subtype: str, family: int, n_channels: int) -> tuple[int, ...] | None:
@@ -112,7 +127,7 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
             ):
                 texts.append((name, text))
     speakers = _VORBIS_SPEAKERS.get(file.channels, 0) if vorbis else 0
-    found = wave_chunks(path, (b"fmt ", b"bext"), _MAX_BYTES)
+    found = wave_chunks(path, (b"fmt ", b"bext", b"cue ", b"LIST"), _MAX_BYTES)
     form = found.get(b"fmt ", b"")
     if len(form) >= 24 and int.from_bytes(form[:2], "little") == _EXTENSIBLE:
         speakers = int.from_bytes(form[20:24], "little")
@@ -120,7 +135,11 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
         speakers = 0
     start = found.get(b"bext", b"")
     start += bytes(len(start) % 2)  # libsndfile loses its way in RF64 after an odd size
-    return Tags(start if len(start) >= 602 else b"", speakers, tuple(texts))
+    markers, labels = found.get(b"cue ", b""), found.get(b"LIST", b"")
+    if len(markers) < 28 or len(markers) != 4 + 24 * int.from_bytes(markers[:4], "little"):
+        markers = b""
+    labels = labels + bytes(len(labels) % 2) if markers and labels[:4] == b"adtl" else b""
+    return Tags(start if len(start) >= 602 else b"", speakers, tuple(texts), markers, labels)
 
 
 def prepare_tags(file: Any, container: str, tags: Tags) -> None:
@@ -177,8 +196,10 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _chunks(tags: Tags) -> bytes:
-    """Return the chunks that hold start and texts."""
+    """Return the chunks that hold start, markers and texts."""
     body = _chunk(b"bext", tags.start) if tags.start else b""
+    body += _chunk(b"cue ", tags.markers) if tags.markers else b""
+    body += _chunk(b"LIST", tags.labels) if tags.labels else b""
     if tags.texts:
         texts = [_chunk(_INFO[name], text.encode("utf-8") + b"\0") for name, text in tags.texts]
         body += _chunk(b"LIST", b"INFO" + b"".join(texts))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audionmf.analysis.learning import SINGLE_FRAMES
-from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.errors import InvalidAudioError, ParameterError, TemplateMismatchError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, open_source
 from audionmf.io.files import StrPath
 from audionmf.nmf.solver import FrameActivator
@@ -29,7 +29,7 @@ from audionmf.rendering.blocks import stem_names
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
-from audionmf.sources.templates import Templates
+from audionmf.sources.templates import Templates, describe_stft
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import pooled_magnitude
 from audionmf.spectra.live_stft import LiveSTFT, Transform
@@ -107,6 +107,11 @@ class LiveSeparator:
             raise ParameterError(f"a signal has 1 channel or more, not {n_channels}")
         found = _known(templates, n_channels, residual, settings, options)
         bank = found.templates
+        if bank.stft.front_end != "stft":
+            raise TemplateMismatchError(
+                f"the templates were made with {describe_stft(bank.stft)}, whose filters are too long "
+                "for a signal that is still being played: learn them with the front end 'stft'"
+            )
         if sample_rate is not None:
             bank.require(sample_rate, None, "the stream")
         self.decomposition, self.n_channels = found, n_channels

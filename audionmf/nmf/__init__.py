@@ -20,6 +20,7 @@ A file imports only from those that are named before it:
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
 - `convolutive`: components that are patterns of several frames
+- `shifted`: templates that move along a logarithmic axis
 - `diagonal`: activations that run along diagonals, for mosaics
 - `distributed`: templates from frames on several machines
 - `minibatch`: templates from data that does not fit in memory
@@ -37,6 +38,7 @@ from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
 from audionmf.nmf.penalised import Penalties
+from audionmf.nmf.shifted import ShiftedNMF, fit_shifted
 from audionmf.nmf.solver import NMF, State, activate, fit
 from audionmf.nmf.tensor import NTF, fit_channels
 
@@ -48,6 +50,7 @@ __all__ = [
     "NMF",
     "NTF",
     "Penalties",
+    "ShiftedNMF",
     "State",
     "StreamState",
     "activate",
@@ -55,6 +58,7 @@ __all__ = [
     "fit",
     "fit_channels",
     "fit_shards",
+    "fit_shifted",
     "fit_stream",
     "initialize",
 ]

@@ -59,7 +59,7 @@ class Grid:
         step = -(-self._n_frames // columns)
         self._columns = np.arange(0, self._n_frames, step)
         self.times = (np.append(self._columns, self._n_frames) - 0.5) * self._seconds
-        edges = np.maximum(np.arange(stft.n_bins + 1) - 0.5, 0.0 if scale == "mel" else 0.01)
+        edges = np.maximum(stft.borders, 0.0 if scale == "mel" else 0.01)
         edges *= sample_rate / stft.n_fft
         self._rows = self._row_starts(edges)
         self.hertz = np.append(edges[self._rows], edges[-1])

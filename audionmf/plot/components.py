@@ -57,7 +57,7 @@ def pitch_order(W: Matrix, stft: STFT, sample_rate: int, groups: Sequence[str] =
         The components in their new order.
     """
     places = {name: i for i, name in enumerate(dict.fromkeys(groups))}
-    sounds = [timbre(column, sample_rate / stft.n_fft) for column in W.T]
+    sounds = [timbre(column, sample_rate / stft.n_fft) for column in stft.on_line(W).T]
 
     def place(k: int) -> tuple[int, bool, float]:
         pitch = sounds[k].pitch

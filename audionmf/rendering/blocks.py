@@ -26,7 +26,7 @@ from audionmf.spectra.consistency import consistent_parts, phase_reach
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
 from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
-from audionmf.spectra.stft import STFT, InverseStream, Transform
+from audionmf.spectra.stft import Transform
 
 BLOCK_FRAMES = 64
 """Frames that a thread renders at a time: they are most of what hours of sound need in memory."""
@@ -132,7 +132,7 @@ def rendered_blocks(
         templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES),
         _reach(decomposition),
     )
-    stream = InverseStream(templates.stft, n_samples)
+    stream = templates.stft.inverse_stream(n_samples)
     threads = thread_count(decomposition.settings.n_threads)
     work = partial(_synthesise, decomposition, rendered, most=most)
     n_done = 0
@@ -178,29 +178,18 @@ def render_span(
     stft, n_samples = decomposition.templates.stft, source.n_samples
     if not 0 <= start < stop <= n_samples:
         raise ParameterError(f"samples {start} to {stop} are not inside the {n_samples} there are")
-    margin = -(-stft.n_fft // (2 * stft.hop_length))
+    margin = -(-stft.span // (2 * stft.hop_length))
     n_frames, reach = stft.n_frames(n_samples), _reach(decomposition)
     first = max(0, start // stft.hop_length - margin)
     last = min(n_frames, -(-stop // stft.hop_length) + margin + 1)
     begin, end = max(0, first - reach), min(n_frames, last + reach)
-    X = _frames_between(source, stft, begin, end, margin)
+    X = stft.forward_between(source.samples, begin, end)
     rendered = list(range(len(decomposition.source_names) - 1))
     margins = (first - begin, end - last)
     synthesised, _ = _synthesise(decomposition, rendered, (first, X, margins))
-    origin = first * stft.hop_length
-    n_reached = min(n_samples - origin, (last - first - 1) * stft.hop_length)
-    stems = InverseStream(stft, n_reached).push(synthesised)[..., start - origin : stop - origin]
+    stems = stft.inverse_between(synthesised, first, start, stop, n_samples)
     rest = source.samples[:, start:stop] - stems.sum(axis=0)
     return np.concatenate([stems, rest[None]])
-
-
-def _frames_between(source: Audio, stft: STFT, first: int, last: int, margin: int) -> Transform:
-    """Return the frames from `first` to before `last`; those at the ends of a piece are cut off."""
-    begin, end = (first - margin) * stft.hop_length, (last + margin) * stft.hop_length
-    piece = source.samples[:, max(0, begin) : max(0, end)]
-    before, after = max(0, -begin), max(0, end - source.n_samples)
-    padded = np.pad(piece, ((0, 0), (before, after)))
-    return stft.forward(padded)[..., margin : margin + last - first]
 
 
 def _reach(decomposition: Decomposition) -> int:
@@ -225,7 +214,7 @@ def _synthesise(
     X, V = _without(X, cut), _without(V, cut)
     margins = (before - cut[0], after - cut[1])
     own_masks = _without(masks, margins)
-    length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.n_fft
+    length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.span
     stems = np.empty((len(rendered), len(X), length), np.float32)
     if rendered:
         part_of = _parts(decomposition, X, masks, first - margins[0], most)

@@ -133,6 +133,10 @@ class _Pair:
         self.amounts = _checked(amount)
         self.a, self.rate = a, a.sample_rate
         config = settings or Settings()
+        if config.front_end != "stft":
+            raise ParameterError(
+                f"sounds are morphed with the front end 'stft' only: leave out {config.front_end!r}"
+            )
         n_fft = config.n_fft_at(self.rate)
         hop = config.hop_length or max(1, n_fft // 8)
         if hop > n_fft // 4:

@@ -179,6 +179,11 @@ class _Mosaic:
             check_whole("cross", cross, 1)
         self._target, self._cross = target, cross
         self._settings = settings or Settings()
+        if self._settings.front_end != "stft":
+            raise ParameterError(
+                "mosaics are made with the front end 'stft' only: leave out "
+                f"{self._settings.front_end!r}"
+            )
         n_fft = self._settings.n_fft_at(target.sample_rate)
         usual = max(1, n_fft // (2 if cross is None else 4))
         self._stft = STFT(n_fft, self._settings.hop_length or usual, self._settings.window)

@@ -170,7 +170,8 @@ def _pattern(patterns: Patterns) -> dict[str, Any]:
 
 
 def _timbres(bank: Templates) -> list[Timbre]:
-    return [timbre(column, bank.sample_rate / bank.stft.n_fft) for column in bank.templates.T]
+    spectra = bank.stft.on_line(bank.templates)
+    return [timbre(column, bank.sample_rate / bank.stft.n_fft) for column in spectra.T]
 
 
 def _template(number: int, sound: Timbre, seconds: float | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def describe_sources(decomposition: Decomposition) -> dict[str, str]:
     for name, group in decomposition.grouping.items():
         words[name] = f"{len(group)} components"
         if len(group) == 1:
-            spectrum = templates.templates[:, group[0]]
+            spectrum = templates.stft.on_line(templates.templates[:, group])[:, 0]
             sound = timbre(spectrum, templates.sample_rate / templates.stft.n_fft)
             tone = note_name(sound.pitch.hertz)[0] if sound.pitch else "no pitch"
             words[name] = f"{tone}, {sound.brightness}"

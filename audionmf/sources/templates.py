@@ -28,6 +28,7 @@ from audionmf.sources.struck import (
     nearest_stft,
     on_bins,
 )
+from audionmf.spectra.log_stft import front_end
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
@@ -338,6 +339,12 @@ class Templates:
         target = stft or nearest_stft(self.stft, self.sample_rate, sample_rate)
         if (sample_rate, target) == (self.sample_rate, self.stft):
             return self
+        if not self.stft.front_end == target.front_end == "stft":
+            raise TemplateMismatchError(
+                f"the templates of {', '.join(map(repr, self.names))} were made with "
+                f"{describe_stft(self.stft)} at {self.sample_rate} Hz; only those of an STFT can be "
+                "converted, to an STFT: learn them again"
+            )
         spectra = on_bins(
             self.templates.astype(np.float64),
             self.sample_rate / self.stft.n_fft,
@@ -372,7 +379,8 @@ class Templates:
         TemplateMismatchError
             If not: names both values and the way out.
         """
-        otherwise = f", or {_CONVERT}" if convertible else ""
+        alike = stft is None or self.stft.front_end == stft.front_end == "stft"
+        otherwise = f", or {_CONVERT}" if convertible and alike else ""
         source = f"the templates of {', '.join(map(repr, self.names))}"
         if self.sample_rate != sample_rate:
             raise TemplateMismatchError(
@@ -388,18 +396,23 @@ class Templates:
 
 def describe_stft(stft: STFT) -> str:
     """Return an STFT in the words of the options."""
-    return f"n_fft {stft.n_fft}, hop {stft.hop_length}, window {stft.window}"
+    size = f"n_fft {stft.n_fft}, hop {stft.hop_length}"
+    if stft.front_end != "stft":
+        return f"front end {stft.front_end}, {size}"
+    return f"{size}, window {stft.window}"
 
 
 def stft_metadata(stft: STFT) -> dict[str, Any]:
     """Return an STFT as it stands in the metadata of a file."""
-    return {"n_fft": stft.n_fft, "hop_length": stft.hop_length, "window": stft.window}
+    fields = {"n_fft": stft.n_fft, "hop_length": stft.hop_length, "window": stft.window}
+    return fields if stft.front_end == "stft" else {**fields, "front_end": stft.front_end}
 
 
 def stft_from_metadata(metadata: dict[str, Any], path: StrPath) -> STFT:
     """Return the STFT of a file's metadata, its fields checked one by one."""
     fields = metadata.get("stft")
-    if not isinstance(fields, dict) or set(fields) != {"n_fft", "hop_length", "window"}:
+    wanted = {"n_fft", "hop_length", "window"}
+    if not isinstance(fields, dict) or set(fields) - {"front_end"} != wanted:
         raise TemplateError(f"{str(path)!r} does not say which STFT it was made with")
     n_fft, hop_length, window = fields["n_fft"], fields["hop_length"], fields["window"]
     if not (type(n_fft) is int and type(hop_length) is int and 2 <= n_fft <= 1 << 20):
@@ -410,7 +423,12 @@ def stft_from_metadata(metadata: dict[str, Any], path: StrPath) -> STFT:
         raise TemplateError(
             f"{str(path)!r} has a window that is not a name: {reprlib.repr(window)}"
         )
-    return STFT(n_fft, hop_length, window)
+    kind = fields.get("front_end", "stft")
+    if kind not in ("stft", "log"):
+        raise TemplateError(
+            f"{str(path)!r} was made with a front end that is not known here: {reprlib.repr(kind)}"
+        )
+    return front_end(kind, n_fft, hop_length, window)
 
 
 def rate_from_metadata(metadata: dict[str, Any], path: StrPath) -> int:

@@ -3,6 +3,7 @@
 A file imports only from those that are named before it:
 
 - `stft`: the transform and its exact inverse, whole or in blocks
+- `log_stft`: the same with narrow bins at the bottom, and which of the two is asked for
 - `transport`: sound between two sounds, by optimal transport
 - `live_stft`: the same for a signal that is still being played
 - `bands`: single bins at the bottom, fractions of an octave above

@@ -44,11 +44,13 @@ class Bands:
     def of(cls, stft: STFT, sample_rate: int) -> Bands:
         """Return single bins below 5.4 kHz and 48 bands an octave above."""
         edge = float(max(1, round(_SINGLE_BELOW_HZ * stft.n_fft / sample_rate)))
-        edges = list(range(min(round(edge), stft.n_bins)))
-        while edge < stft.n_bins:
-            edges.append(round(edge))
-            edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
-        starts = np.unique([e for e in edges if e < stft.n_bins])
+        single = stft.rows(np.array([edge]))[0]
+        wider, last = [], stft.places[-1]
+        while edge <= last:
+            wider.append(round(edge))
+            edge = max(edge * 2 ** (1 / _PER_OCTAVE), wider[-1] + 1)
+        rows = np.concatenate([np.arange(single), stft.rows(np.array(wider))])
+        starts = np.unique(rows[rows < stft.n_bins].astype(np.int64))
         counts = np.diff(starts, append=stft.n_bins)
         sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
         return cls(starts, sums / counts)

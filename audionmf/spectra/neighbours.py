@@ -44,25 +44,28 @@ class Neighbours:
     ----------
     bands : Bands
         12 an octave above 200 Hz, 100 Hz wide below.
-    n_bins : int
-        Bins of the STFT.
+    borders : ndarray, shape (n_bands + 1,)
+        Where the bands begin and the last ends, in units of the sample rate over the window.
     """
 
     bands: Bands
-    n_bins: int
+    borders: NDArray[np.float64]
 
     @classmethod
     def of(cls, stft: STFT, sample_rate: int) -> Neighbours:
         """Return the context for an STFT at a sample rate in Hz."""
         edge = max(1.0, _WIDE_BELOW_HZ * stft.n_fft / sample_rate)
         edges = list(range(0, round(edge), max(1, round(edge / 2))))
-        while edge < stft.n_bins:
+        while edge <= stft.places[-1]:
             edges.append(round(edge))
             edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
-        starts = np.unique([e for e in edges if e < stft.n_bins])
+        rows = stft.rows(np.array(edges))
+        starts = np.unique(rows[rows < stft.n_bins])
         sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
         counts = np.diff(starts, append=stft.n_bins)
-        return cls(Bands(starts, sums / counts), stft.n_bins)
+        # Only what is stretched from above the last bin depends on where that ends.
+        borders = np.append(stft.places[starts], stft.places[-1] + 1)
+        return cls(Bands(starts, sums / counts), borders)
 
     @property
     def n_rows(self) -> int:
@@ -101,7 +104,7 @@ class Neighbours:
 
         Within a band, energy counts as evenly spread.
         """
-        edges = np.append(self.bands.edges, self.n_bins).astype(np.float64)
+        edges = self.borders
         ratio = 2.0 ** (semitones / 12)
         below = np.tril(np.ones((len(edges), len(edges) - 1)), -1)  # sums up to each edge
         place = np.minimum(edges / ratio, edges[-1])

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import scipy.fft
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
 
-__all__ = ["STFT", "InverseStream"]
+__all__ = ["STFT", "Inverse", "InverseStream"]
 
 Samples = NDArray[np.float32]
 Transform = NDArray[np.complex64]
@@ -60,6 +61,7 @@ class STFT:
     n_fft: int
     hop_length: int
     window: str = "hann"
+    front_end: ClassVar[str] = "stft"
 
     def __post_init__(self) -> None:
         if self.n_fft < 2:
@@ -83,13 +85,42 @@ class STFT:
         """Number of frequency bins, from 0 Hz to half the sample rate."""
         return self.n_fft // 2 + 1
 
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """Centre of each bin, shape (n_bins,), in units of the sample rate over `n_fft`."""
+        return np.arange(self.n_bins, dtype=np.float64)
+
+    @property
+    def borders(self) -> NDArray[np.float64]:
+        """Borders between bins, shape (n_bins + 1,), in the unit of `places`."""
+        borders: NDArray[np.float64] = np.maximum(np.arange(self.n_bins + 1) - 0.5, 0.0)
+        return borders
+
+    @property
+    def span(self) -> int:
+        """Samples that a frame reaches over."""
+        return self.n_fft
+
+    def rows(self, places: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the first bins that are not below some places, in the unit of `places`."""
+        rows: NDArray[np.int64] = np.ceil(places).astype(np.int64)
+        return rows
+
+    def bins_at(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bins of some places, between two bins where they lie there."""
+        return places
+
+    def on_line(self, spectra: NDArray[Any]) -> NDArray[Any]:
+        """Return spectra (n_bins, n) on the evenly spaced bins that an FFT of `n_fft` has."""
+        return spectra
+
     def n_frames(self, n_samples: int) -> int:
         """Return the number of frames of a signal of `n_samples`."""
         return 1 + -(-n_samples // self.hop_length)
 
     def frequencies(self, sample_rate: float) -> NDArray[np.float64]:
         """Return the centre of each bin in Hz, shape (n_bins,)."""
-        return np.arange(self.n_bins, dtype=np.float64) * (sample_rate / self.n_fft)
+        return self.places * (sample_rate / self.n_fft)
 
     def times(self, n_frames: int, sample_rate: float) -> NDArray[np.float64]:
         """Return the centre of each frame in seconds, shape (n_frames,)."""
@@ -129,8 +160,7 @@ class STFT:
         ndarray, shape (..., n_samples), float32
             The signal.
         """
-        stream = InverseStream(self, n_samples)
-        return stream.push(self.synthesise(transform, n_threads))
+        return self.inverse_stream(n_samples).push(self.synthesise(transform, n_threads))
 
     def forward_blocks(
         self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1
@@ -190,6 +220,49 @@ class STFT:
         frames *= self._window()
         return _overlap_add(frames, self.hop_length)
 
+    def inverse_stream(self, n_samples: int) -> Inverse:
+        """Return what joins the outputs of `synthesise` for a signal of `n_samples`."""
+        return InverseStream(self, n_samples)
+
+    def forward_between(self, samples: Samples, first: int, last: int) -> Transform:
+        """Return the frames of a signal from `first` to before `last`.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (n_channels, n_samples), float32
+            The whole signal; what the frames reach is read.
+        first, last : int
+            Frames, 0 to `n_frames`.
+        """
+        margin = -(-self.n_fft // (2 * self.hop_length))
+        begin, end = (first - margin) * self.hop_length, (last + margin) * self.hop_length
+        piece = samples[:, max(0, begin) : max(0, end)]
+        before, after = max(0, -begin), max(0, end - samples.shape[1])
+        padded = np.pad(piece, ((0, 0), (before, after)))
+        return self.forward(padded)[..., margin : margin + last - first]
+
+    def inverse_between(
+        self, synthesised: Samples, first: int, start: int, stop: int, n_samples: int
+    ) -> Samples:
+        """Return some samples of a signal from the frames that reach them.
+
+        Parameters
+        ----------
+        synthesised : ndarray, shape (..., n), float32
+            As `synthesise` gives it, for consecutive frames.
+        first : int
+            The first of them.
+        start, stop : int
+            The first sample, and the one after the last.
+        n_samples : int
+            Length of the signal.
+        """
+        origin = first * self.hop_length
+        n_frames = (synthesised.shape[-1] - self.n_fft) // self.hop_length + 1
+        n_reached = min(n_samples - origin, (n_frames - 1) * self.hop_length)
+        whole = InverseStream(self, n_reached).push(synthesised)
+        return whole[..., start - origin : stop - origin]
+
     def consistent(self, transform: Transform, inside: tuple[int, int]) -> Transform:
         """Return the transform of the signal that some frames give when they are inverted.
 
@@ -231,6 +304,13 @@ class STFT:
     def _overlap_sum(self, n_frames: int) -> Samples:
         squares = np.broadcast_to(self._window() ** 2, (n_frames, self.n_fft))
         return _overlap_add(squares, self.hop_length)
+
+
+class Inverse(Protocol):
+    """Joins what `STFT.synthesise` gives for consecutive runs of frames into a signal."""
+
+    def push(self, synthesised: Samples) -> Samples:
+        """Add a run of frames, (..., n); return the samples that no later frame touches."""
 
 
 class InverseStream:

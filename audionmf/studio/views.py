@@ -63,7 +63,7 @@ class Rows:
         between them.
         """
         edges = self.low * (self.high / self.low) ** (np.arange(N_ROWS + 1) / N_ROWS)
-        places = edges * (self.stft.n_fft / self.sample_rate)
+        places = self.stft.bins_at(edges * (self.stft.n_fft / self.sample_rate))
         first = np.clip(np.ceil(places[:-1]).astype(int), 0, self.stft.n_bins - 1)
         stop = np.clip(np.ceil(places[1:]).astype(int), 1, self.stft.n_bins)
         middle = np.minimum((places[:-1] + places[1:]) / 2, self.stft.n_bins - 1)
@@ -156,11 +156,12 @@ def components(found: Decomposition, rows: Rows) -> list[dict[str, Any]]:
         return []
     loudness = W.sum(axis=0, dtype=np.float64) * H.sum(axis=1, dtype=np.float64)
     total = float(loudness.sum()) or 1.0
+    line = found.templates.stft.on_line(W)
     bin_hertz = rows.sample_rate / found.templates.stft.n_fft
     seconds = found.templates.stft.hop_length / rows.sample_rate
     told = []
     for k in range(found.n_components):
-        sound = timbre(W[:, k], bin_hertz)
+        sound = timbre(line[:, k], bin_hertz)
         pitch = sound.pitch
         told.append(
             {

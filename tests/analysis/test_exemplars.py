@@ -14,6 +14,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.spectra.frames import pooled_magnitude
 from audionmf.spectra.neighbours import Neighbours
+from audionmf.spectra.stft import STFT
 
 RATE = 8000
 OPTIONS = {"sample_rate": RATE, "n_fft": 512, "n_threads": 1, "adapt_iter": 6, "model": "frames"}
@@ -124,8 +125,8 @@ def test_a_note_that_an_example_lacks_is_played_by_a_copy():
 def test_a_copy_lies_semitones_away():
     spectrum = np.zeros((400, 1), np.float32)
     spectrum[100] = 1
-    assert shifted(spectrum, 6).argmax() == round(100 * 2**0.5)
-    assert shifted(spectrum, -6).argmax() == round(100 / 2**0.5)
+    assert shifted(spectrum, 6, STFT(798, 100)).argmax() == round(100 * 2**0.5)
+    assert shifted(spectrum, -6, STFT(798, 100)).argmax() == round(100 / 2**0.5)
 
 
 @pytest.mark.parametrize("power", [-20, 20])

@@ -93,3 +93,36 @@ def test_a_start_that_is_too_short_or_too_long_is_left_out(tmp_path):
             file.write(struct.pack("<I", path.stat().st_size - 8))
         with soundfile.SoundFile(path) as file:
             assert read_tags(path, file, vorbis=False).start == b""
+
+
+def test_markers_and_their_names_stay(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-9000, 9000, 9000).astype("<i2").tobytes()
+    cue = struct.pack("<I", 2) + b"".join(
+        struct.pack("<II4sIII", i, at, b"data", 0, 0, at) for i, at in ((1, 100), (2, 5000))
+    )
+    adtl = b"adtl" + b"labl" + struct.pack("<II", 10, 1) + b"verse\0"
+    body = b"WAVE"
+    for name, held in (
+        (b"fmt ", struct.pack("<HHIIHH", 1, 1, RATE, RATE * 2, 2, 16)),
+        (b"data", samples), (b"cue ", cue), (b"LIST", adtl),
+    ):  # fmt: skip
+        body += name + struct.pack("<I", len(held)) + held
+    path = tmp_path / "marked.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    found = audionmf.separate(path, n_sources=2, n_components=4, max_iter=2)
+    found.save(tmp_path / "out")
+    stems = sorted((tmp_path / "out").rglob("*.wav"))
+    assert len(stems) == 2
+    for stem in stems:
+        read = wave_chunks(stem, (b"cue ", b"LIST"), 1 << 15)
+        assert read == {b"cue ": cue, b"LIST": adtl}
+        assert soundfile.info(stem).frames == 9000
+    part = audionmf.separate(path, n_sources=2, n_components=4, max_iter=2, start=0.1)
+    assert not part.tags.markers  # they would lie elsewhere
+
+
+def test_a_part_starts_later():
+    later = Tags(START + bytes(1)).of_part(RATE).start
+    assert struct.unpack("<Q", later[338:346]) == (36001 * RATE,)
+    assert later[:338] + later[346:] == START[:338] + START[346:] + bytes(1)
