@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.fft
@@ -60,6 +61,9 @@ class STFT:
     n_fft: int
     hop_length: int
     window: str = "hann"
+
+    least_frames: ClassVar[int] = 1
+    """Frames that should at least be transformed at a time."""
 
     def __post_init__(self) -> None:
         if self.n_fft < 2:
