@@ -25,10 +25,11 @@ from audionmf.nmf.checks import (
     free_mask,
     thread_count,
 )
+from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
-from audionmf.nmf.thinning import between, row_groups, spread_rows
+from audionmf.nmf.thinning import averaged, between, row_groups, spread_rows
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 
@@ -43,8 +44,8 @@ METHODS = ("accelerated", "plain")
 
 _FLOOR = 1e-12
 _WINDOW = 10
-_THINNED_LEVELS = ((8, 256, 0.45), (4, 512, 0.45))
-_THINNED_MIN_ITER = 40
+_THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
+_THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
 _THINNED_MIN_FRAMES = 1000
 
 
@@ -76,6 +77,10 @@ class NMF:
         hold for all that is positive.
     beta : float
         Of the divergence.
+    passes : float
+        How often the iterations went over V, tries that were taken back and the evaluations at the
+        ends included: an iteration on every eighth frame with half the rows is a sixteenth. It makes
+        work comparable between machines. NaN where it is not counted.
     """
 
     templates: Matrix
@@ -87,6 +92,7 @@ class NMF:
     reason: StopReason
     kkt_residual: float
     beta: float
+    passes: float = float("nan")
 
     def __repr__(self) -> str:
         (n_bins, n), n_frames = self.templates.shape, self.activations.shape[1]
@@ -160,9 +166,9 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V is large (more than 512 rows, 4000 frames or more) and the start of the
-        activations is not given, templates are first learnt on every eighth, then every fourth
-        frame, with rows that hold little pooled.
+        rises. Where V is large (more than 512 rows, 4000 frames or more), templates are first learnt on
+        every sixteenth, eighth, then fourth frame, with rows that hold little pooled; not where
+        activations are given that hold zeros or fit better than one component would.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -234,7 +240,8 @@ def fit(
     if penalties is not None and penalties.any:
         run = problem.solve_penalised(W, H, penalties)
     else:
-        run = problem.solve(W, H, thinning=given[1] is None)
+        thinning = given[1] is None or problem.far(W, H)
+        run = problem.solve(W, H, thinning=thinning)
     if problem.free_W.all() and problem.free_H.all():
         _normalise(run.W, run.H)
     return NMF(
@@ -247,6 +254,7 @@ def fit(
         reason=run.reason,
         kkt_residual=run.residual,
         beta=float(beta),
+        passes=run.passes,
     )
 
 
@@ -259,6 +267,7 @@ class _Run:
     n_iter: int = 0
     reason: StopReason = "max_iter"
     residual: float = float("nan")
+    passes: float = 0.0
     values: list[float] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
 
@@ -300,10 +309,9 @@ class Problem:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = _Run(W, H)
         moving = self.free_W.any() or self.free_H.any()
-        if thinning and self._worth_thinning():
-            self._start_thinned(run)
+        start = self._start_thinned(run) if thinning and self._worth_thinning() else None
         if run.reason != "cancelled":
-            run.reason = self._iterate(run, self.V, self.max_iter) if moving else "fixed"
+            run.reason = self._iterate(run, self.V, self.max_iter, start) if moving else "fixed"
         self._certify(run)
         return run
 
@@ -336,6 +344,21 @@ class Problem:
         run.W, run.H = rows * sums[:, None], run.H / sums
         return run
 
+    def far(self, W: Matrix, H: Matrix) -> bool:
+        """Tell whether given activations are so far from V that fewer frames may take their place.
+
+        That is where none is 0, since 0 stays 0, and on some frames the model is worse than one
+        component would be.
+        """
+        if not ((H > 0).all() and self._worth_thinning()):
+            return False
+        step, n_rows, _ = _THINNED_LEVELS[0]
+        edges = row_groups(self.V[:, ::step], n_rows)
+        pooled = np.add.reduceat(self.V[:, ::step], edges, axis=0).astype(np.float64)
+        model = (H[::step] @ np.add.reduceat(W, edges, axis=1)).T
+        one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
+        return beta_divergence(pooled, model, self.beta) > beta_divergence(pooled, one, self.beta)
+
     def _worth_thinning(self) -> bool:
         step, n_rows, _ = _THINNED_LEVELS[-1]
         return bool(
@@ -344,49 +367,58 @@ class Problem:
             and self.free_H.all()
             and self.max_iter >= _THINNED_MIN_ITER
             and self.V.shape[0] > n_rows
-            and self.V.shape[1] // step >= max(_THINNED_MIN_FRAMES, 8 * len(self.free_W))
+            and self.V.shape[1] // step
+            >= max(_THINNED_MIN_FRAMES, _THINNED_MIN_RATIO * len(self.free_W))
         )
 
-    def _start_thinned(self, run: _Run) -> None:
+    def _start_thinned(self, run: _Run) -> tuple[Matrix, Matrix]:
         """Learn from fewer frames and rows first: neighbouring frames are nearly alike.
 
         Rows are pooled too, the more the less they hold; a sum of rows is as good a Poisson
-        variable as a row. Taken back if the divergence of all of V should be higher than it was.
+        variable as a row. Returns where it started, to go back to if the divergence of all of V
+        should be higher than it was.
         """
-        start, before = (run.W, run.H), self._divergence(run)
-        run.record(before)
+        start = (run.W, run.H)
+        run.record(self._divergence(run))
         W, H, step_before = run.W, run.H, 1
         for step, n_rows, share in _THINNED_LEVELS:
+            if self.V.shape[1] // step < _THINNED_MIN_RATIO * len(self.free_W):
+                continue
             frames = self.V[:, ::step]
             edges = row_groups(frames, n_rows)
             H = (
-                np.ascontiguousarray(H[::step])
+                averaged(H, step, frames.shape[1])
                 if step_before == 1
                 else between(H, step_before // step, frames.shape[1])
             )
-            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter)
+            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter, passes=run.passes)
             stop = run.n_iter + round(share * self.max_iter)
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
             level.reason = self._iterate(level, pooled, stop)
             W = spread_rows(level.W, edges, frames.sum(axis=1))
-            run.n_iter, H, step_before = level.n_iter, level.H, step
+            run.n_iter, run.passes, H, step_before = level.n_iter, level.passes, level.H, step
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-        run.W, run.H = W, between(H, step_before, self.V.shape[1])
-        if self._divergence(run) > before:
+        run.W = np.where(start[0] > 0, W, 0)  # what is 0 stays 0
+        run.H = between(H, step_before, self.V.shape[1])
+        if run.reason == "cancelled" and self._divergence(run) > run.values[-1]:
             run.W, run.H = start
+        return start
 
     def _divergence(self, run: _Run) -> float:
         none = np.zeros_like(self.free_W)
         with self._updater(self.V, none, none) as updater:
             point = updater.taken(run.W), updater.taken(run.H)
+            run.passes += 1
             return updater.iterate(*point, templates=False, divergence=True)
 
     def _updater(self, V: Matrix, free_W: Mask, free_H: Mask) -> Updater:
         return make_updater(V, self.beta, self.n_threads, free_W, free_H, device=self.device)
 
-    def _iterate(self, run: _Run, V: Matrix, stop: int) -> StopReason:
+    def _iterate(
+        self, run: _Run, V: Matrix, stop: int, start: tuple[Matrix, Matrix] | None = None
+    ) -> StopReason:
         """Update from extrapolated points; one that raised the divergence is taken back.
 
         The divergence of the point that an update starts from is known when the update is done.
@@ -395,12 +427,21 @@ class Problem:
             arrays = run.W, run.H
             run.W, run.H = updater.taken(run.W), updater.taken(run.H)
             try:
-                return self._loop(run, V, stop, updater)
+                return self._loop(run, V, stop, updater, start)
             finally:
                 run.W, run.H = updater.given(run.W, arrays[0]), updater.given(run.H, arrays[1])
 
-    def _loop(self, run: _Run, V: Matrix, stop: int, updater: Updater) -> StopReason:
+    def _loop(
+        self,
+        run: _Run,
+        V: Matrix,
+        stop: int,
+        updater: Updater,
+        start: tuple[Matrix, Matrix] | None,
+    ) -> StopReason:
+        """Iterate; from `start` instead where the divergence is higher than it was there."""
         templates = bool(self.free_W.any())
+        share = V.size / self.V.size
         age = 0
         previous = (deepcopy(run.W), deepcopy(run.H)) if self.accelerated else None
         while run.n_iter < stop:
@@ -409,6 +450,12 @@ class Problem:
                 updater.extrapolate(run.H, previous[1], age / (age + 3))
                 self._constrain(run.W)
             value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
+            run.passes += share
+            if start and value > run.values[-1]:
+                run.W[...], run.H[...] = updater.taken(start[0]), updater.taken(start[1])
+                start = None
+                continue
+            start = None
             if previous and run.values and value > run.values[-1]:
                 run.W[...], run.H[...] = previous
                 if age == 0:  # a plain update only rises by rounding
@@ -441,6 +488,7 @@ class Problem:
         with self._updater(self.V, self.free_W, self.free_H) as updater:
             point = updater.taken(W), updater.taken(H)
             value = updater.iterate(*point, templates=templates, divergence=True)
+            run.passes += 1
             W, H = updater.given(point[0], W), updater.given(point[1], H)
         run.record(value)
         change_H = _relative_change(run.H, H, run.W.sum(axis=1, dtype=np.float64))
