@@ -14,7 +14,7 @@ from typing import Any
 
 from audionmf.errors import ParameterError
 
-__all__ = ["QUALITIES", "Settings"]
+__all__ = ["CPU", "DEVICE_RULE", "QUALITIES", "Settings", "is_device"]
 
 QUALITIES: dict[str, dict[str, int]] = {
     "fast": {"adapt_iter": 20, "exemplars": False},
@@ -28,11 +28,28 @@ _MAX_FFT = 1 << 20
 _MOST_ITERATIONS, _MOST_FIXED = 100_000, 10_000
 _MOST_FRAMES = 1 << 24
 _LARGE = 1 << 4096
+_MOST_DIGITS = 4
 _MOST_SEED = (1 << 63) - 1
 
 
 _SEPARATE, _DECOMPOSE, _LEARN, _STREAM = "separate", "decompose", "learn", "stream"
 _ALL = (_SEPARATE, _DECOMPOSE, _LEARN)
+
+
+DEVICE_RULE = "'cpu', 'cuda', 'cuda:0', 'cuda:1', …, or 'torch'"
+"""What the names of devices are, for messages."""
+
+CPU = "cpu"
+"""The processor, by the machine code of this package."""
+
+
+def is_device(name: object) -> bool:
+    """Tell whether something is the name of a device: ``cpu``, ``cuda``, ``cuda:1``, ``torch``."""
+    if not isinstance(name, str):
+        return False
+    kind, colon, number = name.partition(":")
+    numbered = number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS
+    return name in ("cpu", "cuda", "torch") or (kind == "cuda" and bool(colon) and numbered)
 
 
 def _option(
@@ -153,6 +170,12 @@ class Settings:
     n_threads : int, optional
         Threads to compute with, 1 to 256; ``None`` (default): one for each core that this process
         may use. The result does not depend on it.
+    device : str, default "cpu"
+        Where factorisations, transforms and masks are computed: "cpu"; "cuda", or "cuda:1" and so
+        on, a graphics card by PyTorch (the extra ``gpu``); "torch", PyTorch on the processor, to try
+        it. Results are those of the processor but for rounding. A saved model is rendered by the
+        processor. Models by scores, patterns and leads,
+        and what ``sparsity`` and ``continuity`` draw, are computed by the processor.
 
     Raises
     ------
@@ -341,6 +364,12 @@ class Settings:
         "threads; default: one a core. The result does not depend on it",
         _none_or(_whole(1, 256)),
         "a whole number from 1 to 256",
+    )
+    device: str = _option(
+        CPU,
+        "where to compute: cpu, or cuda (cuda:1, …), a graphics card by PyTorch",
+        is_device,
+        DEVICE_RULE,
     )
 
     def __post_init__(self) -> None:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measure audionmf beside scikit-learn, torchnmf and the usual script, in one run.
 
-    benchmark.py [RECORDING] [--json FILE] [--plot FILE] [--quick] [--only PART ...]
+    benchmark.py [RECORDING ...] [--json FILE] [--plot FILE] [--quick] [--only PART ...]
 
 Everything is timed in turns on the same matrix from the same start, and what counts are the ratios:
 absolute times move from machine to machine. The matrix is the magnitude spectrogram (n_fft 2048, hop
-512) of 60 s of RECORDING, mono, or a synthetic one. Peers get V in C order, their best layout.
+512) of 60 s of the first RECORDING, mono, or a synthetic one; what is over starts is over all of
+them. Peers get V in C order, their best layout.
 scikit-learn comes with the package; torchnmf is measured where it is installed (pip install torch
 torchnmf).
 """
@@ -13,6 +14,7 @@ torchnmf).
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -37,7 +39,7 @@ from audionmf.spectra.stft import STFT
 Matrix = NDArray[np.float32]
 Result = dict[str, Any]
 
-PEER_ITERATIONS = 200
+PEER_ITERATIONS, LONG_ITERATIONS, OUR_ITERATIONS, STARTS = 200, 1000, 140, 5
 SIZES = (16, 32)
 USUAL_SCRIPT = """
 import sys, librosa, numpy as np, soundfile as sf
@@ -59,19 +61,30 @@ np.save(f"{sys.argv[2]}/divergence.npy", divergence)
 def main() -> None:
     """Run the parts, print their tables, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recording", nargs="?", help="default: a synthetic one")
+    parser.add_argument(
+        "recordings", nargs="*", help="the first is for all; default: a synthetic one"
+    )
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plot", type=Path, help="draw the growth with frames and components here")
     parser.add_argument("--quick", action="store_true", help="10 s instead of 60, for a try")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--only", nargs="+", choices=[*PARTS, *OVER_ALL], default=[*PARTS, *OVER_ALL]
+    )
     options = parser.parse_args()
     seconds = 10 if options.quick else 60
-    samples, rate = load(options.recording, seconds)
+    paths = options.recordings or [None]
+    samples, rate = load(paths[0], seconds)
     V = spectrogram(samples.mean(axis=0, keepdims=True))
     results: Result = {"machine": machine(), "shape": list(V.shape)}
     print(f"{results['machine']}\nV: {V.shape[0]} bins x {V.shape[1]} frames, float32\n")
+    if importlib.util.find_spec("torchnmf") is None:
+        print("(torchnmf is not installed: it is left out)\n")
     for part in options.only:
-        results[part] = PARTS[part](V, samples, rate)
+        if part in OVER_ALL:
+            found = {name_of(path): mono(path, seconds) for path in paths}
+            results[part] = OVER_ALL[part](found)
+        else:
+            results[part] = PARTS[part](V, samples, rate)
         print(flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
@@ -104,6 +117,16 @@ def load(path: str | None, seconds: int) -> tuple[Matrix, int]:
     return samples, rate
 
 
+def name_of(path: str | None) -> str:
+    """Return what to call a recording."""
+    return Path(path).stem if path else "synthetic"
+
+
+def mono(path: str | None, seconds: int) -> Matrix:
+    """Return the V of a recording."""
+    return spectrogram(load(path, seconds)[0].mean(axis=0, keepdims=True))
+
+
 def spectrogram(samples: Matrix) -> Matrix:
     """Return V as the STFT of the package hands it out, bins as neighbours."""
     return np.abs(STFT(2048, 512).forward(samples)[0])
@@ -133,11 +156,11 @@ def timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def peer_fits(V: Matrix, K: int) -> dict[str, Callable[[int], tuple[float, float]]]:
+def peer_fits(V: Matrix, K: int, seed: int = 0) -> dict[str, Callable[[int], tuple[float, float]]]:
     """Return the peers as functions from iterations to (seconds, divergence after them)."""
     from sklearn.decomposition import non_negative_factorization
 
-    W0, H0 = start(V, K)
+    W0, H0 = start(V, K, seed)
     data = np.ascontiguousarray(V)
 
     def sklearn(n_iter: int) -> tuple[float, float]:
@@ -153,8 +176,7 @@ def peer_fits(V: Matrix, K: int) -> dict[str, Callable[[int], tuple[float, float
     try:
         import torch
         import torchnmf.nmf
-    except ImportError:
-        print("(torchnmf is not installed: it is left out)")
+    except ImportError:  # told at the start
         return fits
 
     def torch_fit(n_iter: int) -> tuple[float, float]:
@@ -284,42 +306,81 @@ def division_seconds(V: Matrix) -> float:
     return 2 * one * V.size / block.size / len(os.sched_getaffinity(0))
 
 
-def convergence(V: Matrix, samples: Matrix, rate: int) -> Result:
-    """Time to the divergence that scikit-learn has after 200 iterations from the same start."""
-    result: Result = {}
-    for K in SIZES:
-        W0, _ = start(V, K)
-        peers = peer_fits(V, K)
-        reached = {name: fit(PEER_ITERATIONS) for name, fit in peers.items()}
-        target = reached["scikit-learn"][1]
-        max_iter = next(
-            n for n in range(60, 1000, 10) if accelerated(V, W0, n, target)[1] <= target
-        )
-        runs: dict[str, Callable[[], float]] = {
-            "audionmf": lambda W0=W0, n=max_iter, target=target: accelerated(V, W0, n, target)[0],
-            **{name: (lambda fit=fit: fit(PEER_ITERATIONS)[0]) for name, fit in peers.items()},
-        }
-        times = interleaved(runs, 3)
-        mine = accelerated(V, W0, max_iter, target)[1]
-        divergences = {"audionmf": mine, **{name: r[1] for name, r in reached.items()}}
-        result[K] = {"seconds": times, "target": target, "audionmf_max_iter": max_iter,
-                     "divergence": divergences}  # fmt: skip
-        print(f"time to scikit-learn's divergence after {PEER_ITERATIONS} iterations, "
-              f"K = {K}: {target:.5g}")  # fmt: skip
-        for name, seconds in times.items():
-            print(f"  {name:26s} {seconds:8.3f} s    x {seconds / times['audionmf']:.1f}   "
-                  f"divergence {result[K]['divergence'][name]:.5g}")  # fmt: skip
-    return result
+def convergence(recordings: dict[str, Matrix]) -> Result:
+    """Time to the divergence that peers have after 200 iterations: starts, recordings, worst."""
+    rows: list[Result] = []
+    for name, V in recordings.items():
+        for K in SIZES:
+            for seed in range(STARTS):
+                rows += one_start(name, V, K, seed)
+    print(f"time to a peer's divergence after {PEER_ITERATIONS} iterations, over {STARTS} starts of "
+          f"{', '.join(recordings)}")  # fmt: skip
+    for peer in dict.fromkeys(row["peer"] for row in rows):
+        for K in SIZES:
+            for given in ("W and H", "W"):
+                told(peer, K, given, [r for r in rows
+                     if (r["peer"], r["K"], r["given"]) == (peer, K, given)])  # fmt: skip
+    return {"rows": rows}
 
 
-def accelerated(V: Matrix, W0: Matrix, max_iter: int, target: float) -> tuple[float, float]:
-    """Return seconds and divergence of a fit that is cancelled once the target is passed."""
+def one_start(name: str, V: Matrix, K: int, seed: int) -> list[Result]:
+    """Return a row for each peer and for what of the start is given to us."""
+    W0, H0 = start(V, K, seed)
+    rows = []
+    for peer, fit in peer_fits(V, K, seed).items():
+        seconds, target = fit(PEER_ITERATIONS)
+        for given in ("W and H", "W"):
+            H = H0 if given == "W and H" else None
+            mine, model = accelerated(V, W0, H, target)
+            reached = float(model.divergence[-1]) <= target
+            rows.append({
+                "recording": name, "K": K, "seed": seed, "peer": peer, "given": given,
+                "times": seconds / mine, "seconds": mine, "passes": model.passes,
+                "reached": reached, "share": float(model.divergence[-1]) / target,
+            })  # fmt: skip
+    return rows
+
+
+def told(peer: str, K: int, given: str, rows: list[Result]) -> None:
+    """Print the median and the worst of some rows."""
+    times, passes = [r["times"] for r in rows], [r["passes"] for r in rows]
+    short = sum(not r["reached"] for r in rows)
+    print(f"  {peer:13s} K = {K}, {given:8s} given: median {statistics.median(times):5.1f} x, worst "
+          f"{min(times):5.1f} x, passes over V {statistics.median(passes):5.1f}, at most "
+          f"{max(passes):5.1f}; {short} of {len(rows)} ended above")  # fmt: skip
+
+
+def converged(recordings: dict[str, Matrix]) -> Result:
+    """Compare divergences: ours until converged, the peers' after 1000 iterations, one start."""
+    rows = []
+    print(f"divergence until converged, beside the best peer after {LONG_ITERATIONS} iterations")
+    for name, V in recordings.items():
+        for K in SIZES:
+            best = min(fit(LONG_ITERATIONS)[1] for fit in peer_fits(V, K).values())
+            W0, H0 = start(V, K)
+            model = nmf.fit(V, K, templates=W0, activations=H0, max_iter=LONG_ITERATIONS, tol=1e-5)
+            rows.append({"recording": name, "K": K, "share": float(model.divergence[-1]) / best,
+                         "passes": model.passes})  # fmt: skip
+            print(f"  {name:20s} K = {K}: {rows[-1]['share'] - 1:+.2%}, {model.passes:.0f} passes "
+                  f"over V", flush=True)  # fmt: skip
+    shares = [row["share"] - 1 for row in rows]
+    print(f"  mean {statistics.mean(shares):+.2%}, worst {max(shares):+.2%}")
+    return {"rows": rows}
+
+
+def accelerated(V: Matrix, W0: Matrix, H0: Matrix | None, target: float) -> tuple[float, nmf.NMF]:
+    """Return the seconds and the model of a fit that is cancelled once the target is passed.
+
+    The iterations on fewer frames, of which the divergence is only a guess, come first: those of a
+    small V have none.
+    """
     begin = time.perf_counter()
+    least = OUR_ITERATIONS * 0.85 if V.shape[1] >= 4000 else 0
     model = nmf.fit(
-        V, W0.shape[1], templates=W0, max_iter=max_iter, tol=0,
-        callback=lambda s: s.iteration > 0.9 * s.max_iter and s.divergence <= target,
+        V, W0.shape[1], templates=W0, activations=H0, max_iter=OUR_ITERATIONS, tol=0,
+        callback=lambda s: s.iteration > least and s.divergence <= target,
     )  # fmt: skip
-    return time.perf_counter() - begin, float(model.divergence[-1])
+    return time.perf_counter() - begin, model
 
 
 def activations(V: Matrix, samples: Matrix, rate: int) -> Result:
@@ -501,12 +562,17 @@ def draw_growth(figures: Result, path: Path) -> None:
 PARTS: dict[str, Callable[[Matrix, Matrix, int], Result]] = {
     "iteration": iteration,
     "channels": channels,
-    "convergence": convergence,
     "activations": activations,
     "growth": growth,
     "memory": memory,
     "imports": imports,
     "whole": whole,
+}
+
+
+OVER_ALL: dict[str, Callable[[dict[str, Matrix]], Result]] = {
+    "convergence": convergence,
+    "converged": converged,
 }
 
 

@@ -11,6 +11,16 @@ prepare_environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$1"
 }
 
+# Brings PyTorch, on whose processor device the code for graphics cards is tested; those tests are
+# skipped with a reason where it cannot be had. PyTorch is not in the extra `dev`: where its build for
+# cards is the default, it takes gigabytes.
+prepare_torch() {
+    if .venv/bin/python -c 'import torch' 2> /dev/null; then return; fi
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check 'torch>=2.4'; then
+        echo "$0: PyTorch cannot be installed; the tests of graphics cards' code are skipped" >&2
+    fi
+}
+
 # Brings Chromium for the browser tests where Debian's packages can be installed; they are skipped
 # with a reason where it cannot be had, so nothing here fails.
 prepare_browser() {

@@ -36,6 +36,9 @@ OUT_OF_RANGE = [
     ("seed", None),
     ("n_threads", 0),
     ("n_threads", 257),
+    ("device", "gpu"),
+    ("device", "cuda:-1"),
+    ("device", None),
 ]
 
 AT_THE_LIMIT = [
@@ -51,6 +54,8 @@ AT_THE_LIMIT = [
     ("seed", 0),
     ("n_threads", None),
     ("n_threads", 256),
+    ("device", "cuda:1"),
+    ("device", "torch"),
 ]
 
 

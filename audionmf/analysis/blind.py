@@ -36,6 +36,7 @@ from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_source, gather
 from audionmf.spectra.harmonic import harmonic_start
 from audionmf.spectra.stft import STFT
@@ -109,8 +110,8 @@ def analyse_blind(
     stereo = source.n_channels == 2
     limit = min(settings.max_frames, _STEREO_FRAMES) if stereo else settings.max_frames
     frames = gather(
-        source, stft, limit, keep_transform=stereo, n_threads=thread_count(settings.n_threads),
-        progress=partial(progress, "read"),
+        source, stft_on(stft, settings.device), limit, keep_transform=stereo,
+        n_threads=thread_count(settings.n_threads), progress=partial(progress, "read"),
     )  # fmt: skip
     frames, level = _levelled(frames)
     factors = _factorise(
@@ -206,7 +207,7 @@ def _factorise(
 
     options: dict[str, Any] = {
         "max_iter": settings.max_iter, "tol": settings.tol, "callback": callback,
-        "n_threads": settings.n_threads,
+        "n_threads": settings.n_threads, "device": settings.device,
     }  # fmt: skip
     if settings.beta != 1 or settings.penalised:
         penalties = penalties_of(settings)
@@ -249,7 +250,7 @@ def _factorise(
         )  # fmt: skip
     report(1.0)
     H = (found.activations * frames.V.sum() / max(float(tensor.sum()), 1e-30)).astype(np.float32)
-    W = _unpooled(frames.V, bands, found.templates, H, settings.n_threads)
+    W = _unpooled(frames.V, bands, found.templates, H, settings)
     return _Factors(W, H, keys, found.divergence, found.reason, remarks)
 
 
@@ -267,14 +268,15 @@ def _banded(frames: Frames, bands: Bands) -> NDArray[np.float32]:
 
 
 def _unpooled(
-    V: NDArray[np.float32], bands: Bands, W: Matrix, H: Matrix, n_threads: int | None
+    V: NDArray[np.float32], bands: Bands, W: Matrix, H: Matrix, settings: Settings
 ) -> NDArray[np.float32]:
     """Learn templates of the single bins from those of the bands, the activations known."""
     widths = np.diff(bands.edges, append=len(V))
     start = np.repeat(W / widths[:, None], widths, axis=0).astype(np.float32)
     model = nmf.fit(
         V, W.shape[1], templates=start, activations=H, fixed_activations=True,
-        max_iter=_WIDEN_ITERATIONS, tol=0, method="plain", n_threads=n_threads,
+        max_iter=_WIDEN_ITERATIONS, tol=0, method="plain", n_threads=settings.n_threads,
+        device=settings.device,
     )  # fmt: skip
     return model.templates.astype(np.float32)
 

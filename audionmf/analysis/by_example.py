@@ -403,6 +403,7 @@ def _adapted(
         absent=absent_frames(found.absent, bank.labels, _places(frames)) if found.absent else None,
         n_adapt=config.adapt_iter,
         n_threads=thread_count(config.n_threads),
+        device=config.device,
         progress=partial(progress, "adapt"),
     )
     frequencies = bank.stft.frequencies(bank.sample_rate)

@@ -39,6 +39,7 @@ from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.neighbours import Neighbours
@@ -110,7 +111,8 @@ def analyse_exemplars(
     front = _Front.of(stft, rate, around=known or bank.context is not None)
     spatial = settings.spatial and source.n_channels == 2
     frames = gather(
-        source, stft, min(settings.max_frames, _MIXTURE_FRAMES), keep_transform=spatial,
+        source, stft_on(stft, settings.device), min(settings.max_frames, _MIXTURE_FRAMES),
+        keep_transform=spatial,
         neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
     )  # fmt: skip
     found = dataclasses.replace(
@@ -247,7 +249,7 @@ class _Fit:
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
-        self.threads = thread_count(found.settings.n_threads)
+        self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
         self.names = found.templates.names
         stacked = front.stack(frames.V, frames.context)
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
@@ -291,7 +293,7 @@ class _Fit:
         fit = fit_equalised(
             X, exemplars.A, exemplars.owners.tolist(), np.empty((0, 0)),
             penalties=exemplars.penalties, absent=self._absent(exemplars, chosen), n_adapt=0,
-            n_threads=self.threads,
+            n_threads=self.threads, device=self.device,
         )  # fmt: skip
         return exemplars.take(fit.kept), fit.activations
 
@@ -299,7 +301,12 @@ class _Fit:
         """Return the share of the mixture that exemplars leave unexplained."""
         _, X = self._some(_PRUNING_FRAMES)
         H = nmf.activate(
-            X, exemplars.A, n_iter=_JUDGING_ITERATIONS, activations=start, n_threads=self.threads
+            X,
+            exemplars.A,
+            n_iter=_JUDGING_ITERATIONS,
+            activations=start,
+            n_threads=self.threads,
+            device=self.device,
         )
         return _share(X, exemplars.A @ H)
 
@@ -311,7 +318,7 @@ class _Fit:
         fit = fit_equalised(
             X, exemplars.A, exemplars.owners.tolist(), self.front.smoother(),
             penalties=exemplars.penalties, absent=self._absent(exemplars, chosen),
-            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads,
+            n_plain=3, n_adapt=self.settings.adapt_iter, n_threads=self.threads, device=self.device,
             progress=progress,
         )  # fmt: skip
         kept = exemplars.take(fit.kept)
@@ -333,7 +340,7 @@ class _Fit:
             H = self._activations(exemplars, chosen, _STARTING_ITERATIONS)
         A, H = fit_drawn(
             X, exemplars.A, H, penalties=exemplars.penalties, n_iter=_MOVES,
-            n_threads=self.threads, progress=progress,
+            n_threads=self.threads, device=self.device, progress=progress,
         )  # fmt: skip
         n_bands = self.front.n_bands
         ratio = (A[:n_bands] + _FLOOR) / (exemplars.A[:n_bands] + _FLOOR)
@@ -349,7 +356,7 @@ class _Fit:
             start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
         H: Matrix = nmf.activate(
             X, exemplars.A, n_iter=n_iter, activations=start, penalties=exemplars.penalties,
-            n_threads=self.threads,
+            n_threads=self.threads, device=self.device,
         )  # fmt: skip
         return H
 
@@ -373,7 +380,7 @@ class _Fit:
         report = partial(self.progress, "vote")
         model = nmf.fit(
             pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
-            n_threads=self.threads,
+            n_threads=self.threads, device=self.device,
             callback=lambda state: report(state.iteration / state.max_iter),
         )  # fmt: skip
         report(1.0)

@@ -24,6 +24,7 @@ from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard
 from audionmf.spectra.log_stft import front_end
 from audionmf.spectra.neighbours import Neighbours
@@ -418,7 +419,8 @@ def read_frames(
 ) -> Frames:
     """Return frames of a recording, `max_frames` at most; see `gather`."""
     return gather(
-        source, stft, max_frames, keep_transform=keep_transform, neighbours=neighbours,
+        source, stft_on(stft, config.device), max_frames, keep_transform=keep_transform,
+        neighbours=neighbours,
         n_threads=thread_count(config.n_threads), progress=report,
     )  # fmt: skip
 
@@ -439,7 +441,8 @@ def factorise(
 
     model = nmf.fit(
         V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
-        n_threads=config.n_threads, callback=callback, penalties=penalties_of(config), **start,
+        n_threads=config.n_threads, device=config.device,
+        callback=callback, penalties=penalties_of(config), **start,
     )  # fmt: skip
     report(1.0)
     return model

@@ -96,6 +96,8 @@ class Recipe:
         inputs = {path: file_hash(require_file(path)) for path in job.inputs()}
         values = job.to_dict()
         del values["folder"], values["report"], values["settings"]["n_threads"]
+        if values["settings"]["device"] == "cpu":  # as before there was a choice
+            del values["settings"]["device"]
         # As JSON has it, so that what was read back is equal to what was written.
         return cls(json.loads(json.dumps(values)), inputs, versions())
 

@@ -24,7 +24,7 @@ from audionmf.analysis.learning import SINGLE_FRAMES
 from audionmf.errors import InvalidAudioError, ParameterError, TemplateMismatchError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, open_source
 from audionmf.io.files import StrPath
-from audionmf.nmf.solver import FrameActivator
+from audionmf.nmf.activating import FrameActivator
 from audionmf.rendering.blocks import stem_names
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label

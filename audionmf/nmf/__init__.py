@@ -11,12 +11,15 @@ A file imports only from those that are named before it:
 - `intrinsics`: vector instructions for numba
 - `passes`: one pass over a matrix as machine code
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
+- `card`: the same, and for any β, on a graphics card
+- `places`: what an iteration offers, by machine code or on a card
 - `equalise`: known templates and one smooth equaliser a source
 - `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `thinning`: fewer frames and rows, and back
-- `solver`: `fit` and `activate`
+- `activating`: `activate`
+- `solver`: `fit`
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
 - `convolutive`: components that are patterns of several frames
@@ -33,13 +36,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from audionmf.nmf.activating import activate
 from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
 from audionmf.nmf.penalised import Penalties
 from audionmf.nmf.shifted import ShiftedNMF, fit_shifted
-from audionmf.nmf.solver import NMF, State, activate, fit
+from audionmf.nmf.solver import NMF, State, fit
 from audionmf.nmf.tensor import NTF, fit_channels
 
 if TYPE_CHECKING:

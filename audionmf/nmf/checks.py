@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 
-__all__ = ["as_data", "as_start", "check_tolerance", "check_whole", "free_mask", "thread_count"]
+__all__ = [
+    "as_data",
+    "as_start",
+    "check_beta",
+    "check_tolerance",
+    "check_whole",
+    "free_mask",
+    "thread_count",
+]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -73,6 +81,12 @@ def check_whole(name: str, value: int, low: int) -> None:
     """Raise `ParameterError` if a value is not a whole number of at least `low`."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < low:
         raise ParameterError(f"{name} must be a whole number, {low} or more, not {value!r}")
+
+
+def check_beta(beta: float) -> None:
+    """Raise `ParameterError` if a β is no finite number."""
+    if not np.isfinite(beta):
+        raise ParameterError(f"beta must be a finite number, not {beta!r}")
 
 
 def check_tolerance(tol: float) -> None:

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
+from audionmf.nmf.activating import activate
 from audionmf.nmf.divergence import beta_divergence
-from audionmf.nmf.solver import activate
 
 __all__ = ["ComponentChoice", "choose"]
 

@@ -48,8 +48,9 @@ from audionmf.nmf.checks import (
     free_mask,
     thread_count,
 )
+from audionmf.nmf.places import Updater
 from audionmf.nmf.solver import State
-from audionmf.nmf.updates import Updater, make_updater
+from audionmf.nmf.updates import make_updater
 
 __all__ = ["ConvolutiveNMF", "activate", "fit", "model"]
 

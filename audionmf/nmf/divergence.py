@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 
-__all__ = ["beta_divergence"]
+__all__ = ["beta_divergence", "exponent"]
 
 
 def beta_divergence(V: ArrayLike, model: ArrayLike, beta: float = 1.0) -> float:
@@ -58,6 +58,13 @@ def beta_divergence(V: ArrayLike, model: ArrayLike, beta: float = 1.0) -> float:
         elements = np.where((estimate == 0) & (data > 0), np.inf, elements)
     total = float(np.where(data == estimate, 0.0, elements).sum())
     return 0.0 if total < 0 else total
+
+
+def exponent(beta: float) -> float:
+    """Return γ(β), the exponent under which a multiplicative update never raises the divergence."""
+    if beta < 1:
+        return 1 / (2 - beta)
+    return 1 / (beta - 1) if beta > 2 else 1.0
 
 
 def _elements(v: NDArray[np.float64], m: NDArray[np.float64], beta: float) -> Any:

@@ -23,6 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.nmf.places import kernel_on
+from audionmf.settings import CPU
+
 __all__ = ["fit_drawn"]
 
 Matrix = NDArray[np.floating[Any]]
@@ -39,6 +42,7 @@ def fit_drawn(
     pull: float = 1.0,
     n_iter: int = 20,
     n_threads: int = 1,
+    device: str = CPU,
     progress: Callable[[float], object] = lambda _: None,
 ) -> tuple[Matrix, Matrix]:
     """Let every template move to V, drawn to where it was by its own mass.
@@ -59,6 +63,8 @@ def fit_drawn(
         Iterations.
     n_threads : int, default 1
         Threads; the result does not depend on them.
+    device : str, default "cpu"
+        As in `fit`.
     progress : callable, optional
         Told the share done.
 
@@ -69,19 +75,19 @@ def fit_drawn(
     activations : ndarray, shape (n_components, n_frames)
         Those that go with them.
     """
-    from audionmf.nmf.kernels import KLKernel
-
     rows = np.ascontiguousarray(W.T)
     activations = np.array(H.T, order="C")
     held = pull * activations.sum(axis=0, dtype=np.float64)[:, None] * rows
     free = np.ones(len(rows), bool)
-    with KLKernel(V, len(rows), n_threads, free, free, penalties) as kernel:
+    with kernel_on(device, V, n_threads, free, free, penalties) as kernel:
+        played = kernel.taken(activations)
         for iteration in range(1, n_iter + 1):
-            over, _ = kernel.sums(rows, activations)
+            over, _ = kernel.sums(rows, played)
             if over is not None:
                 moved = rows * over + held
                 sums = moved.sum(axis=1, keepdims=True)
                 known = sums > _LEAST_SUM
                 rows = np.where(known, moved / np.where(known, sums, 1), rows).astype(rows.dtype)
             progress(iteration / n_iter)
+        activations = kernel.given(played, activations)
     return rows.T, activations.T

@@ -28,6 +28,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.nmf.places import kernel_on
+from audionmf.settings import CPU
+
 __all__ = ["Equalised", "fit_equalised", "strongest"]
 
 Matrix = NDArray[np.floating[Any]]
@@ -66,6 +69,7 @@ def fit_equalised(
     n_plain: int = 10,
     n_adapt: int = 50,
     n_threads: int = 1,
+    device: str = CPU,
     progress: Callable[[float], object] | None = None,
 ) -> Equalised:
     """Fit activations, and one equaliser for each group of templates, to V.
@@ -91,6 +95,8 @@ def fit_equalised(
         Iterations with the equalisers.
     n_threads : int, default 1
         Threads.
+    device : str, default "cpu"
+        As in `fit`.
     progress : callable, optional
         Told the share done.
 
@@ -107,7 +113,7 @@ def fit_equalised(
     if absent is not None:
         H[absent.T] = 0  # multiplied, it stays so
     gains = np.ones((membership.max() + 1, W.shape[0]))
-    steps = _Steps(V, smoother, n_threads, n_plain + n_adapt, progress or (lambda _: None))
+    steps = _Steps(V, smoother, n_threads, device, n_plain + n_adapt, progress or (lambda _: None))
     steps.run(rows, H, gains, membership, penalties, n_plain, adapt=False)
     strong = strongest(H.sum(axis=0, dtype=np.float64))
     kept, membership, penalties = kept[strong], membership[strong], penalties[strong]
@@ -121,6 +127,7 @@ class _Steps:
     V: Matrix
     smoother: NDArray[np.float64]
     n_threads: int
+    device: str
     n_total: int
     progress: Callable[[float], object]
     n_done: int = 0
@@ -136,17 +143,17 @@ class _Steps:
         *,
         adapt: bool,
     ) -> None:
-        from audionmf.nmf.kernels import KLKernel
-
         free = np.ones(len(rows), bool)
-        with KLKernel(self.V, len(rows), self.n_threads, free, free, penalties) as kernel:
+        with kernel_on(self.device, self.V, self.n_threads, free, free, penalties) as kernel:
+            played = kernel.taken(H)
             for _ in range(n_iter):
                 equalised = (rows * gains[membership]).astype(rows.dtype)
-                over, sums = kernel.sums(equalised, H, gather=adapt)
+                over, sums = kernel.sums(equalised, played, gather=adapt)
                 if over is not None and sums is not None:
                     self._move(gains, membership, equalised, over, sums)
                 self.n_done += 1
                 self.progress(self.n_done / self.n_total)
+            kernel.given(played, H)
 
     def _move(
         self,

@@ -17,8 +17,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from audionmf.errors import ParameterError
+from audionmf.nmf.activating import activate
 from audionmf.nmf.minibatch import BatchLearner
-from audionmf.nmf.solver import activate, fit
+from audionmf.nmf.solver import fit
 
 __all__ = ["KLNMF"]
 

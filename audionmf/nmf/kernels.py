@@ -178,6 +178,18 @@ class KLKernel:
         divergence = self._pass(W, H, 1, False, True, True)
         return *self._gathered(W), divergence
 
+    def taken(self, array: Matrix) -> Matrix:
+        """Return the array itself: it is worked on where it lies."""
+        return array
+
+    def given(self, point: Matrix, array: Matrix) -> Matrix:
+        """Return what was taken."""
+        return point
+
+    def extrapolate(self, x: Matrix, previous: Matrix, b: float) -> None:
+        """Do what the function of this name does."""
+        extrapolate(x, previous, b)
+
     def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
         """Do `n_iter` accelerated iterations of the activations in place, each frame on its own."""
         self._pass(W, H, n_iter, True, False, False)

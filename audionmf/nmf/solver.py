@@ -1,4 +1,4 @@
-"""`fit` finds templates and activations, `activate` activations for templates that are known.
+"""`fit` finds templates and activations.
 
 V ≈ WH, with V of shape (n_bins, n_frames), W (n_bins, n_components), H (n_components, n_frames).
 Inside, both factors lie component by component and frame by frame: W (n_components, n_bins), H
@@ -8,6 +8,7 @@ Inside, both factors lie component by component and frame by frame: W (n_compone
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,17 +19,21 @@ from audionmf.errors import ParameterError
 from audionmf.nmf.checks import (
     as_data,
     as_start,
+    check_beta,
     check_tolerance,
     check_whole,
     free_mask,
     thread_count,
 )
+from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.penalised import Penalised, Penalties
-from audionmf.nmf.thinning import between, row_groups, spread_rows
-from audionmf.nmf.updates import Updater, make_updater
+from audionmf.nmf.places import Updater
+from audionmf.nmf.thinning import averaged, between, row_groups, spread_rows
+from audionmf.nmf.updates import make_updater
+from audionmf.settings import CPU
 
-__all__ = ["NMF", "FrameActivator", "State", "activate", "fit", "thread_count"]
+__all__ = ["NMF", "State", "fit", "thread_count"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -39,9 +44,8 @@ METHODS = ("accelerated", "plain")
 
 _FLOOR = 1e-12
 _WINDOW = 10
-_ACTIVATE_FRAMES = 2048
-_THINNED_LEVELS = ((8, 256, 0.45), (4, 512, 0.45))
-_THINNED_MIN_ITER = 40
+_THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
+_THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
 _THINNED_MIN_FRAMES = 1000
 
 
@@ -73,6 +77,10 @@ class NMF:
         hold for all that is positive.
     beta : float
         Of the divergence.
+    passes : float
+        How often the iterations went over V, tries that were taken back and the evaluations at the
+        ends included: an iteration on every eighth frame with half the rows is a sixteenth. It makes
+        work comparable between machines. NaN where it is not counted.
     """
 
     templates: Matrix
@@ -84,6 +92,7 @@ class NMF:
     reason: StopReason
     kkt_residual: float
     beta: float
+    passes: float = float("nan")
 
     def __repr__(self) -> str:
         (n_bins, n), n_frames = self.templates.shape, self.activations.shape[1]
@@ -135,6 +144,7 @@ def fit(
     penalties: Penalties | None = None,
     callback: Callback | None = None,
     n_threads: int | None = None,
+    device: str = CPU,
 ) -> NMF:
     """Factorise V ≈ WH by multiplicative updates that lower a β-divergence.
 
@@ -156,9 +166,9 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V is large (more than 512 rows, 4000 frames or more) and the start of the
-        activations is not given, templates are first learnt on every eighth, then every fourth
-        frame, with rows that hold little pooled.
+        rises. Where V is large (more than 512 rows, 4000 frames or more), templates are first learnt on
+        every sixteenth, eighth, then fourth frame, with rows that hold little pooled; not where
+        activations are given that hold zeros or fit better than one component would.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -180,6 +190,10 @@ def fit(
     n_threads : int, optional
         Threads, 1 or more; default: one for each core that this process may use. The result does
         not depend on it.
+    device : str, default "cpu"
+        Where to compute: "cpu", the machine code of this package; "cuda" or "cuda:1", …, a graphics
+        card by PyTorch, the extra ``gpu``; "torch", PyTorch on the processor, to try it. Results agree
+        but for rounding.
 
     Returns
     -------
@@ -206,7 +220,7 @@ def fit(
     check_tolerance(tol)
     if method not in METHODS:
         raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    _check_beta(beta)
+    check_beta(beta)
     data, scale = in_range(data, beta)
     given = (as_start(templates, data, "templates"), as_start(activations, data, "activations"))
     W, H = _start(data, n_components, init, seed, given, scale)
@@ -221,11 +235,13 @@ def fit(
         unit=scale**beta,
         callback=callback,
         n_threads=thread_count(n_threads),
+        device=device,
     )
     if penalties is not None and penalties.any:
         run = problem.solve_penalised(W, H, penalties)
     else:
-        run = problem.solve(W, H, thinning=given[1] is None)
+        thinning = given[1] is None or problem.far(W, H)
+        run = problem.solve(W, H, thinning=thinning)
     if problem.free_W.all() and problem.free_H.all():
         _normalise(run.W, run.H)
     return NMF(
@@ -238,155 +254,8 @@ def fit(
         reason=run.reason,
         kkt_residual=run.residual,
         beta=float(beta),
+        passes=run.passes,
     )
-
-
-def activate(
-    V: ArrayLike,
-    templates: ArrayLike,
-    *,
-    beta: float = 1.0,
-    n_iter: int = 40,
-    activations: ArrayLike | None = None,
-    penalties: ArrayLike | None = None,
-    n_threads: int | None = None,
-) -> Matrix:
-    """Find the activations of known templates: ``H`` in V ≈ WH with W fixed.
-
-    The problem is convex for 1 ≤ β ≤ 2 and every frame is independent of every other. The number of
-    iterations is fixed, so that a frame's result does not depend on the frames it comes with. For
-    β = 1 they are accelerated, with momentum that restarts in a frame where it goes uphill.
-
-    Parameters
-    ----------
-    V : array, shape (n_bins, n_frames)
-        Data, finite and ≥ 0. Not modified.
-    templates : array, shape (n_bins, n_components)
-        W, finite and ≥ 0. Not modified.
-    beta : float, default 1
-        Of the divergence.
-    n_iter : int, default 40
-        Iterations, 1 or more.
-    activations : array, shape (n_components, n_frames), optional
-        Where to start; what is 0 stays 0. Default: the same for all components, at the level of
-        the frame.
-    penalties : array, shape (n_components,), optional
-        Weight of an L1 norm on the activations of each component, ≥ 0, that is added to the
-        divergence; for β = 1. To be compared with the sum of the template.
-    n_threads : int, optional
-        Threads; default: one for each core that this process may use.
-
-    Returns
-    -------
-    ndarray, shape (n_components, n_frames)
-        H, in the dtype of V.
-
-    Raises
-    ------
-    ParameterError
-        As in `fit`.
-
-    References
-    ----------
-    O'Donoghue and Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
-    Computational Mathematics 15, 2015.
-    """
-    data = as_data(V, "V")
-    check_whole("n_iter", n_iter, 1)
-    _check_beta(beta)
-    W = as_start(templates, data, "templates")
-    start = as_start(activations, data, "activations")
-    if W is None:
-        raise ParameterError("templates are needed")
-    n_components = W.shape[1]
-    if start is not None and start.shape[0] != n_components:
-        raise ParameterError(
-            f"activations have {start.shape[0]} components, templates {n_components}"
-        )
-    rows, sums = _level_templates(W)
-    weights = _penalties(penalties, n_components, beta)
-    if weights is not None:
-        weights = weights / sums[:, 0]
-    H = np.empty((n_components, data.shape[1]), data.dtype)
-    free = np.ones(n_components, bool)
-    for first in range(0, data.shape[1], _ACTIVATE_FRAMES):
-        block = slice(first, first + _ACTIVATE_FRAMES)
-        frames, scales = _level_frames(data[:, block], beta)
-        if start is None:
-            found = _level_start(frames, rows)
-        else:
-            found = np.ascontiguousarray((start[:, block] * sums / scales).T)
-        with make_updater(
-            frames, float(beta), thread_count(n_threads), free, free, weights
-        ) as updater:
-            updater.activate(rows, found, n_iter)
-        H[:, block] = found.T * (scales / sums)
-    return H
-
-
-class FrameActivator:
-    """Finds what `activate` finds, for frames that come one at a time: templates are prepared once.
-
-    Parameters
-    ----------
-    templates : array, shape (n_bins, n_components)
-        W, finite and ≥ 0. Not modified.
-    beta, n_iter, penalties
-        As in `activate`.
-
-    Raises
-    ------
-    ParameterError
-        As in `activate`.
-    """
-
-    def __init__(
-        self,
-        templates: ArrayLike,
-        *,
-        beta: float = 1.0,
-        n_iter: int = 40,
-        penalties: ArrayLike | None = None,
-    ) -> None:
-        W = as_data(templates, "templates")
-        check_whole("n_iter", n_iter, 1)
-        _check_beta(beta)
-        self._beta, self._n_iter = float(beta), n_iter
-        self._rows, self._sums = _level_templates(W)
-        self._weights = _penalties(penalties, W.shape[1], beta)
-        if self._weights is not None:
-            self._weights = self._weights / self._sums[:, 0]
-        self._frame: Matrix = np.zeros((len(W), 1), W.dtype, order="F")
-        self._kernel = self._updater() if beta == 1 else None
-
-    def activate(self, frame: Matrix) -> Matrix:
-        """Find the activations of one frame.
-
-        Parameters
-        ----------
-        frame : ndarray, shape (n_bins,), in the dtype of the templates
-            Magnitudes, finite and ≥ 0. Not modified.
-
-        Returns
-        -------
-        ndarray, shape (n_components,)
-            Those that `activate` gives: for β = 1 bit by bit, otherwise but for rounding.
-        """
-        levelled, scales = _level_frames(frame[:, None], self._beta)
-        self._frame[:] = levelled
-        found = _level_start(self._frame, self._rows)
-        if self._kernel is not None:
-            self._kernel.activate(self._rows, found, self._n_iter)
-        else:
-            with self._updater() as updater:
-                updater.activate(self._rows, found, self._n_iter)
-        activations: Matrix = found[0] * (scales / self._sums)[:, 0]
-        return activations
-
-    def _updater(self) -> Updater:
-        """Return what updates the activations of `_frame`, whatever it holds by then."""
-        free = np.ones(len(self._rows), bool)
-        return make_updater(self._frame, self._beta, 1, free, free, self._weights)
 
 
 @dataclass
@@ -398,6 +267,7 @@ class _Run:
     n_iter: int = 0
     reason: StopReason = "max_iter"
     residual: float = float("nan")
+    passes: float = 0.0
     values: list[float] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
 
@@ -433,15 +303,15 @@ class Problem:
     callback: Callback | None
     n_threads: int
     constrain: Callable[[Matrix], None] | None = None
+    device: str = CPU
 
     def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> _Run:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = _Run(W, H)
         moving = self.free_W.any() or self.free_H.any()
-        if thinning and self._worth_thinning():
-            self._start_thinned(run)
+        start = self._start_thinned(run) if thinning and self._worth_thinning() else None
         if run.reason != "cancelled":
-            run.reason = self._iterate(run, self.V, self.max_iter) if moving else "fixed"
+            run.reason = self._iterate(run, self.V, self.max_iter, start) if moving else "fixed"
         self._certify(run)
         return run
 
@@ -449,6 +319,8 @@ class Problem:
         """Iterate under penalties on the activations, by plain updates."""
         if self.beta != 1:
             raise ParameterError("penalties go with beta 1 only")
+        if self.device != CPU:
+            raise ParameterError("penalties are computed by the processor: leave device at 'cpu'")
         sums = W.sum(axis=1)
         sums[sums == 0] = 1
         rows, run = W / sums[:, None], _Run(W, H * sums)
@@ -472,6 +344,21 @@ class Problem:
         run.W, run.H = rows * sums[:, None], run.H / sums
         return run
 
+    def far(self, W: Matrix, H: Matrix) -> bool:
+        """Tell whether given activations are so far from V that fewer frames may take their place.
+
+        That is where none is 0, since 0 stays 0, and on some frames the model is worse than one
+        component would be.
+        """
+        if not ((H > 0).all() and self._worth_thinning()):
+            return False
+        step, n_rows, _ = _THINNED_LEVELS[0]
+        edges = row_groups(self.V[:, ::step], n_rows)
+        pooled = np.add.reduceat(self.V[:, ::step], edges, axis=0).astype(np.float64)
+        model = (H[::step] @ np.add.reduceat(W, edges, axis=1)).T
+        one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
+        return beta_divergence(pooled, model, self.beta) > beta_divergence(pooled, one, self.beta)
+
     def _worth_thinning(self) -> bool:
         step, n_rows, _ = _THINNED_LEVELS[-1]
         return bool(
@@ -480,75 +367,111 @@ class Problem:
             and self.free_H.all()
             and self.max_iter >= _THINNED_MIN_ITER
             and self.V.shape[0] > n_rows
-            and self.V.shape[1] // step >= max(_THINNED_MIN_FRAMES, 8 * len(self.free_W))
+            and self.V.shape[1] // step
+            >= max(_THINNED_MIN_FRAMES, _THINNED_MIN_RATIO * len(self.free_W))
         )
 
-    def _start_thinned(self, run: _Run) -> None:
+    def _start_thinned(self, run: _Run) -> tuple[Matrix, Matrix]:
         """Learn from fewer frames and rows first: neighbouring frames are nearly alike.
 
         Rows are pooled too, the more the less they hold; a sum of rows is as good a Poisson
-        variable as a row. Taken back if the divergence of all of V should be higher than it was.
+        variable as a row. Returns where it started, to go back to if the divergence of all of V
+        should be higher than it was.
         """
-        start, before = (run.W, run.H), self._divergence(run)
-        run.record(before)
+        start = (run.W, run.H)
+        run.record(self._divergence(run))
         W, H, step_before = run.W, run.H, 1
         for step, n_rows, share in _THINNED_LEVELS:
+            if self.V.shape[1] // step < _THINNED_MIN_RATIO * len(self.free_W):
+                continue
             frames = self.V[:, ::step]
             edges = row_groups(frames, n_rows)
             H = (
-                np.ascontiguousarray(H[::step])
+                averaged(H, step, frames.shape[1])
                 if step_before == 1
                 else between(H, step_before // step, frames.shape[1])
             )
-            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter)
+            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter, passes=run.passes)
             stop = run.n_iter + round(share * self.max_iter)
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
             level.reason = self._iterate(level, pooled, stop)
             W = spread_rows(level.W, edges, frames.sum(axis=1))
-            run.n_iter, H, step_before = level.n_iter, level.H, step
+            run.n_iter, run.passes, H, step_before = level.n_iter, level.passes, level.H, step
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-        run.W, run.H = W, between(H, step_before, self.V.shape[1])
-        if self._divergence(run) > before:
+        run.W = np.where(start[0] > 0, W, 0)  # what is 0 stays 0
+        run.H = between(H, step_before, self.V.shape[1])
+        if run.reason == "cancelled" and self._divergence(run) > run.values[-1]:
             run.W, run.H = start
+        return start
 
     def _divergence(self, run: _Run) -> float:
         none = np.zeros_like(self.free_W)
-        with make_updater(self.V, self.beta, self.n_threads, none, none) as updater:
-            return updater.iterate(run.W, run.H, templates=False, divergence=True)
+        with self._updater(self.V, none, none) as updater:
+            point = updater.taken(run.W), updater.taken(run.H)
+            run.passes += 1
+            return updater.iterate(*point, templates=False, divergence=True)
 
-    def _iterate(self, run: _Run, V: Matrix, stop: int) -> StopReason:
+    def _updater(self, V: Matrix, free_W: Mask, free_H: Mask) -> Updater:
+        return make_updater(V, self.beta, self.n_threads, free_W, free_H, device=self.device)
+
+    def _iterate(
+        self, run: _Run, V: Matrix, stop: int, start: tuple[Matrix, Matrix] | None = None
+    ) -> StopReason:
         """Update from extrapolated points; one that raised the divergence is taken back.
 
         The divergence of the point that an update starts from is known when the update is done.
         """
+        with self._updater(V, self.free_W, self.free_H) as updater:
+            arrays = run.W, run.H
+            run.W, run.H = updater.taken(run.W), updater.taken(run.H)
+            try:
+                return self._loop(run, V, stop, updater, start)
+            finally:
+                run.W, run.H = updater.given(run.W, arrays[0]), updater.given(run.H, arrays[1])
+
+    def _loop(
+        self,
+        run: _Run,
+        V: Matrix,
+        stop: int,
+        updater: Updater,
+        start: tuple[Matrix, Matrix] | None,
+    ) -> StopReason:
+        """Iterate; from `start` instead where the divergence is higher than it was there."""
         templates = bool(self.free_W.any())
+        share = V.size / self.V.size
         age = 0
-        previous = (run.W.copy(), run.H.copy()) if self.accelerated else None
-        with make_updater(V, self.beta, self.n_threads, self.free_W, self.free_H) as updater:
-            while run.n_iter < stop:
-                if previous:
-                    _extrapolate(run, previous, age)
-                    self._constrain(run.W)
-                value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
-                if previous and run.values and value > run.values[-1]:
-                    np.copyto(run.W, previous[0])
-                    np.copyto(run.H, previous[1])
-                    if age == 0:  # a plain update only rises by rounding
-                        return "precision"
-                    age = 0
-                    continue
+        previous = (deepcopy(run.W), deepcopy(run.H)) if self.accelerated else None
+        while run.n_iter < stop:
+            if previous:
+                updater.extrapolate(run.W, previous[0], age / (age + 3))
+                updater.extrapolate(run.H, previous[1], age / (age + 3))
                 self._constrain(run.W)
-                run.record(value)
-                run.n_iter += 1
-                age += 1
-                if self.tol and run.gained_less_than(self.tol):
-                    return "tolerance"
-                if self.callback and self.callback(
-                    self._state(run, value * self.V.shape[1] / V.shape[1])
-                ):
-                    return "cancelled"
+            value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
+            run.passes += share
+            if start and value > run.values[-1]:
+                run.W[...], run.H[...] = updater.taken(start[0]), updater.taken(start[1])
+                start = None
+                continue
+            start = None
+            if previous and run.values and value > run.values[-1]:
+                run.W[...], run.H[...] = previous
+                if age == 0:  # a plain update only rises by rounding
+                    return "precision"
+                age = 0
+                continue
+            self._constrain(run.W)
+            run.record(value)
+            run.n_iter += 1
+            age += 1
+            if self.tol and run.gained_less_than(self.tol):
+                return "tolerance"
+            if self.callback and self.callback(
+                self._state(run, value * self.V.shape[1] / V.shape[1])
+            ):
+                return "cancelled"
         return "max_iter"
 
     def _constrain(self, W: Matrix) -> None:
@@ -562,20 +485,15 @@ class Problem:
         """Evaluate the result, and see how far one more plain update would carry it."""
         W, H = run.W.copy(), run.H.copy()
         templates = bool(self.free_W.any())
-        with make_updater(self.V, self.beta, self.n_threads, self.free_W, self.free_H) as updater:
-            value = updater.iterate(W, H, templates=templates, divergence=True)
+        with self._updater(self.V, self.free_W, self.free_H) as updater:
+            point = updater.taken(W), updater.taken(H)
+            value = updater.iterate(*point, templates=templates, divergence=True)
+            run.passes += 1
+            W, H = updater.given(point[0], W), updater.given(point[1], H)
         run.record(value)
         change_H = _relative_change(run.H, H, run.W.sum(axis=1, dtype=np.float64))
         change_W = _relative_change(run.W.T, W.T, H.sum(axis=0, dtype=np.float64))
         run.residual = max(change_H, change_W)
-
-
-def _extrapolate(run: _Run, previous: tuple[Matrix, Matrix], age: int) -> None:
-    from audionmf.nmf.kernels import extrapolate
-
-    momentum = age / (age + 3)
-    extrapolate(run.W, previous[0], momentum)
-    extrapolate(run.H, previous[1], momentum)
 
 
 def _relative_change(before: Matrix, after: Matrix, weights: NDArray[np.float64]) -> float:
@@ -634,17 +552,6 @@ def _match_level(data: Matrix, W: Matrix, H: Matrix) -> None:
         H *= H.dtype.type(data.sum(dtype=np.float64) / model)
 
 
-def _penalties(penalties: ArrayLike | None, n_components: int, beta: float) -> Matrix | None:
-    if penalties is None:
-        return None
-    weights = np.asarray(penalties, np.float64)
-    if beta != 1:
-        raise ParameterError("penalties go with beta 1 only")
-    if weights.shape != (n_components,) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ParameterError(f"penalties must be {n_components} finite numbers, 0 or more")
-    return weights
-
-
 def in_range(data: Matrix, beta: float = 1.0) -> tuple[Matrix, float]:
     """Return data whose peak is far from the limits of its type, and the factor that was taken out.
 
@@ -661,36 +568,3 @@ def in_range(data: Matrix, beta: float = 1.0) -> tuple[Matrix, float]:
         floor = _FLOOR * float(data.max()) or _FLOOR
         data = np.maximum(data, data.dtype.type(floor))
     return data, float(scale)
-
-
-def _level_frames(V: Matrix, beta: float) -> tuple[Matrix, Matrix]:
-    """Return frames with peaks from 1 to 2, bins as neighbours, and the powers of two taken out.
-
-    It makes the result independent of scale, frame by frame, and keeps it from denormal numbers.
-    """
-    peaks = V.max(axis=0)
-    scales = np.ldexp(V.dtype.type(1), np.frexp(np.where(peaks > 0, peaks, 1))[1] - 1)
-    levelled: Matrix = np.empty(V.shape[::-1], V.dtype).T
-    np.divide(V, scales, out=levelled)
-    if beta <= 0:
-        np.maximum(levelled, levelled.dtype.type(_FLOOR), out=levelled)
-    return levelled, scales
-
-
-def _level_start(frames: Matrix, rows: Matrix) -> Matrix:
-    """Return activations (n_frames, n_components) to start from: all the same in a frame."""
-    total = float(rows.sum())
-    level = frames.sum(axis=0) / (total if total > 0 else np.inf)
-    return np.repeat(level[:, None], len(rows), axis=1).astype(frames.dtype)
-
-
-def _level_templates(W: Matrix) -> tuple[Matrix, Matrix]:
-    """Return templates (n_components, n_bins) that sum to 1, and their sums (n_components, 1)."""
-    sums = W.sum(axis=0, dtype=np.float64)
-    sums[sums == 0] = 1
-    return np.ascontiguousarray((W / sums).T, W.dtype), sums.astype(W.dtype)[:, None]
-
-
-def _check_beta(beta: float) -> None:
-    if not np.isfinite(beta):
-        raise ParameterError(f"beta must be a finite number, not {beta!r}")

@@ -31,6 +31,7 @@ from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.solver import Callback, Problem, StopReason, in_range
+from audionmf.settings import CPU
 
 __all__ = ["NTF", "fit_channels"]
 
@@ -88,6 +89,7 @@ def fit_channels(
     activations: ArrayLike | None = None,
     callback: Callback | None = None,
     n_threads: int | None = None,
+    device: str = CPU,
 ) -> NTF:
     """Factorise the channels of V with shared templates and activations, under β = 1.
 
@@ -97,7 +99,7 @@ def fit_channels(
         Magnitudes, finite and ≥ 0; one channel is a plain factorisation. Not modified.
     n_components : int
         Components, 1 or more.
-    max_iter, tol, seed, callback, n_threads
+    max_iter, tol, seed, callback, n_threads, device
         As in `fit`.
     method : {"accelerated", "plain"}, default "accelerated"
         As in `fit`, without a start on fewer frames.
@@ -148,7 +150,7 @@ def fit_channels(
     problem = Problem(
         V=data, beta=1.0, free_W=free, free_H=free, max_iter=max_iter, tol=tol,
         accelerated=method == "accelerated", unit=scale, callback=callback,
-        n_threads=thread_count(n_threads), constrain=constrain,
+        n_threads=thread_count(n_threads), constrain=constrain, device=device,
     )  # fmt: skip
     start = np.ascontiguousarray(stacked, data.dtype), np.ascontiguousarray(H.T)
     run = problem.solve(*start, thinning=False)
@@ -179,4 +181,4 @@ def _make_rank_one(W: Matrix) -> None:
     """Bring templates (n_components, n_channels, n_bins), in place, to gains times spectra."""
     totals = W.sum(axis=(1, 2), keepdims=True)
     gains, spectra = W.sum(axis=2, keepdims=True), W.sum(axis=1, keepdims=True)
-    np.multiply(gains / np.where(totals > 0, totals, 1), spectra, out=W)
+    W[...] = gains / (totals + (totals == 0)) * spectra  # of a device too

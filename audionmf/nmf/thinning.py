@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["between", "row_groups", "spread_rows"]
+__all__ = ["averaged", "between", "row_groups", "spread_rows"]
 
 Matrix = NDArray[np.floating[Any]]
 
 _FLOOR = 1e-12
+
+
+def averaged(H: Matrix, step: int, n_thinned: int) -> Matrix:
+    """Return the mean of each of `n_thinned` runs of `step` activations (n_frames, n_components)."""
+    sums = np.add.reduceat(H, np.arange(0, n_thinned * step, step), axis=0)
+    lengths = np.minimum(step, len(H) - np.arange(0, n_thinned * step, step))
+    mean: Matrix = (sums / lengths[:, None]).astype(H.dtype)
+    return mean
 
 
 def between(H: Matrix, step: int, n_frames: int) -> Matrix:

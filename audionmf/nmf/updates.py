@@ -20,27 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.nmf.divergence import beta_divergence
+from audionmf.nmf.divergence import beta_divergence, exponent
+from audionmf.nmf.places import Updater, kernel_on
+from audionmf.settings import CPU
 
-__all__ = ["BlockUpdater", "Updater", "exponent", "make_updater", "plain_update"]
+__all__ = ["BlockUpdater", "Updater", "make_updater", "plain_update"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 _BLOCK_FRAMES = 256
 _FLOOR = 1e-20
-
-
-def exponent(beta: float) -> float:
-    """Return γ(β), the exponent under which a multiplicative update never raises the divergence."""
-    if beta < 1:
-        return 1 / (2 - beta)
-    return 1 / (beta - 1) if beta > 2 else 1.0
 
 
 def plain_update(V: Matrix, W: Matrix, H: Matrix, beta: float) -> Matrix:
@@ -68,24 +63,6 @@ def plain_update(V: Matrix, W: Matrix, H: Matrix, beta: float) -> Matrix:
     return updated
 
 
-class Updater(Protocol):
-    """One iteration on one V, in place: W (n_components, n_bins), H (n_frames, n_components)."""
-
-    def __enter__(self) -> Updater:
-        """Start."""
-
-    def __exit__(self, *_: object) -> None:
-        """End the threads."""
-
-    def iterate(
-        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
-    ) -> float:
-        """Update H and then, unless told not to, W; return the divergence before, if asked for."""
-
-    def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
-        """Update H alone `n_iter` times, every frame independently of the others."""
-
-
 def make_updater(
     V: Matrix,
     beta: float,
@@ -93,6 +70,7 @@ def make_updater(
     free_templates: Mask,
     free_activations: Mask,
     penalties: Matrix | None = None,
+    device: str = CPU,
 ) -> Updater:
     """Return the fast iteration for a V and a β.
 
@@ -108,18 +86,21 @@ def make_updater(
         The components that are updated.
     penalties : ndarray, shape (n_components,), optional
         L1 weights on the activations, for β = 1.
+    device : str, default "cpu"
+        As in `fit`.
 
     Returns
     -------
     Updater
         A context manager.
     """
-    if beta != 1:
+    if beta == 1:
+        return kernel_on(device, V, n_threads, free_templates, free_activations, penalties)
+    if device == CPU:
         return BlockUpdater(V, beta, n_threads, free_templates, free_activations)
-    # numba takes a third of a second to load: not before it is needed.
-    from audionmf.nmf.kernels import KLKernel
+    from audionmf.nmf.card import CardUpdater
 
-    return KLKernel(V, len(free_templates), n_threads, free_templates, free_activations, penalties)
+    return CardUpdater(V, beta, device, free_templates, free_activations)
 
 
 class BlockUpdater:
@@ -170,6 +151,20 @@ class BlockUpdater:
             updated = self._multiply(W, over, under)
             np.copyto(W, updated, where=self._free_templates[:, None])
         return float(sum(value for value, _, _ in parts)) if divergence else float("nan")
+
+    def taken(self, array: Matrix) -> Matrix:
+        """Return the array itself: it is worked on where it lies."""
+        return array
+
+    def given(self, point: Matrix, array: Matrix) -> Matrix:
+        """Return what was taken."""
+        return point
+
+    def extrapolate(self, x: Matrix, previous: Matrix, b: float) -> None:
+        """Do what `kernels.extrapolate` does."""
+        from audionmf.nmf.kernels import extrapolate
+
+        extrapolate(x, previous, b)
 
     def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
         """Update H alone `n_iter` times."""

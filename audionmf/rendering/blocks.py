@@ -23,6 +23,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
 from audionmf.sources.known import one_and_rest
 from audionmf.spectra.consistency import consistent_parts, phase_reach
+from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
 from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
@@ -128,8 +129,9 @@ def rendered_blocks(
             f"analysed {n_samples}; analyse this one first"
         )
     waiting = _Queue()
+    stft = stft_on(templates.stft, decomposition.settings.device)
     transforms = with_margins(
-        templates.stft.forward_blocks(waiting.through(source.blocks()), BLOCK_FRAMES),
+        stft.forward_blocks(waiting.through(source.blocks()), max(BLOCK_FRAMES, stft.least_frames)),
         _reach(decomposition),
     )
     stream = templates.stft.inverse_stream(n_samples)
@@ -217,9 +219,10 @@ def _synthesise(
     length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.span
     stems = np.empty((len(rendered), len(X), length), np.float32)
     if rendered:
+        on = stft_on(stft, decomposition.settings.device)
         part_of = _parts(decomposition, X, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
-            stem[...] = stft.synthesise(_without(part_of(j), margins))
+            stem[...] = on.synthesise(_without(part_of(j), margins))
     trust = block_trust(_without(V, margins), _without(models, margins), own_masks)
     return stems, trust
 

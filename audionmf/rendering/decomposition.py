@@ -42,7 +42,7 @@ from audionmf.rendering.fields import (
     word_of,
 )
 from audionmf.rendering.grouping import Grouping, by_hand, by_label
-from audionmf.settings import Settings
+from audionmf.settings import CPU, Settings
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
     MOST_COMPONENTS,
@@ -53,8 +53,9 @@ from audionmf.sources.templates import (
     stft_metadata,
 )
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.device import masks_on, models_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
-from audionmf.spectra.masks import ratio_masks, source_masks
+from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
 from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import PASSES, estimate_covariances
@@ -353,7 +354,7 @@ class Decomposition:
             V = V[:, margins[0] : V.shape[1] - margins[1]]
         solve = partial(
             nmf.activate, beta=self.settings.beta, n_iter=self.settings.activation_iter,
-            n_threads=n_threads,
+            n_threads=n_threads, device=self.settings.device,
         )  # fmt: skip
         if not self.absent:
             return solve(V, W, penalties=self.penalties)
@@ -384,6 +385,8 @@ class Decomposition:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
         W = self.templates.templates
         groups = [list(group) for group in self.grouping.values()]
+        if self.settings.device != CPU:
+            return models_on(W, H, groups, self.settings.device)
         return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
 
     def source_models(
@@ -427,8 +430,7 @@ class Decomposition:
         exponent = self.settings.mask_exponent
         if self.margin is not None:
             return median_masks(models, self.margin, exponent).astype(np.float32, copy=False)
-        masks = source_masks(models, exponent, self.settings.mask)
-        return masks.astype(np.float32, copy=False)
+        return masks_on(models, exponent, self.settings.mask, self.settings.device)
 
     def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return models of the groups in which the voters had their say.
@@ -449,7 +451,7 @@ class Decomposition:
         bands = Bands.of(self.templates.stft, self.templates.sample_rate)
         G = nmf.activate(
             bands.pool(V), bands.pool(self.voters), n_iter=self.settings.activation_iter,
-            n_threads=1,
+            n_threads=1, device=self.settings.device,
         )  # fmt: skip
         said = np.stack([G.T @ (self.voters * votes).T for votes in self.votes]).swapaxes(1, 2)
         one = models.dtype.type(1)
@@ -600,7 +602,8 @@ class Decomposition:
             "sample_rate": self.templates.sample_rate,
             "stft": stft_metadata(self.templates.stft),
             "grouping": [[name, list(group)] for name, group in self.grouping.items()],
-            "settings": dataclasses.asdict(self.settings),
+            # A card that is here may not be where this is read.
+            "settings": dataclasses.asdict(dataclasses.replace(self.settings, device=CPU)),
             "mixture": dataclasses.asdict(self.mixture),
             "divergence": self.divergence.tolist(),
             "reason": self.reason,

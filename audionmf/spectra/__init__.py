@@ -10,6 +10,7 @@ A file imports only from those that are named before it:
 - `neighbours`: what comes before and after a frame
 - `frames`: from a recording to the V that a factorisation sees
 - `masks`: shares of the sources in each bin
+- `device`: arrays on a graphics card
 - `medians`: harmonic and percussive sound
 - `consistency`: phases of the stems
 - `spatial`: places in a stereo image

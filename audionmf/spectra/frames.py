@@ -149,7 +149,7 @@ def gather(
     kept: list[NDArray[Any]] = []
     around: list[NDArray[Any]] = []
     step, n_seen, n_kept = 1, 0, 0
-    blocks = stft.forward_blocks(counter.blocks(), BLOCK_FRAMES, n_threads)
+    blocks = stft.forward_blocks(counter.blocks(), max(BLOCK_FRAMES, stft.least_frames), n_threads)
     for wide, before, after in with_margins(blocks, REACH if neighbours else 0):
         X = wide[..., before : wide.shape[-1] - after]
         first = -n_seen % step

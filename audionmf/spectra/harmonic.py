@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.medians import running_median
+
 __all__ = ["harmonic_start", "pitch_combs", "tonal_share"]
 
 Matrix = NDArray[np.floating[Any]]
@@ -154,8 +156,6 @@ def tonal_share(V: Matrix, frames_per_second: float, bin_hertz: float) -> float:
     float
         0 for silence.
     """
-    from scipy.ndimage import median_filter
-
     across = 2 * max(1, round(_TONAL_SECONDS * frames_per_second)) + 1
     along = 2 * max(1, round(_TONAL_HZ / 2 / bin_hertz)) + 1
     # Below, a kick drum that rings cannot be told from a bass.
@@ -164,7 +164,7 @@ def tonal_share(V: Matrix, frames_per_second: float, bin_hertz: float) -> float:
     tonal = total = 0.0
     for start in np.unique(starts):
         piece = band[:, start : start + _PIECE_FRAMES]
-        steady = median_filter(piece, (1, across)) > median_filter(piece, (along, 1))
+        steady = running_median(piece, across) > running_median(piece.T, along).T
         tonal += float(piece[steady].sum(dtype=np.float64))
         total += float(piece.sum(dtype=np.float64))
     return tonal / total if total > 0 else 0.0

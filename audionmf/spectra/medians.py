@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.stft import STFT
 
-__all__ = ["median_masks", "median_models", "median_sizes"]
+__all__ = ["median_masks", "median_models", "median_sizes", "running_median"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -34,6 +34,36 @@ def median_sizes(stft: STFT, sample_rate: int) -> tuple[int, int]:
     """Return how many frames (0.72 s) and bins (334 Hz) medians are of: 31 each by default."""
     frames = _odd(_SECONDS * sample_rate / stft.hop_length)
     return frames, _odd(_HERTZ * stft.n_fft / sample_rate)
+
+
+def running_median(rows: Matrix, size: int) -> Matrix:
+    """Return the median around each number of each row; beyond the ends a row is mirrored.
+
+    The rows are put one after the other, so that one running median goes over all of them, which
+    takes a tenth of the time of a filter in two dimensions.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n_rows, n)
+        Finite numbers. Not modified.
+    size : int
+        Numbers that a median is of, odd.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n)
+        In the dtype of the rows.
+    """
+    from scipy.ndimage import median_filter
+
+    half, n = size // 2, rows.shape[1]
+    if n < size:  # where rows are mirrored more than once
+        few: Matrix = median_filter(rows, (1, size), mode="reflect")
+        return few
+    padded = np.pad(rows, ((0, 0), (half, half)), mode="symmetric")
+    joined = np.ascontiguousarray(padded).reshape(-1)
+    medians: Matrix = median_filter(joined, size).reshape(padded.shape)[:, half : half + n]
+    return medians
 
 
 def median_models(V: Matrix, sizes: tuple[int, int], before: int = 0, after: int = 0) -> Matrix:
@@ -53,12 +83,9 @@ def median_models(V: Matrix, sizes: tuple[int, int], before: int = 0, after: int
     ndarray, shape (2, n_bins, n)
         Harmonic, percussive; bins as neighbours.
     """
-    from scipy.ndimage import median_filter
-
     own = slice(before, V.shape[1] - after)
-    frames = V.T
-    harmonic = median_filter(frames, (sizes[0], 1), mode="reflect")[own]
-    percussive = median_filter(frames[own], (1, sizes[1]), mode="reflect")
+    harmonic = running_median(V, sizes[0]).T[own]
+    percussive = running_median(V.T[own], sizes[1])
     models: Matrix = np.stack([harmonic, percussive]).swapaxes(1, 2)
     return models
 

@@ -63,6 +63,9 @@ class STFT:
     window: str = "hann"
     front_end: ClassVar[str] = "stft"
 
+    least_frames: ClassVar[int] = 1
+    """Frames that should at least be transformed at a time."""
+
     def __post_init__(self) -> None:
         if self.n_fft < 2:
             raise ParameterError(f"n_fft must be 2 or more, not {self.n_fft}")

@@ -70,7 +70,10 @@ def test_it_holds_all_that_the_stems_depend_on_and_what_came_out(manifest, job, 
     fields = {field.name for field in dataclasses.fields(SeparationJob)}
     assert set(found["job"]) == fields - {"folder", "report"}
     settings = {field.name for field in dataclasses.fields(audionmf.Settings)}
-    assert set(found["job"]["settings"]) == settings - {"n_threads"}
+    assert set(found["job"]["settings"]) == settings - {
+        "n_threads",
+        "device",
+    }  # the processor is not told
     assert found["job"]["settings"]["seed"] == 0
     for name in ("low", "high"):
         path = tmp_path / "out" / "mix" / f"{name}.wav"
@@ -401,3 +404,11 @@ def test_what_a_killed_rerun_left_is_cleared_away(manifest, tmp_path):
     (left / "low.wav").touch()
     rerun(manifest)
     assert not (tmp_path / "out" / ".audionmf").exists()
+
+
+def test_a_card_is_kept_and_the_processor_goes_without_saying(job):
+    on = dataclasses.replace(job, settings=dataclasses.replace(TINY, device="cuda:1"))
+    kept = Recipe.of(on)
+    assert kept.job["settings"]["device"] == "cuda:1"
+    assert kept.to_job("out").settings.device == "cuda:1"
+    assert Recipe.of(job).to_job("out").settings.device == "cpu"

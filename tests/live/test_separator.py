@@ -28,7 +28,7 @@ from audionmf.errors import (
 from audionmf.live.separator import LiveSeparator, stream
 from audionmf.live.streams import PCMFormat, PCMStream, stream_to_files
 from audionmf.nmf import activate
-from audionmf.nmf.solver import FrameActivator
+from audionmf.nmf.activating import FrameActivator
 from audionmf.rendering.decomposition import Mixture
 
 SAMPLES = two_notes(2).astype(np.float32)

@@ -43,7 +43,7 @@ def test_it_comes_nearer_in_as_many_iterations(V):
     [
         {"method": "plain"},
         {"max_iter": 20},
-        {"activations": np.ones((6, 4200))},
+        {"activations": np.ones((6, 4200)) - np.eye(6, 4200)},  # a zero that is to stay
         {"templates": np.ones((600, 2)), "fixed_templates": True},
     ],
 )
@@ -140,3 +140,40 @@ def test_pooled_templates_spread_out_keep_their_sums(V):
     spread = solver.spread_rows(pooled, edges, V.sum(axis=1))
     assert spread.shape == (6, 600)
     np.testing.assert_allclose(np.add.reduceat(spread, edges, axis=1), pooled, rtol=1e-5)
+
+
+def test_activations_that_are_far_from_v_are_averaged(V):
+    start = np.random.default_rng(1).random((6, 4200))
+    assert used_thinning(fit(V, activations=start))
+    mean = solver.averaged(start.T, 16, 263)
+    np.testing.assert_allclose(mean[0], start[:, :16].mean(axis=1))
+    np.testing.assert_allclose(mean[-1], start[:, 4192:].mean(axis=1))
+
+
+def test_a_start_that_fits_already_goes_on(V):
+    found = fit(V)
+    more = fit(V, templates=found.templates, activations=np.maximum(found.activations, 1e-9))
+    assert not used_thinning(more)
+    assert more.divergence[-1] < found.divergence[-1]
+
+
+def test_zeros_of_given_templates_stay(V):
+    start = np.random.default_rng(2).random((600, 6))
+    start[100:300, 2] = 0
+    start[::7, 4] = 0
+    model = fit(V, templates=start)
+    assert used_thinning(model)
+    assert not model.templates[100:300, 2].any()
+    assert not model.templates[::7, 4].any()
+
+
+def test_passes_over_v_are_counted(V):
+    plain = fit(V, method="plain", max_iter=12)
+    assert plain.passes == 12 + 1  # and the one that evaluates the result
+    thinned = fit(V)
+    sizes = [
+        (n_frames * rows, n)
+        for n_frames, rows, n in ((263, 128, 27), (525, 256, 15), (1050, 512, 9))
+    ]
+    least = sum(size * n for size, n in sizes) / V.size
+    assert 0.8 * least + 9 + 2 <= thinned.passes <= least + 9 + 2 + 20

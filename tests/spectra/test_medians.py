@@ -5,8 +5,9 @@ from __future__ import annotations
 import librosa
 import numpy as np
 import pytest
+import scipy.ndimage
 
-from audionmf.spectra.medians import median_masks, median_models, median_sizes
+from audionmf.spectra.medians import median_masks, median_models, median_sizes, running_median
 from audionmf.spectra.stft import STFT
 
 
@@ -36,3 +37,15 @@ def test_sizes_are_times_and_frequencies_at_any_rate():
     assert median_sizes(STFT(2048, 512), 22050) == (31, 31)
     assert median_sizes(STFT(4096, 1), 44100)[0] == 255
     assert median_sizes(STFT(16, 4), 1000) == (181, 5)
+
+
+@pytest.mark.parametrize("shape", [(7, 40), (3, 5), (1, 1), (20, 2)])
+@pytest.mark.parametrize("size", [1, 3, 9, 31])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_medians_are_those_of_a_filter_in_two_dimensions(shape, size, dtype):
+    rows = np.random.default_rng(0).random(shape).astype(dtype)
+    rows[rows < 0.3] = 0
+    found = running_median(rows, size)
+    wanted = scipy.ndimage.median_filter(rows, (1, size), mode="reflect")
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, wanted)
