@@ -8,7 +8,7 @@ as components, one for each pitch and filter, so that rendering needs to know no
 
 References
 ----------
-The model: see `nmf.source_filter`. Strength of pitches: Klapuri, "Multiple fundamental frequency
+The model: see `nmf.voice`. Strength of pitches: Klapuri, "Multiple fundamental frequency
 estimation by summing harmonic amplitudes", ISMIR 2006, which flattens the spectrum too; Salamon and
 Gómez, "Melody extraction from polyphonic music signals using pitch contour characteristics", IEEE
 Transactions on Audio, Speech, and Language Processing 20(6), 2012, from which the weighting by
@@ -19,6 +19,7 @@ Transactions on Information Theory 13(2), 1967.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,8 +30,10 @@ from numpy.typing import NDArray
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf import State
+from audionmf.nmf.models import SourceModel, Spectra
 from audionmf.nmf.solver import Callback, thread_count
-from audionmf.nmf.source_filter import SourceFilter, fit_source_filter
+from audionmf.nmf.sums import Fitted, fit_sum
+from audionmf.nmf.voice import Voice
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
@@ -41,8 +44,6 @@ from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_sou
 from audionmf.spectra.stft import STFT
 
 __all__ = ["analyse_lead", "melody", "pitch_strengths"]
-
-"""Names of the two sources."""
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -121,9 +122,10 @@ def analyse_lead(
         known.bands.pool(frames.V * np.float32(1 / level)), known.bands.frequencies, known.pitches
     )
     course = melody(strengths**_STRENGTH_POWER)
-    model = _fitted(V, known, course, _heard(strengths, course), settings, progress, watch)
-    W, H, keys = _components(model, known, frames.V)
-    n_back = model.templates.shape[1]
+    voice, back = _start(V, known, _held(known, strengths, course), settings)
+    fitted = _fitted(V, [voice, back], settings, progress, watch)
+    W, H, keys = _components(voice, back, known, frames.V)
+    n_back = len(back.rows)
     lead, accompaniment = names
     labels = (lead,) * (len(keys) - n_back) + (accompaniment,) * n_back
     templates = Templates(W, labels, stft, rate)
@@ -133,10 +135,10 @@ def analyse_lead(
         grouping={name: grouping.get(name, ()) for name in names},
         settings=settings,
         mixture=Mixture.of(source, frames.n_samples),
-        divergence=model.divergence * level,
-        reason=model.reason,
+        divergence=fitted.divergence * level,
+        reason=fitted.reason,
         activations=H * np.float32(level),
-        remarks=(_told(known, model),),
+        remarks=(_told(known, voice),),
         keys=keys,
     )
     if frames.X is None or not settings.spatial or not frames.V.any():
@@ -294,33 +296,35 @@ def _banded(frames: Frames, bands: Bands) -> tuple[NDArray[np.float32], float]:
     return V.reshape(-1, n_frames), level
 
 
+def _held(known: _Known, strengths: Matrix, course: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the pitches near the melody, where it is heard, and last that without a pitch."""
+    heard = _heard(strengths, course)
+    near = np.abs(np.arange(len(known.pitches))[:, None] - course) <= _NEAR_STEPS
+    held: NDArray[np.bool_] = np.concatenate([near & heard, heard[None]])
+    return held
+
+
 def _fitted(
     V: NDArray[np.float32],
-    known: _Known,
-    course: NDArray[np.int64],
-    heard: NDArray[np.bool_],
+    models: Sequence[SourceModel],
     settings: Settings,
     progress: Progress,
     watch: Callback | None,
-) -> SourceFilter:
-    """Fit with the pitches near the melody, where it is heard."""
-
+) -> Fitted:
     def callback(state: State) -> bool | None:
         progress("factorise", state.iteration / state.max_iter)
         return watch(state) if watch else None
 
-    near = np.abs(np.arange(len(known.pitches))[:, None] - course) <= _NEAR_STEPS
-    begin = _start(V, known, np.concatenate([near & heard, heard[None]]), settings)
-    return fit_source_filter(
-        V, known.banded_combs, known.banded_bumps, begin,
-        max_iter=min(_ITERATIONS, settings.max_iter),
+    return fit_sum(
+        V, models, max_iter=min(_ITERATIONS, settings.max_iter),
         n_threads=thread_count(settings.n_threads), callback=callback,
     )  # fmt: skip
 
 
 def _start(
     V: NDArray[np.float32], known: _Known, held: NDArray[np.bool_], settings: Settings
-) -> SourceFilter:
+) -> tuple[Voice, Spectra]:
+    """Return the voice, and the accompaniment, as they start."""
     count = settings.n_components or _COMPONENTS
     rng = np.random.default_rng(settings.seed)
     level = V.sum(axis=0)
@@ -328,15 +332,19 @@ def _start(
     H = (0.5 + rng.random((count, V.shape[1]))) * level * ((1 - _VOICE_START) / count)
     n_channels = len(V) // len(known.bands.edges)
     share = level * (_VOICE_START / n_channels) / np.maximum(held.sum(axis=0), 1)
-    return SourceFilter(
-        source_activations=held * share,
-        filters=1 + 0.5 * rng.random((_BUMPS, _FILTERS)),
-        filter_activations=np.full((_FILTERS, V.shape[1]), 1 / _FILTERS),
-        gains=np.ones(n_channels),
-        templates=W / W.sum(axis=0),
-        activations=H,
-        divergence=np.empty(0),
-    )
+    filters = 1 + 0.5 * rng.random((_BUMPS, _FILTERS))
+    voice = Voice(
+        _rows(known.banded_combs), _rows(known.banded_bumps),
+        pitches=_rows(held * share), filters=_rows(filters),
+        openings=np.full((V.shape[1], _FILTERS), 1 / _FILTERS, np.float32),
+        gains=np.ones(n_channels, np.float32),
+    )  # fmt: skip
+    return voice, Spectra(_rows(W / W.sum(axis=0)), _rows(H), free=True)
+
+
+def _rows(columns: NDArray[Any]) -> NDArray[np.float32]:
+    rows: NDArray[np.float32] = np.array(columns.T, np.float32, order="C")
+    return rows
 
 
 def _combs(frequencies: NDArray[np.float64], pitches: Matrix, bin_hertz: float) -> Matrix:
@@ -366,36 +374,36 @@ def _bumps(frequencies: NDArray[np.float64]) -> Matrix:
 
 
 def _components(
-    model: SourceFilter, known: _Known, V: NDArray[np.float32]
+    voice: Voice, back: Spectra, known: _Known, V: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, ...]]:
     """Return templates, activations and keys: the voice, one for each pitch and filter, then the rest.
 
     Channels are pooled as magnitudes are, and bands are spread over their bins as V is.
     """
-    n_channels, widths = len(model.gains), known.widths
-    pooled_gain = float(np.sqrt(np.mean(np.square(model.gains, dtype=np.float64))))
-    shapes = known.bumps @ model.filters * np.float32(pooled_gain)
-    heard = np.flatnonzero(model.source_activations.any(axis=1))
+    n_channels, widths = len(voice.gains), known.widths
+    pooled_gain = float(np.sqrt(np.mean(np.square(voice.gains, dtype=np.float64))))
+    shapes = known.bumps @ voice.filters.T * np.float32(pooled_gain)
+    heard = np.flatnonzero(voice.pitches.any(axis=0))
     voices = [known.combs[:, heard] * shape[:, None] for shape in shapes.T]
-    courses = [model.source_activations[heard] * h for h in model.filter_activations]
-    stacked = model.templates.reshape(n_channels, len(widths), -1)
-    back = np.sqrt(np.square(stacked, dtype=np.float64).mean(axis=0))
+    courses = [voice.pitches.T[heard] * h for h in voice.openings.T]
+    stacked = back.rows.T.reshape(n_channels, len(widths), -1)
+    pooled = np.sqrt(np.square(stacked, dtype=np.float64).mean(axis=0))
     sums = V.sum(axis=1, dtype=np.float64)
     totals = np.repeat(np.add.reduceat(sums, known.bands.edges), widths)
     even = 1 / np.repeat(widths, widths)
     shares = np.divide(sums, totals, out=even, where=totals > 0)
-    rest = np.repeat(back, widths, axis=0) * shares[:, None]
+    rest = np.repeat(pooled, widths, axis=0) * shares[:, None]
     W = np.concatenate([*voices, rest], axis=1).astype(np.float32)
-    H = np.concatenate([*courses, model.activations]).astype(np.float32)
+    H = np.concatenate([*courses, back.activations.T]).astype(np.float32)
     midi = np.round(69 + 12 * np.log2(known.pitches / 440)).astype(int)
     keys = [*midi.tolist(), -1]  # the last has no pitch
     per_filter = [keys[k] for k in heard]
     return W, H, (*per_filter * len(shapes.T), *[-1] * rest.shape[1])
 
 
-def _told(known: _Known, model: SourceFilter) -> str:
+def _told(known: _Known, voice: Voice) -> str:
     """Say in which range the melody is where the voice is heard."""
-    loudness = model.source_activations[:-1].sum(axis=1)
+    loudness = voice.pitches[:, :-1].sum(axis=0)
     if not loudness.any():
         return "no lead was heard"
     below = np.cumsum(loudness) / loudness.sum()

@@ -57,7 +57,9 @@ from audionmf.analysis.score_voices import (
 from audionmf.analysis.scored_strokes import analyse_scored_strokes
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
-from audionmf.nmf.solver import thread_count
+from audionmf.nmf.models import Spectra
+from audionmf.nmf.solver import State, thread_count
+from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.alignment import align
@@ -101,7 +103,6 @@ _MISSING_COST = 0.1
 _MISSING_ITERATIONS = 20
 _MISSING_LEVEL = 0.15
 _MISSING_FRAMES = 3
-_EVALUATE_EVERY = 10
 
 
 def analyse_score(
@@ -372,38 +373,38 @@ class _Model:
         n_threads: int,
         progress: Progress,
     ) -> None:
-        from audionmf.nmf.kernels import KLKernel
+        """Do some iterations; H is updated in place."""
 
-        attacks = np.array([voice.kind == "attack" for voice in self.voices])
-        free = np.ones(len(self.rows), bool)
-        costs = np.array([self.bend_cost if self.is_bent(voice) else 0.0 for voice in self.voices])
-        with KLKernel(data, len(self.rows), n_threads, free, free, costs) as kernel:
-            for _ in range(n_iter):
-                rows = self.spread()
-                if self._n_done == 0:
-                    self._attacks = H[:, attacks] * np.float32(_ATTACK_LEVEL)
-                if self._n_done < _ATTACKS_FROM:  # notes first: an attack could be anything
-                    rows[attacks] = 0
-                elif self._n_done == _ATTACKS_FROM:
-                    H[:, attacks] = self._attacks
-                if self._n_done % _EVALUATE_EVERY == 0:
-                    value = kernel.iterate(rows, H, templates=False, divergence=True)
-                    self.divergence.append(value)
-                over, sums = kernel.sums(rows, H)
-                if over is not None and sums is not None:
-                    self._move(rows, over, sums, attacks)
-                self._n_done += 1
-                progress("fit the score", self._n_done / _ITERATIONS)
+        def tell(_: State) -> None:
+            self._n_done += 1
+            progress("fit the score", self._n_done / _ITERATIONS)
 
-    def _move(
-        self,
-        rows: NDArray[np.float32],
-        over: Matrix,
-        sums: NDArray[np.float64],
-        attacks: NDArray[np.bool_],
-    ) -> None:
+        sung = _Sung(self, H)
+        fitted = fit_sum(data, [sung], max_iter=n_iter, n_threads=n_threads, callback=tell)
+        self.divergence += fitted.divergence[:-1].tolist()
+
+    @property
+    def attacks(self) -> NDArray[np.bool_]:
+        """Which voices are attacks."""
+        return np.array([voice.kind == "attack" for voice in self.voices])
+
+    def sounding(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the templates on all channels as they are to be fitted in the next iteration.
+
+        Notes come first: an attack could be anything. Until it is their turn attacks are silent.
+        """
+        rows, attacks = self.spread(), self.attacks
+        if self._n_done == 0:
+            self._attacks = H[:, attacks] * np.float32(_ATTACK_LEVEL)
+        if self._n_done < _ATTACKS_FROM:
+            rows[attacks] = 0
+        elif self._n_done == _ATTACKS_FROM:
+            H[:, attacks] = self._attacks
+        return rows
+
+    def move(self, rows: NDArray[np.float32], over: Matrix) -> None:
         """Update templates and gains by what each explains, drawn to what neighbours say."""
-        parts, n_bins = self.parts, self.stft.n_bins
+        parts, n_bins, attacks = self.parts, self.stft.n_bins, self.attacks
         explained = (rows * over).astype(np.float64).reshape(len(rows), -1, n_bins)
         if self._n_done >= _TEMPLATES_FROM:
             counts = explained.sum(axis=1)
@@ -467,11 +468,8 @@ class _Model:
 
     def _value(self, data: NDArray[np.float32], H: NDArray[np.float32], n_threads: int) -> float:
         """Return the divergence."""
-        from audionmf.nmf.kernels import KLKernel
-
-        free = np.ones(len(self.rows), bool)
-        with KLKernel(data, len(self.rows), n_threads, free, free) as kernel:
-            return kernel.iterate(self.spread(), H.copy(), templates=False, divergence=True)
+        now = Spectra(self.spread(), H.copy())
+        return float(fit_sum(data, [now], max_iter=0, n_threads=n_threads).divergence[-1])
 
     def _with_missing(
         self, data: NDArray[np.float32], H: NDArray[np.float32], seconds: float, n_threads: int
@@ -480,20 +478,15 @@ class _Model:
 
         Copies of the voices with a penalty sound where the voices themselves may not.
         """
-        from audionmf.nmf.kernels import KLKernel
-
         K = len(self.voices)
         copied = np.array([k for k, v in enumerate(self.voices) if v.kind != "attack"])
         G = self.gates.at(0, len(H), seconds, K)
         rows = self.spread()
         start = (G[:, copied] == 0) * (data.sum(axis=0)[:, None] * np.float32(0.05 / K))
         both = np.concatenate([H, start.astype(np.float32)], axis=1)
-        free = np.ones(K + len(copied), bool)
         penalties = np.repeat([0.0, _MISSING_COST], [K, len(copied)])
-        stacked = np.concatenate([rows, rows[copied]])
-        with KLKernel(data, len(stacked), n_threads, free, free, penalties) as kernel:
-            for _ in range(_MISSING_ITERATIONS):
-                kernel.sums(stacked, both, gather=False)
+        heard = Spectra(np.concatenate([rows, rows[copied]]), both, penalties=penalties)
+        fit_sum(data, [heard], max_iter=_MISSING_ITERATIONS, measure=False, n_threads=n_threads)
         levels = self._levels(H, G)[copied]
         spoken = both[:, K:] > _MISSING_LEVEL * np.where(levels > 0, levels, np.inf)
         spans = []
@@ -533,6 +526,24 @@ class _Model:
             heard = levels[mine & (levels > 0)]
             levels[mine & (levels == 0)] = np.median(heard) if heard.size else 0
         return levels
+
+
+class _Sung(Spectra):
+    """The voices of a score as a term of a sum."""
+
+    def __init__(self, model: _Model, H: NDArray[np.float32]) -> None:
+        costs = [model.bend_cost if model.is_bent(voice) else 0.0 for voice in model.voices]
+        super().__init__(model.spread(), H, penalties=np.array(costs), free=True)
+        self._model = model
+
+    def effective(self) -> Matrix:
+        """Return the templates of the voices that may be heard by now, on all channels."""
+        self.rows = self._model.sounding(self.activations)
+        return self.rows
+
+    def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
+        """Move templates, gains and what ties them."""
+        self._model.move(self.rows, over)
 
 
 def _transcribed(

@@ -11,19 +11,22 @@ A file imports only from those that are named before it:
 - `intrinsics`: vector instructions for numba
 - `passes`: one pass over a matrix as machine code
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
-- `equalise`: known templates and one smooth equaliser a source
-- `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `thinning`: fewer frames and rows, and back
 - `solver`: `fit` and `activate`
+- `models`: what one source may be in a sum: a term that can move itself, and spectra of any kind
+- `patterned`: patterns of several frames as a term
+- `voice`: a source with a pitch through a filter as a term
+- `sums`: one factorisation for whatever is known of each source
+- `equalise`: known templates and one smooth equaliser a source
+- `drawn`: known templates that may move, drawn to where they were
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
 - `convolutive`: components that are patterns of several frames
 - `diagonal`: activations that run along diagonals, for mosaics
 - `distributed`: templates from frames on several machines
 - `minibatch`: templates from data that does not fit in memory
-- `source_filter`: a voice over an accompaniment
 - `tensor`: several channels share templates and activations
 - `estimator`: `KLNMF` for scikit-learn
 """
@@ -36,9 +39,13 @@ from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
+from audionmf.nmf.models import SourceModel, Spectra
+from audionmf.nmf.patterned import Patterned
 from audionmf.nmf.penalised import Penalties
 from audionmf.nmf.solver import NMF, State, activate, fit
+from audionmf.nmf.sums import fit_sum
 from audionmf.nmf.tensor import NTF, fit_channels
+from audionmf.nmf.voice import Voice
 
 if TYPE_CHECKING:
     from audionmf.nmf.estimator import KLNMF
@@ -47,15 +54,20 @@ __all__ = [
     "KLNMF",
     "NMF",
     "NTF",
+    "Patterned",
     "Penalties",
+    "SourceModel",
+    "Spectra",
     "State",
     "StreamState",
+    "Voice",
     "activate",
     "beta_divergence",
     "fit",
     "fit_channels",
     "fit_shards",
     "fit_stream",
+    "fit_sum",
     "initialize",
 ]
 
