@@ -36,6 +36,9 @@ class SourceModel(Protocol):
     def scale(self, factor: float) -> None:
         """Multiply its part by a power of two."""
 
+    def cost(self) -> float:
+        """Return what it pays for its parameters, on top of the divergence; 0 for most."""
+
     def moves(self, phase: str) -> bool:
         """Tell whether it has something to move in a phase."""
 
@@ -97,6 +100,10 @@ class Spectra:
     def scale(self, factor: float) -> None:
         """Multiply the activations."""
         self.activations *= self.activations.dtype.type(factor)
+
+    def cost(self) -> float:
+        """Return the weighted L1 norms of the activations."""
+        return float(self.penalties @ self.activations.sum(axis=0, dtype=np.float64))
 
     def moves(self, phase: str) -> bool:
         """Tell whether activations or templates move."""

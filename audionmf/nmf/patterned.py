@@ -61,6 +61,10 @@ class Patterned:
         """Multiply the activations."""
         self.activations *= self.activations.dtype.type(factor)
 
+    def cost(self) -> float:
+        """Return 0: nothing is drawn."""
+        return 0.0
+
     def moves(self, phase: str) -> bool:
         """Tell whether activations or patterns move."""
         return phase == ACTIVATIONS or (phase == TEMPLATES and self.free)

@@ -42,8 +42,8 @@ class Fitted:
     Parameters
     ----------
     divergence : ndarray, shape (n_iter + 1,), float64
-        Kullback–Leibler divergence of V from the sum at the start and after each iteration; empty
-        if it was not to be measured.
+        Kullback–Leibler divergence of V from the sum, plus the L1 norms that penalties ask for, at
+        the start and after each iteration; empty if it was not to be measured.
     n_iter : int
         Iterations done.
     reason : {"tolerance", "max_iter", "cancelled"}
@@ -91,8 +91,8 @@ def fit_sum(
     Returns
     -------
     Fitted
-        How the divergence fell. Without penalties, and with models that no prior draws, it never
-        rises.
+        How the divergence fell. It never rises, unless a prior draws a model, as an equaliser is
+        drawn to 1.
 
     Raises
     ------
@@ -229,16 +229,18 @@ def _fit_blocks(
             before = None
             for phase in phases:
                 first = measure and phase == phases[0]
+                costs = sum(model.cost() for model in models) if first else 0.0
                 work = partial(_phase_of_block, phase, models, first)
                 found = list(pool.map(work, pieces))
                 if first:
-                    before = sum(value for value, _ in found)
+                    before = costs + sum(value for value, _ in found)
                 moving = [model for model in models if model.moves(phase)]
                 for j, model in enumerate(moving):
                     model.move(phase, [gathered[j] for _, gathered in found])
             stop = watch.done(before)
         if measure:
-            watch.end(sum(pool.map(partial(_value_of_block, models), pieces)))
+            values = pool.map(partial(_value_of_block, models), pieces)
+            watch.end(sum(values) + sum(model.cost() for model in models))
 
 
 def _phase_of_block(

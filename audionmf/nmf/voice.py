@@ -76,6 +76,10 @@ class Voice:
         """Multiply the pitches."""
         self.pitches *= self.pitches.dtype.type(factor)
 
+    def cost(self) -> float:
+        """Return 0: nothing is drawn."""
+        return 0.0
+
     def moves(self, phase: str) -> bool:
         """Move in every phase."""
         return phase in (ACTIVATIONS, COURSES, TEMPLATES)
