@@ -18,8 +18,11 @@ A file imports only from those that are named before it:
 - `by_example`: sources whose sound is known
 - `score_voices`: what stands for notes and strokes of a score, and when it may sound
 - `note_spectra`: combs of partials
+- `note_model`: the notes of a score as a term of a sum
 - `by_score`: sources whose notes are known
+- `voice_model`: a leading voice as a term of a sum
 - `by_lead`: one voice that leads, and its accompaniment
+- `by_several`: sources of which different things are known, in one sum
 - `blind`: sources of which nothing is known
 - `by_medians`: harmonic and percussive sound
 - `components`: every component for itself

@@ -16,6 +16,7 @@ from audionmf.analysis.by_example import analyse_examples
 from audionmf.analysis.by_lead import analyse_lead
 from audionmf.analysis.by_medians import analyse_medians
 from audionmf.analysis.by_score import analyse_score
+from audionmf.analysis.by_several import analyse_several
 from audionmf.analysis.components import analyse_components
 from audionmf.analysis.forewarning import forewarning
 from audionmf.analysis.learning import at_rate
@@ -106,7 +107,9 @@ def analyse_account(
         )
     if account.textures:
         return analyse_medians(account, source, settings, report)
-    if account.score is not None:
+    if _is_mixed(account):
+        found = analyse_several(account, source, settings, report, watch)
+    elif account.score is not None:
         found = _with_score(account, account.score, source, settings, report)
     elif account.voices:
         found = _with_voice(account, source, settings, report, watch)
@@ -128,20 +131,20 @@ def _check_penalised(account: Account, settings: Settings) -> None:
         )
 
 
+def _is_mixed(account: Account) -> bool:
+    """Tell whether different things are known of the sources, so that one model is not for all."""
+    scored = [known.notes is not None for known in account.sources.values()]
+    if account.score is not None:
+        return bool(account.voices) or not all(scored)
+    plain = len(account.voices) == 1 and len(account.sources) == 2
+    others = [known for known in account.sources.values() if not known.voice]
+    unknown = not account.sounding and not any(known.free for known in others)
+    return bool(account.voices) and not (plain and unknown)
+
+
 def _with_score(
     account: Account, score: Score, source: Source, settings: Settings, report: Progress
 ) -> Decomposition:
-    if account.voices:
-        raise ParameterError(
-            "a lead beside a score is not known how to be fitted yet: leave one of them out"
-        )
-    unscored = [name for name, known in account.sources.items() if known.notes is None]
-    if unscored:
-        raise ParameterError(
-            f"the score has no part {unscored[0]!r}; its parts are "
-            f"{', '.join(map(repr, score.names))}. Name an example "
-            "like its part, or leave it out"
-        )
     what = describe_source(source)
     pieces = account.labels.pieces(source, settings.n_fft_at(source.sample_rate), what)
     examples = {
@@ -161,13 +164,6 @@ def _with_voice(
     report: Progress,
     watch: nmf.Callback | None,
 ) -> Decomposition:
-    others = [known for known in account.sources.values() if not known.voice]
-    plain = len(account.voices) == 1 and len(others) == 1 and not others[0].free
-    if not plain or account.sounding:
-        raise ParameterError(
-            "lead says what the sources are: leave out their number, templates, examples, ranges "
-            "and free components"
-        )
     found = analyse_lead(
         source, settings, report, watch, names=(*account.voices, *_others(account))
     )

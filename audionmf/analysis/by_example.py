@@ -45,7 +45,7 @@ from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import Frames, Progress, describe_source
 from audionmf.spectra.stft import STFT
 
-__all__ = ["analyse_examples"]
+__all__ = ["analyse_examples", "known_spectra", "with_shifts"]
 
 _ALL_EXPLAINED = 0.03
 """A share left below which nothing is missing, and patterns, the narrower model, are enough."""
@@ -228,12 +228,31 @@ def _silence(account: Account, stft: STFT, source: Source) -> Absent:
     return account.labels.silence(names, source, stft, describe_source(source))
 
 
+def known_spectra(
+    account: Account, source: Source, settings: Settings, progress: Progress
+) -> Templates:
+    """Return the spectra of all sources of which it is known what they sound like, as frames.
+
+    Parameters
+    ----------
+    account, source, settings, progress
+        As in `analyse_examples`.
+
+    Returns
+    -------
+    Templates
+        Labelled by source.
+    """
+    stft = _common_stft(account, source, settings)
+    alone = _alone(account, stft, source)
+    return _bank(account, alone, stft, source, _single(settings), progress, single=True).spectra()
+
+
 def _by_frames(
     account: Account, source: Source, settings: Settings, progress: Progress
 ) -> Decomposition:
     stft = _common_stft(account, source, settings)
-    alone = _alone(account, stft, source)
-    bank = _bank(account, alone, stft, source, _single(settings), progress, single=True).spectra()
+    bank = known_spectra(account, source, settings, progress)
     silence = _silence(account, stft, source)
     labels = [name for name, count in account.free.items() for _ in range(count)]
     return _analyse_with(bank, labels, silence, source, settings, progress)
@@ -386,7 +405,7 @@ def _adapted(
     given = set(found.templates.names) - free
     # A copy of a single source would take what is not its own.
     most = 0 if len(given) == 1 and free else config.pitch_shifts
-    bank, penalties = _with_shifts(found.templates, given, most)
+    bank, penalties = with_shifts(found.templates, given, most)
     bands = Bands.of(bank.stft, bank.sample_rate)
     pooled = bands.pool(bank.templates)
     sums = pooled.sum(axis=0)
@@ -423,7 +442,7 @@ def _adapted(
     return adapted.with_covariances(frames.X, H, progress)
 
 
-def _with_shifts(
+def with_shifts(
     bank: Templates, given: Collection[str], most: int
 ) -> tuple[Templates, NDArray[np.float32]]:
     """Return the bank with copies of its templates up to `most` semitones away, and penalties.

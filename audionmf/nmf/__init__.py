@@ -13,13 +13,17 @@ A file imports only from those that are named before it:
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
 - `card`: the same, and for any β, on a graphics card
 - `places`: what an iteration offers, by machine code or on a card
-- `equalise`: known templates and one smooth equaliser a source
-- `drawn`: known templates that may move, drawn to where they were
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `thinning`: fewer frames and rows, and back
 - `activating`: `activate`
 - `solver`: `fit`
+- `models`: what one source may be in a sum: a term that can move itself, and spectra of any kind
+- `patterned`: patterns of several frames as a term
+- `voice`: a source with a pitch through a filter as a term
+- `sums`: one factorisation for whatever is known of each source
+- `equalise`: known templates and one smooth equaliser a source
+- `drawn`: known templates that may move, drawn to where they were
 - `choose`: how many components a matrix needs
 - `constrained`: hints in the time-frequency plane
 - `convolutive`: components that are patterns of several frames
@@ -27,7 +31,6 @@ A file imports only from those that are named before it:
 - `diagonal`: activations that run along diagonals, for mosaics
 - `distributed`: templates from frames on several machines
 - `minibatch`: templates from data that does not fit in memory
-- `source_filter`: a voice over an accompaniment
 - `tensor`: several channels share templates and activations
 - `estimator`: `KLNMF` for scikit-learn
 """
@@ -41,10 +44,14 @@ from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.minibatch import StreamState, fit_stream
+from audionmf.nmf.models import SourceModel, Spectra
+from audionmf.nmf.patterned import Patterned
 from audionmf.nmf.penalised import Penalties
 from audionmf.nmf.shifted import ShiftedNMF, fit_shifted
 from audionmf.nmf.solver import NMF, State, fit
+from audionmf.nmf.sums import fit_sum
 from audionmf.nmf.tensor import NTF, fit_channels
+from audionmf.nmf.voice import Voice
 
 if TYPE_CHECKING:
     from audionmf.nmf.estimator import KLNMF
@@ -53,10 +60,14 @@ __all__ = [
     "KLNMF",
     "NMF",
     "NTF",
+    "Patterned",
     "Penalties",
     "ShiftedNMF",
+    "SourceModel",
+    "Spectra",
     "State",
     "StreamState",
+    "Voice",
     "activate",
     "beta_divergence",
     "fit",
@@ -64,6 +75,7 @@ __all__ = [
     "fit_shards",
     "fit_shifted",
     "fit_stream",
+    "fit_sum",
     "initialize",
 ]
 

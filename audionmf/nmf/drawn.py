@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.nmf.places import kernel_on
+from audionmf.nmf.models import Spectra
+from audionmf.nmf.solver import State
+from audionmf.nmf.sums import fit_sum
 from audionmf.settings import CPU
 
-__all__ = ["fit_drawn"]
+__all__ = ["DrawnSpectra", "fit_drawn"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -76,18 +78,49 @@ def fit_drawn(
         Those that go with them.
     """
     rows = np.ascontiguousarray(W.T)
-    activations = np.array(H.T, order="C")
-    held = pull * activations.sum(axis=0, dtype=np.float64)[:, None] * rows
-    free = np.ones(len(rows), bool)
-    with kernel_on(device, V, n_threads, free, free, penalties) as kernel:
-        played = kernel.taken(activations)
-        for iteration in range(1, n_iter + 1):
-            over, _ = kernel.sums(rows, played)
-            if over is not None:
-                moved = rows * over + held
-                sums = moved.sum(axis=1, keepdims=True)
-                known = sums > _LEAST_SUM
-                rows = np.where(known, moved / np.where(known, sums, 1), rows).astype(rows.dtype)
-            progress(iteration / n_iter)
-        activations = kernel.given(played, activations)
-    return rows.T, activations.T
+    model = DrawnSpectra(rows, np.array(H.T, order="C"), pull=pull, penalties=penalties)
+    fit_sum(
+        V, [model], max_iter=n_iter, measure=False, n_threads=n_threads, device=device,
+        callback=lambda state: _tell(progress, state),
+    )  # fmt: skip
+    return model.rows.T, model.activations.T
+
+
+def _tell(progress: Callable[[float], object], state: State) -> None:
+    progress(state.iteration / state.max_iter)
+
+
+class DrawnSpectra(Spectra):
+    """Templates that move, drawn to where they were.
+
+    Parameters
+    ----------
+    rows, activations, penalties
+        As in `Spectra`; each template sums to 1.
+    pull : float, default 1
+        Weight of the prior: 1 counts as much as what the template explains at the start.
+    """
+
+    def __init__(
+        self,
+        rows: Matrix,
+        activations: Matrix,
+        *,
+        pull: float = 1.0,
+        penalties: Matrix | None = None,
+    ) -> None:
+        super().__init__(rows, activations, penalties=penalties, free=True)
+        self._held = pull * activations.sum(axis=0, dtype=np.float64)[:, None] * rows
+
+    def scale(self, factor: float) -> None:
+        """Multiply the activations, and what they count for."""
+        super().scale(factor)
+        self._held = self._held * factor
+
+    def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
+        """Move each template to what it explains, and what it was taken for at the start."""
+        moved = self.rows * over + self._held
+        sums = moved.sum(axis=1, keepdims=True)
+        known = sums > _LEAST_SUM
+        rows = np.where(known, moved / np.where(known, sums, 1), self.rows)
+        self.rows = rows.astype(self.rows.dtype)

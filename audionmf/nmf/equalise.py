@@ -23,15 +23,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.nmf.places import kernel_on
+from audionmf.nmf.models import Spectra
+from audionmf.nmf.solver import State
+from audionmf.nmf.sums import fit_sum
 from audionmf.settings import CPU
 
-__all__ = ["Equalised", "fit_equalised", "strongest"]
+__all__ = ["Equalised", "EqualisedSpectra", "fit_equalised", "strongest"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -106,71 +109,78 @@ def fit_equalised(
         Equalisers and activations.
     """
     membership = np.asarray(groups)
-    kept = np.arange(W.shape[1])
     level = V.sum(axis=0) / max(1, W.shape[1])
-    rows = np.ascontiguousarray(W.T)
     H = np.repeat(level[:, None], W.shape[1], axis=1).astype(V.dtype)
     if absent is not None:
         H[absent.T] = 0  # multiplied, it stays so
-    gains = np.ones((membership.max() + 1, W.shape[0]))
-    steps = _Steps(V, smoother, n_threads, device, n_plain + n_adapt, progress or (lambda _: None))
-    steps.run(rows, H, gains, membership, penalties, n_plain, adapt=False)
-    strong = strongest(H.sum(axis=0, dtype=np.float64))
-    kept, membership, penalties = kept[strong], membership[strong], penalties[strong]
-    rows, H = np.ascontiguousarray(rows[strong]), np.ascontiguousarray(H[:, strong])
-    steps.run(rows, H, gains, membership, penalties, n_adapt, adapt=True)
-    return Equalised(gains, kept, H.T)
+    told = _Told(n_plain + n_adapt, progress or (lambda _: None))
+    plain = Spectra(np.ascontiguousarray(W.T), H, penalties=penalties)
+    fit = partial(fit_sum, V, measure=False, n_threads=n_threads, device=device, callback=told)
+    fit([plain], max_iter=n_plain)
+    kept = strongest(plain.activations.sum(axis=0, dtype=np.float64))
+    model = EqualisedSpectra(
+        plain.rows[kept], np.ascontiguousarray(plain.activations[:, kept]), membership[kept],
+        smoother, penalties=penalties[kept], n_groups=int(membership.max()) + 1,
+    )  # fmt: skip
+    fit([model], max_iter=n_adapt)
+    return Equalised(model.gains, kept, model.activations.T)
 
 
-@dataclass
-class _Steps:
-    V: Matrix
-    smoother: NDArray[np.float64]
-    n_threads: int
-    device: str
-    n_total: int
-    progress: Callable[[float], object]
-    n_done: int = 0
+class _Told:
+    """Tells the share of several fits that is done."""
 
-    def run(
+    def __init__(self, n_total: int, progress: Callable[[float], object]) -> None:
+        self._n_total, self._progress, self._n_done = n_total, progress, 0
+
+    def __call__(self, _: State) -> None:
+        self._n_done += 1
+        self._progress(self._n_done / self._n_total)
+
+
+class EqualisedSpectra(Spectra):
+    """Known templates of which only one equaliser a group moves.
+
+    Parameters
+    ----------
+    rows, activations, penalties
+        As in `Spectra`.
+    groups : ndarray of int, shape (n_components,)
+        The group of each template, from 0.
+    smoother : ndarray, shape (n_bins, n_bins)
+        What smooths the equalisers; its rows sum to 1.
+    n_groups : int
+        Number of groups.
+    """
+
+    def __init__(
         self,
         rows: Matrix,
-        H: Matrix,
-        gains: NDArray[np.float64],
-        membership: NDArray[np.int64],
-        penalties: Matrix,
-        n_iter: int,
+        activations: Matrix,
+        groups: NDArray[np.int64],
+        smoother: NDArray[np.float64],
         *,
-        adapt: bool,
+        penalties: Matrix | None = None,
+        n_groups: int = 1,
     ) -> None:
-        free = np.ones(len(rows), bool)
-        with kernel_on(self.device, self.V, self.n_threads, free, free, penalties) as kernel:
-            played = kernel.taken(H)
-            for _ in range(n_iter):
-                equalised = (rows * gains[membership]).astype(rows.dtype)
-                over, sums = kernel.sums(equalised, played, gather=adapt)
-                if over is not None and sums is not None:
-                    self._move(gains, membership, equalised, over, sums)
-                self.n_done += 1
-                self.progress(self.n_done / self.n_total)
-            kernel.given(played, H)
+        super().__init__(rows, activations, penalties=penalties, free=True)
+        self.gains = np.ones((n_groups, rows.shape[1]))
+        self._groups, self._smoother = groups, smoother
 
-    def _move(
-        self,
-        gains: NDArray[np.float64],
-        membership: NDArray[np.int64],
-        equalised: Matrix,
-        over: Matrix,
-        sums: NDArray[np.float64],
-    ) -> None:
-        """Update the equalisers in place: smoothed evidence, and `_PRIOR` of it that says 1."""
-        for j, gain in enumerate(gains):
-            mine = membership == j
+    def effective(self) -> Matrix:
+        """Return the templates through their equalisers."""
+        through: Matrix = (self.rows * self.gains[self._groups]).astype(self.rows.dtype)
+        return through
+
+    def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
+        """Move the equalisers: smoothed evidence, and `_PRIOR` of it that says 1."""
+        equalised = self.effective()
+        for j, gain in enumerate(self.gains):
+            mine = self._groups == j
             model = equalised[mine].astype(np.float64)
             expected = model.T @ sums[mine]
             explained = np.einsum("kf,kf->f", model, over[mine])
             base = np.divide(expected, gain, out=np.zeros_like(gain), where=gain > 0)
-            numerator, denominator = self.smoother @ explained, self.smoother @ base
+            numerator, denominator = self._smoother @ explained, self._smoother @ base
             pull = _PRIOR * denominator + 1e-6 * denominator.mean() + np.finfo(np.float64).tiny
             gain[:] = (numerator + pull) / (denominator + pull)
 

@@ -9,7 +9,8 @@ import pytest
 from conftest import RATE, sound, steps
 
 import audionmf
-from audionmf.analysis.by_lead import analyse_lead, melody, pitch_strengths
+from audionmf.analysis.by_lead import analyse_lead
+from audionmf.analysis.voice_model import melody, pitch_strengths
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -172,10 +173,9 @@ def test_another_beta_is_refused():
     ("other", "message"),
     [
         ({"n_sources": 2}, "number of sources is for a blind separation"),
-        ({"examples": {"a": np.ones(9000, np.float32)}}, "lead says"),
-        ({"free": 2}, "lead says"),
-        ({"solo": {"lead": [(0, 1)]}}, "lead says"),
-        ({"residual": "rest"}, "lead says"),
+        ({"examples": {"lead": np.ones(9000, np.float32)}}, "a lead is known by its melody"),
+        ({"solo": {"lead": [(0, 1)]}}, "a lead is known by its melody"),
+        ({"residual": "rest"}, "leave out the residual"),
         ({"split_at": "C4"}, "midi"),
     ],
     ids=lambda other: next(iter(other)) if isinstance(other, dict) else "",

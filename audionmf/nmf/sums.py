@@ -1,0 +1,297 @@
+"""One factorisation for whatever is known of each source: V as a sum of models, fitted together.
+
+    V ≈ Σ_j V_j
+
+Spectra alone, of any kind and number, are one dense product, and run on the fused kernel: one pass
+over V an iteration. With other models among them (patterns, a voice) each phase takes the sum of all
+parts, block by block of frames; the blocks' sums are added in their order, so that the number of
+threads does not matter. What every model minimises is the same: the Kullback–Leibler divergence of V
+from the sum, plus what models have to pay for their own parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from audionmf.errors import ParameterError
+from audionmf.nmf.checks import as_data, check_tolerance, check_whole, thread_count
+from audionmf.nmf.models import PHASES, SourceModel, Spectra
+from audionmf.nmf.places import kernel_on
+from audionmf.nmf.solver import Callback, State
+from audionmf.settings import CPU
+
+__all__ = ["Fitted", "fit_sum"]
+
+Matrix = NDArray[np.floating[Any]]
+
+_BLOCK_FRAMES = 128
+_FLOOR = 1e-20
+_WINDOW = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """How a sum of models was fitted; what was found is in the models.
+
+    Parameters
+    ----------
+    divergence : ndarray, shape (n_iter + 1,), float64
+        Kullback–Leibler divergence of V from the sum, plus the L1 norms that penalties ask for, at
+        the start and after each iteration; empty if it was not to be measured.
+    n_iter : int
+        Iterations done.
+    reason : {"tolerance", "max_iter", "cancelled"}
+        Why it stopped.
+    """
+
+    divergence: NDArray[np.float64]
+    n_iter: int
+    reason: str
+
+
+def fit_sum(
+    V: ArrayLike,
+    models: Sequence[SourceModel],
+    *,
+    max_iter: int = 50,
+    tol: float = 0.0,
+    measure: bool = True,
+    n_threads: int | None = None,
+    device: str = CPU,
+    callback: Callback | None = None,
+) -> Fitted:
+    """Fit the models of all sources to V together, each by its own multiplicative updates.
+
+    Parameters
+    ----------
+    V : array, shape (n_bins, n_frames)
+        Data, finite and ≥ 0. Not modified.
+    models : sequence of SourceModel
+        The terms of the sum: `Spectra`, `Patterned`, `Voice`, or others of the same interface. They
+        are moved in place.
+    max_iter : int, default 50
+        Most iterations; 0 measures the start.
+    tol : float, default 0
+        Stop when ten iterations together lower the divergence by less than this share of it; 0 runs
+        them all.
+    measure : bool, default True
+        Compute the divergence, which `tol` needs, and which costs a logarithm an element.
+    n_threads : int, optional
+        Threads; default: one for each core that this process may use. The result does not depend
+        on it.
+    device : str, default "cpu"
+        As in `fit`: where spectra alone are fitted. What is measured, and other models, stay on the
+        processor.
+    callback : callable, optional
+        Called with a `State` after each iteration, whose divergence is that before it (NaN if it is
+        not measured); returning True cancels the rest.
+
+    Returns
+    -------
+    Fitted
+        How the divergence fell. It never rises, unless a prior draws a model, as an equaliser is
+        drawn to 1.
+
+    Raises
+    ------
+    ParameterError
+        If V has negative or non-finite values, there is no model, or options do not fit.
+
+    Notes
+    -----
+    The sum of models is that of Ozerov, Vincent and Bimbot (IEEE TASLP 20(4), 2012) under the
+    Kullback–Leibler divergence of magnitudes, each update that of Lee and Seung (NIPS 2000).
+    """
+    data = as_data(V, "V")
+    check_whole("max_iter", max_iter, 0)
+    check_tolerance(tol)
+    if not models:
+        raise ParameterError("a sum needs a model at least")
+    if tol and not measure:
+        raise ParameterError("a tolerance needs the divergence: leave measure on")
+    scale = 2.0 ** np.floor(np.log2(float(data.max()) or 1.0))
+    levelled = data if scale == 1 else data / data.dtype.type(scale)
+    for model in models:
+        model.scale(1 / scale)
+    watch = _Watch(max_iter, tol, scale, callback)
+    dense = [model for model in models if isinstance(model, Spectra)]
+    threads = thread_count(n_threads)
+    if len(dense) < len(models):
+        _fit_blocks(levelled, models, watch, measure, threads)
+    elif measure:
+        _fit_measured(levelled, dense, watch, threads)
+    else:
+        _fit_dense(levelled, dense, watch, threads, device)
+    for model in models:
+        model.scale(scale)
+    return Fitted(np.array(watch.values) * scale, watch.n_done, watch.reason)
+
+
+class _Watch:
+    """When to stop: values of the divergence come in, the first that of the start."""
+
+    def __init__(self, max_iter: int, tol: float, scale: float, callback: Callback | None) -> None:
+        self.max_iter, self._tol, self._scale, self._callback = max_iter, tol, scale, callback
+        self.values: list[float] = []
+        self.n_done = 0
+        self.reason = "max_iter"
+
+    def _gained_less(self) -> bool:
+        """Tell whether the last iterations lowered the divergence by less than the tolerance."""
+        if len(self.values) <= _WINDOW:
+            return False
+        return self.values[-1 - _WINDOW] - self.values[-1] < self._tol * self.values[-1]
+
+    def end(self, value: float) -> None:
+        """Take the divergence of the result, which rounding does not raise."""
+        self.values.append(min([value, *self.values[-1:]]))
+
+    def done(self, before: float | None) -> bool:
+        """Count an iteration, before which the divergence was this; tell whether to stop."""
+        if before is not None:
+            self.values.append(before)
+        self.n_done += 1
+        value = self.values[-1] * self._scale if self.values else float("nan")
+        if self._callback and self._callback(State(self.n_done, self.max_iter, value)):
+            self.reason = "cancelled"
+        elif self._tol and self._gained_less():
+            self.reason = "tolerance"
+        return self.n_done == self.max_iter or self.reason != "max_iter"
+
+
+def _fit_dense(
+    V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads: int, device: str
+) -> None:
+    """Fit spectra as one product, by the fused kernel or on a card."""
+    together = _Together(V, models)
+    free, learns = np.ones(together.H.shape[1], bool), any(model.free for model in models)
+    with kernel_on(device, V, n_threads, free, free, together.penalties) as kernel:
+        played = kernel.taken(together.H)
+        stop = watch.max_iter == 0
+        while not stop:
+            over, sums = kernel.sums(together.rows(), played, gather=learns)
+            if over is not None and sums is not None:
+                together.absorb(over, sums)
+            stop = watch.done(None)
+        kernel.given(played, together.H)
+
+
+def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads: int) -> None:
+    """Fit spectra as one product by the fused kernel, and measure the divergence in each pass."""
+    from audionmf.nmf.kernels import KLKernel
+
+    together = _Together(V, models)
+    n_components = together.H.shape[1]
+    free, learns = np.ones(n_components, bool), any(model.free for model in models)
+    with KLKernel(V, n_components, n_threads, free, free, together.penalties) as kernel:
+        stop = watch.max_iter == 0
+        while not stop:
+            rows, H = together.rows(), together.H
+            if learns:
+                over, sums, before = kernel.sums_and_divergence(rows, H)
+                together.absorb(over, sums)
+            else:
+                before = kernel.iterate(rows, H, templates=False, divergence=True)
+            stop = watch.done(before)
+        copy = together.H.copy()
+        watch.end(kernel.iterate(together.rows(), copy, templates=False, divergence=True))
+
+
+class _Together:
+    """Spectra side by side: their activations become columns of one array, which they keep."""
+
+    def __init__(self, V: Matrix, models: Sequence[Spectra]) -> None:
+        self._models, self._dtype = models, V.dtype
+        every = [model.activations for model in models]
+        self.H: Matrix = np.ascontiguousarray(
+            every[0] if len(every) == 1 else np.concatenate(every, axis=1), V.dtype
+        )
+        edges = np.cumsum([0, *(len(model.rows) for model in models)]).tolist()
+        self._columns = [slice(a, b) for a, b in pairwise(edges)]
+        for model, columns in zip(models, self._columns, strict=True):
+            model.activations = self.H[:, columns]
+        self.penalties = np.concatenate([model.penalties for model in models])
+
+    def rows(self) -> Matrix:
+        effective = [model.effective() for model in self._models]
+        joined = effective[0] if len(effective) == 1 else np.concatenate(effective)
+        return np.ascontiguousarray(joined, self._dtype)
+
+    def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
+        for model, columns in zip(self._models, self._columns, strict=True):
+            if model.free:
+                model.absorb(over[columns], sums[columns])
+
+
+def _fit_blocks(
+    V: Matrix, models: Sequence[SourceModel], watch: _Watch, measure: bool, n_threads: int
+) -> None:
+    """Fit models of all kinds, by blocks of frames."""
+    from threadpoolctl import threadpool_limits
+
+    blocks = [slice(a, a + _BLOCK_FRAMES) for a in range(0, V.shape[1], _BLOCK_FRAMES)]
+    pieces = [(np.ascontiguousarray(V[:, block].T), block) for block in blocks]
+    phases = [phase for phase in PHASES if any(model.moves(phase) for model in models)]
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+        stop = watch.max_iter == 0
+        while not stop:
+            before = None
+            for phase in phases:
+                first = measure and phase == phases[0]
+                costs = sum(model.cost() for model in models) if first else 0.0
+                work = partial(_phase_of_block, phase, models, first)
+                found = list(pool.map(work, pieces))
+                if first:
+                    before = costs + sum(value for value, _ in found)
+                moving = [model for model in models if model.moves(phase)]
+                for j, model in enumerate(moving):
+                    model.move(phase, [gathered[j] for _, gathered in found])
+            stop = watch.done(before)
+        if measure:
+            values = pool.map(partial(_value_of_block, models), pieces)
+            watch.end(sum(values) + sum(model.cost() for model in models))
+
+
+def _phase_of_block(
+    phase: str, models: Sequence[SourceModel], measure: bool, piece: tuple[Matrix, slice]
+) -> tuple[float, list[Any]]:
+    """Return the divergence of a block, and what the models that move gather from it."""
+    V, frames = piece
+    parts = [model.part(frames) for model in models]
+    ratio, mass = _ratio(V, [part for part, _ in parts])
+    value = _divergence(V, ratio, mass) if measure else float("nan")
+    return value, [
+        model.gather(phase, frames, ratio, kept)
+        for model, (_, kept) in zip(models, parts, strict=True)
+        if model.moves(phase)
+    ]
+
+
+def _value_of_block(models: Sequence[SourceModel], piece: tuple[Matrix, slice]) -> float:
+    V, frames = piece
+    return _divergence(V, *_ratio(V, [model.part(frames)[0] for model in models]))
+
+
+def _ratio(V: Matrix, parts: Sequence[Matrix]) -> tuple[Matrix, float]:
+    """Return V over the sum of the parts, and what that adds up to."""
+    total = parts[0].astype(V.dtype)
+    for part in parts[1:]:
+        total += part
+    np.maximum(total, V.dtype.type(_FLOOR), out=total)
+    mass = float(total.sum(dtype=np.float64))
+    return np.divide(V, total, out=total), mass
+
+
+def _divergence(V: Matrix, ratio: Matrix, mass: float) -> float:
+    """Return Σ V log(V / Σ) - V + Σ, with the ratio and the mass of the sum Σ."""
+    logs = np.log(ratio, out=np.zeros_like(ratio), where=ratio > 0)
+    logs *= V
+    return float(logs.sum(dtype=np.float64)) - float(V.sum(dtype=np.float64)) + mass
