@@ -23,6 +23,8 @@ examples:
   audionmf studio mix.wav
   audionmf studio mix.wav violin.wav piano.wav
       more recordings to pick on the page, as examples say
+  audionmf studio mix.wav band.npz mix.mid
+      templates and the score, to say what the sources are
   audionmf studio --no-browser --port 8765
       print the address only
 """
@@ -62,7 +64,10 @@ def add(commands: Any) -> None:
         _run,
     )
     parser.add_argument(
-        "input", nargs="*", metavar="FILE", help="a recording to open, or several to pick from"
+        "input",
+        nargs="*",
+        metavar="FILE",
+        help="recordings to open or pick from; banks (.npz) and scores (.mid) of their sources",
     )
     page = parser.add_argument_group("page")
     page.add_argument(

@@ -169,7 +169,8 @@ def load(path: Path, name: str) -> Audio:
                 f"{name!r} is longer than the studio takes; use the command line, which takes any"
             )
         blocks.append(block)
-    return Audio(np.concatenate(blocks, axis=1), file.sample_rate, path, file.subtype)
+    samples = np.concatenate(blocks, axis=1)
+    return Audio(samples, file.sample_rate, path, file.subtype, file.tags)
 
 
 def sixteen_bits(stems: NDArray[np.float32]) -> tuple[bytes, float]:

@@ -27,13 +27,16 @@ function save(href) {
 export async function exportDialog() {
   await store.sending;
   const lines = h('pre', { class: 'commands', tabindex: '0', 'aria-label': 'Command line that makes the same stems' });
+  const code = h('pre', { class: 'commands', tabindex: '0', 'aria-label': 'Python script that makes the same stems' });
   const format = h('select', { 'aria-label': 'Format of the stems', onchange: () => showCommands() }, h('option', { value: 'wav' }, 'WAV'), h('option', { value: 'flac' }, 'FLAC'));
   const progress = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Export' });
   const buttons = [];
 
   async function showCommands() {
     try {
-      const text = (await api.commands(format.value)).lines.join('\n');
+      const told = await api.commands(format.value);
+      code.textContent = told.script;
+      const text = told.lines.join('\n') || 'No command line says all of it; the script below does.';
       // Lines break between words only, not after the dashes of an option.
       lines.replaceChildren(...text.split(/([ \n])/).map((word) => (word.trim() ? h('span', { class: 'word' }, word) : word)));
     } catch (error) {
@@ -74,8 +77,8 @@ export async function exportDialog() {
   }
 
   const done = h('p', { class: 'done' });
-  const copy = h('button', { type: 'button', onclick: async () => {
-    await navigator.clipboard.writeText(lines.textContent);
+  const copier = (from, label) => h('button', { type: 'button', 'aria-label': label, onclick: async () => {
+    await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
   dialog(
@@ -86,10 +89,11 @@ export async function exportDialog() {
     item('model', 'Save the model', ['Model', 'Everything that was found, with your groups: audionmf regroup']),
     progress,
     done,
-    h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copy), lines,
+    h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copier(lines, 'Copy the command line')), lines,
       h('p', { class: 'hint' }, 'Run it beside your recording',
         recording() ? [' (', h('a', { href: `/api/recordings/${recording().id}/file`, download: '' }, 'save it'), ')'] : null,
-        ' and the model, where one is named.')),
+        ' and the model, where one is named.'),
+      h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
   showCommands();
 }

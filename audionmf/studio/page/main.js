@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { h, iconButton, setIcon, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
+import { sendAll } from './known.js';
 import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
@@ -83,6 +84,25 @@ async function showSetup(recording) {
   setup.draw();
 }
 
+// Tell more of a source, from the studio: the account of the recording, with what was dropped.
+async function tell(files, name = '') {
+  const recording = data.recording();
+  const { way } = data.model();
+  const names = data.sources().map((source) => source.name);
+  const given = [];
+  await sendAll(files, document.createElement('progress'), (made) => given.push(made));
+  if (!given.length) return;
+  await store.sending;
+  setups.delete(recording.id);
+  await leave(async () => {
+    await data.load();
+    await showSetup(recording);
+    setup.take(way, names);
+    for (const made of given) setup.give(made, name);
+    toast(`${given.map((made) => made.name).join(', ')} ${given.length > 1 ? 'are' : 'is'} known now: take it apart again with it, or go on where you left it.`);
+  });
+}
+
 async function analyse(body, recording) {
   let job;
   try {
@@ -117,7 +137,7 @@ async function watch(job, recording) {
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
   quiet();
-  studio = new Studio({ leave, exports: exportDialog, help: helpDialog, themeButton, run });
+  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help: helpDialog, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
   studio.sourcesChanged();
@@ -176,18 +196,19 @@ function fresh() {
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
 }
 
-async function leave() {
+async function leave(next = showStart) {
   try {
     await store.sending;
     const { recording } = store.state;
     const lost = !store.kept;
     Object.assign(store.state, await api.close(store.state.version));
     if (lost) store.left.add(recording);
+    quiet();
   } catch (error) {
     toast(error.message, 'error');
     await data.load();
   }
-  showStart();
+  await next();
 }
 
 function showBest() {
@@ -246,8 +267,8 @@ data.on('lit', () => studio?.lit());
 // A file that is dropped beside its place must not replace the page.
 for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
 document.addEventListener('drop', (event) => {
-  const [file] = event.dataTransfer.files;
-  if (studio && file) toast(`${file.name} is not taken here: examples are given before a recording is taken apart, and another recording is opened with the house at the top left.`);
+  const files = [...event.dataTransfer.files];
+  if (studio && files.length) tell(files, studio.nameAt(event.target));
 });
 
 applyScheme();
