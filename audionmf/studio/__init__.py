@@ -15,14 +15,16 @@ A file imports only from those that are named before it:
 - `views`: spectrogram, waveform and components as small arrays for the page to draw
 - `work`: one job at a time in a thread, its progress, how to stop it
 - `recordings`: recordings that were opened
-- `given`: banks and scores that were given
+- `given`: banks, scores, models and projects that were given
 - `ways`: what is said of the sources, as an analysis takes it, and as it is written down
+- `project`: what was made of a recording, as one file
 - `stems`: stems that were rendered once
 - `models`: decompositions into parts, and how they were asked for
 - `sources`: groups of components that have a name
 - `marks`: marks in the spectrogram
 - `session`: all of these for one page, with versions
 - `asking`: what a page asks for
+- `opening`: going on with a project or a model
 - `deliver`: stems, banks and models as files, the command line and the script that make them
 - `app`: requests become calls of a session; nothing else
 - `server`: binds the port, makes the token and the temporary folder, runs until the end

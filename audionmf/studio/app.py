@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver
 from audionmf.studio.asking import way_of
-from audionmf.studio.given import what_is
 from audionmf.studio.models import Model
+from audionmf.studio.opening import open_saved
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
 from audionmf.studio.work import Job
 
@@ -193,17 +193,10 @@ class _Studio:
         path = self._session.folder / secrets.token_hex(8)
         try:
             await self._receive(request, path)
-            return _json(await _thread(self._add, path, name), 201)
+            return _json((await _thread(self._session.add, path, name)).told(), 201)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-
-    def _add(self, path: Path, name: str, written: str = "") -> dict[str, Any]:
-        """Open a file, whatever it is."""
-        self._session.hide(path, name)
-        if what_is(path) == "recording":
-            return self._session.add_file(path, name, written).told()
-        return self._session.add_given(path, name, written).told()
 
     async def _receive(self, request: Request, path: Path) -> None:
         cap = self._max_upload
@@ -226,7 +219,7 @@ class _Studio:
         if key not in self._offered:
             raise UnknownIdError("there is nothing with this id")
         name, path, written = self._offered[key]
-        return _json(await _thread(self._add, path, name, written), 201)
+        return _json((await _thread(self._session.add, path, name, written)).told(), 201)
 
     async def waveform(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])
@@ -254,6 +247,7 @@ class _Studio:
         kind = body.get("kind")
         starts = {
             "analyse": self._analyse,
+            "open": self._open,
             "refine": self._refine,
             "notes": self._notes,
             "export": self._export,
@@ -266,6 +260,9 @@ class _Studio:
     def _analyse(self, body: dict[str, Any]) -> Job:
         recording = self._session.recording(_typed(body, "recording", str))
         return self._session.analyse(recording, way_of(body, self._session))
+
+    def _open(self, body: dict[str, Any]) -> Job:
+        return open_saved(self._session, self._session.given(_typed(body, "file", str)))
 
     def _refine(self, body: dict[str, Any]) -> Job:
         return self._session.refine(_typed(body, "version", int))
@@ -280,13 +277,14 @@ class _Studio:
 
     def _export(self, body: dict[str, Any]) -> Job:
         what, session = _typed(body, "what", str), self._session
-        model, groups = self._present(), session.groups
+        model, groups, marks = self._present(), session.groups, session.marks
         extension = _typed(body, "format", str)
         makers: dict[str, Callable[[Job], deliver.Delivery]] = {
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
             ),
             "bank": lambda _: deliver.bank(model, groups, session.folder),
+            "project": lambda _: deliver.project_file(model, groups, marks, session.folder),
             "model": lambda _: deliver.model_file(model, groups, session.folder),
             "midi": lambda _: deliver.note_file(model, groups, session.folder, "midi"),
             "labels": lambda _: deliver.note_file(model, groups, session.folder, "labels"),

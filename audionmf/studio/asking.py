@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from audionmf.errors import ParameterError
-from audionmf.studio.session import Session
+from audionmf.studio.given import Given
+from audionmf.studio.recordings import Recording
 from audionmf.studio.sources import checked_name
 from audionmf.studio.ways import Said, Way, as_stems, blind, informed, seconds
 
-__all__ = ["way_of"]
+__all__ = ["Files", "way_of"]
 
 _MOST_SOURCES = 32
 _MOST_ITEMS = 64
@@ -19,7 +20,17 @@ _FIELDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def way_of(body: dict[str, Any], session: Session) -> Way:
+class Files(Protocol):
+    """Whoever knows files by their ids; see `Session`."""
+
+    def recording(self, key: str) -> Recording:
+        """Return a recording; `UnknownIdError` if there is none."""
+
+    def given(self, key: str) -> Given:
+        """Return another file; `UnknownIdError` if there is none."""
+
+
+def way_of(body: dict[str, Any], session: Files) -> Way:
     """Return how a page asks for a recording to be taken apart.
 
     Parameters
@@ -28,7 +39,7 @@ def way_of(body: dict[str, Any], session: Session) -> Way:
         ``result`` ("stems" or "components"), ``components`` (their number, of each source where
         sources are known), ``free``, ``number`` (of sources, 0: found), ``kit``, and ``sources``,
         each with the fields of `Said`; files are ids.
-    session : Session
+    session : Files
         Knows the ids.
 
     Raises
@@ -60,7 +71,7 @@ def way_of(body: dict[str, Any], session: Session) -> Way:
     return informed(body["components"], sources, body["free"])
 
 
-def _said(given: Any, session: Session) -> Said:
+def _said(given: Any, session: Files) -> Said:
     if not isinstance(given, dict) or set(given) != set(_FIELDS):
         raise ParameterError(f"a source has {', '.join(_FIELDS)}")
     if not all(isinstance(given[name], kind) for name, kind in _FIELDS.items()):
@@ -86,7 +97,7 @@ def _id(key: Any) -> str:
     return key
 
 
-def _part(pair: Any, kind: str, session: Session) -> Any:
+def _part(pair: Any, kind: str, session: Files) -> Any:
     """Return a file with the name of a part that is in it; of a bank an empty one is all of it."""
     if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[1], str):
         raise ParameterError(f"a {kind} is named by its id, with a part of it")

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 from audionmf.studio.models import Model
+from audionmf.studio.project import write_project
 from audionmf.studio.sources import Group
 from audionmf.studio.ways import script_arguments, shell_options, written
 
@@ -34,6 +35,7 @@ __all__ = [
     "commands",
     "model_file",
     "note_file",
+    "project_file",
     "rolls",
     "script",
     "stems",
@@ -192,6 +194,20 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
     decomposition = dataclasses.replace(decomposition, mixture=mixture)
     path = decomposition.save(folder / f"{secrets.token_hex(8)}.npz")
     return Delivery(path, model_name(model))
+
+
+def project_file(
+    model: Model, groups: tuple[Group, ...], marks: Sequence[Mapping[str, Any]], folder: Path
+) -> Delivery:
+    """Save all that was made of a recording, to go on with it another day."""
+    kept = model.parts.save(folder / f"{secrets.token_hex(8)}.npz")
+    path = folder / f"{secrets.token_hex(8)}.audionmf"
+    try:
+        sources = [group.told() for group in groups]
+        write_project(path, model.recording, model.way, sources, list(marks), kept)
+    finally:
+        kept.unlink(missing_ok=True)
+    return Delivery(path, f"{_track(model)}.audionmf")
 
 
 def rolls(

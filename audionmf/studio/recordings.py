@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, LimitError
 from audionmf.io.audio import Audio, AudioFile
+from audionmf.io.files import file_hash
 from audionmf.studio.views import Spectrogram, waveform
 
 __all__ = ["KEPT_BYTES", "Recording", "Shelf", "load", "sixteen_bits"]
@@ -122,6 +123,11 @@ class Recording:
                 audio = load(self.path, self.name)
                 self._shelf.put(self.id, audio)
             return audio
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the bytes of its file."""
+        return file_hash(self.path)
 
     @cached_property
     def outline(self) -> bytes:

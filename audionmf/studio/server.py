@@ -47,7 +47,8 @@ def serve(
     Parameters
     ----------
     files : sequence of path, optional
-        Recordings, banks and scores to offer on the page; a single recording is opened at once.
+        Recordings, banks and scores to offer on the page; a single recording is opened at once, and
+        so is a single project or model, with its recording.
     port : int, default 0
         Of 127.0.0.1; 0 takes any that is free.
     max_upload : int, default 1073741824
@@ -72,6 +73,7 @@ def serve(
     from audionmf.studio.app import make_app
     from audionmf.studio.given import what_is
     from audionmf.studio.guard import Guard
+    from audionmf.studio.opening import open_saved
     from audionmf.studio.session import Session
 
     if not 0 <= port <= 65535:
@@ -90,6 +92,10 @@ def serve(
         if len(recordings) == 1:
             name, path, written = recordings[0]
             session.current = session.add_file(path, name, written)
+        saved = [item for item in offered if what_is(item[1]) in ("project", "model")]
+        if len(saved) == 1 and len(recordings) <= 1:
+            name, path, written = saved[0]
+            open_saved(session, session.add_given(path, name, written))
         app = Guard(make_app(session, max_upload, offered), authority, token)
         door = Path(folder) / _DOOR
         address = f"http://{authority}/?token={token}"

@@ -23,7 +23,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import REST
-from audionmf.studio.given import Given, given
+from audionmf.studio.given import Given, given, what_is
 from audionmf.studio.marks import checked_marks, hint_of
 from audionmf.studio.models import Model
 from audionmf.studio.recordings import Recording, Shelf
@@ -132,6 +132,19 @@ class Session:
             self._given[item.id] = item
         return item
 
+    def add(self, path: Path, name: str, written: str = "") -> Recording | Given:
+        """Open a file, whatever it is; errors as of `add_file` and `add_given`."""
+        self.hide(path, name)
+        if what_is(path) == "recording":
+            return self.add_file(path, name, written)
+        return self.add_given(path, name, written)
+
+    @property
+    def files(self) -> list[Recording | Given]:
+        """All that is open."""
+        with self._lock:
+            return [*self._recordings.values(), *self._given.values()]
+
     def given(self, key: str) -> Given:
         """Return a bank or a score.
 
@@ -205,13 +218,39 @@ class Session:
             else:
                 found = analyse_account(account, audio, settings, job.progress, job.watch)
             made = dataclasses.replace(way, by_hand=way.by_hand or job.cut_short)
-            if not way.components:
-                return self._adopt_stems(recording, tell_offset(audio, found), made, job)
-            found = with_activations(audio, found, job.progress)
-            groups = {n: ks for n, ks in found.grouping.items() if way.named and n != REST}
-            return self._adopt(recording, found, made, groups, job)
+            return self.adopt(recording, found, made, job)
 
         return self.worker.start("analyse", work)
+
+    def adopt(
+        self,
+        recording: Recording,
+        found: Decomposition,
+        way: Way,
+        job: Job,
+        saved: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Take over what was found of a recording; return what a page is told of it.
+
+        Parameters
+        ----------
+        recording, found, way, job
+            What was found in what, how, and by which job.
+        saved : (sequence, sequence), optional
+            Its sources and marks as a page gave them. Default: its sources are those that were found.
+        """
+        if way.components:
+            found = with_activations(recording.audio, found, job.progress)
+            plain = way.named or way.by_hand
+            groups = {
+                n: ks for n, ks in found.grouping.items() if plain and n not in _unnamed(found)
+            }
+            told = self._adopt(recording, found, way, groups, job)
+        else:
+            told = self._adopt_stems(recording, tell_offset(recording.audio, found), way, job)
+        if saved is not None:
+            self.edit(self.version, told["model"], *saved)
+        return told
 
     def refine(self, version: int) -> Job:
         """Start to refine the present model with the present marks.
@@ -257,6 +296,8 @@ class Session:
         groups: Mapping[str, Sequence[int]] | None,
         job: Job,
     ) -> dict[str, Any]:
+        linear = dataclasses.replace(found.settings, mask_exponent=1.0)
+        found = dataclasses.replace(found, settings=linear)
         parts = found.regroup({component_name(k): (k,) for k in range(found.n_components)})
         return self._take(Model(recording, parts, way), groups, job)
 
@@ -422,6 +463,11 @@ class Session:
     def _require(self, version: int) -> None:
         if version != self.version:
             raise StaleError("the sources were changed elsewhere, in another tab maybe")
+
+
+def _unnamed(found: Decomposition) -> set[str]:
+    """Return the names of groups that nobody named: the rest, and single components."""
+    return {REST, *(component_name(k) for k in range(found.n_components))}
 
 
 def _found(items: Mapping[str, _Item], key: str) -> _Item:

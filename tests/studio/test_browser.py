@@ -478,6 +478,32 @@ def test_banks_and_scores_that_are_dropped_say_what_the_sources_are(page, tmp_pa
     page.wait_for_selector(".row")
 
 
+def test_a_project_is_saved_and_opened_again(page, tmp_path):
+    take_apart(page)
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Add by numbers").click()
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the project").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.suffix == ".audionmf"
+    page.wait_for_selector(".done:not(:empty)")
+    page.keyboard.press("Escape")
+    begin(page)
+    dropped(page, ".start", path)
+    page.wait_for_selector(".row")
+    assert page.locator("input.name").input_value() == "keys"
+    assert chips(page, 1) == 1
+    assert page.locator(".mark").count() == 1
+    page.locator(".row .hear").first.click()
+    sounds(page)
+    page.get_by_role("button", name="Pause").click()
+
+
 def test_automatically_stems_have_names(page):
     begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()

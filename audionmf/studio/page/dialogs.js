@@ -54,7 +54,7 @@ export async function exportDialog() {
         save(`/api/deliveries/${made.id}`);
         announce(`Saved ${made.name}`);
         done.textContent = `Saved ${made.name}`;
-        if (what === 'stems' || what === 'model') store.kept = true;
+        if (['stems', 'model', 'project'].includes(what)) store.kept = true;
       }
     } catch (error) {
       toast(error.message, 'error');
@@ -84,6 +84,7 @@ export async function exportDialog() {
   dialog(
     'Export',
     item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
+    item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
     item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
     item('model', 'Save the model', ['Model', 'Everything that was found, with your groups: audionmf regroup']),

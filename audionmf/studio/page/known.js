@@ -43,8 +43,15 @@ function same(one, other) {
   return one.trim().toLowerCase() === other.trim().toLowerCase();
 }
 
+function refused(made) {
+  const whole = made.kind === 'project' || made.kind === 'model';
+  if (whole) toast(`${made.name} is a ${made.kind}: open it on the first page.`);
+  return whole;
+}
+
 // Give a source what was sent; a bank or a score with several parts gives the one of its name.
 export function giveTo(source, made) {
+  if (refused(made)) return;
   if (made.kind === 'bank') {
     const own = made.parts.find((part) => same(part, source.name));
     source.banks.push([made, own || (made.parts.length === 1 ? made.parts[0] : '')]);
@@ -61,6 +68,7 @@ export function giveTo(source, made) {
 
 // What was dropped beside all sources: each of its parts goes to the source of its name, or a new one.
 export function giveToAll(sources, made) {
+  if (refused(made)) return;
   for (let i = sources.length - 1; i >= 0; i -= 1) if (!isKnown(sources[i]) && !sources[i].name && !sources[i].absent.length) sources.splice(i, 1);
   const names = made.parts || [plainName(made.name)];
   for (const name of names) {

@@ -69,7 +69,7 @@ function frame(view) {
 async function showStart() {
   await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
-  frame(startView({ opened: showSetup }));
+  frame(startView({ opened: showSetup, openSaved }));
 }
 
 async function showSetup(recording) {
@@ -112,6 +112,18 @@ async function analyse(body, recording) {
     return;
   }
   await watch(job, recording);
+}
+
+// Go on with a project, or a model.
+async function openSaved(made) {
+  let job;
+  try {
+    job = await api.start({ kind: 'open', file: made.id });
+  } catch (error) {
+    toast(error.message, 'error');
+    return;
+  }
+  await watch(job, null);
 }
 
 async function watch(job, recording) {

@@ -10,7 +10,7 @@ const { store } = data;
 const SHORTEST_RANGE = 0.05;
 
 const STAGES = {
-  start: 'Getting ready', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
+  start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
   adapt: 'Fitting them to the recording', draw: 'Drawing the spectrogram', align: 'Moving the score to the recording', group: 'Finding out what belongs together',
   'place in stereo': 'Finding where sources stand', strokes: 'Finding strokes', templates: 'Reading templates', 'fit the score': 'Fitting the notes', refine: 'Finding components again, with your marks',
   ready: 'Nearly done', render: 'Rendering',
@@ -38,7 +38,7 @@ async function upload(file, bar) {
 // The first view: a place to drop a file.
 export function startView(actions) {
   const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the file' });
-  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
+  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3,.audionmf,.npz', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
 
   async function take(file) {
     const made = await upload(file, bar);
@@ -60,6 +60,10 @@ export function startView(actions) {
   // A bank or a score says something of sources; it is kept until there is a recording.
   function opens(made) {
     if (!made.kind) return true;
+    if (made.kind === 'project' || made.kind === 'model') {
+      actions.openSaved(made);
+      return false;
+    }
     toast(`${made.name} is kept: open the recording, and give it to its sources there.`);
     return false;
   }
@@ -69,7 +73,7 @@ export function startView(actions) {
     { class: 'drop' },
     icon('export'),
     h('p', { class: 'drop-title' }, 'Drop a recording here'),
-    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
+    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, or a project (.audionmf), up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
     h('button', { type: 'button', class: 'primary', onclick: () => input.click() }, 'Choose a file'),
     input,
     bar,
