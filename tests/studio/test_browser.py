@@ -504,6 +504,31 @@ def test_a_project_is_saved_and_opened_again(page, tmp_path):
     page.get_by_role("button", name="Pause").click()
 
 
+def test_from_a_song_to_stems_with_names_in_three_keys(browser, tmp_path):
+    """Enter, E, Enter: by the keyboard alone, with names that were heard."""
+    rng = np.random.default_rng(0)
+    beat = np.tile(np.concatenate([rng.normal(0, 0.2, RATE // 8), np.zeros(RATE * 3 // 8)]), 8)
+    bass = np.tile(np.concatenate([tone(110, RATE), np.zeros(RATE)]), 2)
+    high = np.tile(np.concatenate([np.zeros(RATE), tone(880, RATE)]), 2)
+    with running(tmp_path / "tmp", sound(tmp_path / "song.wav", beat + bass + high)) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.address)
+        page.wait_for_selector(".setup")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".row", timeout=60_000)
+        n_rows = page.locator(".row").count()
+        page.keyboard.press("e")
+        page.wait_for_selector("dialog")
+        with page.expect_download() as download:
+            page.keyboard.press("Enter")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        context.close()
+    assert len(names) == n_rows >= 2
+    assert not [name for name in names if name.startswith(("source", "component"))]
+
+
 def test_automatically_stems_have_names(page):
     begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()

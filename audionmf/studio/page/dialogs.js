@@ -96,10 +96,12 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
+  buttons[0].focus(); // the stems are what most want
   showCommands();
 }
 
 const KEYS = [
+  ['Enter', 'before there are parts: take it apart'],
   ['Space', 'play or pause'],
   ['Home', 'back to the start, or to the start of the loop'],
   ['← →', 'a second back or on (with Shift: five)'],

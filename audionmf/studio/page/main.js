@@ -237,6 +237,10 @@ document.addEventListener('keydown', (event) => {
     event.preventDefault();
     setup.listen();
   }
+  if (setup && event.key === 'Enter' && event.target === document.body) {
+    event.preventDefault();
+    setup.start();
+  }
   if (!studio || document.querySelector('dialog[open]')) return;
   const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
   const key = event.key.toLowerCase();

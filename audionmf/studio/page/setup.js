@@ -183,7 +183,7 @@ export class Setup {
       ['parts', 'Into components', 'You do the grouping, by ear. Works for anything.'],
     ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'auto', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
     this.back = h('button', { type: 'button', class: 'big', hidden: true, onclick: () => this.actions.resume() }, 'Go on where you left it');
-    this.go = h('button', { type: 'button', class: 'primary big', onclick: () => this.start() }, 'Take it apart');
+    this.go = h('button', { type: 'button', class: 'primary big', title: 'Enter', onclick: () => this.start() }, 'Take it apart');
     const view = h(
       'main',
       { class: 'setup' },
