@@ -452,7 +452,8 @@ def test_banks_and_scores_that_are_dropped_say_what_the_sources_are(page, tmp_pa
         part.notes += [pretty_midi.Note(90, key, at, at + 0.99) for at in starts]
         score.instruments.append(part)
     score.write(str(tmp_path / "trio.mid"))
-    dropped(page, ".setup", tmp_path / "trio.mid")
+    page.get_by_label("By what you know").check()
+    dropped(page, ".known .source", tmp_path / "trio.mid")  # on a source of no name: for all
     until(page, "document.querySelectorAll('.known .chip').length === 3")
     names = page.get_by_label("Name of source")
     assert [names.nth(i).input_value() for i in range(3)] == ["low", "mid", "top"]

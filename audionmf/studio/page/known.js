@@ -83,6 +83,13 @@ export function giveToAll(sources, made) {
   }
 }
 
+// A score of several parts of which none is called like the source says what all of them are.
+export function giveOrSpread(sources, source, made) {
+  const several = made.kind === 'score' && made.parts.length > 1;
+  if (several && !made.parts.some((part) => same(part, source.name))) giveToAll(sources, made);
+  else giveTo(source, made);
+}
+
 export async function sendAll(files, bar, take) {
   for (const file of files) {
     bar.hidden = false;
@@ -107,7 +114,7 @@ export function fileButton(label, take) {
 export function knownCard(view, source, i) {
   const name = h('input', { type: 'text', class: 'name', value: source.name, placeholder: `Name of source ${i + 1}`, maxlength: '60', 'aria-label': `Name of source ${i + 1}`, oninput: () => { source.name = name.value; } });
   const remove = iconButton('close', `Remove source ${i + 1}`, () => { view.sources.splice(i, 1); view.fill(); });
-  const take = (made) => { giveTo(source, made); view.fill(); };
+  const take = (made) => { giveOrSpread(view.sources, source, made); view.fill(); };
   const card = h(
     'li',
     { class: 'source', vars: { '--own': colour(`--source-${source.colour}`) } },

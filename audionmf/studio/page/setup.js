@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
-import { asSent, fileButton, freshSource, giveTo, giveToAll, isKnown, knownCard, sendAll } from './known.js';
+import { asSent, fileButton, freshSource, giveOrSpread, giveToAll, isKnown, knownCard, sendAll } from './known.js';
 import { Player } from './player.js';
 import * as data from './store.js';
 
@@ -146,7 +146,7 @@ export class Setup {
   // Give files to the source of a name, or to whichever they name.
   give(made, name = '') {
     const source = this.sources.find((item) => name && item.name === name);
-    if (source) giveTo(source, made);
+    if (source) giveOrSpread(this.sources, source, made);
     else giveToAll(this.sources, made);
     this.pick('known');
   }
