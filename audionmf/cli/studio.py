@@ -15,7 +15,8 @@ Open the studio: a page in the browser to hear what a factorisation found, to gr
 sources, to mark what belongs where, and to export stems.
 
 The page is served to this machine alone, by an address with a secret in it, and loads nothing from
-elsewhere. End it with Ctrl-C; what was not exported is gone then. Needs: pip install audionmf[studio]
+elsewhere. End it with Ctrl-C; what is in no file, such as a project, is gone then.
+Needs: pip install audionmf[studio]
 """
 
 _EXAMPLES = """\
@@ -23,6 +24,10 @@ examples:
   audionmf studio mix.wav
   audionmf studio mix.wav violin.wav piano.wav
       more recordings to pick on the page, as examples say
+  audionmf studio mix.wav band.npz mix.mid
+      templates and the score, to say what the sources are
+  audionmf studio mix.audionmf
+      go on with a project that was saved on the page; a model of decompose is opened likewise
   audionmf studio --no-browser --port 8765
       print the address only
 """
@@ -62,7 +67,11 @@ def add(commands: Any) -> None:
         _run,
     )
     parser.add_argument(
-        "input", nargs="*", metavar="FILE", help="a recording to open, or several to pick from"
+        "input",
+        nargs="*",
+        metavar="FILE",
+        help="recordings to open or to pick from, banks (.npz) and scores (.mid) of their "
+        "sources; or a project or a model",
     )
     page = parser.add_argument_group("page")
     page.add_argument(

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from audionmf.errors import AudioReadError, TemplateError
 from audionmf.io.files import StrPath, open_ordinary, require_file, write_bytes
 
-__all__ = ["Kind", "read_archive", "read_kind", "write_archive"]
+__all__ = ["ARCHIVE_DAMAGE", "Kind", "read_archive", "read_kind", "small", "write_archive"]
 
 _METADATA = "metadata"
 _MAX_BYTES = 1 << 30
@@ -40,7 +40,7 @@ _END_MAGIC, _END_BYTES = b"PK\x05\x06", 22
 _LOCATOR_MAGIC, _LOCATOR_BYTES = b"PK\x06\x07", 20
 _MAX_DIRECTORY_BYTES = 1 << 16
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (
+ARCHIVE_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -167,15 +167,15 @@ def read_archive(
 def _opened(file: Path, refusal: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive; whatever is wrong with it, now or while it is read, is a refusal."""
     try:
-        with open_ordinary(file) as stream, zipfile.ZipFile(_small(stream, refusal)) as archive:
+        with open_ordinary(file) as stream, zipfile.ZipFile(small(stream, refusal)) as archive:
             if any(m.compress_type not in _COMPRESSIONS for m in archive.infolist()):
                 raise TemplateError(refusal)
             yield archive
-    except _DAMAGE as error:
+    except ARCHIVE_DAMAGE as error:
         raise TemplateError(refusal) from error
 
 
-def _small(stream: BinaryIO, refusal: str) -> BinaryIO:
+def small(stream: BinaryIO, refusal: str) -> BinaryIO:
     """Refuse an archive with a directory of more members than any of ours, before that is read.
 
     The end of a file says how large its directory is; where more than that is said, in a comment or

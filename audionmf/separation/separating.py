@@ -51,6 +51,7 @@ __all__ = [
     "render_to_files",
     "report",
     "separate",
+    "stem_blocks",
     "tell_offset",
 ]
 
@@ -555,7 +556,7 @@ def render(
     """
     source = as_audio(mixture, sample_rate)
     meter = _trust_meter(decomposition)
-    blocks = list(_rendered(source, decomposition, progress, only, meter))
+    blocks = list(stem_blocks(source, decomposition, progress, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(
@@ -564,14 +565,14 @@ def render(
     )  # fmt: skip
 
 
-def _rendered(
+def stem_blocks(
     source: Source,
     decomposition: Model,
-    progress: Progress | None,
-    only: str | None,
-    meter: TrustMeter,
+    progress: Progress | None = None,
+    only: str | None = None,
+    meter: TrustMeter | None = None,
 ) -> StemBlocks:
-    """Yield blocks of the stems; a constant offset moves with no mask, it is in the last stem."""
+    """Yield blocks of the stems of `stem_names`; a constant offset is in the last one."""
     level = source.without_offset()
     blocks = render_blocks(level, decomposition, heard(progress), only, meter)
     if level is source:
@@ -622,18 +623,15 @@ def render_to_files(
     """
     source = open_source(mixture)
     form = StemFormat(
-        source.sample_rate,
-        source.n_channels,
-        subtype or source.subtype,
-        decomposition.mixture.n_samples,
-        source.tags,
-    )
+        source.sample_rate, source.n_channels, subtype or source.subtype,
+        decomposition.mixture.n_samples, source.tags,
+    )  # fmt: skip
     ordered = {name: paths[name] for name in stem_names(decomposition, only)}
     meters: list[TrustMeter] = []
 
     def blocks() -> StemBlocks:
         meters.append(_trust_meter(decomposition))
-        return _rendered(source, decomposition, progress, only, meters[-1])
+        return stem_blocks(source, decomposition, progress, only, meters[-1])
 
     return write_stems(blocks, ordered, form), meters[-1].result()
 

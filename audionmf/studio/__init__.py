@@ -3,9 +3,10 @@
 Needs Starlette and uvicorn: ``pip install audionmf[studio]``. The server answers to this machine
 alone, and the page loads nothing from elsewhere.
 
-Everything in the studio is linear: with a mask exponent of 1, and without places in the stereo
-image, the stem of a source is the sum of the stems of its components. That is why sources can be
-mixed in the browser while they are being grouped, and why what is heard is what is exported.
+What is heard is what is exported. Components are mixed in the browser while they are being grouped,
+so they are linear: with a mask exponent of 1, and without places in the stereo image, the stem of a
+source is the sum of the stems of its components. Whole sources are rendered once, as the command
+line renders them; a source that is made of several is the sum of their stems.
 
 A file imports only from those that are named before it:
 
@@ -14,11 +15,17 @@ A file imports only from those that are named before it:
 - `views`: spectrogram, waveform and components as small arrays for the page to draw
 - `work`: one job at a time in a thread, its progress, how to stop it
 - `recordings`: recordings that were opened
-- `models`: decompositions into components, and how they were asked for
+- `given`: banks, scores, models and projects that were given
+- `ways`: what is said of the sources, as an analysis takes it, and as it is written down
+- `project`: what was made of a recording, as one file
+- `stems`: stems that were rendered once
+- `models`: decompositions into parts, and how they were asked for
 - `sources`: groups of components that have a name
 - `marks`: marks in the spectrogram
 - `session`: all of these for one page, with versions
-- `deliver`: stems, banks and models as files, and the command line that makes them
+- `asking`: what a page asks for
+- `opening`: going on with a project or a model
+- `deliver`: stems, banks and models as files, the command line and the script that make them
 - `app`: requests become calls of a session; nothing else
 - `server`: binds the port, makes the token and the temporary folder, runs until the end
 """

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver
-from audionmf.studio.models import Model, blind, informed, seconds
-from audionmf.studio.recordings import Recording
+from audionmf.studio.asking import way_of
+from audionmf.studio.models import Model
+from audionmf.studio.opening import open_saved
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
-from audionmf.studio.sources import checked_name
 from audionmf.studio.work import Job
 
 if TYPE_CHECKING:
@@ -159,7 +159,12 @@ class _Studio:
         sample = "Three voices, a built-in sample"
         files.append((self._sample, sample, self._session.folder / SAMPLE_FILE))
         offered = [
-            {"id": key, "name": name, "opened": self._session.opened(path) is not None}
+            {
+                "id": key,
+                "name": name,
+                "sample": key == self._sample,
+                "opened": self._session.opened(path) is not None,
+            }
             for key, name, path in files
         ]
         limit = {"offered": offered, "max_upload": self._max_upload}
@@ -188,11 +193,10 @@ class _Studio:
         path = self._session.folder / secrets.token_hex(8)
         try:
             await self._receive(request, path)
-            recording = await _thread(self._session.add_file, path, name)
+            return _json((await _thread(self._session.add, path, name)).told(), 201)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return _json(recording.told(), 201)
 
     async def _receive(self, request: Request, path: Path) -> None:
         cap = self._max_upload
@@ -211,13 +215,11 @@ class _Studio:
     async def pick(self, request: Request) -> Response:
         key = request.path_params["key"]
         if key == self._sample:
-            recording = await _thread(self._session.add_sample)
-        elif key in self._offered:
-            name, path, given = self._offered[key]
-            recording = await _thread(self._session.add_file, path, name, given)
-        else:
+            return _json((await _thread(self._session.add_sample)).told(), 201)
+        if key not in self._offered:
             raise UnknownIdError("there is nothing with this id")
-        return _json(recording.told(), 201)
+        name, path, written = self._offered[key]
+        return _json((await _thread(self._session.add, path, name, written)).told(), 201)
 
     async def waveform(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])
@@ -246,6 +248,7 @@ class _Studio:
         kind = body.get("kind")
         starts = {
             "analyse": self._analyse,
+            "open": self._open,
             "refine": self._refine,
             "notes": self._notes,
             "export": self._export,
@@ -257,27 +260,10 @@ class _Studio:
 
     def _analyse(self, body: dict[str, Any]) -> Job:
         recording = self._session.recording(_typed(body, "recording", str))
-        count = _typed(body, "components", int)
-        if _typed(body, "way", str) == "blind":
-            return self._session.analyse(recording, blind(count))
-        if body["way"] != "informed":
-            raise ParameterError("the way is 'blind' or 'informed'")
-        examples: dict[str, list[Recording]] = {}
-        solo: dict[str, list[tuple[float, float]]] = {}
-        for source in _typed(body, "sources", list):
-            if not isinstance(source, dict):
-                raise ParameterError("a source has a name, examples and ranges")
-            name = checked_name(source.get("name"))
-            if name in {*examples, *solo}:
-                raise ParameterError(f"there are two sources called {name!r}")
-            for key in _typed(source, "examples", list):
-                examples.setdefault(name, []).append(self._session.recording(str(key)))
-            for span in _typed(source, "solo", list):
-                if not isinstance(span, list) or len(span) != 2:
-                    raise ParameterError("a range has a start and an end")
-                solo.setdefault(name, []).append((seconds(span[0]), seconds(span[1])))
-        free = _typed(body, "free", int)
-        return self._session.analyse(recording, informed(count, examples, solo, free))
+        return self._session.analyse(recording, way_of(body, self._session))
+
+    def _open(self, body: dict[str, Any]) -> Job:
+        return open_saved(self._session, self._session.given(_typed(body, "file", str)))
 
     def _refine(self, body: dict[str, Any]) -> Job:
         return self._session.refine(_typed(body, "version", int))
@@ -292,13 +278,14 @@ class _Studio:
 
     def _export(self, body: dict[str, Any]) -> Job:
         what, session = _typed(body, "what", str), self._session
-        model, groups = self._present(), session.groups
+        model, groups, marks = self._present(), session.groups, session.marks
         extension = _typed(body, "format", str)
         makers: dict[str, Callable[[Job], deliver.Delivery]] = {
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
             ),
             "bank": lambda _: deliver.bank(model, groups, session.folder),
+            "project": lambda _: deliver.project_file(model, groups, marks, session.folder),
             "model": lambda _: deliver.model_file(model, groups, session.folder),
             "midi": lambda _: deliver.note_file(model, groups, session.folder, "midi"),
             "labels": lambda _: deliver.note_file(model, groups, session.folder, "labels"),
@@ -359,8 +346,9 @@ class _Studio:
         extension = request.query_params.get("format", "wav")
         if extension not in deliver.FORMATS:
             raise ParameterError("stems are exported as wav or flac")
-        lines = deliver.commands(self._present(), self._session.groups, extension)
-        return _json({"lines": lines})
+        model, groups = self._present(), self._session.groups
+        lines = deliver.commands(model, groups, extension)
+        return _json({"lines": lines, "script": deliver.script(model, groups, extension)})
 
     async def fetch(self, request: Request) -> Response:
         from starlette.responses import FileResponse

@@ -1,4 +1,4 @@
-"""What leaves the studio: stems, a bank of templates, a model, and the command line for them."""
+"""What leaves the studio: stems, a bank, a model, and the command line and the script for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,28 @@ from audionmf.errors import ParameterError
 from audionmf.io.files import safe_name
 from audionmf.notes.transcription import export_names, notes_of, write_exports
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.stems import stem_paths
+from audionmf.rendering.stems import StemFormat, stem_paths, write_stems
 from audionmf.separation.separating import render_to_files
 from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 from audionmf.studio.models import Model
-from audionmf.studio.recordings import Recording
+from audionmf.studio.project import write_project
 from audionmf.studio.sources import Group
+from audionmf.studio.ways import script_arguments, shell_options, written
 
-__all__ = ["FORMATS", "Delivery", "bank", "commands", "model_file", "note_file", "rolls", "stems"]
+__all__ = [
+    "FORMATS",
+    "Delivery",
+    "bank",
+    "commands",
+    "model_file",
+    "note_file",
+    "project_file",
+    "rolls",
+    "script",
+    "stems",
+]
 
 FORMATS = ("wav", "flac")
 
@@ -58,10 +70,42 @@ class Delivery:
 def grouped(model: Model, groups: tuple[Group, ...]) -> Decomposition:
     """Return the model with the sources of a page; what is in none is ``rest``.
 
-    Without sources every component is one.
+    Without sources every part is one. Parts that are whole sources stay what they are, with other
+    names, as long as each source has one of them.
     """
-    filled = {g.name: g.components for g in groups if g.components}
-    return model.parts.regroup(filled) if filled else model.parts
+    wanted = model.members({g.name: g.components for g in groups})
+    if model.stems is None:
+        named = {name: parts for name, parts in wanted.items() if name != REST}
+        return model.parts.regroup(named) if named else model.parts
+    names = {parts[0]: name for name, parts in wanted.items()}
+    if all(len(parts) == 1 for parts in wanted.values()):
+        return _renamed(model.parts, [names[k] for k in range(len(names))])
+    own = list(model.parts.grouping.values())
+    joined = {
+        name: tuple(sorted(k for part in parts if part < len(own) for k in own[part]))
+        for name, parts in wanted.items()
+        if name != REST
+    }
+    return model.parts.regroup(joined)
+
+
+def _renamed(found: Decomposition, names: list[str]) -> Decomposition:
+    """Return what was found, with these names for its sources, the residual last."""
+    owners = dict(zip(found.source_names, names, strict=True))
+    templates = found.templates
+    labels = tuple(owners.get(label, label) for label in templates.labels)
+    score = found.score
+    if score is not None:
+        parts = [dataclasses.replace(p, name=owners.get(p.name, p.name)) for p in score.parts]
+        score = dataclasses.replace(score, parts=tuple(parts))
+    return dataclasses.replace(
+        found,
+        templates=dataclasses.replace(templates, labels=labels),
+        grouping={owners[name]: group for name, group in found.grouping.items()},
+        absent={owners.get(name, name): runs for name, runs in found.absent.items()},
+        residual=owners.get(found.residual, ""),
+        score=score,
+    )
 
 
 def stems(
@@ -82,12 +126,13 @@ def stems(
     """
     if extension not in FORMATS:
         raise ParameterError(f"stems are exported as {' or '.join(FORMATS)}")
-    decomposition, track = grouped(model, groups), _track(model)
+    track = _track(model)
     home = folder / secrets.token_hex(8)
-    paths = stem_paths(home, track, decomposition.source_names, "{source}.{ext}", extension)
+    names = list(model.members({g.name: g.components for g in groups}))
+    paths = stem_paths(home, track, names, "{source}.{ext}", extension)
     home.mkdir(mode=0o700)
     try:
-        render_to_files(model.recording.audio, decomposition, paths, progress=progress)
+        _write(model, groups, paths, progress)
         target = folder / f"{secrets.token_hex(8)}.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for path in paths.values():
@@ -99,15 +144,33 @@ def stems(
     return Delivery(target, f"{track}-stems.zip")
 
 
+def _write(
+    model: Model, groups: tuple[Group, ...], paths: dict[str, Path], progress: Progress | None
+) -> None:
+    """Write the stems of the sources of a page; of whole sources, the sums of those that there are."""
+    audio = model.recording.audio
+    if model.stems is None:
+        render_to_files(audio, grouped(model, groups), paths, progress=progress)
+        return
+    wanted = model.members({g.name: g.components for g in groups})
+    whole = model.stems
+    whole.render(progress)
+    form = StemFormat(
+        audio.sample_rate, audio.n_channels, audio.subtype, audio.n_samples, audio.tags
+    )
+    write_stems(lambda: whole.blocks(list(wanted.values())), {n: paths[n] for n in wanted}, form)
+
+
 def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
     """Save the templates of all sources as a bank for next time; those in no source stay out.
 
     Without sources every component is kept under its own name.
     """
-    owner = {k: group.name for group in groups for k in group.components}
     templates = model.parts.templates
-    kept = [k for k in range(templates.n_components) if k in owner] or range(templates.n_components)
-    labels = tuple(owner.get(k, name) for k, name in enumerate(model.parts.grouping))
+    owner = {k: name for name, ks in grouped(model, groups).grouping.items() for k in ks}
+    named = [k for k in range(templates.n_components) if owner[k] != REST]
+    kept = named or range(templates.n_components)
+    labels = [owner[k] for k in range(templates.n_components)]
     made = Templates(
         templates.templates[:, list(kept)],
         tuple(labels[k] for k in kept),
@@ -133,6 +196,20 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
     return Delivery(path, model_name(model))
 
 
+def project_file(
+    model: Model, groups: tuple[Group, ...], marks: Sequence[Mapping[str, Any]], folder: Path
+) -> Delivery:
+    """Save all that was made of a recording, to go on with it another day."""
+    kept = model.parts.save(folder / f"{secrets.token_hex(8)}.npz")
+    path = folder / f"{secrets.token_hex(8)}.audionmf"
+    try:
+        sources = [group.told() for group in groups]
+        write_project(path, model.recording, model.way, sources, list(marks), kept)
+    finally:
+        kept.unlink(missing_ok=True)
+    return Delivery(path, f"{_track(model)}.audionmf")
+
+
 def rolls(
     model: Model, groups: tuple[Group, ...], folder: Path, progress: Progress
 ) -> dict[str, list[list[Any]]]:
@@ -141,7 +218,7 @@ def rolls(
     Each is onset and offset in seconds, key, velocity, whether it is a drum, and its name.
     """
     decomposition = grouped(model, groups)
-    with _rendered(model, decomposition, folder, progress) as paths:
+    with _rendered(model, groups, folder, progress) as paths:
         found = notes_of(decomposition, paths, progress=progress)
     return {
         name: [
@@ -164,20 +241,21 @@ def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) 
     name = export_names([kind])[kind]
     path = folder / f"{secrets.token_hex(8)}-{name}"
     audio = model.recording.audio
-    with _rendered(model, decomposition, folder) as paths:
+    with _rendered(model, groups, folder) as paths:
         write_exports({kind: path}, audio, decomposition, paths)
     return Delivery(path, f"{_track(model)}-{name}")
 
 
 @contextlib.contextmanager
 def _rendered(
-    model: Model, decomposition: Decomposition, folder: Path, progress: Progress | None = None
+    model: Model, groups: tuple[Group, ...], folder: Path, progress: Progress | None = None
 ) -> Iterator[dict[str, Path]]:
     """Give the files of the stems, which are gone afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        paths = {s: Path(home, f"{i}.wav") for i, s in enumerate(decomposition.source_names)}
-        stems, _ = render_to_files(model.recording.audio, decomposition, paths, progress=progress)
-        yield dict(stems.paths)
+        names = model.members({g.name: g.components for g in groups})
+        paths = {name: Path(home, f"{i}.wav") for i, name in enumerate(names)}
+        _write(model, groups, paths, progress)
+        yield paths
 
 
 def model_name(model: Model) -> str:
@@ -189,13 +267,17 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
     """Return the command lines that make the same stems, quoted for the shell.
 
     Where marks or an early stop had a part in the model, they start from the exported model file;
-    otherwise from the recording.
+    otherwise from the recording. Empty where no command line can: `script` can.
     """
     filled = [group for group in groups if group.components]
     form = [] if extension == "wav" else ["--format", extension]
-    recording = _written(model.recording)
-    if model.way.named and not model.way.by_hand and _as_found(model, filled):
-        return [shlex.join(["audionmf", "separate", recording, *_asked(model), *form])]
+    recording, asked = written(model.recording), shell_options(model.way)
+    if model.stems is not None:
+        return _stem_commands(
+            model, groups, [*(asked or []), *form], extension, known=asked is not None
+        )
+    if asked is not None and model.way.named and not model.way.by_hand and _as_found(model, filled):
+        return [shlex.join(["audionmf", "separate", recording, *asked, *form])]
     by_hand = model.way.named or model.way.by_hand
     grouping = grouped(model, groups).grouping if filled or by_hand else {}
     members = [f"{n}={','.join(map(str, ks))}" for n, ks in grouping.items() if n != REST]
@@ -204,7 +286,7 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
         given = [] if model.recording.given else ["--mixture", recording]
         regroup = ["audionmf", "regroup", model_name(model), *given, *named, *form]
         return [shlex.join(regroup)]
-    decompose = ["audionmf", "decompose", recording, *_asked(model)]
+    decompose = ["audionmf", "decompose", recording, *(asked or [])]
     file = f"decomposed/{_track(model)}/model.npz"
     lines = [shlex.join([*decompose, *([] if named else form)])]
     if named:
@@ -212,22 +294,79 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
     return lines
 
 
-def _asked(model: Model) -> list[str]:
-    """Return the options of an analysis."""
-    way = model.way
-    options = []
-    for name, recordings in way.examples.items():
-        for recording in recordings:
-            options += ["--example", f"{name}={_written(recording)}"]
-    for name, ranges in way.solo.items():
-        for start, end in ranges:
-            options += ["--solo", f"{name}={start:.6g}-{end:.6g}"]
-    if way.free:
-        options += ["--free", str(way.free)]
-    for name, value in way.settings.items():
-        option = name.replace("_", "-")
-        options += [f"--no-{option}"] if value is False else [f"--{option}", str(value)]
-    return options
+def _stem_commands(
+    model: Model, groups: tuple[Group, ...], options: list[str], extension: str, *, known: bool
+) -> list[str]:
+    """Return the command line of whole sources, and how their files get the names of the page."""
+    wanted = model.members({g.name: g.components for g in groups})
+    if not known or model.way.by_hand or any(len(parts) > 1 for parts in wanted.values()):
+        return []
+    separate = ["audionmf", "separate", written(model.recording), *options]
+    folder = f"separated/{_track(model)}"
+    moves = [
+        [f"{folder}/{safe_name(found)}.{extension}", f"{folder}/{safe_name(name)}.{extension}"]
+        for name, (k,) in wanted.items()
+        if (found := model.names[k]) != name
+    ]
+    if {move[1] for move in moves} & {f"{folder}/{safe_name(n)}.{extension}" for n in model.names}:
+        return []  # two names were exchanged
+    return [shlex.join(separate), *(shlex.join(["mv", "--", *move]) for move in moves)]
+
+
+def script(model: Model, groups: tuple[Group, ...], extension: str) -> str:
+    """Return a Python script that makes the same stems, byte for byte.
+
+    Where marks or an early stop had a part in the model, it starts from the exported model file.
+    """
+    wanted = model.members({g.name: g.components for g in groups})
+    recording, form = (
+        written(model.recording),
+        "" if extension == "wav" else f", extension={extension!r}",
+    )
+    arguments = ", ".join([repr(recording), *script_arguments(model.way)])
+    lines = ["import audionmf"]
+    if "Known(" in arguments:
+        lines.append("from audionmf import Known, Templates")
+    lines.append("")
+    if model.stems is None:
+        lines += _component_lines(model, groups, recording, arguments)
+    elif model.way.by_hand:
+        lines.append(f"found = audionmf.Decomposition.load({model_name(model)!r})")
+        lines.append(f"stems = audionmf.render({recording!r}, found)")
+    else:
+        lines.append(f"stems = audionmf.separate({arguments})")
+        if list(wanted) != model.names or any(len(parts) > 1 for parts in wanted.values()):
+            sums = {
+                name: " + ".join(f"found[{model.names[k]!r}]" for k in parts)
+                for name, parts in wanted.items()
+            }
+            lines.insert(0, "import dataclasses\n")
+            lines.append("found = stems.sources")
+            lines.append("sources = {")
+            lines += [f"    {name!r}: {text}," for name, text in sums.items()]
+            lines += ["}", "stems = dataclasses.replace(stems, sources=sources)"]
+    folder = f"separated/{_track(model)}"
+    return "\n".join([*lines, f"stems.save({folder!r}{form})", ""])
+
+
+def _component_lines(
+    model: Model, groups: tuple[Group, ...], recording: str, arguments: str
+) -> list[str]:
+    """Return the lines of a script that find components, group them and render them."""
+    if model.way.by_hand:
+        return [
+            f"found = audionmf.Decomposition.load({model_name(model)!r})",
+            f"stems = audionmf.render({recording!r}, found)",
+        ]
+    wanted = {g.name: g.components for g in groups if g.components}
+    if model.way.named and _as_found(model, [g for g in groups if g.components]):
+        return [f"stems = audionmf.separate({arguments})"]
+    call = "analyse" if model.way.named else "decompose"
+    lines = [f"found = audionmf.{call}({arguments})" + ".activated()" * model.way.named]
+    named = {name: list(ks) for name, ks in wanted.items() if name != REST}
+    if named:
+        lines.append(f"found = found.regroup({named!r})")
+    return [*lines, f"stems = audionmf.render({recording!r}, found)"]
 
 
 def _as_found(model: Model, groups: list[Group]) -> bool:
@@ -235,12 +374,6 @@ def _as_found(model: Model, groups: list[Group]) -> bool:
     labels = model.parts.templates.labels
     owned = {k: g.name for g in groups for k in g.components}
     return owned == {k: name for k, name in enumerate(labels) if name != REST}
-
-
-def _written(recording: Recording) -> str:
-    """Return a recording as it stands on a command line; a leading dash would be an option."""
-    name = recording.given or recording.name
-    return f"./{name}" if name.startswith("-") else name
 
 
 def _track(model: Model) -> str:

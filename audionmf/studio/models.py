@@ -1,4 +1,4 @@
-"""Decompositions of recordings into components, and how each was asked for."""
+"""Decompositions of recordings into parts, and how each was asked for."""
 
 from __future__ import annotations
 
@@ -9,66 +9,33 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from audionmf.errors import ParameterError
 from audionmf.rendering.blocks import render_span
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.sources.known import REST
 from audionmf.studio.recordings import Recording, sixteen_bits
-from audionmf.studio.views import Rows, components
+from audionmf.studio.stems import Stems
+from audionmf.studio.views import Rows, components, whole_sources
+from audionmf.studio.ways import Way
 
-__all__ = ["MAX_COMPONENTS", "Model", "Way", "blind", "informed", "seconds"]
-
-MAX_COMPONENTS = 64
-_MAX_SECONDS = 1e9
-_LINEAR = {"mask_exponent": 1.0}
-_LINEAR_NAMED = _LINEAR | {
-    "dictionary": "nmf", "pitch_shifts": 0, "spatial": False, "model": "frames",
-    "exemplars": False,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a decomposition was asked for, enough to write the command line that does it again.
-
-    Parameters
-    ----------
-    settings : dict
-        The options that are not at their defaults.
-    examples : dict of str to list of Recording
-        Recordings of sources.
-    solo : dict of str to list of (float, float)
-        Where sources play alone.
-    free : int
-        Further components.
-    by_hand : bool
-        It was refined by marks, or its iterations were ended by hand: no command line does that.
-    """
-
-    settings: Mapping[str, Any]
-    examples: Mapping[str, Sequence[Recording]] = field(default_factory=dict)
-    solo: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    free: int = 0
-    by_hand: bool = False
-
-    @property
-    def named(self) -> bool:
-        """Whether the sources were known before."""
-        return bool(self.examples or self.solo)
+__all__ = ["Model"]
 
 
 @dataclass(eq=False)
 class Model:
-    """A decomposition into components, each one a group of its own.
+    """What a recording was taken apart into: parts, whose stems sum to it.
 
     Parameters
     ----------
     recording : Recording
         What it was made from.
     parts : Decomposition
-        One group a component.
+        One group a part: a component each, or with `stems` a whole source each.
     way : Way
         How it was asked for.
+    stems : Stems, optional
+        Where the parts are whole sources: these.
     id : str
         Random.
     """
@@ -76,35 +43,68 @@ class Model:
     recording: Recording
     parts: Decomposition
     way: Way
+    stems: Stems | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+    @property
+    def names(self) -> list[str]:
+        """What the parts are called."""
+        return list(self.stems.names) if self.stems else list(self.parts.grouping)
+
+    def members(self, groups: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """Return the parts of every stem that there is with sources of these parts.
+
+        What is in no source is ``rest``. Without sources each part is one, and a stem whose name
+        was left as it was found is in the place where it was found.
+        """
+        filled = {name: tuple(parts) for name, parts in groups.items() if parts}
+        if not filled:
+            return {name: (k,) for k, name in enumerate(self.names)}
+        owned = {k for parts in filled.values() for k in parts}
+        others = tuple(k for k in range(len(self.names)) if k not in owned)
+        return filled | ({REST: others} if others else {})
 
     @cached_property
     def described(self) -> list[dict[str, Any]]:
-        """The components in words and figures."""
-        return components(self.parts, self._rows)
+        """The parts in words and figures."""
+        if self.stems is None:
+            return components(self.parts, self._rows)
+        return whole_sources(*self._outlines, self.names, self.stems.told(), self._rows)
+
+    @cached_property
+    def _outlines(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is drawn of the parts: their spectra, and their courses in time."""
+        if self.stems is not None:
+            return self.stems.outlines()
+        H = self.parts.activations
+        W = self.parts.templates.templates
+        return W, np.zeros((W.shape[1], 0), np.float32) if H is None else H
 
     @property
     def templates(self) -> bytes:
-        """Templates as the page draws them, (n_components, N_ROWS) float32."""
-        drawn = self._rows.draw(self.parts.templates.templates)
+        """Spectra of the parts as the page draws them, (n_parts, N_ROWS) float32."""
+        drawn = self._rows.draw(self._outlines[0])
         return np.ascontiguousarray(drawn.T, "<f4").tobytes()
 
     @property
     def activations(self) -> bytes:
-        """Activations, (n_components, n_frames) float32."""
-        return np.ascontiguousarray(self.parts.activations, "<f4").tobytes()
+        """Courses of the parts, (n_parts, n_frames) float32."""
+        return np.ascontiguousarray(self._outlines[1], "<f4").tobytes()
 
     @property
     def _rows(self) -> Rows:
         return Rows(self.parts.templates.stft, self.recording.sample_rate)
 
     def sound(self, index: int) -> tuple[bytes, float] | None:
-        """Return a block of all components as 16-bit samples, and what full scale stands for.
+        """Return a block of all parts as 16-bit samples, and what full scale stands for.
 
-        They lie component by component, channel by channel; of more than two channels the even and
-        the odd ones are joined. None where there is no such block.
+        They lie part by part, channel by channel; of more than two channels the even and the odd
+        ones are joined. None where there is no such block.
         """
         recording, block = self.recording, self.recording.block
+        if self.stems is not None:
+            found = self.stems.block(index)
+            return None if found is None else sixteen_bits(found)
         start = index * block
         if not 0 <= start < recording.n_samples:
             return None
@@ -113,68 +113,17 @@ class Model:
 
     def told(self) -> dict[str, Any]:
         """Return what a page needs to know."""
-        H = self.parts.activations
         return {
             "id": self.id,
             "recording": self.recording.id,
             "components": self.described,
-            "frames": 0 if H is None else H.shape[1],
+            "frames": self._outlines[1].shape[1],
             "block": self.recording.block,
             "channels": min(2, self.recording.n_channels),
             "divergence": self.parts.divergence.tolist(),
             "named": self.way.named,
             "refined": self.way.by_hand,
+            "stems": self.stems is not None,
+            "way": self.way.told(),
+            "remarks": list(self.parts.remarks),
         }
-
-
-def blind(n_components: int) -> Way:
-    """Ask for a number of components.
-
-    Raises
-    ------
-    ParameterError
-        If the number is out of its range.
-    """
-    if type(n_components) is not int or not 2 <= n_components <= MAX_COMPONENTS:
-        raise ParameterError(f"the number of components is from 2 to {MAX_COMPONENTS}")
-    return Way({"n_components": n_components, **_LINEAR})
-
-
-def informed(
-    n_components: int,
-    examples: Mapping[str, Sequence[Recording]],
-    solo: Mapping[str, Sequence[tuple[float, float]]],
-    free: int,
-) -> Way:
-    """Ask for sources that are known from examples, or from where each plays alone.
-
-    Raises
-    ------
-    ParameterError
-        If numbers are out of their range, or no source is known.
-    """
-    counts = (n_components, free)
-    if not all(type(n) is int for n in counts) or n_components < 1 or free < 0:
-        raise ParameterError("numbers of components are whole, 1 or more")
-    n_sources = len({*examples, *solo})
-    if not n_sources:
-        raise ParameterError("name at least one source, by an example or by where it plays alone")
-    if n_components * n_sources + free > MAX_COMPONENTS:
-        raise ParameterError(
-            f"{n_components} components for each of {n_sources} sources are more than the "
-            f"{MAX_COMPONENTS} that the studio shows; take fewer"
-        )
-    return Way({"n_components": n_components, **_LINEAR_NAMED}, examples, solo, free)
-
-
-def seconds(value: Any) -> float:
-    """Return a time.
-
-    Raises
-    ------
-    ParameterError
-        If it is not a number of seconds.
-    """
-    if type(value) not in (int, float) or not 0 <= value <= _MAX_SECONDS:
-        raise ParameterError("a time is a number of seconds, 0 or more")
-    return round(float(value), 3)

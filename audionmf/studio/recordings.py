@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, LimitError
 from audionmf.io.audio import Audio, AudioFile
-from audionmf.io.files import require_file
+from audionmf.io.files import file_hash, require_file
 from audionmf.studio.views import Spectrogram, waveform
 
 __all__ = ["KEPT_BYTES", "Recording", "Shelf", "load", "sixteen_bits"]
@@ -139,6 +139,11 @@ class Recording:
             return audio
 
     @cached_property
+    def sha256(self) -> str:
+        """Hash of the bytes of its file."""
+        return file_hash(self.path)
+
+    @cached_property
     def outline(self) -> bytes:
         """The waveform, first all lowest, then all highest values."""
         return waveform(self.audio).tobytes()
@@ -184,7 +189,8 @@ def load(path: Path, name: str) -> Audio:
                 f"{name!r} is longer than the studio takes; use the command line, which takes any"
             )
         blocks.append(block)
-    return Audio(np.concatenate(blocks, axis=1), file.sample_rate, path, file.subtype)
+    samples = np.concatenate(blocks, axis=1)
+    return Audio(samples, file.sample_rate, path, file.subtype, file.tags)
 
 
 def sixteen_bits(stems: NDArray[np.float32]) -> tuple[bytes, float]:

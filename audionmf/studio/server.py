@@ -47,7 +47,8 @@ def serve(
     Parameters
     ----------
     files : sequence of path, optional
-        Recordings to offer on the page; a single one is opened at once.
+        Recordings, banks and scores to offer on the page; a single recording is opened at once, and
+        so is a single project or model, with its recording.
     port : int, default 0
         Of 127.0.0.1; 0 takes any that is free.
     max_upload : int, default 1073741824
@@ -63,21 +64,23 @@ def serve(
         If Starlette or uvicorn are not installed.
     ParameterError
         If the port or the cap is out of its range.
-    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError
-        If a file cannot be read as audio.
+    FileNotFoundError, AudioReadError, InvalidAudioError, LimitError, TemplateError, ScoreError
+        If a file cannot be read.
     OutputError
         If the port is taken.
     """
     uvicorn = _uvicorn()
     from audionmf.studio.app import make_app
+    from audionmf.studio.given import what_is
     from audionmf.studio.guard import Guard
+    from audionmf.studio.opening import open_saved
     from audionmf.studio.session import Session
 
     if not 0 <= port <= 65535:
         raise ParameterError(f"a port is a number from 0 to 65535, not {port!r}")
     if max_upload < 1:
         raise ParameterError("the cap on uploads must let a megabyte through at least")
-    offered = [(_shown(Path(path).name), AudioFile(Path(path)).path, str(path)) for path in files]
+    offered = [(_shown(Path(path).name), _checked(Path(path)), str(path)) for path in files]
     with (
         tempfile.TemporaryDirectory(prefix="audionmf-studio-") as folder,
         _bound(port) as listener,
@@ -85,9 +88,14 @@ def serve(
         session = Session(Path(folder))
         authority = f"{HOST}:{listener.getsockname()[1]}"
         token = secrets.token_urlsafe(24)
-        if len(offered) == 1:
-            name, path, given = offered[0]
-            session.current = session.add_file(path, name, given)
+        recordings = [item for item in offered if what_is(item[1]) == "recording"]
+        if len(recordings) == 1:
+            name, path, written = recordings[0]
+            session.current = session.add_file(path, name, written)
+        saved = [item for item in offered if what_is(item[1]) in ("project", "model")]
+        if len(saved) == 1 and len(recordings) <= 1:
+            name, path, written = saved[0]
+            open_saved(session, session.add_given(path, name, written))
         app = Guard(make_app(session, max_upload, offered), authority, token)
         door = Path(folder) / _DOOR
         address = f"http://{authority}/?token={token}"
@@ -119,6 +127,15 @@ def _uvicorn() -> Any:
             "pip install 'audionmf[studio]'"
         ) from error
     return uvicorn
+
+
+def _checked(path: Path) -> Path:
+    """Return where a file is, once it is known to be one that the studio opens."""
+    from audionmf.studio.given import given, what_is
+
+    if what_is(path) == "recording":
+        return AudioFile(path).path
+    return given(path, repr(str(path))[1:-1]).path
 
 
 def _shown(name: str) -> str:

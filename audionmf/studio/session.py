@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from audionmf.analysis.activations import with_activations
-from audionmf.analysis.analysing import analyse
+from audionmf.analysis.analysing import analyse, analyse_account
 from audionmf.analysis.blind import component_name
 from audionmf.analysis.refinement import refine
 from audionmf.analysis.timbre_groups import by_timbre
 from audionmf.errors import AudioNMFError, LimitError, ParameterError
 from audionmf.io.audio import write
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import REST
-from audionmf.sources.labels import Labels
+from audionmf.studio.given import Given, given, what_is
 from audionmf.studio.marks import checked_marks, hint_of
-from audionmf.studio.models import Model, Way
+from audionmf.studio.models import Model
 from audionmf.studio.recordings import Recording, Shelf
 from audionmf.studio.sample import NAME, sample
-from audionmf.studio.sources import N_COLOURS, Group, checked_sources
+from audionmf.studio.sources import N_COLOURS, Group, checked_sources, usable_name
+from audionmf.studio.stems import Stems
 from audionmf.studio.views import Spectrogram
+from audionmf.studio.ways import Way
 from audionmf.studio.work import Job, Worker
 
 __all__ = ["SAMPLE_FILE", "Session", "StaleError", "UnknownIdError"]
@@ -38,6 +41,7 @@ _Item = TypeVar("_Item")
 SAMPLE_FILE = "sample.wav"
 
 _MAX_RECORDINGS = 64
+_STEM_BYTES = 4 << 30
 
 
 class UnknownIdError(AudioNMFError):
@@ -63,6 +67,7 @@ class Session:
         self.shelf = Shelf()
         self._recordings: dict[str, Recording] = {}
         self._models: dict[str, Model] = {}
+        self._given: dict[str, Given] = {}
         self._left: dict[str, tuple[Model, tuple[Group, ...], tuple[dict[str, Any], ...]]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
@@ -84,8 +89,8 @@ class Session:
         LimitError
             If it is too long, or there are too many.
         """
+        self.hide(path, name)
         with self._lock:
-            self._hidden[str(path)] = name
             opened = self.opened(path)
         if opened is not None:
             return opened
@@ -97,6 +102,58 @@ class Session:
                 )
             self._recordings[recording.id] = recording
         return recording
+
+    def hide(self, path: Path, name: str) -> None:
+        """Call a file by its name in all that a page is told."""
+        with self._lock:
+            self._hidden[str(path)] = name
+
+    def add_given(self, path: Path, name: str, written: str = "") -> Given:
+        """Take a bank or a score; one that was taken already is returned as it is.
+
+        Raises
+        ------
+        FileNotFoundError, TemplateError, ScoreError
+            If it cannot be read.
+        ParameterError
+            If it is neither.
+        LimitError
+            If there are too many.
+        """
+        self.hide(path, name)
+        with self._lock:
+            same = [item for item in self._given.values() if item.path == path]
+        if same:
+            return same[0]
+        item = given(path, name, written)
+        with self._lock:
+            if len(self._given) >= _MAX_RECORDINGS:
+                raise LimitError(f"the studio holds {_MAX_RECORDINGS} banks and scores at most")
+            self._given[item.id] = item
+        return item
+
+    def add(self, path: Path, name: str, written: str = "") -> Recording | Given:
+        """Open a file, whatever it is; errors as of `add_file` and `add_given`."""
+        self.hide(path, name)
+        if what_is(path) == "recording":
+            return self.add_file(path, name, written)
+        return self.add_given(path, name, written)
+
+    @property
+    def files(self) -> list[Recording | Given]:
+        """All that is open."""
+        with self._lock:
+            return [*self._recordings.values(), *self._given.values()]
+
+    def given(self, key: str) -> Given:
+        """Return a bank or a score.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is none with this id.
+        """
+        return _found(self._given, key)
 
     def opened(self, path: Path) -> Recording | None:
         """Return the recording that was opened from a file, if it was and the file is the same."""
@@ -145,21 +202,12 @@ class Session:
         """
         settings = Settings.from_options(**way.settings)
         window = settings.n_fft_at(recording.audio.sample_rate)
-        Labels.of(way.solo, None).pieces(recording.audio, window, repr(recording.name))
+        account = way.account()
+        account.labels.pieces(recording.audio, window, repr(recording.name))
 
         def work(job: Job) -> dict[str, Any]:
             audio = recording.audio
-            if way.named:
-                found = analyse(
-                    audio,
-                    examples={n: [r.audio for r in rs] for n, rs in way.examples.items()},
-                    solo=way.solo or None,
-                    free=way.free,
-                    settings=settings,
-                    progress=job.progress,
-                )
-                found = with_activations(audio, found, job.progress)
-            else:
+            if way.components and not account.sources:
                 found = analyse(
                     audio,
                     components=True,
@@ -167,11 +215,42 @@ class Session:
                     progress=job.progress,
                     watch=job.watch,
                 )
+            else:
+                found = analyse_account(account, audio, settings, job.progress, job.watch)
             made = dataclasses.replace(way, by_hand=way.by_hand or job.cut_short)
-            groups = {n: ks for n, ks in found.grouping.items() if way.named and n != REST}
-            return self._adopt(recording, found, made, groups, job)
+            return self.adopt(recording, found, made, job)
 
         return self.worker.start("analyse", work)
+
+    def adopt(
+        self,
+        recording: Recording,
+        found: Decomposition,
+        way: Way,
+        job: Job,
+        saved: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Take over what was found of a recording; return what a page is told of it.
+
+        Parameters
+        ----------
+        recording, found, way, job
+            What was found in what, how, and by which job.
+        saved : (sequence, sequence), optional
+            Its sources and marks as a page gave them. Default: its sources are those that were found.
+        """
+        if way.components:
+            found = with_activations(recording.audio, found, job.progress)
+            plain = way.named or way.by_hand
+            groups = {
+                n: ks for n, ks in found.grouping.items() if plain and n not in _unnamed(found)
+            }
+            told = self._adopt(recording, found, way, groups, job)
+        else:
+            told = self._adopt_stems(recording, tell_offset(recording.audio, found), way, job)
+        if saved is not None:
+            self.edit(self.version, told["model"], *saved)
+        return told
 
     def refine(self, version: int) -> Job:
         """Start to refine the present model with the present marks.
@@ -190,6 +269,10 @@ class Session:
             model, groups, marks = self.model, self.groups, self.marks
         if model is None or not marks:
             raise ParameterError("mark a part of the spectrogram first")
+        if model.stems is not None:
+            raise ParameterError(
+                "marks move components: take the recording apart into components for that"
+            )
         start = model.parts.regroup(
             {group.name: group.components for group in groups if group.components}
         )
@@ -213,10 +296,41 @@ class Session:
         groups: Mapping[str, Sequence[int]] | None,
         job: Job,
     ) -> dict[str, Any]:
+        linear = dataclasses.replace(found.settings, mask_exponent=1.0)
+        found = dataclasses.replace(found, settings=linear)
         parts = found.regroup({component_name(k): (k,) for k in range(found.n_components)})
-        model = Model(recording, parts, way)
+        return self._take(Model(recording, parts, way), groups, job)
+
+    def _adopt_stems(
+        self, recording: Recording, found: Decomposition, way: Way, job: Job
+    ) -> dict[str, Any]:
+        """Render the stems of what was found, and take them over; each is a source but the rest."""
+        stems = Stems(recording, found, self.folder)
+        stems.render(job.progress)
+        names: dict[str, list[int]] = {}
+        for k, name in enumerate(stems.names):
+            if name != REST:
+                names[usable_name(name, names)] = [k]
+        made = self._take(Model(recording, found, way, stems), names, job)
+        self._bound_stems()
+        return made
+
+    def _bound_stems(self) -> None:
+        """Give back the disk of stems that were made first, where there are too many of them."""
+        with self._lock:
+            rendered = [m for m in self._models.values() if m.stems is not None]
+        total = sum(m.stems.n_bytes for m in rendered if m.stems)
+        for model in rendered[:-1]:
+            if model.stems is not None and total > _STEM_BYTES:
+                total -= model.stems.n_bytes
+                model.stems.drop()
+
+    def _take(
+        self, model: Model, groups: Mapping[str, Sequence[int]] | None, job: Job
+    ) -> dict[str, Any]:
+        recording = model.recording
         if recording.spectrogram is None:
-            stft = parts.templates.stft
+            stft = model.parts.templates.stft
             recording.spectrogram = Spectrogram.of(recording.audio, stft, job.progress)
         _ = model.described
         job.progress("ready", 1.0)
@@ -251,7 +365,7 @@ class Session:
         with self._lock:
             self._require(version)
             chosen = self.models(model)
-            checked = checked_sources(groups, chosen.parts.n_components)
+            checked = checked_sources(groups, len(chosen.names))
             self.marks = checked_marks(marks, {group.id for group in checked})
             self.groups, self.model, self.current = checked, chosen, chosen.recording
             self.version += 1
@@ -267,7 +381,10 @@ class Session:
         ParameterError
             If components do not exist or there are fewer of them than sources.
         """
-        templates = self.models(model).parts.templates
+        chosen = self.models(model)
+        if chosen.stems is not None:
+            raise ParameterError("whole sources are not grouped by timbre; drag one onto another")
+        templates = chosen.parts.templates
         wanted = sorted(set(members))
         if not wanted or not all(0 <= k < templates.n_components for k in wanted):
             raise ParameterError("these components do not exist")
@@ -321,6 +438,7 @@ class Session:
                 "recordings": [
                     r.told() | {"left": r.id in self._left} for r in self._recordings.values()
                 ],
+                "given": [item.told() for item in self._given.values()],
                 "recording": recording.id if recording else None,
                 "spectrogram": picture.told() if picture else None,
                 "model": self.model.told() if self.model else None,
@@ -345,6 +463,11 @@ class Session:
     def _require(self, version: int) -> None:
         if version != self.version:
             raise StaleError("the sources were changed elsewhere, in another tab maybe")
+
+
+def _unnamed(found: Decomposition) -> set[str]:
+    """Return the names of groups that nobody named: the rest, and single components."""
+    return {REST, *(component_name(k) for k in range(found.n_components))}
 
 
 def _found(items: Mapping[str, _Item], key: str) -> _Item:

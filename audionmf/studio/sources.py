@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from audionmf.errors import ParameterError
 from audionmf.sources.known import REST
 
-__all__ = ["N_COLOURS", "Group", "checked_name", "checked_sources"]
+__all__ = ["N_COLOURS", "Group", "checked_name", "checked_sources", "usable_name"]
 
 N_COLOURS = 8
 _MAX_SOURCES = 32
@@ -102,4 +102,16 @@ def checked_name(given: Any) -> str:
             f"a source cannot be called {name!r}: '=' and a leading '!' have a meaning at the "
             f"command line, and {REST!r} is what is in no source"
         )
+    return name
+
+
+def usable_name(found: str, taken: Container[str]) -> str:
+    """Return a name for a source that an analysis named, which no other has and a page may send."""
+    plain = "".join(c if c.isprintable() and c != "=" else " " for c in found)
+    kept = plain.strip().lstrip("!").strip()[:_MAX_NAME].strip()
+    kept = "source" if not kept or kept.lower() == REST else kept
+    name, n = kept, 1
+    while name in taken:
+        n += 1
+        name = f"{kept[: _MAX_NAME - 4]} {n}"
     return name

@@ -8,6 +8,7 @@ minutes are as quick to draw as ten seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,16 @@ from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import note_name, timbre
 
-__all__ = ["DYNAMIC_RANGE_DB", "N_ROWS", "TILE", "Rows", "Spectrogram", "components", "waveform"]
+__all__ = [
+    "DYNAMIC_RANGE_DB",
+    "N_ROWS",
+    "TILE",
+    "Rows",
+    "Spectrogram",
+    "components",
+    "waveform",
+    "whole_sources",
+]
 
 N_ROWS = 256
 TILE = 256
@@ -29,6 +39,8 @@ DYNAMIC_RANGE_DB = 80.0
 _LOWEST_HZ = 40.0
 _WAVE_COLUMNS = 8192
 _SMALLEST = 1e-12
+_STRUCK = float(np.exp(0.35))
+"""Rise over fall from which a course is that of something struck; see `audionmf.analysis.naming`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,26 +167,67 @@ def components(found: Decomposition, rows: Rows) -> list[dict[str, Any]]:
     if H is None:
         return []
     loudness = W.sum(axis=0, dtype=np.float64) * H.sum(axis=1, dtype=np.float64)
-    total = float(loudness.sum()) or 1.0
     line = found.templates.stft.on_line(W)
-    bin_hertz = rows.sample_rate / found.templates.stft.n_fft
-    seconds = found.templates.stft.hop_length / rows.sample_rate
-    told = []
-    for k in range(found.n_components):
-        sound = timbre(line[:, k], bin_hertz)
-        pitch = sound.pitch
-        told.append(
-            {
-                "index": k,
-                "label": found.templates.labels[k],
-                "hertz": round(pitch.hertz, 1) if pitch else None,
-                "note": note_name(pitch.hertz)[0] if pitch else None,
-                "brightness": sound.brightness,
-                "energy": float(loudness[k]) / total,
-                "loudest": float(np.argmax(H[k])) * seconds,
-            }
-        )
-    return told
+    return [
+        _described(k, line[:, k], H[k], share, rows) | {"label": found.templates.labels[k]}
+        for k, share in enumerate(_shares(loudness))
+    ]
+
+
+def whole_sources(
+    spectra: NDArray[np.float32],
+    courses: NDArray[np.float32],
+    names: Sequence[str],
+    trust: Sequence[str],
+    rows: Rows,
+) -> list[dict[str, Any]]:
+    """Describe parts that are whole sources, as `components` does.
+
+    Parameters
+    ----------
+    spectra : ndarray, shape (n_bins, n_sources)
+        The mean spectrum of each.
+    courses : ndarray, shape (n_sources, n_frames)
+        How loud each is in each frame.
+    names, trust : sequence of str
+        What each is called, and how far to trust it, in words.
+    rows : Rows
+        The frequency axis.
+    """
+    return [
+        _described(k, spectra[:, k], courses[k], share, rows)
+        | {"label": names[k], "name": names[k], "trust": trust[k]}
+        for k, share in enumerate(_shares(courses.sum(axis=1, dtype=np.float64)))
+    ]
+
+
+def _shares(loudness: NDArray[np.float64]) -> list[float]:
+    shares: list[float] = (loudness / (float(loudness.sum()) or 1.0)).tolist()
+    return shares
+
+
+def _described(
+    k: int, spectrum: NDArray[np.float32], course: NDArray[np.float32], share: float, rows: Rows
+) -> dict[str, Any]:
+    """Describe a part: what it sounds like, and how much of the sound it is."""
+    sound = timbre(spectrum, rows.sample_rate / rows.stft.n_fft)
+    pitch = sound.pitch
+    return {
+        "index": k,
+        "hertz": round(pitch.hertz, 1) if pitch else None,
+        "note": note_name(pitch.hertz)[0] if pitch else None,
+        "brightness": sound.brightness,
+        "manner": "struck" if _rises(course) else "held",
+        "energy": share,
+        "loudest": float(np.argmax(course)) * rows.stft.hop_length / rows.sample_rate,
+    }
+
+
+def _rises(course: NDArray[np.float32]) -> bool:
+    """Tell whether a course rises at once and falls slowly, as what is struck or plucked does."""
+    steps = np.diff(course.astype(np.float64))
+    up, down = (float((np.maximum(sign * steps, 0) ** 2).sum()) for sign in (1, -1))
+    return up > _STRUCK * down
 
 
 def _bytes(drawn: NDArray[np.float32], peak: float) -> NDArray[np.uint8]:

@@ -6,10 +6,13 @@ import shutil
 import zipfile
 
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 from conftest import RATE, sound, tone
 from studio_server import running
+
+import audionmf
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -125,6 +128,7 @@ def begin(page):
 def take_apart(page, components="6"):
     begin(page)
     page.get_by_role("button", name="mix & match.wav").last.click()
+    page.get_by_label("Into components").check()
     page.get_by_label("Number of components").fill(components)
     page.get_by_role("button", name="Take it apart").click()
     page.wait_for_selector(".row")
@@ -173,7 +177,7 @@ def test_load_decompose_hear_regroup_export(page):
 
     page.get_by_role("button", name="Export").click()
     until(page, "document.querySelector('.commands').textContent.includes('audionmf')")
-    commands = page.locator(".commands").text_content()
+    commands = page.locator(".commands").first.text_content()
     assert "--n-components 6" in commands
     assert "'<b>bass</b>=" in commands
     with page.expect_download() as download:
@@ -239,8 +243,8 @@ def test_a_recording_is_heard_before_it_is_taken_apart(page):
     wave = page.locator(".waveform").bounding_box()
     page.mouse.click(wave["x"] + wave["width"] / 2, wave["y"] + 20)
     assert page.locator(".time").text_content() == "0:02.0 / 0:04.0"
-    page.get_by_label("By solo ranges").check()
-    page.get_by_role("button", name="Add by numbers").first.click()
+    page.get_by_label("By what you know").check()
+    page.get_by_label("Ranges of source 1").select_option(label="Alone, by numbers")
     page.get_by_role("button", name="Hear the range").click()
     sounds(page)
     page.get_by_role("button", name="Another recording").click()
@@ -324,6 +328,8 @@ def test_by_keyboard_alone(page):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector(".waveform")
+    page.get_by_label("Into components").focus()
+    page.keyboard.press("Space")
     page.get_by_label("Number of components").focus()
     for _ in range(8):
         page.keyboard.press("ArrowLeft")
@@ -384,6 +390,7 @@ def test_a_recording_is_uploaded_and_a_stop_goes_back_to_it(page, tmp_path):
     page.set_input_files("input[type=file]", sound(tmp_path / "own noise.wav", noise))
     page.wait_for_selector(".waveform")
     assert page.locator("h1").text_content() == "own noise.wav"
+    page.get_by_label("Into components").check()
     page.get_by_label("Number of components").fill("47")
     page.get_by_role("button", name="Take it apart").click()
     page.get_by_role("button", name="Stop").click()
@@ -402,30 +409,136 @@ def test_a_recording_that_is_open_is_listed_once(page):
         page.wait_for_selector(".start")
 
 
-def test_by_examples_and_by_solo_ranges(page):
+def test_an_example_and_a_solo_range_go_together(page):
     begin(page)
     page.get_by_role("button", name="mix & match.wav").last.click()
-    page.get_by_label("By examples").check()
+    page.get_by_label("By what you know").check()
     page.get_by_label("Pick an example").first.select_option(label="high.wav")
     page.wait_for_selector(".known .chip")
-    page.get_by_label("By solo ranges").check()
-    page.get_by_role("button", name="Mark on the waveform").last.click()
+    page.get_by_label("Ranges of source 2").select_option(label="Drag where it plays alone")
     wave = page.locator(".waveform").bounding_box()
     page.mouse.move(wave["x"] + 4, wave["y"] + 30)
     page.mouse.down()
     page.mouse.move(wave["x"] + wave["width"] * 0.22, wave["y"] + 40, steps=4)
     page.mouse.up()
-    page.wait_for_selector(".known .chip")
+    page.wait_for_selector(".known .source:nth-child(2) .chip")
     page.get_by_label("Name of source 2").fill("low")
+    page.get_by_label("What comes out").select_option("components")
     page.get_by_label("Components for each source").select_option("4")
     page.get_by_label("Further components").select_option("4")
     page.get_by_role("button", name="Take it apart").click()
     page.wait_for_selector(".row")
     names = page.locator("input.name").evaluate_all("items => items.map((item) => item.value)")
-    assert names == ["low", "other"]
+    assert names == ["high", "low", "other"]
     page.get_by_role("button", name="Export").click()
     until(page, "document.querySelector('.commands').textContent.includes('--solo')")
-    assert "--free 4" in page.locator(".commands").text_content()
+    commands = page.locator(".commands").first.text_content()
+    assert "--example high=" in commands
+    assert "--free 4" in commands
+    page.get_by_text("The same in Python").click()
+    assert "audionmf.separate(" in page.get_by_label("Python script").text_content()
+
+
+def test_banks_and_scores_that_are_dropped_say_what_the_sources_are(page, tmp_path):
+    """Dropped on one of them, or beside all; and more of it after it was taken apart."""
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    bank = audionmf.learn(sound(tmp_path / "low.wav", tone(262, RATE)), "low").save(
+        tmp_path / "low.npz"
+    )
+    score = pretty_midi.PrettyMIDI()
+    for name, key, starts in (("low", 60, (0, 3)), ("mid", 76, (1, 3)), ("top", 91, (2,))):
+        part = pretty_midi.Instrument(0, name=name)
+        part.notes += [pretty_midi.Note(90, key, at, at + 0.99) for at in starts]
+        score.instruments.append(part)
+    score.write(str(tmp_path / "trio.mid"))
+    page.get_by_label("By what you know").check()
+    dropped(page, ".known .source", tmp_path / "trio.mid")  # on a source of no name: for all
+    until(page, "document.querySelectorAll('.known .chip').length === 3")
+    names = page.get_by_label("Name of source")
+    assert [names.nth(i).input_value() for i in range(3)] == ["low", "mid", "top"]
+    dropped(page, ".known .source", bank)
+    until(page, "document.querySelectorAll('.known .chip').length === 4")
+    page.get_by_label("Remove trio.mid").first.click()
+    for name in ("3", "2"):
+        page.get_by_role("button", name=f"Remove source {name}").click()
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    assert page.locator(".row").count() == 2
+    assert "Known by low of low.npz" in page.locator("li.source").first.inner_text()
+    assert page.get_by_role("button", name="Group rest by timbre").is_hidden()
+    page.locator(".row .hear").first.click()
+    sounds(page)
+    page.get_by_role("button", name="Pause").click()
+
+    dropped(page, "li.source", tmp_path / "low.wav")
+    page.wait_for_selector(".known .source")
+    until(page, "document.querySelectorAll('.known .chip').length === 2")
+    assert "low.wav is known now" in page.locator(".toast").last.inner_text()
+    page.get_by_role("button", name="Go on where you left it").click()
+    page.wait_for_selector(".row")
+
+
+def test_a_project_is_saved_and_opened_again(page, tmp_path):
+    take_apart(page)
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Add by numbers").click()
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the project").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.suffix == ".audionmf"
+    page.wait_for_selector(".done:not(:empty)")
+    page.keyboard.press("Escape")
+    begin(page)
+    dropped(page, ".start", path)
+    page.wait_for_selector(".row")
+    assert page.locator("input.name").input_value() == "keys"
+    assert chips(page, 1) == 1
+    assert page.locator(".mark").count() == 1
+    page.locator(".row .hear").first.click()
+    sounds(page)
+    page.get_by_role("button", name="Pause").click()
+
+
+def test_from_a_song_to_stems_with_names_in_three_keys(browser, tmp_path):
+    """Enter, E, Enter: by the keyboard alone, with names that were heard."""
+    rng = np.random.default_rng(0)
+    beat = np.tile(np.concatenate([rng.normal(0, 0.2, RATE // 8), np.zeros(RATE * 3 // 8)]), 8)
+    bass = np.tile(np.concatenate([tone(110, RATE), np.zeros(RATE)]), 2)
+    high = np.tile(np.concatenate([np.zeros(RATE), tone(880, RATE)]), 2)
+    with running(tmp_path / "tmp", sound(tmp_path / "song.wav", beat + bass + high)) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.address)
+        page.wait_for_selector(".setup")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".row", timeout=60_000)
+        n_rows = page.locator(".row").count()
+        page.keyboard.press("e")
+        page.wait_for_selector("dialog")
+        with page.expect_download() as download:
+            page.keyboard.press("Enter")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        context.close()
+    assert len(names) == n_rows >= 2
+    assert not [name for name in names if name.startswith(("source", "component"))]
+
+
+def test_automatically_stems_have_names(page):
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    page.get_by_label("Number of sources").select_option("2")
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    names = page.locator("input.name").evaluate_all("items => items.map((item) => item.value)")
+    assert len(names) == 2
+    assert page.locator(".row .title").first.inner_text().split(" #")[0] in names
 
 
 def test_a_curve_is_cut_where_a_pass_looks_at_more_of_the_recording(page):
@@ -532,10 +645,11 @@ def dropped(page, target, *paths):
 def test_one_example_that_is_dropped_is_enough(page, tmp_path):
     begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()
-    page.get_by_label("By examples").check()
+    page.get_by_label("By what you know").check()
     tones = [sound(tmp_path / f"low {n}.wav", tone(hz, RATE)) for n, hz in ((1, 262), (2, 330))]
     dropped(page, ".known .source", *tones)
     until(page, "document.querySelectorAll('.known .chip').length === 2")
+    page.get_by_label("What comes out").select_option("components")
     page.get_by_label("Components for each source").select_option("4")
     page.get_by_role("button", name="Take it apart").click()
     page.wait_for_selector(".row")
@@ -544,9 +658,6 @@ def test_one_example_that_is_dropped_is_enough(page, tmp_path):
     page.get_by_role("button", name="New source").click()
     state = "(await (await fetch('/api/state')).json()).sources"
     until(page, f"{state}.length === 2")  # the server takes changes of what it found
-
-    dropped(page, ".panel", *tones)
-    assert "low 1.wav is not taken here" in page.locator(".toast").last.inner_text()
 
 
 def test_another_recording_does_not_cost_the_sources_of_this_one(own):

@@ -41,11 +41,23 @@ def analysed(client):
     """A client whose studio holds a model of five components, and its recording."""
     key = client.get("/api/state").json()["offered"][0]["id"]
     recording = client.post(f"/api/offered/{key}").raise_for_status().json()
-    body = {"kind": "analyse", "recording": recording["id"], "way": "blind", "components": 5}
+    body = asked(recording["id"], components=5)
     ended = finish(client, client.post("/api/jobs", json=body))
     assert ended["outcome"] == "done", ended
     assert ended["divergence"][0] > ended["divergence"][-1]
     return recording["id"]
+
+
+def asked(recording, **changes):
+    """Return what a page sends to have a recording taken apart into components."""
+    usual = {"result": "components", "components": 4, "free": 0, "number": 0, "kit": False}
+    return {"kind": "analyse", "recording": recording, "sources": []} | usual | changes
+
+
+def source(**changes):
+    """Return what a page says of a source."""
+    nothing = {"examples": [], "banks": [], "notes": None, "alone": [], "absent": []}
+    return {"name": "a", "voice": False} | nothing | changes
 
 
 def grouped(client, **changes):
@@ -242,21 +254,23 @@ def test_what_is_no_audio_is_refused_without_a_path(client, studio):
         [],
         {"kind": "dance"},
         {"kind": "analyse"},
-        {"kind": "analyse", "recording": 5, "way": "blind", "components": 4},
-        {"kind": "analyse", "recording": "{}", "way": "blind", "components": 1},
-        {"kind": "analyse", "recording": "{}", "way": "blind", "components": 999},
-        {"kind": "analyse", "recording": "{}", "way": "blind", "components": True},
-        {"kind": "analyse", "recording": "{}", "way": "?", "components": 4},
-        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
-         "sources": []},
-        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
-         "sources": [{"name": "a=b", "examples": [], "solo": [[0, 1]]}]},
-        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
-         "sources": [{"name": "a", "examples": [], "solo": [[0.5, 0.2]]}]},
-        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 4, "free": 0,
-         "sources": [{"name": "a", "examples": [], "solo": [[0, 1e9]]}]},
-        {"kind": "analyse", "recording": "{}", "way": "informed", "components": 40, "free": 0,
-         "sources": [{"name": n, "examples": [], "solo": [[0, 0.3]]} for n in "ab"]},
+        asked(5),
+        asked("{}", components=1),
+        asked("{}", components=999),
+        asked("{}", components=True),
+        asked("{}", result="?"),
+        asked("{}", kit=True),
+        asked("{}", result="stems", number=99),
+        asked("{}", result="stems", free=-1),
+        asked("{}", sources=[{"name": "a"}]),
+        asked("{}", sources=[source()]),
+        asked("{}", sources=[source(name="a=b", alone=[[0, 1]])]),
+        asked("{}", sources=[source(alone=[[0.5, 0.2]])]),
+        asked("{}", sources=[source(alone=[[0, 1e9]])]),
+        asked("{}", sources=[source(alone="x")]),
+        asked("{}", sources=[source(voice=True)]),
+        asked("{}", sources=[source(name=n, alone=[[0, 0.3]]) for n in "aA"]),
+        asked("{}", components=40, sources=[source(name=n, alone=[[0, 0.3]]) for n in "ab"]),
         {"kind": "export", "what": "secrets", "format": "wav"},
         {"kind": "export", "what": "stems", "format": "exe"},
         {"kind": "refine", "version": "1"},
@@ -430,7 +444,7 @@ def test_pictures_and_sounds_come_as_attachments(client, analysed):
 def test_one_job_at_a_time_and_a_stop_button(client, analysed, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, 60 * RATE)
     long = upload(client, sound(tmp_path / "long.wav", noise).read_bytes()).json()
-    body = {"kind": "analyse", "recording": long["id"], "way": "blind", "components": 64}
+    body = asked(long["id"], components=64)
     job = client.post("/api/jobs", json=body)
     assert client.post("/api/jobs", json=body).status_code == 409
     assert client.delete(f"/api/jobs/{job.json()['id']}").status_code == 202
@@ -511,8 +525,8 @@ def test_the_temporary_folder_is_private_and_gone_at_the_end(tmp_path, number, c
         with server.client() as client:
             state = client.get("/api/state").json()
             upload(client, mix.read_bytes()).raise_for_status()
-            body = {"kind": "analyse", "recording": state["recording"], "way": "blind"}
-            client.post("/api/jobs", json=body | {"components": 40}).raise_for_status()
+            body = asked(state["recording"], components=40)
+            client.post("/api/jobs", json=body).raise_for_status()
         status, errors = server.end(number)
         assert status == code
         assert "Traceback" not in errors

@@ -15,8 +15,8 @@ from conftest import RATE, sound, steps, tone
 from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
-from audionmf.studio.models import blind, informed
 from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.ways import Said, blind, informed
 from audionmf.studio.work import Job, StoppedError, Worker
 
 
@@ -49,7 +49,7 @@ def heard(model, groups):
     audio, index = model.recording.audio, 0
     while (block := model.sound(index)) is not None:
         samples, scale = block
-        n = len(model.parts.grouping)
+        n = len(model.names)
         pcm = np.frombuffer(samples, "<i2").reshape(n, model.told()["channels"], -1)
         for name, members in groups.items():
             sums[name].append(pcm[list(members)].sum(axis=0) * (scale / 32767))
@@ -128,7 +128,9 @@ def test_sources_that_were_known_can_be_made_again_too(studio, run, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
     example = studio.add_file(sound(tmp_path / "-low.wav", tone(262)), "-low.wav", "-low.wav")
-    way = informed(3, {"low": [example]}, {"high": [(0.5, 0.99)]}, 2)
+    way = informed(
+        3, [Said(name="low", examples=(example,)), Said(name="high", alone=((0.5, 0.99),))], 2
+    )
     model = ended(studio, studio.analyse(recording, way))
     assert [g.name for g in studio.groups] == ["low", "high", "other"]
     assert sum(len(g.components) for g in studio.groups) == model.parts.n_components
@@ -324,7 +326,9 @@ def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_pat
     monkeypatch.chdir(tmp_path)
     recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
     low = studio.add_file(sound(tmp_path / "low.wav", tone(262)), "low.wav", "low.wav")
-    model = ended(studio, studio.analyse(recording, informed(4, {"low": [low]}, {}, 0)))
+    model = ended(
+        studio, studio.analyse(recording, informed(4, [Said(name="low", examples=(low,))]))
+    )
     assert [group.name for group in studio.groups] == ["low"]
     assert len(studio.groups[0].components) < model.parts.n_components
     sources = [group.told() for group in studio.groups]

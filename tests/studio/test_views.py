@@ -10,7 +10,15 @@ from audionmf.analysis.analysing import analyse
 from audionmf.io.audio import Audio
 from audionmf.spectra.stft import STFT
 from audionmf.studio.sample import sample
-from audionmf.studio.views import N_ROWS, TILE, Rows, Spectrogram, components, waveform
+from audionmf.studio.views import (
+    N_ROWS,
+    TILE,
+    Rows,
+    Spectrogram,
+    components,
+    waveform,
+    whole_sources,
+)
 
 SMALL = STFT(512, 128)
 
@@ -98,3 +106,13 @@ def test_the_sample_is_the_same_each_time_and_not_too_loud():
     assert np.array_equal(one.samples, two.samples)
     assert 0.2 < np.abs(one.samples).max() < 1
     assert one.duration == 8
+
+
+def test_what_rises_at_once_and_falls_slowly_is_struck():
+    W = np.ones((SMALL.n_bins, 2), np.float32)
+    H = np.zeros((2, 40), np.float32)
+    H[0, 10:] = 0.8 ** np.arange(30)
+    H[1, 10:30] = 1
+    told = whole_sources(W, H, ["a", "b"], ["", ""], Rows(SMALL, 8000))
+    assert [part["manner"] for part in told] == ["struck", "held"]
+    assert told[1]["energy"] == pytest.approx(20 / (20 + H[0].sum()))

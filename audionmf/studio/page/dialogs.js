@@ -27,13 +27,16 @@ function save(href) {
 export async function exportDialog() {
   await store.sending;
   const lines = h('pre', { class: 'commands', tabindex: '0', 'aria-label': 'Command line that makes the same stems' });
+  const code = h('pre', { class: 'commands', tabindex: '0', 'aria-label': 'Python script that makes the same stems' });
   const format = h('select', { 'aria-label': 'Format of the stems', onchange: () => showCommands() }, h('option', { value: 'wav' }, 'WAV'), h('option', { value: 'flac' }, 'FLAC'));
   const progress = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Export' });
   const buttons = [];
 
   async function showCommands() {
     try {
-      const text = (await api.commands(format.value)).lines.join('\n');
+      const told = await api.commands(format.value);
+      code.textContent = told.script;
+      const text = told.lines.join('\n') || 'No command line says all of it; the script below does.';
       // Lines break between words only, not after the dashes of an option.
       lines.replaceChildren(...text.split(/([ \n])/).map((word) => (word.trim() ? h('span', { class: 'word' }, word) : word)));
     } catch (error) {
@@ -51,7 +54,7 @@ export async function exportDialog() {
         save(`/api/deliveries/${made.id}`);
         announce(`Saved ${made.name}`);
         done.textContent = `Saved ${made.name}`;
-        if (what === 'stems' || what === 'model') store.kept = true;
+        if (['stems', 'model', 'project'].includes(what)) store.kept = true;
       }
     } catch (error) {
       toast(error.message, 'error');
@@ -74,27 +77,31 @@ export async function exportDialog() {
   }
 
   const done = h('p', { class: 'done' });
-  const copy = h('button', { type: 'button', onclick: async () => {
-    await navigator.clipboard.writeText(lines.textContent);
+  const copier = (from, label) => h('button', { type: 'button', 'aria-label': label, onclick: async () => {
+    await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
   dialog(
     'Export',
     item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
+    item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
     item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
     item('model', 'Save the model', ['Model', 'Everything that was found, with your groups: audionmf regroup']),
     progress,
     done,
-    h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copy), lines,
+    h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copier(lines, 'Copy the command line')), lines,
       h('p', { class: 'hint' }, 'Run it beside your recording',
         recording() ? [' (', h('a', { href: `/api/recordings/${recording().id}/file`, download: '' }, 'save it'), ')'] : null,
-        ' and the model, where one is named.')),
+        ' and the model, where one is named.'),
+      h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
+  buttons[0].focus(); // the stems are what most want
   showCommands();
 }
 
 const KEYS = [
+  ['Enter', 'before there are parts: take it apart'],
   ['Space', 'play or pause'],
   ['Home', 'back to the start, or to the start of the loop'],
   ['← →', 'a second back or on (with Shift: five)'],

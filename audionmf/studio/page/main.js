@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { h, iconButton, setIcon, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
+import { sendAll } from './known.js';
 import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
@@ -68,7 +69,7 @@ function frame(view) {
 async function showStart() {
   await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
-  frame(startView({ opened: showSetup }));
+  frame(startView({ opened: showSetup, openSaved }));
 }
 
 async function showSetup(recording) {
@@ -83,6 +84,25 @@ async function showSetup(recording) {
   setup.draw();
 }
 
+// Tell more of a source, from the studio: the account of the recording, with what was dropped.
+async function tell(files, name = '') {
+  const recording = data.recording();
+  const { way } = data.model();
+  const names = data.sources().map((source) => source.name);
+  const given = [];
+  await sendAll(files, document.createElement('progress'), (made) => given.push(made));
+  if (!given.length) return;
+  await store.sending;
+  setups.delete(recording.id);
+  await leave(async () => {
+    await data.load();
+    await showSetup(recording);
+    setup.take(way, names);
+    for (const made of given) setup.give(made, name);
+    toast(`${given.map((made) => made.name).join(', ')} ${given.length > 1 ? 'are' : 'is'} known now: take it apart again with it, or go on where you left it.`);
+  });
+}
+
 async function analyse(body, recording) {
   let job;
   try {
@@ -92,6 +112,18 @@ async function analyse(body, recording) {
     return;
   }
   await watch(job, recording);
+}
+
+// Go on with a project, or a model.
+async function openSaved(made) {
+  let job;
+  try {
+    job = await api.start({ kind: 'open', file: made.id });
+  } catch (error) {
+    toast(error.message, 'error');
+    return;
+  }
+  await watch(job, null);
 }
 
 async function watch(job, recording) {
@@ -117,7 +149,7 @@ async function watch(job, recording) {
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
   quiet();
-  studio = new Studio({ leave, exports: exportDialog, help: helpDialog, themeButton, run });
+  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help: helpDialog, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
   studio.sourcesChanged();
@@ -176,18 +208,19 @@ function fresh() {
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
 }
 
-async function leave() {
+async function leave(next = showStart) {
   try {
     await store.sending;
     const { recording } = store.state;
     const lost = !store.kept;
     Object.assign(store.state, await api.close(store.state.version));
     if (lost) store.left.add(recording);
+    quiet();
   } catch (error) {
     toast(error.message, 'error');
     await data.load();
   }
-  showStart();
+  await next();
 }
 
 function showBest() {
@@ -203,6 +236,10 @@ document.addEventListener('keydown', (event) => {
   if (setup && event.key === ' ' && !event.target.matches('button, input, select')) {
     event.preventDefault();
     setup.listen();
+  }
+  if (setup && event.key === 'Enter' && event.target === document.body) {
+    event.preventDefault();
+    setup.start();
   }
   if (!studio || document.querySelector('dialog[open]')) return;
   const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
@@ -246,8 +283,8 @@ data.on('lit', () => studio?.lit());
 // A file that is dropped beside its place must not replace the page.
 for (const name of ['dragover', 'drop']) document.addEventListener(name, (event) => event.preventDefault());
 document.addEventListener('drop', (event) => {
-  const [file] = event.dataTransfer.files;
-  if (studio && file) toast(`${file.name} is not taken here: examples are given before a recording is taken apart, and another recording is opened with the house at the top left.`);
+  const files = [...event.dataTransfer.files];
+  if (studio && files.length) tell(files, studio.nameAt(event.target));
 });
 
 applyScheme();

@@ -1,6 +1,6 @@
 // One row a component: its spectrum, its name and pitch, how much energy it has, when it sounds.
 
-import { announce, clamp, colour, h, hertz, icon, noteName, oncePerFrame, options, percent, prepare } from './dom.js';
+import { announce, clamp, colour, h, icon, noteName, oncePerFrame, options, percent, prepare } from './dom.js';
 import * as data from './store.js';
 
 const { store } = data;
@@ -20,7 +20,17 @@ function rank(component) {
 }
 
 export function title(component) {
-  return component.note ? noteName(component.note) : 'Noise';
+  return component.name || (component.note ? noteName(component.note) : 'Noise');
+}
+
+// A whole source has a name that says it; a component is struck, or held.
+function manner(component) {
+  return component.name ? '' : `${component.manner}, `;
+}
+
+// What a component sounds like, in words: "E1, struck, dark".
+export function words(component) {
+  return `${title(component)}, ${manner(component)}${component.brightness}`;
 }
 
 export function sourceColour(source) {
@@ -65,7 +75,7 @@ export class Rows {
 
   make(component) {
     const k = component.index;
-    const words = `${title(component)}, component ${k}, ${component.brightness}, ${percent(component.energy)} of the sound`;
+    const said = `${words(component)}, number ${k}, ${percent(component.energy)} of the sound`;
     const shape = h('canvas', { class: 'shape', 'aria-hidden': 'true' });
     const strip = h('canvas', { class: 'strip', 'aria-hidden': 'true' });
     const hear = h(
@@ -76,11 +86,11 @@ export class Rows {
         'span',
         { class: 'words' },
         h('span', { class: 'title' }, title(component), h('span', { class: 'number' }, ` #${k}`)),
-        h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ' · ', component.hertz ? hertz(component.hertz) : component.brightness)),
+        h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ` · ${manner(component)}${component.brightness}`)),
       ),
-      h('span', { class: 'visually-hidden' }, ` ${component.brightness}, hear alone`),
+      h('span', { class: 'visually-hidden' }, ` ${manner(component)}${component.brightness}, hear alone`),
     );
-    const check = h('input', { type: 'checkbox', class: 'check', 'aria-label': `Select ${words}`, onchange: () => this.select(k, check.checked) });
+    const check = h('input', { type: 'checkbox', class: 'check', 'aria-label': `Select ${said}`, onchange: () => this.select(k, check.checked) });
     const solo = this.toggle('S', `Solo component ${k}`, store.soloed, k);
     const mute = this.toggle('M', `Mute component ${k}`, store.muted, k);
     const choose = h('select', { class: 'choose', 'aria-label': `Source of component ${k}`, title: 'Source', onchange: () => this.actions.choose([k], choose.value) });

@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
+import { asSent, fileButton, freshSource, giveOrSpread, giveToAll, isKnown, knownCard, sendAll } from './known.js';
 import { Player } from './player.js';
 import * as data from './store.js';
 
@@ -9,8 +10,9 @@ const { store } = data;
 const SHORTEST_RANGE = 0.05;
 
 const STAGES = {
-  start: 'Getting ready', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
-  adapt: 'Fitting them to the recording', draw: 'Drawing the spectrogram', refine: 'Finding components again, with your marks',
+  start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
+  adapt: 'Fitting them to the recording', draw: 'Drawing the spectrogram', align: 'Moving the score to the recording', group: 'Finding out what belongs together',
+  'place in stereo': 'Finding where sources stand', strokes: 'Finding strokes', templates: 'Reading templates', 'fit the score': 'Fitting the notes', refine: 'Finding components again, with your marks',
   ready: 'Nearly done', render: 'Rendering',
 };
 
@@ -36,21 +38,34 @@ async function upload(file, bar) {
 // The first view: a place to drop a file.
 export function startView(actions) {
   const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the file' });
-  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
+  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3,.audionmf,.npz', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
 
   async function take(file) {
     const made = await upload(file, bar);
-    if (made) await actions.opened(made);
+    if (made && opens(made)) await actions.opened(made);
   }
 
   async function pick(id, button) {
     button.disabled = true;
     try {
-      await actions.opened(await api.pick(id));
+      const made = await api.pick(id);
+      if (opens(made)) await actions.opened(made);
+      else button.disabled = false;
     } catch (error) {
       toast(error.message, 'error');
       button.disabled = false;
     }
+  }
+
+  // A bank or a score says something of sources; it is kept until there is a recording.
+  function opens(made) {
+    if (!made.kind) return true;
+    if (made.kind === 'project' || made.kind === 'model') {
+      actions.openSaved(made);
+      return false;
+    }
+    toast(`${made.name} is kept: open the recording, and give it to its sources there.`);
+    return false;
   }
 
   const zone = h(
@@ -58,7 +73,7 @@ export function startView(actions) {
     { class: 'drop' },
     icon('export'),
     h('p', { class: 'drop-title' }, 'Drop a recording here'),
-    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
+    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, or a project (.audionmf), up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
     h('button', { type: 'button', class: 'primary', onclick: () => input.click() }, 'Choose a file'),
     input,
     bar,
@@ -100,10 +115,9 @@ function dropZone(view, zone, take, sign = 'over') {
 export class Setup {
   constructor(recording, actions) {
     Object.assign(this, { recording, actions });
-    this.way = 'blind';
-    this.sources = [];
-    this.sources.push(this.fresh());
-    this.sources.push(this.fresh());
+    this.way = 'auto';
+    this.sources = [freshSource(0), freshSource(1)];
+    this.result = 'stems';
     this.outline = null;
     this.marking = null;
     this.player = new Player();
@@ -113,8 +127,34 @@ export class Setup {
     this.load();
   }
 
-  fresh() {
-    return { name: '', examples: [], solo: [], colour: this.sources.length % 8 };
+  // What the command line offered, and is not this recording: examples, banks, scores.
+  offered() {
+    return store.state.offered.filter((item) => !item.sample && item.name !== this.recording.name);
+  }
+
+  // Take over what was said before: how a model was asked for, or the sources that were made of it.
+  take(way, names = []) {
+    if (!way) return;
+    this.sources = way.sources.map((source, i) => ({ ...structuredClone(source), colour: i % 8 }));
+    for (const name of names) if (!this.sources.some((source) => source.name === name)) this.sources.push({ ...freshSource(this.sources.length), name });
+    while (this.sources.length < 1) this.sources.push(freshSource(this.sources.length));
+    this.result = way.sources.length ? way.result : 'stems';
+    this.free = way.free;
+    if (way.sources.length) this.each = way.components || this.each;
+  }
+
+  // Give files to the source of a name, or to whichever they name.
+  give(made, name = '') {
+    const source = this.sources.find((item) => name && item.name === name);
+    if (source) giveOrSpread(this.sources, source, made);
+    else giveToAll(this.sources, made);
+    this.pick('known');
+  }
+
+  pick(way) {
+    const box = this.element.querySelector(`input[name="way"][value="${way}"]`);
+    box.checked = true;
+    this.choose(way);
   }
 
   async load() {
@@ -138,12 +178,12 @@ export class Setup {
     const wave = h('div', { class: 'wave' }, h('div', { class: 'wave-line' }, this.playButton, h('div', { class: 'wave-box' }, this.canvas, h('div', { class: 'wave-head', 'aria-hidden': 'true' }, this.head)), this.time));
     this.form = h('div', { class: 'form' });
     const ways = [
-      ['blind', 'Find its components', 'You do the grouping, by ear. Works for anything.'],
-      ['examples', 'By examples', 'You have a few seconds of each instrument alone, in files.'],
-      ['solo', 'By solo ranges', 'Each instrument plays alone somewhere in this recording.'],
-    ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'blind', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
+      ['auto', 'Automatically', 'Nothing need be known: stems with names, to hear, rename and join.'],
+      ['known', 'By what you know', 'Examples, banks, notes, where each is alone: any of them together.'],
+      ['parts', 'Into components', 'You do the grouping, by ear. Works for anything.'],
+    ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'auto', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
     this.back = h('button', { type: 'button', class: 'big', hidden: true, onclick: () => this.actions.resume() }, 'Go on where you left it');
-    this.go = h('button', { type: 'button', class: 'primary big', onclick: () => this.start() }, 'Take it apart');
+    this.go = h('button', { type: 'button', class: 'primary big', title: 'Enter', onclick: () => this.start() }, 'Take it apart');
     const view = h(
       'main',
       { class: 'setup' },
@@ -154,7 +194,8 @@ export class Setup {
       this.form,
       h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.back, this.go),
     );
-    this.choose('blind');
+    this.choose('auto');
+    dropZone(view, view, (files) => sendAll(files, h('progress'), (made) => this.give(made)), 'over');
     return view;
   }
 
@@ -166,82 +207,40 @@ export class Setup {
 
   fill() {
     const { way } = this;
-    if (way === 'blind') {
-      const value = h('output', { class: 'figure' }, String(this.count || 16));
-      const slider = h('input', { type: 'range', min: 2, max: 48, value: this.count || 16, 'aria-label': 'Number of components', oninput: () => { this.count = Number(slider.value); value.textContent = slider.value; } });
-      this.form.replaceChildren(h('label', { class: 'field' }, h('span', {}, 'Components'), slider, value), h('p', { class: 'hint' }, 'About three or four for each instrument, more where many notes are played: every component is one sound, such as a note or a drum.'));
-    } else {
-      this.form.replaceChildren(
-        h('ul', { class: 'known' }, ...this.sources.map((source, i) => this.known(source, i))),
-        h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { this.sources.push(this.fresh()); this.fill(); } }, 'Add a source')),
-        h('p', { class: 'hint' }, 'One source is enough: all that it leaves is the rest.'),
-        this.numbers(),
-      );
-    }
+    const parts = { auto: () => this.autoForm(), known: () => this.knownForm(), parts: () => this.partsForm() };
+    this.form.replaceChildren(...parts[way]());
     this.draw();
   }
 
+  autoForm() {
+    const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums']], this.what || ''));
+    const number = h('select', { 'aria-label': 'Number of sources', onchange: () => { this.number = Number(number.value); } }, ...options([[0, 'as many as are heard'], ...[2, 3, 4, 5, 6].map((n) => [n, String(n)])], this.number || 0));
+    return [h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'It is'), what), this.what ? null : h('label', { class: 'field' }, h('span', {}, 'Sources'), number))];
+  }
+
+  partsForm() {
+    const value = h('output', { class: 'figure' }, String(this.count || 16));
+    const slider = h('input', { type: 'range', min: 2, max: 48, value: this.count || 16, 'aria-label': 'Number of components', oninput: () => { this.count = Number(slider.value); value.textContent = slider.value; } });
+    return [h('label', { class: 'field' }, h('span', {}, 'Components'), slider, value), h('p', { class: 'hint' }, 'About three or four for each instrument, more where many notes are played: every component is one sound, such as a note or a drum.')];
+  }
+
+  knownForm() {
+    return [
+      h('ul', { class: 'known', 'aria-label': 'Sources' }, ...this.sources.map((source, i) => knownCard(this, source, i))),
+      h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { this.sources.push(freshSource(this.sources.length)); this.fill(); } }, 'Add a source'), ...fileButton('Add files to all', (made) => this.give(made))),
+      h('p', { class: 'hint' }, 'Drop audio on a source as an example, a bank (.npz) or its notes (.mid); beside all of them, each part becomes a source. One source is enough: all that it leaves is the rest.'),
+      this.numbers(),
+    ];
+  }
+
   numbers() {
+    const plain = this.sources.every((source) => !source.banks.length && !source.notes && !source.voice);
+    if (!plain) this.result = 'stems';
+    const result = h('select', { 'aria-label': 'What comes out', onchange: () => { this.result = result.value; this.fill(); } }, ...options([['stems', 'stems, as good as the command line makes them'], ['components', 'components, to group and correct by hand']].slice(0, plain ? 2 : 1), this.result));
     const each = h('select', { 'aria-label': 'Components for each source', onchange: () => { this.each = Number(each.value); } }, ...options([[4, '4'], [6, '6'], [8, '8'], [12, '12'], [16, '16']], this.each || 8));
     const free = h('select', { 'aria-label': 'Further components for everything else', onchange: () => { this.free = Number(free.value); } }, ...options([[0, 'none'], [2, '2'], [4, '4'], [8, '8']], this.free || 0));
-    return h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'Components for each source'), each), h('label', { class: 'field' }, h('span', {}, 'Further ones, for all else'), free));
-  }
-
-  known(source, i) {
-    const name = h('input', { type: 'text', class: 'name', value: source.name, placeholder: `Name of source ${i + 1}`, maxlength: '60', 'aria-label': `Name of source ${i + 1}`, oninput: () => { source.name = name.value; } });
-    const remove = iconButton('close', `Remove source ${i + 1}`, () => { this.sources.splice(i, 1); this.fill(); });
-    const body = this.way === 'examples' ? this.examples(source) : this.ranges(source, i);
-    const card = h('li', { class: 'source', vars: { '--own': colour(`--source-${source.colour}`) } }, h('div', { class: 'source-head' }, h('span', { class: 'swatch' }), name, this.sources.length > 1 ? remove : null), ...body);
-    if (this.way === 'examples') dropZone(card, card, (files) => this.send(source, files), 'target');
-    return card;
-  }
-
-  examples(source) {
-    const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the example' });
-    const input = h('input', { type: 'file', accept: 'audio/*', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => this.send(source, input.files, bar) });
-    input.multiple = true;
-    const offers = store.state.offered.filter((item) => item.name !== this.recording.name);
-    const pick = h('select', { 'aria-label': 'Pick an example', onchange: async () => {
-      try {
-        this.add(source, await api.pick(pick.value));
-      } catch (error) {
-        toast(error.message, 'error');
-      }
-    } }, ...options([['', 'Pick one…'], ...offers.map((item) => [item.id, item.name])], ''));
-    const listed = source.examples.map((item, j) => h('span', { class: 'chip' }, `${item.name} · ${clock(item.duration, 0)}`, iconButton('close', `Remove ${item.name}`, () => { source.examples.splice(j, 1); this.fill(); })));
-    return [h('div', { class: 'chips' }, ...listed), h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => input.click() }, 'Choose or drop examples'), offers.length > 1 ? pick : null, input, bar)];
-  }
-
-  async send(source, files, bar = h('progress')) {
-    for (const file of files) {
-      const made = await upload(file, bar);
-      if (made) this.add(source, made);
-    }
-  }
-
-  add(source, made) {
-    source.examples.push(made);
-    if (!source.name) source.name = made.name.replace(/\.[^.]*$/, '').replace(/[=!]/g, ' ').trim();
-    this.fill();
-  }
-
-  ranges(source, i) {
-    const listed = source.solo.map((span, j) => {
-      const time = (place, label) => {
-        const input = h('input', { type: 'number', class: 'small-number', min: '0', max: String(this.recording.duration), step: '0.1', value: String(+span[place].toFixed(2)), 'aria-label': label, onchange: () => {
-          const wanted = clamp(Number(input.value) || 0, 0, this.recording.duration);
-          span[place] = wanted;
-          this.draw();
-        } });
-        return input;
-      };
-      const hear = iconButton('play', 'Hear the range', () => this.listen(span));
-      return h('span', { class: 'chip' }, hear, time(0, 'Start in seconds'), '–', time(1, 'End in seconds'), 's', iconButton('close', 'Remove the range', () => { source.solo.splice(j, 1); this.fill(); }));
-    });
-    const on = this.marking === i;
-    const draw = h('button', { type: 'button', 'aria-pressed': String(on), class: on ? 'on' : '', onclick: () => { this.marking = on ? null : i; this.fill(); } }, on ? 'Drag on the waveform…' : 'Mark on the waveform');
-    const add = h('button', { type: 'button', onclick: () => { source.solo.push([0, Math.min(2, this.recording.duration)]); this.fill(); } }, 'Add by numbers');
-    return [h('div', { class: 'chips' }, ...listed), h('div', { class: 'line' }, draw, add)];
+    const field = (text, input) => h('label', { class: 'field' }, h('span', {}, text), input);
+    return h('div', { class: 'line fields' }, field('Make', result), ...(this.result === 'components' ? [field('Components for each source', each)] : []), field('Further ones, for all else', free));
   }
 
   // Play or pause; or play a range again and again.
@@ -277,9 +276,9 @@ export class Setup {
     const box = this.canvas.getBoundingClientRect();
     const time = (e) => clamp((e.clientX - box.left) / box.width, 0, 1) * this.recording.duration;
     const from = time(event);
-    const source = this.way === 'solo' ? this.sources[this.marking ?? 0] : null;
+    const ranges = this.way === 'known' && this.marking ? this.sources[this.marking.i][this.marking.kind] : null;
     const span = [from, from];
-    source?.solo.push(span);
+    ranges?.push(span);
     this.canvas.setPointerCapture(event.pointerId);
     const move = (e) => {
       span[0] = Math.min(from, time(e));
@@ -291,9 +290,8 @@ export class Setup {
       this.canvas.removeEventListener('pointerup', up);
       this.canvas.removeEventListener('pointercancel', up);
       const marked = span[1] - span[0] >= SHORTEST_RANGE;
-      if (source && !marked) source.solo.splice(source.solo.indexOf(span), 1);
-      if (source && marked) {
-        this.marking ??= 0;
+      if (ranges && !marked) ranges.splice(ranges.indexOf(span), 1);
+      if (ranges && marked) {
         this.fill();
       } else {
         this.player.setLoop(null);
@@ -310,11 +308,14 @@ export class Setup {
     if (!this.outline || !this.canvas.isConnected) return;
     const { context, width, height } = prepare(this.canvas);
     const n = this.outline.length / 2;
-    if (this.way === 'solo') {
+    if (this.way === 'known') {
       for (const source of this.sources) {
         context.fillStyle = colour(`--source-${source.colour}`);
+        const bar = ([a, b], top, high) => context.fillRect((a / this.recording.duration) * width, top, ((b - a) / this.recording.duration) * width, high);
         context.globalAlpha = 0.35;
-        for (const [a, b] of source.solo) context.fillRect((a / this.recording.duration) * width, 0, ((b - a) / this.recording.duration) * width, height);
+        for (const span of source.alone) bar(span, 0, height);
+        context.globalAlpha = 0.8;
+        for (const span of source.absent) bar(span, height - 6, 6); // a line below where it is silent
       }
       context.globalAlpha = 1;
     }
@@ -335,23 +336,27 @@ export class Setup {
   }
 
   start() {
-    const body = { kind: 'analyse', recording: this.recording.id };
-    if (this.way === 'blind') {
-      this.actions.start({ ...body, way: 'blind', components: this.count || 16 });
+    const body = { kind: 'analyse', recording: this.recording.id, result: 'stems', components: 0, free: 0, number: 0, kit: false, sources: [] };
+    if (this.way === 'parts') {
+      this.actions.start({ ...body, result: 'components', components: this.count || 16 });
       return;
     }
-    const examples = this.way === 'examples';
-    const known = this.sources.filter((source) => (examples ? source.examples : source.solo).length);
+    if (this.way === 'auto') {
+      const lead = this.what === 'lead' ? [asSent({ ...freshSource(0), name: 'lead', voice: true }, 0)] : [];
+      this.actions.start({ ...body, number: this.what ? 0 : this.number || 0, kit: this.what === 'kit', sources: lead });
+      return;
+    }
+    const known = this.sources.filter(isKnown);
     if (!known.length) {
-      toast(examples ? 'Choose an example for at least one source.' : 'Mark where at least one source plays alone.');
+      toast('Give at least one source something: an example, a bank, its notes, or where it plays alone.');
       return;
     }
-    const named = known.map((source, i) => ({
-      name: source.name.trim() || `Source ${i + 1}`,
-      examples: examples ? source.examples.map((item) => item.id) : [],
-      solo: examples ? [] : source.solo,
-    }));
-    this.actions.start({ ...body, way: 'informed', components: this.each || 8, free: this.free || 0, sources: named });
+    const silent = this.sources.find((source) => !isKnown(source) && source.absent.length);
+    if (silent) {
+      toast(`Of ${silent.name || 'a source'} it is known where it is silent only; give it an example, a bank, notes or where it is alone, too.`);
+      return;
+    }
+    this.actions.start({ ...body, result: this.result, components: this.result === 'components' ? this.each || 8 : 0, free: this.free || 0, sources: known.map(asSent) });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { clock, h, hertz, iconButton, options, percent, toast } from './dom.js';
+import { knownWords } from './known.js';
 import { sourceColour, title } from './rows.js';
 import * as data from './store.js';
 
@@ -15,6 +16,14 @@ export class Sources {
     this.number = h('input', { type: 'number', class: 'small-number', min: '2', max: '12', value: '3', 'aria-label': 'Number of sources to suggest' });
     this.marks = h('ul', { class: 'marks', 'aria-label': 'Marks' });
     this.refineButton = h('button', { type: 'button', class: 'primary', onclick: () => actions.refine() });
+    this.remarks = h('div', { class: 'remarks' });
+    this.suggestLine = h(
+      'div',
+      { class: 'line suggest' },
+      h('button', { type: 'button', onclick: () => this.suggest() }, 'Group rest by timbre'),
+      h('span', {}, 'into'),
+      this.number,
+    );
     this.markSection = h(
       'section',
       { class: 'block', 'aria-label': 'Marks on the spectrogram' },
@@ -29,13 +38,9 @@ export class Sources {
         { class: 'block', 'aria-label': 'Sources' },
         h('div', { class: 'heading' }, h('h2', {}, 'Sources'), h('button', { type: 'button', onclick: () => this.create() }, 'New source')),
         this.list,
-        h(
-          'div',
-          { class: 'line suggest' },
-          h('button', { type: 'button', onclick: () => this.suggest() }, 'Group rest by timbre'),
-          h('span', {}, 'into'),
-          this.number,
-        ),
+        this.suggestLine,
+        h('p', { class: 'hint' }, 'Drop a file on a source to tell more of it: an example, a bank (.npz), its notes (.mid).'),
+        this.remarks,
       ),
       this.markSection,
     );
@@ -79,6 +84,9 @@ export class Sources {
       const focused = place[1] && again?.getElementsByClassName(place[1])[0];
       focused?.focus();
     }
+    this.suggestLine.hidden = data.model().stems;
+    this.markSection.hidden = data.model().stems;
+    this.remarks.replaceChildren(...data.model().remarks.map((text) => h('p', { class: 'hint' }, text)));
     this.updateMarks();
   }
 
@@ -122,11 +130,14 @@ export class Sources {
     const solo = this.toggle('S', `Solo ${name}`, store.soloedSources, id);
     const mute = this.toggle('M', `Mute ${name}`, store.mutedSources, id);
     const chips = members.map((k) => this.chip(k));
+    const said = data.model().way.sources.find((source) => source.name === name);
+    const known = said ? knownWords(said) : [];
     const card = h(
       'li',
       { class: 'source', 'data-source': id, vars: { '--own': own } },
       h('div', { class: 'source-head' }, ...before, solo, mute, ...after),
-      h('div', { class: 'source-sub' }, members.length ? `${members.length} component${members.length > 1 ? 's' : ''} · ${percent(this.energy(members))}` : 'Drop components here'),
+      h('div', { class: 'source-sub' }, members.length ? `${data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `}${percent(this.energy(members))}` : 'Drop components here'),
+      known.length ? h('div', { class: 'source-sub' }, `Known by ${known.join(', ')}`) : null,
       chips.length ? h('div', { class: 'chips' }, ...chips) : null,
     );
     card.addEventListener('pointerenter', () => data.light({ source: id }));

@@ -121,7 +121,7 @@ export class Studio {
       const source = data.owner(lit.component);
       lights = [{ components: [lit.component], colour: source ? sourceColour(source) : colour('--light') }];
       const component = data.model().components[lit.component];
-      name = [`${title(component)} #${component.index}`, `${source ? source.name : 'rest'} · ${component.brightness} · ${percent(component.energy)}`];
+      name = [`${title(component)} #${component.index}`, `${component.trust ? `${component.trust} · ` : ''}${source ? source.name : 'rest'} · ${component.brightness} · ${percent(component.energy)}`];
     } else if (lit) {
       const source = data.sources().find((item) => item.id === lit.source);
       const components = source ? source.components : data.rest();
@@ -489,6 +489,12 @@ export class Studio {
 
   // sources
 
+  // The name of the source whose card something is over.
+  nameAt(target) {
+    const id = target.closest?.('.source[data-source]')?.dataset.source;
+    return data.sources().find((item) => item.id === id)?.name || '';
+  }
+
   named(components) {
     if (components.length > 1) return `${components.length} components`;
     return `${title(data.model().components[components[0]])} #${components[0]}`;
@@ -528,6 +534,10 @@ export class Studio {
   // marks
 
   setMarking(on) {
+    if (on && data.model().stems) {
+      toast('Marks move components: go back with the house, and take the recording apart into components for that.');
+      return;
+    }
     if (on && data.sources().length < 1) {
       toast('Make a source first: a mark says what belongs to it.');
       return;
