@@ -34,6 +34,8 @@ __all__ = ["HeardSource", "hear_source", "named", "renamed"]
 Matrix = NDArray[np.floating[Any]]
 Vector = NDArray[np.float64]
 
+_LEAST_SECONDS = 2.5
+"""Of less there is too little to tell what is struck from what goes on."""
 _PIECE_SECONDS, _PIECES = 12.0, 4
 _LOW_HZ = 20.0
 _TONAL, _STEADY_TONAL = 0.45, 0.56
@@ -172,9 +174,10 @@ def named(
     -------
     Decomposition
         The same with other names, in another order, and with a remark for each source that says
-        where it is heard.
+        where it is heard. A recording of less than 2.5 s tells too little: its names stay.
     """
-    if found.settings.names == "plain":
+    too_short = found.mixture.n_samples < _LEAST_SECONDS * source.sample_rate
+    if found.settings.names == "plain" or too_short:
         return found
     stft, rate = found.templates.stft, found.templates.sample_rate
     loudness = _loudness(found, activations)

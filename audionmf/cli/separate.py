@@ -42,7 +42,8 @@ and their number is chosen. Stems land in OUT/TRACK/SOURCE.wav.
 What says what the sources are: a recording of each alone (--example, a few seconds are enough),
 templates learnt before (--templates), where each plays alone in the recording itself (--solo,
 --labels), the score (--midi; each of its tracks becomes a stem), that one voice leads (--lead), that
-they are drums (--kit), or how many there are (--n-sources).
+they are drums (--kit), or how many there are (--n-sources). What is known of different sources goes
+together.
 
 Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
 beside a manifest.json of all that they were made from (see: audionmf rerun).
@@ -56,6 +57,8 @@ examples:
       drums: kick, snare, hats, toms, cymbals, those that are heard
   audionmf separate song.wav --lead
       the singer or soloist, and the accompaniment
+  audionmf separate song.wav --lead --example guitar=guitar.wav
+      the singer over a guitar of which there is a recording
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav
   audionmf separate mix.wav --start 1:00 --duration 30 --example violin=take.wav@12-20 --report
       half a minute, with eight seconds of a long take as the example

@@ -134,9 +134,9 @@ def test_a_pattern_frames_a_voice_and_notes_in_one_sum(song):
 def test_stems_are_the_same_for_any_number_of_threads(song):
     path, stems, examples = song
     account = {"singer": Known(voice=True), "organ": Known(example=examples["organ"])}
+    short = Audio(mixed(stems, "bass", "singer").samples[:, : 2 * RATE], RATE)
     one, two = (
-        audionmf.separate(mixed(stems, "bass", "singer"), midi=path, sources=account, n_threads=n)
-        for n in (1, 2)
+        audionmf.separate(short, midi=path, sources=account, n_threads=n, n_fft=512) for n in (1, 2)
     )
     for name, stem in one.sources.items():
         assert np.array_equal(stem, two.sources[name])

@@ -107,6 +107,12 @@ def test_names_change_nothing_but_names_and_order():
     assert all("Hz" in line for line in told)
 
 
+def test_a_recording_too_short_to_tell_keeps_plain_names():
+    short = mixture()[:, : 2 * RATE]
+    found = audionmf.separate(short, sample_rate=RATE, n_sources=2, max_iter=5)
+    assert list(found.sources) == ["source1", "source2"]
+
+
 def test_drums_that_were_found_as_patterns_are_named_too():
     kick, hat = struck(tones(55), 0.06), struck(noise(6000, 10000), 0.03, 0.25)
     samples = (kick + 0.3 * hat).astype(np.float32)
