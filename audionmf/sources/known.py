@@ -551,7 +551,7 @@ def _add_implied(sources: dict[str, Known], told: Told) -> None:
         (known,) = sources.values()
         if known.voice:
             sources[ACCOMPANIMENT] = Known()
-        elif known.notes is None:
+        else:
             if REST in sources:
                 raise ParameterError(
                     f"{REST!r} is the name of what a single source leaves; call it something else"

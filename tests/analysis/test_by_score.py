@@ -9,7 +9,7 @@ from scores import band, play
 
 import audionmf
 from audionmf.analysis import by_score as informed
-from audionmf.analysis import note_model, note_spectra
+from audionmf.analysis import by_several, note_model, note_spectra
 from audionmf.errors import LimitError, ParameterError, ScoreError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -329,9 +329,9 @@ def test_a_part_bends_only_where_it_is_heard_to(tmp_path, monkeypatch, cents, be
     notes, stem = sung(cents)
     (tmp_path / "solo.mid").write_bytes(band(singer=notes))
     asked = []
-    original = informed.heard_bends
+    original = by_several.heard_bends
     monkeypatch.setattr(
-        informed, "heard_bends", lambda *given: asked.append(original(*given)) or asked[-1]
+        by_several, "heard_bends", lambda *given: asked.append(original(*given)) or asked[-1]
     )
     audionmf.separate(Audio(stem, RATE), midi=tmp_path / "solo.mid")
     assert (len(asked[0][0]) > 1) == bent

@@ -92,6 +92,13 @@ def test_free_components_stand_beside_a_score(song):
     assert found.decomposition.keys.count(-1) >= 8
 
 
+def test_a_score_of_one_part_leaves_a_rest(song):
+    path, stems, _ = song
+    found = audionmf.separate(mixed(stems, "bass", "organ"), midi=path)
+    assert list(found.sources) == ["bass", "rest"]
+    assert gained(stems, found, "bass", "organ")["bass"] > 5
+
+
 def test_a_lead_beside_a_score(song):
     path, stems, _ = song
     found = audionmf.separate(
