@@ -18,7 +18,7 @@ SETTINGS = dataclasses.replace(TINY, n_components=3, names="heard")
 
 @pytest.fixture
 def job(tmp_path):
-    path = sound(tmp_path / "in" / "mix.wav", tone(300, 3000) + tone(2500, 3000))
+    path = sound(tmp_path / "in" / "mix.wav", tone(300, 20_000) + tone(2500, 20_000))
     return SeparationJob(str(path), str(tmp_path / "out"), n_sources=3, settings=SETTINGS)
 
 
