@@ -76,7 +76,8 @@ def analyse_several(
         The mixture.
     settings : Settings
         Options; ``n_components`` is the number of free components of a source of which nothing is
-        known (40), ``model`` may ask for frames or patterns of those whose sound is known.
+        known (40); ``model`` may ask for frames of all whose sound is known, or for patterns of those
+        that are struck, whatever these leave unexplained.
     progress : callable
         Told the stage and the share done.
     watch : callable, optional
@@ -184,7 +185,7 @@ class _Terms:
         terms, struck = self.made({}), self._struck()
         if struck:
             tries = [terms, self.made(struck)]
-            left = [self._fit(some, _TRIED_ITERATIONS, None).divergence[-1] for some in tries]
+            left = [self._tried(some).divergence[-1] for some in tries]
             always = self.settings.model == "patterns"
             terms = tries[1 if always or left[1] < left[0] else 0]
             n_iter -= _TRIED_ITERATIONS
@@ -222,11 +223,20 @@ class _Terms:
             f"parts {', '.join(map(repr, self.score.names))}"
         ]
 
+    def _tried(self, terms: Sequence[_Term]) -> Fitted:
+        """Fit for a few iterations, of which nothing but that they go on is told."""
+        return self._run(terms, _TRIED_ITERATIONS, lambda _: self.progress("try patterns", 0.0))
+
     def _fit(self, terms: Sequence[_Term], n_iter: int, watch: Callback | None) -> Fitted:
         def callback(state: State) -> bool | None:
             self.progress("fit all sources", state.iteration / state.max_iter)
             return watch(state) if watch else None
 
+        return self._run(terms, n_iter, callback)
+
+    def _run(
+        self, terms: Sequence[_Term], n_iter: int, callback: Callable[[State], bool | None]
+    ) -> Fitted:
         return fit_sum(
             self.frames.V, [term.model for term in terms], max_iter=n_iter,
             n_threads=thread_count(self.settings.n_threads), callback=callback,

@@ -19,6 +19,8 @@ _PLACES = {
     "read": (0.03, 0.08),
     "factorise": (0.1, 0.45),
     "fit the score": (0.3, 0.75),
+    "try patterns": (0.1, 0.1),
+    "fit all sources": (0.1, 0.75),
     "adapt": (0.12, 0.4),
     "vote": (0.4, 0.45),
     "group": (0.45, 0.5),

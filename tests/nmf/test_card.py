@@ -13,7 +13,7 @@ from audionmf.errors import MissingExtraError, ParameterError
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test brings it")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; .ci/run brings it")
 DEVICES = ["torch", *(["cuda"] if torch.cuda.is_available() else [])]
 
 

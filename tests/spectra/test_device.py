@@ -8,7 +8,7 @@ from audionmf.spectra.device import masks_on, models_on, stft_on
 from audionmf.spectra.masks import source_masks
 from audionmf.spectra.stft import STFT
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test brings it")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; .ci/run brings it")
 DEVICE = "cuda" if torch.cuda.is_available() else "torch"
 
 
