@@ -281,9 +281,9 @@ class _Terms:
             read = [gather(one, self.stft, _MAX_FRAMES, n_threads=threads).V for one in alone]
             if read:
                 model.learn(j, np.concatenate(read, axis=1), threads)
-        term = model.term(V, self.stft.hop_length / rate, float(share))
         labels = [score.parts[voice.part].name for voice in model.voices]
-        term.activations[self._absent(labels)] = 0
+        seconds = self.stft.hop_length / rate
+        term = model.term(V, seconds, float(share), self._absent(labels))
 
         def write() -> tuple[Matrix, Matrix, tuple[str, ...], tuple[int, ...]]:
             H = model.finish(term.activations)

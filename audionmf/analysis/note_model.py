@@ -240,9 +240,15 @@ class NoteModel:
             rows[self.attacks] = 0
         return rows
 
-    def term(self, V: NDArray[np.float32], seconds: float, share: float = 1.0) -> SungSpectra:
-        """Return the term of a sum, that starts from a share of V, of which a frame takes `seconds`."""
+    def term(
+        self, V: NDArray[np.float32], seconds: float, share: float, absent: NDArray[np.bool_]
+    ) -> SungSpectra:
+        """Return the term of a sum, that starts from a share of V, of which a frame takes `seconds`.
+
+        Voices keep still where they are `absent`, (n_frames, n_voices).
+        """
         gates = self.gates.at(0, V.shape[1], seconds, len(self.voices))
+        gates[absent] = 0
         return SungSpectra(self, self.level(V, gates) * np.float32(share))
 
     def finish(self, H: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -99,6 +99,21 @@ def test_a_score_of_one_part_leaves_a_rest(song):
     assert gained(stems, found, "bass", "organ")["bass"] > 5
 
 
+def test_notes_keep_still_where_their_source_is_known_to_be_silent(song):
+    path, stems, _ = song
+    account = {
+        "bass": Known(absent=[(0.0, 1.5)]),
+        "singer": Known(voice=True, absent=[(2.0, 3.0)]),
+    }
+    found = audionmf.separate(mixed(stems, "bass", "singer"), midi=path, sources=account)
+    model = found.decomposition
+    rate = RATE / model.templates.stft.hop_length
+    for name, middle in (("bass", 0.75), ("singer", 2.5)):  # in the fit, not only in the stems
+        H = model.activations[list(model.grouping[name])]
+        assert H.any()
+        assert not H[:, int((middle - 0.3) * rate) : int((middle + 0.3) * rate)].any()
+
+
 def test_a_lead_beside_a_score(song):
     path, stems, _ = song
     found = audionmf.separate(
