@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from audionmf.evaluate.folders import evaluate_folders
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.io.parts import excerpt
+    from audionmf.live.denoiser import LiveDenoiser
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.notes.events import Activity, SourceNote
     from audionmf.notes.table import NoteTable
@@ -67,6 +68,7 @@ _HOME = {
     "Kit": "separation.kits",
     "Known": "sources.known",
     "LimitError": "errors",
+    "LiveDenoiser": "live.denoiser",
     "LiveSeparator": "live.separator",
     "LockedError": "errors",
     "MissingExtraError": "errors",
@@ -121,6 +123,7 @@ __all__ = [
     "Kit",
     "Known",
     "LimitError",
+    "LiveDenoiser",
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",

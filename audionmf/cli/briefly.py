@@ -35,7 +35,7 @@ _WORDS = {
     "--root": ("FOLDER", "where to look for what is not where it was"),
     "--model": ("FILE", "a model file instead of all that"),
     "--gain": ("NAME=DB", "gain of a source in dB, such as -6 or -inf; repeat it"),
-    "--noise": ("START-END|FILE", "where the noise is alone, or a recording of it"),
+    "--noise": (None, "where the noise is heard alone"),
     "--sample-format": ("KIND", "raw input: u8, s16, s24, s32, f32 or f64"),
     "--dictionary": ("KIND", "frames, or nmf (default: frames)"),
     "--match": ("HOW", "auto, name or best (default: auto)"),
