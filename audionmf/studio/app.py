@@ -280,10 +280,12 @@ class _Studio:
         what, session = _typed(body, "what", str), self._session
         model, groups, marks = self._present(), session.groups, session.marks
         extension = _typed(body, "format", str)
+        gains = _typed(body, "gains", list) if what == "mix" else []
         makers: dict[str, Callable[[Job], deliver.Delivery]] = {
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
             ),
+            "mix": lambda job: deliver.mix(model, gains, session.folder, extension, job.progress),
             "bank": lambda _: deliver.bank(model, groups, session.folder),
             "project": lambda _: deliver.project_file(model, groups, marks, session.folder),
             "model": lambda _: deliver.model_file(model, groups, session.folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import secrets
 import shlex
@@ -15,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from audionmf.errors import ParameterError
+from audionmf.io.audio import Samples
 from audionmf.io.files import safe_name
 from audionmf.notes.transcription import export_names, notes_of, write_exports
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.remixing import mix as remixed
+from audionmf.rendering.remixing import mix_blocks
 from audionmf.rendering.stems import StemFormat, stem_paths, write_stems
+from audionmf.separation.one_file import write_one
 from audionmf.separation.separating import render_to_files
 from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
@@ -33,6 +38,7 @@ __all__ = [
     "Delivery",
     "bank",
     "commands",
+    "mix",
     "model_file",
     "note_file",
     "project_file",
@@ -42,6 +48,7 @@ __all__ = [
 ]
 
 FORMATS = ("wav", "flac")
+_MOST_GAIN = 4.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,52 @@ def _write(
         audio.sample_rate, audio.n_channels, audio.subtype, audio.n_samples, audio.tags
     )
     write_stems(lambda: whole.blocks(list(wanted.values())), {n: paths[n] for n in wanted}, form)
+
+
+def mix(
+    model: Model,
+    gains: Sequence[Any],
+    folder: Path,
+    extension: str,
+    progress: Progress,
+) -> Delivery:
+    """Write the recording with a gain for each part, as a page plays it; 1 everywhere changes nothing.
+
+    Raises
+    ------
+    ParameterError
+        If there is not a gain from 0 to 4 for each part, or the format is not offered.
+    OutputError
+        If it cannot be written.
+    """
+    if extension not in FORMATS:
+        raise ParameterError(f"a mix is exported as {' or '.join(FORMATS)}")
+    numbers = all(type(gain) in (int, float) and 0 <= gain <= _MOST_GAIN for gain in gains)
+    if len(gains) != len(model.names) or not numbers:
+        raise ParameterError(f"a mix has a gain from 0 to {_MOST_GAIN:g} for each part")
+    alike: dict[float, list[int]] = {}
+    for part, gain in enumerate(gains):
+        alike.setdefault(float(gain), []).append(part)
+    audio = model.recording.audio
+    target = folder / f"{secrets.token_hex(8)}.{extension}"
+    write_one(lambda: _mixed(model, alike, progress), target, audio, None, None)
+    return Delivery(target, f"{_track(model)}-mix.{extension}")
+
+
+def _mixed(model: Model, alike: dict[float, list[int]], progress: Progress) -> Iterator[Samples]:
+    """Yield the recording with gains; parts of one gain are rendered as one source."""
+    audio = model.recording.audio
+    if model.stems is None:
+        found = model.parts.regroup({str(i): parts for i, parts in enumerate(alike.values())})
+        gains = {str(i): gain for i, gain in enumerate(alike)}
+        yield from mix_blocks(audio, found, gains, progress)
+        return
+    groups = list(alike.values())
+    if len(groups) > 1:
+        model.stems.render(progress)
+    stems = model.stems.blocks(groups[:-1]) if len(groups) > 1 else itertools.repeat([])
+    for block, parts in zip(audio.blocks(model.recording.block), stems, strict=False):
+        yield remixed(block, list(parts), list(alike))
 
 
 def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:

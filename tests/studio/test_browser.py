@@ -225,6 +225,35 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
     page.get_by_role("button", name="Pause").click()
 
 
+def test_a_mix_is_saved_as_it_is_heard(page):
+    """With the gain of a source; muted sources are not in it."""
+    take_apart(page)
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+
+    def saved():
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save the mix").click()
+        page.keyboard.press("Escape")
+        assert download.value.suggested_filename == "mix & match-mix.wav"
+        return soundfile.read(download.value.path())[0]
+
+    whole = saved()
+    slider = page.locator("li.source:nth-child(1) input.level")
+    slider.fill("-6")
+    assert "−6 dB" in page.locator("li.source:nth-child(1) output").text_content()
+    gains = page.evaluate("window.gains[0]")
+    assert sorted({round(gain, 3) for gain in gains}) == [0.501, 1]
+    softer = saved()
+    page.get_by_role("button", name="Mute Source 1").click()
+    without = saved()
+    np.testing.assert_allclose(softer - without, 0.501 * (whole - without), atol=3 / 32768)
+    assert np.abs(whole - without).max() > 0.05
+    page.get_by_role("button", name="Hear all").click()
+    assert slider.input_value() == "0"
+
+
 def drag(page, grip, target):
     start, end = grip.bounding_box(), target.bounding_box()
     page.mouse.move(start["x"] + 8, start["y"] + 20)

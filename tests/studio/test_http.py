@@ -453,8 +453,8 @@ def test_one_job_at_a_time_and_a_stop_button(client, analysed, tmp_path):
     assert len(model["components"]) == 5
 
 
-def exported(client, what, form="wav"):
-    body = {"kind": "export", "what": what, "format": form}
+def exported(client, what, form="wav", **more):
+    body = {"kind": "export", "what": what, "format": form, **more}
     ended = finish(client, client.post("/api/jobs", json=body))
     assert ended["outcome"] == "done", ended
     answer = client.get(f"/api/deliveries/{ended['result']['id']}").raise_for_status()
@@ -474,6 +474,32 @@ def test_exported_stems_sum_to_the_recording(client, analysed, form):
     assert set(stems) == {f"low.{form}", f"_img src_.{form}", f"rest.{form}"}
     mixture = np.round(two_notes(2, 8000).T * 32768) / 32768
     assert np.abs(sum(stems.values()) - mixture).max() < 4 / 32768
+
+
+def test_a_mix_has_the_gains_of_the_page(client, analysed):
+    grouped(client)
+    with zipfile.ZipFile(io.BytesIO(exported(client, "stems"))) as archive:
+        low, image, rest = (
+            soundfile.read(io.BytesIO(archive.read(f"mix _b_/{name}.wav")))[0]
+            for name in ("low", "_img src_", "rest")
+        )
+    recording = client.get("/api/state").json()["recording"]
+    file = client.get(f"/api/recordings/{recording}/file").content
+    mixture, _ = soundfile.read(io.BytesIO(file))
+    same, _ = soundfile.read(io.BytesIO(exported(client, "mix", gains=[1, 1, 1, 1, 1])))
+    np.testing.assert_array_equal(same, mixture)
+    mixed, _ = soundfile.read(io.BytesIO(exported(client, "mix", gains=[0.5, 0, 1.2, 0.5, 1.2])))
+    assert np.abs(mixed - (0.5 * low + 1.2 * rest)).max() < 4 / 32768
+    assert np.abs(image).max() > 0.01
+    flac, _ = soundfile.read(io.BytesIO(exported(client, "mix", "flac", gains=[1, 1, 1, 1, 1])))
+    np.testing.assert_array_equal(flac, mixture)
+
+
+@pytest.mark.parametrize("gains", [[1], [1, 1, 1, 1, -1], [1, 1, 1, 1, "1"], [1, 1, 1, 1, 9]])
+def test_a_mix_without_a_gain_for_each_part_is_refused(client, analysed, gains):
+    body = {"kind": "export", "what": "mix", "format": "wav", "gains": gains}
+    ended = finish(client, client.post("/api/jobs", json=body))
+    assert "a gain from 0 to 4 for each part" in str(ended)
 
 
 def test_an_exported_bank_and_model_open_again(client, analysed, tmp_path):

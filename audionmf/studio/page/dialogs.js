@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { announce, h, iconButton, toast } from './dom.js';
-import { recording, store } from './store.js';
+import { gains, recording, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
@@ -48,7 +48,8 @@ export async function exportDialog() {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
     try {
-      const job = await api.start({ kind: 'export', what, format: format.value });
+      const mix = what === 'mix' ? { gains: gains() } : {};
+      const job = await api.start({ kind: 'export', what, format: format.value, ...mix });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
         save(`/api/deliveries/${made.id}`);
@@ -84,6 +85,7 @@ export async function exportDialog() {
   dialog(
     'Export',
     item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
+    item('mix', 'Save the mix', ['Mix', 'One file, as you hear it now: gains, solo and mute of the sources.']),
     item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
     item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
@@ -107,7 +109,7 @@ const KEYS = [
   ['← →', 'a second back or on (with Shift: five)'],
   ['+ −', 'zoom the time'],
   ['F, Shift F', 'zoom the frequencies in, out; on the spectrogram ↑ ↓ scroll them'],
-  ['0', 'on the page: hear everything again'],
+  ['0', 'on the page: hear everything again, gains at 0 dB'],
   ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],

@@ -205,7 +205,7 @@ async function resume(recording) {
 
 function fresh() {
   store.past.length = store.future.length = 0;
-  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.levels, store.selected]) set.clear();
 }
 
 async function leave(next = showStart) {
@@ -277,6 +277,7 @@ document.addEventListener('keydown', (event) => {
 data.on('model', () => studio?.show(true).catch((error) => toast(error.message, 'error')));
 data.on('sources', () => studio?.sourcesChanged());
 data.on('hearing', () => studio?.hearing());
+data.on('levels', () => studio?.levels());
 data.on('selection', () => studio?.selection());
 data.on('lit', () => studio?.lit());
 

@@ -137,12 +137,27 @@ export class Sources {
       { class: 'source', 'data-source': id, vars: { '--own': own } },
       h('div', { class: 'source-head' }, ...before, solo, mute, ...after),
       h('div', { class: 'source-sub' }, members.length ? `${data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `}${percent(this.energy(members))}` : 'Drop components here'),
+      this.level(id, name),
       known.length ? h('div', { class: 'source-sub' }, `Known by ${known.join(', ')}`) : null,
       chips.length ? h('div', { class: 'chips' }, ...chips) : null,
     );
     card.addEventListener('pointerenter', () => data.light({ source: id }));
     card.addEventListener('pointerleave', () => data.light(null));
     return card;
+  }
+
+  level(id, name) {
+    const words = (decibels) => `${decibels > 0 ? '+' : ''}${String(decibels).replace('-', '−')} dB`;
+    const now = store.levels.get(id) || 0;
+    const shown = h('output', {}, words(now));
+    const slider = h('input', {
+      type: 'range', class: 'level', min: '-24', max: '12', step: '1', value: String(now), 'aria-label': `Gain of ${name} in dB`, title: 'Gain; M takes the source out',
+      oninput: () => {
+        shown.textContent = words(Number(slider.value));
+        data.setLevel(id, Number(slider.value));
+      },
+    });
+    return h('div', { class: 'source-sub gain' }, slider, shown);
   }
 
   chip(k) {

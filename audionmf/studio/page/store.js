@@ -15,6 +15,7 @@ export const store = {
   muted: new Set(),
   soloedSources: new Set(),
   mutedSources: new Set(),
+  levels: new Map(), // gains of sources in dB, where they are not 0
   selected: new Set(),
   lit: null,
   sending: Promise.resolve(),
@@ -242,8 +243,14 @@ export function gains() {
     const key = source ? source.id : REST;
     const wanted = !anySolo || store.soloed.has(index) || store.soloedSources.has(key);
     const silenced = store.muted.has(index) || store.mutedSources.has(key);
-    return wanted && !silenced ? 1 : 0;
+    return wanted && !silenced ? 10 ** ((store.levels.get(key) || 0) / 20) : 0;
   });
+}
+
+export function setLevel(key, decibels) {
+  if (decibels) store.levels.set(key, decibels);
+  else store.levels.delete(key);
+  emit('levels');
 }
 
 export function toggle(set, key) {
@@ -274,6 +281,7 @@ export function hearOnly(id, component = null) {
 }
 
 export function hearEverything() {
+  store.levels.clear();
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources]) set.clear();
   emit('hearing');
 }

@@ -98,10 +98,14 @@ export class Studio {
   }
 
   hearing() {
-    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
     this.rows.update();
     this.sources.update();
-    const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size;
+    this.levels();
+  }
+
+  levels() {
+    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
+    const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size + store.levels.size;
     this.everything.disabled = !any;
   }
 
