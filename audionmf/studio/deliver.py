@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import secrets
 import shlex
@@ -202,16 +201,16 @@ def _mixed(model: Model, alike: dict[float, list[int]], progress: Progress) -> I
     """Yield the recording with gains; parts of one gain are rendered as one source."""
     audio = model.recording.audio
     if model.stems is None:
-        found = model.parts.regroup({str(i): parts for i, parts in enumerate(alike.values())})
+        found = model.parts.regroup(
+            {str(i): tuple(parts) for i, parts in enumerate(alike.values())}
+        )
         gains = {str(i): gain for i, gain in enumerate(alike)}
         yield from mix_blocks(audio, found, gains, progress)
         return
-    groups = list(alike.values())
-    if len(groups) > 1:
-        model.stems.render(progress)
-    stems = model.stems.blocks(groups[:-1]) if len(groups) > 1 else itertools.repeat([])
-    for block, parts in zip(audio.blocks(model.recording.block), stems, strict=False):
-        yield remixed(block, list(parts), list(alike))
+    model.stems.render(progress)
+    sums = model.stems.blocks(list(alike.values()))
+    for block, parts in zip(audio.blocks(model.recording.block), sums, strict=True):
+        yield remixed(block, list(parts[:-1]), list(alike))
 
 
 def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
