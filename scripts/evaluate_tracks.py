@@ -37,7 +37,9 @@ def main() -> None:
         "late with 5 %% of its notes missing (score-late), their number alone (blind; best match), "
         "one second a source: the one in which it is loudest against the others (solo), or one of "
         "its own before the mixture begins, which is not scored (solo-ahead), "
-        "or that one of them leads (lead; of the stems the one that fits, and the sum of the others)",
+        "that one of them leads (lead; of the stems the one that fits, and the sum of the others), "
+        "that they are drums (kit; best match), or nothing but what holds a tone and what is struck "
+        "(harmonic-percussive; the sums of drums and of all others)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, help="which notes are missing (default: %(default)s)"
@@ -48,8 +50,7 @@ def main() -> None:
     changed = {name: json.loads(value) for name, value in (o.split("=") for o in options.option)}
     rows = []
     tracks = sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir())
-    if options.way.startswith("score"):
-        tracks = [track for track in tracks if (track / "score.mid").is_file()]
+    tracks = [track for track in tracks if fits(track, options.way)]
     for track in tracks:
         rows.append(evaluate(track, options.way, options.seed, changed))
         print(line(rows[-1]), flush=True)
@@ -59,10 +60,24 @@ def main() -> None:
         options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
 
 
-WAYS = ("examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead")
+WAYS = (
+    "examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead", "kit",
+    "harmonic-percussive",
+)  # fmt: skip
+DRUMS = ("drums", "tabla", "kick", "snare", "hats", "hihat", "ride", "toms", "cymbals")
 LATE_SECONDS, MISSING = 0.1, 0.05
 SOLO_SECONDS, SOLO_STEP = 1.0, 0.1
 COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
+
+
+def fits(track: Path, way: str) -> bool:
+    """Tell whether a way can be taken: with a score, of drums alone, or of drums among others."""
+    struck = [path.stem in DRUMS for path in (track / "stems").iterdir()]
+    if way.startswith("score"):
+        return (track / "score.mid").is_file()
+    if way == "kit":
+        return all(struck)
+    return way != "harmonic-percussive" or (any(struck) and not all(struck))
 
 
 def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +98,9 @@ def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[
     found = {name: stem[:, ahead:] for name, stem in found.items()}
     if way == "lead":
         stems = lead_and_rest(stems, found["lead"])
-    if way == "blind":
+    if way == "harmonic-percussive":
+        stems = by_texture(stems)
+    if way in ("blind", "kit"):
         scores = best_match(stems, found)
     else:
         scores = {name: si_sdr(stems[name], found[name]) for name in stems}
@@ -102,8 +119,10 @@ def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) ->
     """Return what `audionmf.separate` is told about the sources of a track."""
     if way == "blind":
         return {"n_sources": n_sources}
-    if way == "lead":
-        return {"lead": True}
+    if way in ("lead", "kit"):
+        return {way: True}
+    if way == "harmonic-percussive":
+        return {"harmonic_percussive": True}
     if way == "examples":
         examples = sorted((track / "examples").iterdir())
         return {"examples": {p.stem: str(p) for p in examples}}
@@ -172,6 +191,13 @@ def lead_and_rest(stems: Stems, lead: NDArray[np.float32]) -> Stems:
     best = max(stems, key=lambda name: si_sdr(stems[name], lead))
     rest = sum(stem for name, stem in stems.items() if name != best)
     return {"lead": stems[best], "accompaniment": np.asarray(rest)}
+
+
+def by_texture(stems: Stems) -> Stems:
+    """Return the sum of all drums, and that of everything else."""
+    percussive = sum(stem for name, stem in stems.items() if name in DRUMS)
+    harmonic = sum(stem for name, stem in stems.items() if name not in DRUMS)
+    return {"harmonic": np.asarray(harmonic), "percussive": np.asarray(percussive)}
 
 
 def oracle_stems(mixture: audionmf.Audio, stems: Stems) -> Stems:
