@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import audionmf
 from audionmf import nmf, plot
+from audionmf.plot.style import dressed
 from audionmf.spectra.frames import pooled_magnitude
 
 TRIO = ("oboe", "harp", "bassoon")
@@ -90,7 +91,7 @@ def drawn(found: dict[str, Any], notes: dict[str, Any], seconds: float, theme: s
     grid = picture.add_gridspec(len(found), 2, width_ratios=(1, 3))
     for row, (name, (H, template, lowest)) in enumerate(found.items()):
         colour = plot.source_colours(len(found), theme)[row]
-        left, right = (picture.add_subplot(grid[row, column]) for column in (0, 1))
+        left, right = (dressed(picture.add_subplot(grid[row, column]), theme) for column in (0, 1))
         above = (np.arange(len(template)) - MARGIN) * 12 / BINS
         left.fill_between(above, template / template.max(), color=colour)
         left.set(title=name, xlim=(above[0], above[-1]), ylim=(0, 1.05), yticks=[])
