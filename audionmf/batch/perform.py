@@ -262,13 +262,13 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     clear_earlier(before, [*done.stems.paths.values(), *exports, *job.inputs()])
     made = Manifest.of(recipe, done, job.folder)
     outputs = dict([*made.stems.values(), *made.notes.values()])
+    made.save(manifest)  # before the page: who stops there has stems that are told of
     if page:
         write_report(
             page, job.source(), done.stems, done.decomposition, done.trust,
-            manifest=made.to_dict(), notes=done.played,
+            manifest=made.to_dict(), notes=done.played, progress=progress,
         )  # fmt: skip
         outputs[_relative(page, root)] = OutputHash.of(page)
-    made.save(manifest)
     outputs[_relative(manifest, root)] = OutputHash.of(manifest)
     entry = Entry(task.track, recipe.key, outputs)
     outcome = _outcome(task, DONE, made, entry)
