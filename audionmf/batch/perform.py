@@ -33,7 +33,7 @@ from audionmf.errors import (
     AudioReadError,
     exit_code,
 )
-from audionmf.io.files import make_room, refuse_overwriting, require_file
+from audionmf.io.files import make_room, no_such_file, refuse_overwriting, require_file
 from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.frames import Progress
 
@@ -219,7 +219,7 @@ def describe_error(error: BaseException) -> str:
     elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
         text = "the current folder is not there any more; change to another one and run again"
     elif isinstance(error, FileNotFoundError):
-        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+        text = no_such_file(error.filename)
     elif isinstance(error, MemoryError):
         text = "there is not enough memory; run fewer at a time"
     else:

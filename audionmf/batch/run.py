@@ -591,7 +591,8 @@ class _Run:
             outcome = dataclasses.replace(failure, seconds=outcome.seconds)
         if outcome.message:
             message = outcome.message
-            named = message if repr(path) in message else f"{path!r}: {message}"
+            other = len(self._tracks) == 1 and message.startswith(("'", '"'))  # an example, a score
+            named = message if other or repr(path) in message else f"{path!r}: {message}"
             outcome = dataclasses.replace(outcome, message=named)
         self.outcomes[i] = outcome
         self._clock.finish(i, outcome)
