@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
     from audionmf.analysis.learning import learn
+    from audionmf.batch.described import describe
     from audionmf.batch.folders import separate_files
     from audionmf.batch.rerun import rerun
     from audionmf.errors import (
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from audionmf.separation.remixing import remix
     from audionmf.separation.separating import Decomposition, Separation, render, report, separate
     from audionmf.settings import Settings
-    from audionmf.show.info import describe
     from audionmf.sources.known import Known
     from audionmf.sources.labels import read_labels
     from audionmf.sources.templates import Templates
@@ -87,7 +87,7 @@ _HOME = {
     "analyse": "separation.decomposing",
     "decompose": "separation.decomposing",
     "denoise": "separation.denoising",
-    "describe": "show.info",
+    "describe": "batch.described",
     "evaluate_folders": "evaluate.folders",
     "excerpt": "io.parts",
     "learn": "analysis.learning",

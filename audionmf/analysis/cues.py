@@ -162,7 +162,10 @@ def group_by_cues(
 def cues_in_words(shares: Mapping[str, float]) -> str:
     """Say what told the sources apart, the strongest cue first."""
     ordered = sorted(shares.items(), key=lambda item: -item[1])
-    return "told apart by " + ", ".join(f"{name} ({share:.0%})" for name, share in ordered)
+    said = {"place": "place in stereo", "course": "course in time"}
+    return "told apart by " + ", ".join(
+        f"{said.get(name, name)} ({share:.0%})" for name, share in ordered
+    )
 
 
 def _between(

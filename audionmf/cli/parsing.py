@@ -81,6 +81,8 @@ class Parser(argparse.ArgumentParser):
         options, left = self.parse_known_args(args, namespace)
         if left:
             parser = getattr(options, "parser", self)
+            if left[0][:1] == "-" and left[0] != "-":
+                parser.error(parser._no_option(left[0]))
             parser.error(f"there is no place for {' '.join(map(repr, left))}")
         return options
 
@@ -97,6 +99,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and the way to the help."""
+        if self.commands is not None and message.endswith("required: COMMAND"):
+            message = "a command is missing, such as: audionmf separate mix.wav"
         for pattern, words in _PLAIN_WORDS:
             message = re.sub(pattern, words, message)
         then = " See" if message.endswith("?") else "; see"
@@ -185,6 +189,8 @@ class Parser(argparse.ArgumentParser):
 
     def _no_option(self, name: str) -> str:
         meant = nearest(name, self._option_string_actions)
+        if name == "-n":  # of `separate`: its number of sources
+            meant = nearest("--components", self._option_string_actions)
         hint = f"; did you mean {meant}?" if meant else ""
         return f"there is no option {name}{hint}"
 

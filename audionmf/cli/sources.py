@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from audionmf.errors import ParameterError
@@ -208,5 +209,7 @@ def _named_file(text: str) -> tuple[str, str]:
 
     name, equals, path = text.partition("=")
     if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
+        called = "" if equals else Path(text).stem
+        hint = f"; did you mean {f'{called}={text}'!r}?" if called else ""
+        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}{hint}")
     return one_form(name), path

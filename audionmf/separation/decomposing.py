@@ -320,8 +320,9 @@ def decompose_file(
         command = ["audionmf", "decompose", _operand(path), *_form(extension)]
         command += found.settings.to_arguments("decompose")
         write_report(
-            named[_REPORT_NAME], source, stems, found, trust, command=command, notes=played
-        )
+            named[_REPORT_NAME], source, stems, found, trust,
+            command=command, notes=played, progress=progress,
+        )  # fmt: skip
     return DecomposedFiles(
         home,
         named[MODEL_NAME],
@@ -425,7 +426,10 @@ def regroup_file(
         command += [] if mixture is None else ["--mixture", _operand(mixture)]
         for name, members in groups.items():
             command += ["--group", f"{name}={','.join(map(str, members))}"]
-        write_report(page, source, stems, regrouped, trust, command=command, notes=played)
+        write_report(
+            page, source, stems, regrouped, trust,
+            command=command, notes=played, progress=progress,
+        )  # fmt: skip
     return RegroupedFiles(stems, regrouped, trust, page, notes)
 
 

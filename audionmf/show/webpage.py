@@ -255,8 +255,9 @@ class Page:
             )
         return f"""<section aria-labelledby="trust">
 <h2 id="trust">How far to trust the {self.noun}s</h2>
-<p class="soft">Told from the models alone, without the true stems. A {self.noun} that shares little
-of its sound with the others comes out clean; what is shared is a guess.</p>
+<p class="soft">Told from the models alone, without the true stems. What a {self.noun}
+shares with others is divided by a guess. Whether a sound is in the wrong {self.noun}, these figures
+cannot show: listen.</p>
 <div class="scroll"><table>
 <thead><tr><th scope="col">{"source" if self.noun == "stem" else self.noun}</th>
 <th scope="col">share of the energy</th>
