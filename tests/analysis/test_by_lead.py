@@ -214,6 +214,50 @@ def test_a_pitch_is_stronger_than_its_octaves():
     assert np.allclose(pitch_strengths(7 * V, frequencies, pitches) / strengths, np.sqrt(7))
 
 
+def test_weak_odd_partials_tell_a_pitch_from_its_octave():
+    frequencies = np.arange(0, 8000, 10.0)
+    V = np.zeros((800, 1))
+    for k in range(1, 17):
+        loud = 1.0 if k % 2 == 0 else 0.75
+        V += loud * np.exp(-0.5 * ((frequencies - 200 * k) / 15) ** 2)[:, None]
+    strengths = pitch_strengths(V, frequencies, np.array([200.0, 400.0]))[:, 0]
+    assert strengths[0] > strengths[1] > 0
+
+
+def test_a_melody_stays_in_its_range():
+    strengths = np.full((200, 100), 0.1)
+    strengths[150] = 1
+    strengths[150, 40:60] = 0.9  # it goes on, a little softer than what plays two octaves below
+    strengths[54, 40:60] = 1.5
+    assert np.all(melody(strengths) == 150)
+
+
+def test_what_has_no_range_is_followed_anywhere():
+    strengths = np.full((200, 100), 0.1)
+    strengths[190, :50] = 1
+    strengths[10, 50:] = 1
+    strengths[100] = 0.85  # where a median of both would lie
+    course = melody(strengths)
+    assert np.all(course[:50] == 190)
+    assert np.all(course[50:] == 10)
+
+
+def test_a_high_lead_is_followed():
+    rate, n = 16000, 32000
+    time = np.arange(n) / rate
+    hertz = np.repeat((1319.0, 1568.0, 1175.0, 1760.0), n // 4)
+    phase = 2 * np.pi * np.cumsum(hertz) / rate
+    high = 0.1 * (np.sin(phase) + 0.4 * np.sin(2 * phase))[None]
+    chord = 0.02 * sum(
+        np.sin(2 * np.pi * f * k * time) / k for f in (220, 277, 330) for k in (1, 2)
+    )
+    found = audionmf.separate(high + chord, sample_rate=rate, lead=True)
+    [remark] = found.decomposition.remarks
+    low, top = (int(word) for word in remark.split() if word.isdigit())
+    assert 1100 < low < 1300
+    assert 1700 < top < 1850
+
+
 def test_what_sounds_louder_to_the_ear_is_stronger():
     frequencies = np.arange(0, 8000, 10.0)
     strengths = []
