@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from audionmf.separation.mosaicking import mosaic
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
-    from audionmf.separation.separating import Decomposition, Separation, render, report, separate
+    from audionmf.separation.reporting import report
+    from audionmf.separation.separating import Decomposition, Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.show.info import describe
     from audionmf.sources.known import Known
@@ -96,7 +97,7 @@ _HOME = {
     "read_labels": "sources.labels",
     "remix": "separation.remixing",
     "render": "separation.separating",
-    "report": "separation.separating",
+    "report": "separation.reporting",
     "rerun": "batch.rerun",
     "separate": "separation.separating",
     "separate_files": "batch.folders",

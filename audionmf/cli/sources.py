@@ -76,6 +76,18 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
         help="a label file of Audacity, or a selection table of Raven: NAME where a source plays "
         "alone, !NAME where it does not play",
     )
+    for name, what in (
+        ("same", "is one source"),
+        ("apart", "does at the later ones is not in the source of the first"),
+    ):
+        sources.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="TIME,TIME",
+            help=f"where nothing is known but perhaps the number of sources: what sounds loudest at "
+            f"these times in INPUT, in seconds, M:SS or H:MM:SS, {what}; repeat it for more hints",
+        )
     sources.add_argument(
         "--midi",
         metavar="FILE",
@@ -162,7 +174,7 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     ParameterError
         If what is about one recording is given for several.
     """
-    from audionmf.sources.labels import collect
+    from audionmf.sources.labels import collect, parse_moments
 
     examples: dict[str, list[str]] = {}
     for name, path in options.example:
@@ -170,6 +182,9 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     solo, absent = collect(options.solo, options.labels)
     if (solo or absent) and n_inputs > 1:
         raise ParameterError("--solo and --labels are about one recording; give one input")
+    same, apart = (parse_moments(getattr(options, name), name) for name in ("same", "apart"))
+    if (same or apart) and n_inputs > 1:
+        raise ParameterError("--same and --apart are about one recording; give one input")
     if options.midi is not None and n_inputs > 1:
         raise ParameterError("--midi is the score of one recording; give one input")
     only = {"only": options.only} if "only" in options else {}
@@ -184,6 +199,8 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "residual": options.residual,
         "solo": solo,
         "absent": absent,
+        "same": same,
+        "apart": apart,
         "convert": options.convert,
         "midi": options.midi,
         "midi_split": options.midi_split,
