@@ -436,7 +436,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "midi": _or_none(_is_text),
     "midi_split": _is_text,
     "split_at": _or_none(lambda value: _is_text(value) or _is_whole(value)),
-    "lead": _is_flag,
+    "lead": lambda value: _is_flag(value) or _is_text(value),
     "harmonic_percussive": _is_flag,
     "margin": _is_number,
     "kit": lambda value: (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
+from audionmf.cli.parsing import NamedFlag
 from audionmf.errors import ParameterError
 
 __all__ = ["add_only", "add_part", "add_sources", "part_of", "ways_of"]
@@ -27,8 +29,11 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
     )
     sources.add_argument(
         "--lead",
-        action="store_true",
-        help="one voice leads, such as a singer or a soloist: the stems 'lead' and 'accompaniment'",
+        action=NamedFlag,
+        metavar="NAME",
+        type=_lead_name,
+        help="one voice leads, such as a singer or a soloist: the stems 'lead', or NAME, and "
+        "'accompaniment'",
     )
     sources.add_argument(
         "--harmonic-percussive",
@@ -176,6 +181,8 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     """
     from audionmf.sources.labels import collect, parse_moments
 
+    _refuse_lead_among_inputs(options)
+
     examples: dict[str, list[str]] = {}
     for name, path in options.example:
         examples.setdefault(name, []).append(path)
@@ -209,6 +216,28 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "harmonic_percussive": options.harmonic_percussive,
         "margin": options.margin,
     }
+
+
+def _refuse_lead_among_inputs(options: argparse.Namespace) -> None:
+    """Refuse a name for the lead that stands where a recording does."""
+    inputs = options.input if isinstance(options.input, list) else [options.input]
+    for path in inputs if options.lead is True else ():
+        if path != "-" and not os.path.splitext(path)[1] and not os.path.lexists(path):  # noqa: PTH122
+            raise ParameterError(
+                f"there is no recording {path!r}; to call the lead so, write --lead={path}"
+            )
+
+
+def _lead_name(text: str) -> str:
+    from audionmf.io.files import one_form
+    from audionmf.io.foreign import is_audio_name
+
+    if is_audio_name(text) or os.sep in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is the name of a file, and --lead= takes what to call the voice, such as "
+            "--lead=singer; write --lead by itself, and the file after a space"
+        )
+    return one_form(text)
 
 
 def _time(text: str) -> float:

@@ -509,8 +509,9 @@ def separate(
         `audionmf.sources.score.read_score`.
     split_at : str or int
         A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
-    lead : bool, default False
-        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
+    lead : bool or str, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, or what is said here,
+        everything else
         ``accompaniment``. For recordings up to 6 minutes.
     harmonic_percussive : bool, default False
         The sources are ``harmonic``, what holds a tone, and ``percussive``, what is struck, told

@@ -221,8 +221,8 @@ class Told:
         The score; each of its parts becomes a source, or tells of the source of that name.
     midi_split, split_at
         How the score is split into parts; see `audionmf.separate`.
-    lead : bool, default False
-        One voice leads.
+    lead : bool or str, default False
+        One voice leads; its name, "lead" if it is only True.
     harmonic_percussive : bool, default False
         The sources are what holds a tone, and what is struck.
     margin : float, default 1
@@ -247,7 +247,7 @@ class Told:
     midi: Any = None
     midi_split: SplitBy = "track"
     split_at: str | int | None = None
-    lead: bool = False
+    lead: bool | str = False
     harmonic_percussive: bool = False
     margin: float = 1.0
     kit: Any = False
@@ -317,7 +317,7 @@ class Told:
         for absent in labels.absent:
             gathered.silence(absent.name, (absent.start, absent.end))
         if self.lead:
-            gathered.add(LEAD, Known(voice=True))
+            gathered.add(self.lead if isinstance(self.lead, str) else LEAD, Known(voice=True))
         if self.harmonic_percussive:
             gathered.add(HARMONIC, Known(texture=HARMONIC))
             gathered.add(PERCUSSIVE, Known(texture=PERCUSSIVE))
@@ -349,6 +349,11 @@ class Told:
         if not number or not 1 <= self.margin <= MAX_MARGIN:
             raise ParameterError(
                 f"the margin is a number from 1 to {MAX_MARGIN:g}, not {self.margin!r}"
+            )
+        if self.lead == ACCOMPANIMENT or not isinstance(self.lead, bool | str):
+            raise ParameterError(
+                f"a lead is True, or what it is called, which cannot be {ACCOMPANIMENT!r}: that is "
+                f"all else; not {self.lead!r}"
             )
         check_moments({"same": self.same, "apart": self.apart})
 

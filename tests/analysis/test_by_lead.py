@@ -135,6 +135,36 @@ def test_short_ones_keep_their_length(n_samples):
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
 
 
+def test_the_shell_calls_the_lead_by_name_and_takes_no_file_for_one(run, song, tmp_path):
+    path = tmp_path / "song.wav"
+    audionmf.write(path, audionmf.Audio(sum(song.values()).astype(np.float32), RATE))
+    plan = ("separate", "--dry-run", "--json", "-o", tmp_path / "out")
+    for given, names in (
+        (("--lead", path), ["lead", "accompaniment"]),
+        (("--lead=singer", path), ["singer", "accompaniment"]),
+        ((path, "--lead="), ["lead", "accompaniment"]),
+        (("--lead", "--", path), ["lead", "accompaniment"]),
+    ):
+        code, told, err = run(*plan, *given)
+        assert code == 0, err
+        assert list(json.loads(told)["stems"]) == names
+    for given, message in (
+        (("--lead", "singer", path), "to call the lead so, write --lead=singer"),
+        ((f"--lead={path}",), "is the name of a file"),
+        ((path, "--lead=accompaniment"), "cannot be 'accompaniment'"),
+    ):
+        code, _, err = run(*plan, *given)
+        assert code == 2
+        assert message in err
+
+
+def test_a_lead_is_called_by_name_in_python(song):
+    found = audionmf.separate(sum(song.values()), sample_rate=RATE, lead="singer", max_iter=1)
+    assert list(found.sources) == ["singer", "accompaniment"]
+    with pytest.raises(audionmf.ParameterError, match="cannot be 'accompaniment'"):
+        audionmf.separate(np.ones((1, 9000)), sample_rate=RATE, lead="accompaniment")
+
+
 def test_silence_has_no_lead():
     with pytest.warns(audionmf.AudioWarning, match="silent"):
         found = audionmf.separate(np.zeros((2, 9000), np.float32), sample_rate=RATE, lead=True)
