@@ -512,7 +512,7 @@ def separate(
     lead : bool or str, default False
         One voice leads, such as a singer or a soloist: it becomes ``lead``, or what is said here,
         everything else
-        ``accompaniment``. For recordings up to 6 minutes.
+        ``accompaniment``. For recordings up to 25 minutes.
     harmonic_percussive : bool, default False
         The sources are ``harmonic``, what holds a tone, and ``percussive``, what is struck, told
         apart by medians over time and over frequency.
