@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from audionmf.separation.mosaicking import mosaic
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
-    from audionmf.separation.separating import Decomposition, Separation, render, report, separate
+    from audionmf.separation.reporting import report
+    from audionmf.separation.separating import Decomposition, Separation, render, separate
     from audionmf.settings import Settings
     from audionmf.sources.known import Known
     from audionmf.sources.labels import read_labels
@@ -98,7 +99,7 @@ _HOME = {
     "read_labels": "sources.labels",
     "remix": "separation.remixing",
     "render": "separation.separating",
-    "report": "separation.separating",
+    "report": "separation.reporting",
     "rerun": "batch.rerun",
     "separate": "separation.separating",
     "separate_files": "batch.folders",

@@ -39,7 +39,8 @@ def main() -> None:
         "its own before the mixture begins, which is not scored (solo-ahead), "
         "that one of them leads (lead; of the stems the one that fits, and the sum of the others), "
         "that they are drums (kit; best match), or nothing but what holds a tone and what is struck "
-        "(harmonic-percussive; the sums of drums and of all others)",
+        "(harmonic-percussive; the sums of drums and of all others); "
+        "scikit-learn is no way of this package, but what is written without it: its NMF, by example",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, help="which notes are missing (default: %(default)s)"
@@ -62,7 +63,7 @@ def main() -> None:
 
 WAYS = (
     "examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead", "kit",
-    "harmonic-percussive",
+    "harmonic-percussive", "scikit-learn",
 )  # fmt: skip
 DRUMS = ("drums", "tabla", "kick", "snare", "hats", "hihat", "ride", "toms", "cymbals")
 LATE_SECONDS, MISSING = 0.1, 0.05
@@ -93,7 +94,10 @@ def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[
         else:
             known = knowledge(track, way, seed, len(stems), Path(folder))
         start = time.perf_counter()
-        found = audionmf.separate(heard, **known, **changed).sources
+        if way == "scikit-learn":
+            found = without_us(mixture, known["examples"])
+        else:
+            found = audionmf.separate(heard, **known, **changed).sources
         seconds = time.perf_counter() - start
     found = {name: stem[:, ahead:] for name, stem in found.items()}
     if way == "lead":
@@ -123,11 +127,46 @@ def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) ->
         return {way: True}
     if way == "harmonic-percussive":
         return {"harmonic_percussive": True}
-    if way == "examples":
+    if way in ("examples", "scikit-learn"):
         examples = sorted((track / "examples").iterdir())
         return {"examples": {p.stem: str(p) for p in examples}}
     score = track / "score.mid"
     return {"midi": str(score if way == "score" else damaged(score, seed, folder / "score.mid"))}
+
+
+def without_us(mixture: audionmf.Audio, examples: dict[str, str]) -> Stems:
+    """Separate as one does with scikit-learn: 40 templates an example, then ratio masks."""
+    from sklearn.decomposition import NMF, non_negative_factorization
+
+    stft = STFT(4096, 1024)
+
+    def magnitude(audio: audionmf.Audio) -> NDArray[np.float32]:
+        V: NDArray[np.float32] = np.abs(stft.forward(audio.samples)).mean(axis=0) + 1e-9
+        return V.astype(np.float32)
+
+    banks = []
+    for path in examples.values():
+        V = magnitude(audionmf.read(path))
+        model = NMF(
+            min(40, V.shape[1]), init="random", solver="mu", beta_loss="kullback-leibler",
+            max_iter=200, tol=0, random_state=0,
+        )  # fmt: skip
+        W = model.fit_transform(V)
+        banks.append(W / W.sum(axis=0))
+    W = np.concatenate(banks, axis=1)
+    V = magnitude(mixture)
+    H = non_negative_factorization(
+        V.T, H=np.ascontiguousarray(W.T), init="custom", update_H=False, solver="mu",
+        beta_loss="kullback-leibler", n_components=W.shape[1], max_iter=200, tol=0,
+    )[0].T  # fmt: skip
+    bounds = np.cumsum([0, *(bank.shape[1] for bank in banks)])
+    models = np.stack([W[:, a:b] @ H[a:b] for a, b in itertools.pairwise(bounds)])
+    X = stft.forward(mixture.samples)
+    masks = models / (models.sum(axis=0) + 1e-12)
+    return {
+        name: stft.inverse(X * mask, mixture.n_samples)
+        for name, mask in zip(examples, masks, strict=True)
+    }
 
 
 def with_solos(

@@ -97,6 +97,8 @@ def _describe_regrouping(path: StrPath) -> dict[str, Any]:
         "mixture": made.mixture,
         "model": made.model,
         "groups": {name: list(members) for name, members in made.groups.items()},
+        "same": [list(members) for members in made.same],
+        "apart": [list(members) for members in made.apart],
         "inputs": list(made.inputs),
         "outputs": _outputs(root, {**made.stems, **made.notes}),
         "gain": made.gain,
@@ -157,7 +159,13 @@ def _separation_lines(d: dict[str, Any]) -> list[str]:
 
 
 def _regrouping_lines(d: dict[str, Any]) -> list[str]:
-    return [f"  model     {d['model']!r}", f"  groups    {_plain(d['groups'])}"]
+    hints = {
+        name: " ".join(",".join(map(str, members)) for members in d[name])
+        for name in ("same", "apart")
+        if d[name]
+    }
+    lines = [f"  model     {d['model']!r}", f"  groups    {_plain(d['groups'])}"]
+    return [*lines, *([f"  hints     {_plain(hints)}"] if hints else [])]
 
 
 def _values(values: dict[str, Any]) -> str:

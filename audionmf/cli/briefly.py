@@ -11,7 +11,7 @@ _KINDS = "wav, flac, aiff, mp3, ogg or opus (default: wav)"
 
 _WORDS = {
     "--n-sources": ("N", "so many sources (default: as many as fit)"),
-    "--lead": (None, "one voice leads: 'lead' and 'accompaniment'"),
+    "--lead": (None, "one voice leads, called 'lead' or NAME"),
     "--templates": ("FILE...", "templates that audionmf learn made"),
     "--example": ("NAME=FILE", "a source alone: a file or folder; repeat it"),
     "--solo": ("NAME=START-END", "where a source plays alone in INPUT itself"),

@@ -9,6 +9,7 @@ import pytest
 from conftest import RATE, sound, steps
 
 import audionmf
+from audionmf.analysis import by_lead
 from audionmf.analysis.by_lead import analyse_lead
 from audionmf.analysis.voice_model import melody, pitch_strengths
 from audionmf.errors import LimitError, ParameterError
@@ -135,6 +136,36 @@ def test_short_ones_keep_their_length(n_samples):
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
 
 
+def test_the_shell_calls_the_lead_by_name_and_takes_no_file_for_one(run, song, tmp_path):
+    path = tmp_path / "song.wav"
+    audionmf.write(path, audionmf.Audio(sum(song.values()).astype(np.float32), RATE))
+    plan = ("separate", "--dry-run", "--json", "-o", tmp_path / "out")
+    for given, names in (
+        (("--lead", path), ["lead", "accompaniment"]),
+        (("--lead=singer", path), ["singer", "accompaniment"]),
+        ((path, "--lead="), ["lead", "accompaniment"]),
+        (("--lead", "--", path), ["lead", "accompaniment"]),
+    ):
+        code, told, err = run(*plan, *given)
+        assert code == 0, err
+        assert list(json.loads(told)["stems"]) == names
+    for given, message in (
+        (("--lead", "singer", path), "to call the lead so, write --lead=singer"),
+        ((f"--lead={path}",), "is the name of a file"),
+        ((path, "--lead=accompaniment"), "cannot be 'accompaniment'"),
+    ):
+        code, _, err = run(*plan, *given)
+        assert code == 2
+        assert message in err
+
+
+def test_a_lead_is_called_by_name_in_python(song):
+    found = audionmf.separate(sum(song.values()), sample_rate=RATE, lead="singer", max_iter=1)
+    assert list(found.sources) == ["singer", "accompaniment"]
+    with pytest.raises(audionmf.ParameterError, match="cannot be 'accompaniment'"):
+        audionmf.separate(np.ones((1, 9000)), sample_rate=RATE, lead="accompaniment")
+
+
 def test_silence_has_no_lead():
     with pytest.warns(audionmf.AudioWarning, match="silent"):
         found = audionmf.separate(np.zeros((2, 9000), np.float32), sample_rate=RATE, lead=True)
@@ -148,20 +179,43 @@ def test_a_rate_too_low_for_any_pitch_works():
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
 
 
-def test_what_is_too_long_is_refused_before_it_is_read(song):
-    with pytest.raises(LimitError, match="more than the 16384 frames"):
+def test_what_is_too_long_is_refused_before_it_is_read():
+    with pytest.raises(LimitError, match="more than the 65536 frames"):
         audionmf.separate(
-            np.zeros((1, 16384 * 8), np.float32), sample_rate=RATE, lead=True, n_fft=32
+            np.zeros((1, 65536 * 8), np.float32), sample_rate=RATE, lead=True, n_fft=32
         )
 
 
-def test_what_is_longer_than_it_says_is_refused_too():
+@pytest.mark.parametrize("least", [1, 50])
+def test_what_is_longer_than_it_says_is_refused_too(monkeypatch, least):
     class Longer(Audio):
-        n_samples = property(lambda self: 100)
+        n_samples = property(lambda self: 1000)
 
-    source = Longer(np.full((1, 16384 * 8), 0.1, np.float32), RATE)
-    with pytest.raises(LimitError, match="more than the 16384 frames"):
+    monkeypatch.setattr(by_lead, "_MOST_FRAMES", 400)
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", least * 10)  # in blocks, and as a whole
+    source = Longer(np.full((1, 8 * 500), 0.1, np.float32), RATE)
+    with pytest.raises(LimitError, match="more than the 400 frames"):
         analyse_lead(source, Settings(n_fft=32), lambda stage, done: None)
+
+
+def test_a_long_recording_is_read_in_blocks_and_comes_apart_as_well(song, separated, monkeypatch):
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", 10)
+    mixture = sum(song.values())
+    long = audionmf.separate(mixture, sample_rate=RATE, lead=True)
+    found, plain = long.decomposition, separated.decomposition
+    assert found.keys == plain.keys
+    np.testing.assert_allclose(found.activations, plain.activations, rtol=1e-3, atol=1e-4)
+    for name, stem in long.sources.items():
+        assert si_sdr(separated.sources[name], stem) > 60
+    assert np.allclose(sum(long.sources.values()), mixture, atol=1e-6)
+
+
+def test_places_of_a_long_recording_are_learnt_from_frames_spread_over_it(song, monkeypatch):
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", 10)
+    monkeypatch.setattr(by_lead, "_PLACED_FRAMES", 50)
+    long = audionmf.separate(sum(song.values()), sample_rate=RATE, lead=True)
+    for name, stem in song.items():
+        assert si_sdr(stem, long.sources[name]) > 8
 
 
 def test_another_beta_is_refused():

@@ -23,7 +23,8 @@ from audionmf import AudioNMFWarning, analyse, plot
 from audionmf.io.audio import AudioFile
 from audionmf.notes.events import SourceNote
 from audionmf.notes.table import NoteTable
-from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.rendering.stems import default_paths
+from audionmf.separation.separating import render_to_files
 from audionmf.show import embedding, pictures, report
 
 CHROMIUM = Path("/usr/bin/chromium")
