@@ -77,7 +77,7 @@ _SPANS = ("alone", "absent")
 _MOST_SHOWN = 60
 """Characters of one value in a repr."""
 
-_REST_COMPONENTS = 16
+_REST_COMPONENTS = 8
 """Free components of what a single source leaves."""
 
 
