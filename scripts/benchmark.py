@@ -21,18 +21,20 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import benchmark_whole
+import measure_peak
 import numpy as np
 from numpy.typing import NDArray
 
 import audionmf
 from audionmf import nmf
+from audionmf.nmf import constrained, convolutive
 from audionmf.nmf.updates import make_updater
 from audionmf.spectra.stft import STFT
 
@@ -41,21 +43,6 @@ Result = dict[str, Any]
 
 PEER_ITERATIONS, LONG_ITERATIONS, OUR_ITERATIONS, STARTS = 200, 1000, 140, 5
 SIZES = (16, 32)
-USUAL_SCRIPT = """
-import sys, librosa, numpy as np, soundfile as sf
-y, rate = sf.read(sys.argv[1], dtype="float32", always_2d=True)
-X = librosa.stft(y.T, n_fft=2048, hop_length=512)
-V = np.abs(X).mean(axis=0)
-W, H = librosa.decompose.decompose(V, n_components=16, solver="mu", beta_loss="kullback-leibler")
-models = np.stack([W[:, i::4] @ H[i::4] for i in range(4)])
-for i in range(4):
-    mask = librosa.util.softmask(models[i], models.sum(axis=0) - models[i], power=1)
-    stem = librosa.istft(X * mask, hop_length=512, length=len(y))
-    sf.write(f"{sys.argv[2]}/{i}.wav", stem.T, rate, subtype="PCM_16")
-model = np.maximum(W @ H, 1e-20)
-divergence = np.sum(V * np.log(np.maximum(V, 1e-20) / model) - V + model, dtype=np.float64)
-np.save(f"{sys.argv[2]}/divergence.npy", divergence)
-"""
 
 
 def main() -> None:
@@ -67,9 +54,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plot", type=Path, help="draw the growth with frames and components here")
     parser.add_argument("--quick", action="store_true", help="10 s instead of 60, for a try")
-    parser.add_argument(
-        "--only", nargs="+", choices=[*PARTS, *OVER_ALL], default=[*PARTS, *OVER_ALL]
-    )
+    parser.add_argument("--starts", type=int, default=STARTS, help="random starts of each (5)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     options = parser.parse_args()
     seconds = 10 if options.quick else 60
     paths = options.recordings or [None]
@@ -80,9 +66,11 @@ def main() -> None:
     if importlib.util.find_spec("torchnmf") is None:
         print("(torchnmf is not installed: it is left out)\n")
     for part in options.only:
-        if part in OVER_ALL:
+        if part == "whole":
+            results[part] = whole(options.recordings, seconds, min(3, options.starts))
+        elif part in OVER_ALL:
             found = {name_of(path): mono(path, seconds) for path in paths}
-            results[part] = OVER_ALL[part](found)
+            results[part] = OVER_ALL[part](found, options.starts)
         else:
             results[part] = PARTS[part](V, samples, rate)
         print(flush=True)
@@ -216,6 +204,10 @@ def iteration(V: Matrix, samples: Matrix, rate: int) -> Result:
         ratio = times["audionmf, one thread"] / times["audionmf"]
         share, speed = floor / times["audionmf"], peak / 1e9
         print(f"  share of the floor         {share:8.0%}   (sgemm {speed:.0f} GFLOP/s)")
+        top = measure_peak.peak(len(os.sched_getaffinity(0)))
+        result[K]["peak_gflops"] = top / 1e9
+        print(f"  share of the multiply-adds {8 * V.size * K / top / times['audionmf']:8.0%}   "
+              f"(registers alone {top / 1e9:.0f} GFLOP/s)")  # fmt: skip
         print(f"  two threads against one    {ratio:8.2f}")
         plain = nmf.fit(V, K, templates=W0, activations=H0, method="plain", max_iter=50, tol=0)
         reference = same_order_divergence(V, W0, H0, 50)
@@ -248,6 +240,46 @@ def channels(V: Matrix, samples: Matrix, rate: int) -> Result:
             print(f"  {name:26s} {1e3 * seconds:8.2f} ms")
         print(f"  a channel of the tensor costs {share:.2f} of the matrix form")
     return result
+
+
+def models(V: Matrix, samples: Matrix, rate: int) -> Result:
+    """One iteration of the other models beside the dense one, 16 components."""
+    K, tensor = 16, np.stack([V, V])
+    given, zones = start(V, K), np.zeros(V.shape, np.uint8)
+    zones[:, : V.shape[1] // 4], weights = 1, np.array([[0, 0], [1, 0]], np.float32)
+    plain: dict[str, Any] = {"method": "plain", "tol": 0, "seed": 0}
+    fits: dict[str, tuple[float, Callable[[int], Any]]] = {
+        "dense": (1, lambda n: nmf.fit(V, K, max_iter=n, **plain)),
+        "tensor, 2 channels": (2, lambda n: nmf.fit_channels(tensor, K, max_iter=n, **plain)),
+        "penalised": (1, lambda n: nmf.fit(
+            V, K, max_iter=n, penalties=nmf.Penalties(sparsity=0.1), tol=0, seed=0)),
+        "constrained": (1, lambda n: constrained.fit_constrained(
+            V, *given, [k % 2 for k in range(K)], zones, weights, max_iter=n, tol=0)),
+        "convolutive, 4 frames": (4, lambda n: convolutive.fit(V, K, 4, max_iter=n, tol=0)),
+    }  # fmt: skip
+    times: Result = {}
+    print("one iteration of other models, K = 16, beside the dense one of equal multiply-adds, by "
+          "the seconds of the processor")  # fmt: skip
+    for name, (work, fit) in fits.items():
+        times[name] = processor_iteration(fit)
+        print(f"  {name:26s} {1e3 * times[name]:8.2f} ms   x {times[name] / times['dense'] / work:.2f}",
+              flush=True)  # fmt: skip
+    return times
+
+
+def processor_iteration(fit: Callable[[int], Any], n_iter: int = 20) -> float:
+    """Return the processor seconds of one iteration of a fit: the least of some, of the mean."""
+    fit(1)
+
+    def least(n: int) -> float:
+        found = []
+        for _ in range(3):
+            begin = time.process_time()
+            fit(n)
+            found.append(time.process_time() - begin)
+        return min(found)
+
+    return (least(n_iter + 1) - least(1)) / n_iter
 
 
 def fit_iteration(fit: Callable[[int], Any]) -> float:
@@ -306,14 +338,17 @@ def division_seconds(V: Matrix) -> float:
     return 2 * one * V.size / block.size / len(os.sched_getaffinity(0))
 
 
-def convergence(recordings: dict[str, Matrix]) -> Result:
+def convergence(recordings: dict[str, Matrix], starts: int) -> Result:
     """Time to the divergence that peers have after 200 iterations: starts, recordings, worst."""
     rows: list[Result] = []
     for name, V in recordings.items():
         for K in SIZES:
-            for seed in range(STARTS):
-                rows += one_start(name, V, K, seed)
-    print(f"time to a peer's divergence after {PEER_ITERATIONS} iterations, over {STARTS} starts of "
+            for seed in range(starts):
+                found = one_start(name, V, K, seed)
+                rows += found
+                times = ", ".join(f"{r['peer']} {r['given']}: {r['times']:.1f} x" for r in found)
+                print(f"  {name}, K = {K}, start {seed}: {times}", flush=True)
+    print(f"time to a peer's divergence after {PEER_ITERATIONS} iterations, over {starts} starts of "
           f"{', '.join(recordings)}")  # fmt: skip
     for peer in dict.fromkeys(row["peer"] for row in rows):
         for K in SIZES:
@@ -350,19 +385,26 @@ def told(peer: str, K: int, given: str, rows: list[Result]) -> None:
           f"{max(passes):5.1f}; {short} of {len(rows)} ended above")  # fmt: skip
 
 
-def converged(recordings: dict[str, Matrix]) -> Result:
-    """Compare divergences: ours until converged, the peers' after 1000 iterations, one start."""
+def converged(recordings: dict[str, Matrix], starts: int) -> Result:
+    """Compare divergences: ours until converged, the best peer's after 1000 iterations."""
     rows = []
     print(f"divergence until converged, beside the best peer after {LONG_ITERATIONS} iterations")
     for name, V in recordings.items():
         for K in SIZES:
-            best = min(fit(LONG_ITERATIONS)[1] for fit in peer_fits(V, K).values())
-            W0, H0 = start(V, K)
-            model = nmf.fit(V, K, templates=W0, activations=H0, max_iter=LONG_ITERATIONS, tol=1e-5)
-            rows.append({"recording": name, "K": K, "share": float(model.divergence[-1]) / best,
-                         "passes": model.passes})  # fmt: skip
-            print(f"  {name:20s} K = {K}: {rows[-1]['share'] - 1:+.2%}, {model.passes:.0f} passes "
-                  f"over V", flush=True)  # fmt: skip
+            for seed in range(starts):
+                peers = {p: f(LONG_ITERATIONS)[1] for p, f in peer_fits(V, K, seed).items()}
+                W0, H0 = start(V, K, seed)
+                model = nmf.fit(
+                    V, K, templates=W0, activations=H0, max_iter=LONG_ITERATIONS, tol=1e-5
+                )
+                mine = float(model.divergence[-1])
+                rows.append({"recording": name, "K": K, "seed": seed, "peers": peers,
+                             "share": mine / min(peers.values()), "passes": model.passes})  # fmt: skip
+                beside = ", ".join(
+                    f"{peer} {mine / value - 1:+.2%}" for peer, value in peers.items()
+                )
+                print(f"  {name:20s} K = {K}, start {seed}: {beside}, {model.passes:.0f} passes "
+                      f"over V", flush=True)  # fmt: skip
     shares = [row["share"] - 1 for row in rows]
     print(f"  mean {statistics.mean(shares):+.2%}, worst {max(shares):+.2%}")
     return {"rows": rows}
@@ -462,73 +504,11 @@ def memory(V: Matrix, samples: Matrix, rate: int) -> Result:
     return {str(n): figures for n, figures in held.items()}
 
 
-def whole(V: Matrix, samples: Matrix, rate: int) -> Result:
+def whole(paths: list[str], seconds: int, runs: int) -> Result:
     """Whole processes: separation into 4 sources beside the usual script."""
-    import soundfile
-
-    result: Result = {}
-    repeats = 10
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "usual.py"
-        script.write_text(USUAL_SCRIPT)
-        for copies in (1, repeats):
-            path, stereo = (
-                f"{folder}/mixture{copies}.wav",
-                np.broadcast_to(samples, (2, samples.shape[1])),
-            )
-            soundfile.write(path, np.tile(stereo.T, (copies, 1)), rate, subtype="PCM_16")
-            ours = [sys.executable, "-m", "audionmf", "separate", path, "--n-sources", "4",
-                    "--n-components", "16", "--n-fft", "2048", "--hop-length", "512",
-                    "-o", folder, "--json"]  # fmt: skip
-            usual = [sys.executable, str(script), path, folder]
-            process(ours)
-            rows = [(process(ours), process(usual)) for _ in range(3 if copies == 1 else 1)]
-            mine, theirs = (
-                min((row[i] for row in rows), key=lambda r: r["seconds"]) for i in (0, 1)
-            )
-            divergence = {
-                "audionmf": separation_divergence(path),
-                "usual script": float(np.load(f"{folder}/divergence.npy")),
-            }
-            seconds = samples.shape[1] // rate * copies
-            result[seconds] = {"audionmf": mine, "usual script": theirs, "divergence": divergence}
-            print(f"whole process, {seconds} s stereo into 4 sources")
-            for name, figures in (("audionmf", mine), ("usual script", theirs)):
-                print(f"  {name:14s} {figures['seconds']:7.2f} s   {figures['memory_mib']:6.0f} MiB   "
-                      f"divergence {divergence[name]:.5g}")  # fmt: skip
-            print(f"  x {theirs['seconds'] / mine['seconds']:.1f} in time, "
-                  f"x {theirs['memory_mib'] / mine['memory_mib']:.1f} in memory")  # fmt: skip
-    return result
-
-
-def separation_divergence(path: str) -> float:
-    """Return the divergence of what `audionmf separate` renders from, over all frames."""
-    options = {"n_components": 16, "n_fft": 2048, "hop_length": 512}
-    found = audionmf.analyse(path, n_sources=4, **options)
-    W, total = found.templates.templates, 0.0
-    for X in found.templates.stft.forward_blocks(audionmf.AudioFile(Path(path)).blocks(), 2048):
-        V = np.abs(X).mean(axis=0)
-        H = nmf.activate(V, W, n_iter=found.settings.activation_iter)
-        total += nmf.beta_divergence(V, W @ H)
-    return total
-
-
-def process(command: list[str]) -> Result:
-    """Run a command; return seconds, peak memory and what it printed."""
-    code = (
-        "import resource, subprocess, sys, json, time; begin = time.perf_counter();"
-        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True);"
-        "print(json.dumps({'seconds': time.perf_counter() - begin, 'code': done.returncode,"
-        "'memory_mib': resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,"
-        "'output': done.stdout, 'errors': done.stderr}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
-    )
-    result: Result = json.loads(done.stdout)
-    if result["code"]:
-        sys.exit(f"{command}: {result['errors']}")
-    return result
+    rows = [benchmark_whole.compare("blind", Path(path), seconds, runs) for path in paths]
+    benchmark_whole.tell(rows)
+    return {"rows": rows}
 
 
 def imports(V: Matrix, samples: Matrix, rate: int) -> Result:
@@ -566,7 +546,7 @@ PARTS: dict[str, Callable[[Matrix, Matrix, int], Result]] = {
     "growth": growth,
     "memory": memory,
     "imports": imports,
-    "whole": whole,
+    "models": models,
 }
 
 
@@ -574,6 +554,8 @@ OVER_ALL: dict[str, Callable[[dict[str, Matrix]], Result]] = {
     "convergence": convergence,
     "converged": converged,
 }
+
+NAMES = [*PARTS, *OVER_ALL, "whole"]
 
 
 if __name__ == "__main__":

@@ -130,25 +130,28 @@ def component_places(
     energies : ndarray, shape (n_components,), float64
         ≥ 0.
     """
-    n_components = W.shape[1]
-    sums = np.zeros((2, 2, n_components), np.complex128)
+    sums = np.zeros((4, W.shape[1]))
     for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
         block = slice(first, first + BLOCK_FRAMES)
         part = H[:, block]
-        model = np.maximum(W @ part, np.float32(1e-20))
+        inverse = 1 / np.maximum(W @ part, np.float32(1e-20))
         if frames.X is None:
-            power = frames.V[:, block] ** 2 / model
-            sums[0, 0] += np.einsum("fk,fk->k", W, power @ part.T)
-            continue
-        X = frames.X[:, :, block]
-        for a, b in ((0, 0), (1, 1), (0, 1)):
-            product = X[a] * X[b].conj() / model
-            sums[a, b] += np.einsum("fk,fk->k", W, product @ part.T)
-    energies = (sums[0, 0] + sums[1, 1]).real
+            products = [frames.V[:, block] ** 2]
+        else:
+            left, right = frames.X[:, :, block]
+            products = [
+                left.real**2 + left.imag**2,
+                right.real**2 + right.imag**2,
+                left.real * right.real + left.imag * right.imag,
+                left.imag * right.real - left.real * right.imag,
+            ]
+        for total, product in zip(sums, products, strict=False):
+            total += np.einsum("fk,fk->k", W, (product * inverse) @ part.T)
+    energies = sums[0] + sums[1]
     if frames.X is None:
         return None, energies
-    sums[1, 0] = sums[0, 1].conj()
-    return np.moveaxis(sums, -1, 0), energies
+    cross = sums[2] + 1j * sums[3]
+    return np.moveaxis(np.array([[sums[0], cross], [cross.conj(), sums[1]]]), -1, 0), energies
 
 
 def group_by_cues(

@@ -43,11 +43,12 @@ from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
-from audionmf.settings import Settings
+from audionmf.settings import CPU, Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
@@ -541,13 +542,21 @@ def votes(
     ndarray, shape (n_groups, n_voters), float32
         How much of its mass lies under each mask, to that power; the sums over the groups are 1.
     """
-    mass = np.zeros((len(found.grouping), W.shape[1]))
-    for first in range(0, V.shape[1], BLOCK_FRAMES):
+
+    def lies(first: int) -> NDArray[np.float64]:
         block = slice(first, first + BLOCK_FRAMES)
         ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
         masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
-        for j, mask in enumerate(masks):
-            mass[j] += ((W.T @ (mask * ratio)) * G[:, block]).sum(axis=1, dtype=np.float64)
+        masks *= ratio
+        under = [(W.T @ mask) * G[:, block] for mask in masks]
+        sums: NDArray[np.float64] = np.array(under).sum(axis=2, dtype=np.float64)
+        return sums
+
+    mass = np.zeros((len(found.grouping), W.shape[1]))
+    on_card = found.settings.device != CPU
+    threads = 1 if on_card else thread_count(found.settings.n_threads)
+    for part in in_order(lies, range(0, V.shape[1], BLOCK_FRAMES), threads):
+        mass += part
     total = mass.sum(axis=0)
     shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** sharpness
     agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)

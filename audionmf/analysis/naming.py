@@ -25,6 +25,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import Frames, gather
 from audionmf.spectra.harmonic import tonal_share
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import note_name
@@ -182,9 +183,9 @@ def named(
     stft, rate = found.templates.stft, found.templates.sample_rate
     loudness = _loudness(found, activations)
     every = _pieces(found, source, frames, activations, loudness)
-    heard = {
-        name: hear_source(S, stft, rate) for name, S in zip(found.grouping, every, strict=True)
-    }
+    threads = thread_count(found.settings.n_threads)
+    each = in_order(lambda S: hear_source(S, stft, rate), every, threads)
+    heard = dict(zip(found.grouping, each, strict=True))
     order = sorted(heard, key=lambda name: heard[name].height)
     fresh = _numbered([heard[name].word for name in order])
     weights = found.templates.templates.sum(axis=0) * activations.sum(axis=1, dtype=np.float64)

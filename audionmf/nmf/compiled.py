@@ -53,7 +53,12 @@ class OptionalCache:
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what is kept; None where that cannot be had."""
-        kept = _loaded(super().load_overload, sig, target_context)  # type: ignore[misc]
+        from numba.core.runtime.nrt import rtsys
+
+        # numba would fill its tables of all functions it knows first; only compiling needs them,
+        # while its runtime, which holds arrays that go in, is needed by all.
+        rtsys.initialize(target_context)
+        kept = _loaded(super()._load_overload, sig, target_context)  # type: ignore[misc]
         if kept is None:
             _clock.begin(id(self))
         else:

@@ -275,8 +275,11 @@ class _Fit:
 
     def _ratio(self, over: Matrix, under: Matrix) -> Matrix:
         # Where no model reaches, data over the smallest number is no guide.
-        ratio: Matrix = np.zeros(np.broadcast_shapes(over.shape, under.shape), over.dtype)
-        return np.divide(over, under, out=ratio, where=under > self._tiny)
+        with np.errstate(over="ignore"):
+            ratio: Matrix = over / np.maximum(under, self._tiny)
+        if (unknown := under <= self._tiny).any():
+            ratio[np.broadcast_to(unknown, ratio.shape)] = 0
+        return ratio
 
 
 def _weights(penalties: ArrayLike, dtype: np.dtype[Any]) -> Matrix:

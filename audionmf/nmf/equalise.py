@@ -165,24 +165,25 @@ class EqualisedSpectra(Spectra):
         super().__init__(rows, activations, penalties=penalties, free=True)
         self.gains = np.ones((n_groups, rows.shape[1]))
         self._groups, self._smoother = groups, smoother
+        self._members = (groups == np.arange(n_groups)[:, None]).astype(rows.dtype)
 
     def effective(self) -> Matrix:
         """Return the templates through their equalisers."""
-        through: Matrix = (self.rows * self.gains[self._groups]).astype(self.rows.dtype)
+        gains = self.gains.astype(self.rows.dtype)
+        through: Matrix = self.rows * gains[self._groups]
         return through
 
     def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
         """Move the equalisers: smoothed evidence, and `_PRIOR` of it that says 1."""
-        equalised = self.effective()
-        for j, gain in enumerate(self.gains):
-            mine = self._groups == j
-            model = equalised[mine].astype(np.float64)
-            expected = model.T @ sums[mine]
-            explained = np.einsum("kf,kf->f", model, over[mine])
-            base = np.divide(expected, gain, out=np.zeros_like(gain), where=gain > 0)
-            numerator, denominator = self._smoother @ explained, self._smoother @ base
-            pull = _PRIOR * denominator + 1e-6 * denominator.mean() + np.finfo(np.float64).tiny
-            gain[:] = (numerator + pull) / (denominator + pull)
+        equalised, gains = self.effective(), self.gains
+        explained = (self._members @ (equalised * over)).astype(np.float64)
+        weighted = (self._members * sums.astype(equalised.dtype)) @ equalised
+        base = np.divide(weighted, gains, out=np.zeros_like(gains), where=gains > 0)
+        smoothed = np.concatenate([explained, base]) @ self._smoother.T
+        numerator, denominator = np.split(smoothed, 2)
+        mean = denominator.mean(axis=1, keepdims=True)
+        pull = _PRIOR * denominator + 1e-6 * mean + np.finfo(np.float64).tiny
+        gains[:] = (numerator + pull) / (denominator + pull)
 
 
 def strongest(weights: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -178,6 +178,27 @@ class KLKernel:
         divergence = self._pass(W, H, 1, False, True, True)
         return *self._gathered(W), divergence
 
+    def explained(self, W: Matrix, H: Matrix) -> tuple[Matrix, float]:
+        """Return what each activation explains, H · (Wᵀ (V / WH)), in the layout of H; H stays.
+
+        Returns
+        -------
+        explained : ndarray, shape (n_frames, n_components)
+            Of all V, what the component accounts for in the frame.
+        divergence : float
+            That of W and H.
+        """
+        updated = H.copy()
+        divergence = self._pass(W, updated, 1, False, False, True)
+        inverse = self._inverse_sums[: H.shape[1]]
+        explained: Matrix = updated / np.where(inverse > 0, inverse, H.dtype.type(1))
+        return explained, divergence
+
+    def template_sums(self, W: Matrix, H: Matrix) -> Matrix:
+        """Return (V / WH) Hᵀ, shape (n_components, n_bins), for activations as they are."""
+        self._pass(W, H, 0, False, True, False)
+        return self._gathered(W)[0]
+
     def taken(self, array: Matrix) -> Matrix:
         """Return the array itself: it is worked on where it lies."""
         return array

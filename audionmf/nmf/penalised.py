@@ -30,7 +30,6 @@ estimation in emission tomography", IEEE Transactions on Medical Imaging 14(1), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +42,6 @@ __all__ = ["Penalised", "Penalties"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
-
-_BLOCK_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Penalties:
 
 
 class Penalised:
-    """Iterations on one V, in place; blocks of frames are added in their order.
+    """Iterations on one V, in place, by the fused kernel. Use as a context manager.
 
     Parameters
     ----------
@@ -130,72 +127,50 @@ class Penalised:
         free_activations: Mask,
         n_threads: int,
     ) -> None:
+        from audionmf.nmf.kernels import KLKernel
+
         self.W, self.H = W, H
-        self._V, self._penalties = V.T, penalties
+        self._penalties = penalties
         self._free = (free_templates, free_activations)
         self._level = float(V.sum(dtype=np.float64)) / H.size or 1.0
         self._members = penalties.members(len(W))
-        self._n_threads = n_threads
-        self._blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, len(H), _BLOCK_FRAMES)]
+        every = np.ones(len(W), bool)
+        self._kernel = KLKernel(V, len(W), n_threads, every, every)
+        self._explained: Matrix | None = None
         self._tiny = np.finfo(V.dtype).tiny
+
+    def __enter__(self) -> Penalised:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kernel.__exit__()
 
     def iterate(self) -> None:
         """Update the activations, then the templates."""
         if self._free[1].any():
-            over = np.concatenate(self._each(self._activation_side))
-            updated = self._minimum(over)
+            known = self._explained
+            explained = self._kernel.explained(self.W, self.H)[0] if known is None else known
+            updated = self._minimum(explained)
             np.copyto(self.H, updated.astype(self.H.dtype), where=self._free[1])
+        self._explained = None
         if self._free[0].any():
-            sides = self._each(self._template_side)
-            total = sides[0]
-            for more in sides[1:]:
-                total += more
-            moved = self.W * total
+            moved = self.W * self._kernel.template_sums(self.W, self.H)
             sums = moved.sum(axis=1, keepdims=True)
             # A template that explains nothing stays as it is: its activations are zero.
-            known = (sums > self._tiny) & self._free[0][:, None]
-            np.copyto(self.W, moved / np.where(known, sums, 1), where=known)
+            moving = (sums > self._tiny) & self._free[0][:, None]
+            np.copyto(self.W, moved / np.where(moving, sums, 1), where=moving)
             self.W[self._tiny > self.W] = 0
 
     def objective(self) -> float:
-        """Return J, in the unit of V."""
-        return float(sum(self._each(self._divergence))) + self._penalty()
-
-    def _each(self, function: Any) -> list[Any]:
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self._n_threads) as pool:
-            return list(pool.map(function, self._blocks))
-
-    def _share(self, block: slice) -> tuple[Matrix, Matrix]:
-        """Return V / WH of a block, 0 where no model reaches, and its activations."""
-        H = self.H[block]
-        model = H @ self.W
-        share = np.zeros_like(model)
-        np.divide(self._V[block], model, out=share, where=model > self._tiny)
-        return share, H
-
-    def _activation_side(self, block: slice) -> Matrix:
-        share, H = self._share(block)
-        side: Matrix = H * (share @ self.W.T)
-        return side
-
-    def _template_side(self, block: slice) -> Matrix:
-        share, H = self._share(block)
-        side: Matrix = H.T @ share
-        return side
-
-    def _divergence(self, block: slice) -> float:
-        V = self._V[block].astype(np.float64)
-        model = np.maximum((self.H[block] @ self.W).astype(np.float64), self._tiny)
-        logarithms = np.log(np.where(V > 0, V, model) / model)
-        return float((V * logarithms - V + model).sum())
+        """Return J, in the unit of V; the pass over V serves the next iteration too."""
+        self._explained, divergence = self._kernel.explained(self.W, self.H)
+        return divergence + self._penalty()
 
     def _minimum(self, over: Matrix) -> NDArray[np.float64]:
         """Return where ``-over log h + b h + c h²`` is least, for each activation."""
         p, level, H = self._penalties, self._level, self.H.astype(np.float64)
         b = np.broadcast_to(self.W.sum(axis=1, dtype=np.float64) > 0, H.shape).astype(np.float64)
-        c = np.zeros_like(H)
+        c = np.zeros_like(H if p.continuity or p.decorrelation else H[:1])
         if p.sparsity:
             b += p.sparsity / (1 + H / level)
         if p.group_sparsity:
@@ -231,8 +206,10 @@ class Penalised:
 
 def _root(a: Matrix, b: Matrix, c: Matrix) -> Matrix:
     """Return h ≥ 0 with ``-a / h + b + 2 c h = 0``, by the form that does not cancel."""
-    width = np.sqrt(b * b + 8 * a * c)
     tiny = np.finfo(np.float64).tiny
+    if not c.any():
+        return np.where(b > 0, a / np.maximum(b, tiny), 0)
+    width = np.sqrt(b * b + 8 * a * c)
     rising = 2 * a / np.maximum(b + width, tiny)
     falling = (width - b) / np.maximum(4 * c, tiny)
     root: Matrix = np.where(b > 0, rising, np.where(c > 0, falling, 0))

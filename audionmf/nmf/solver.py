@@ -324,23 +324,25 @@ class Problem:
         sums = W.sum(axis=1)
         sums[sums == 0] = 1
         rows, run = W / sums[:, None], _Run(W, H * sums)
-        fit = Penalised(self.V, rows, run.H, penalties, self.free_W, self.free_H, self.n_threads)
-        run.record(fit.objective())
-        if not (self.free_W.any() or self.free_H.any()):
-            run.reason = "fixed"
-        while run.reason == "max_iter" and run.n_iter < self.max_iter:
-            before = (rows.copy(), run.H.copy())
-            fit.iterate()
-            run.n_iter += 1
+        with Penalised(
+            self.V, rows, run.H, penalties, self.free_W, self.free_H, self.n_threads
+        ) as fit:
             run.record(fit.objective())
-            run.residual = max(
-                _relative_change(before[1], run.H, np.ones(len(rows))),
-                _relative_change(before[0].T, rows.T, run.H.sum(axis=0, dtype=np.float64)),
-            )
-            if self.tol and run.gained_less_than(self.tol):
-                run.reason = "tolerance"
-            elif self.callback and self.callback(self._state(run, run.values[-1])):
-                run.reason = "cancelled"
+            if not (self.free_W.any() or self.free_H.any()):
+                run.reason = "fixed"
+            while run.reason == "max_iter" and run.n_iter < self.max_iter:
+                before = (rows.copy(), run.H.copy())
+                fit.iterate()
+                run.n_iter += 1
+                run.record(fit.objective())
+                run.residual = max(
+                    _relative_change(before[1], run.H, np.ones(len(rows))),
+                    _relative_change(before[0].T, rows.T, run.H.sum(axis=0, dtype=np.float64)),
+                )
+                if self.tol and run.gained_less_than(self.tol):
+                    run.reason = "tolerance"
+                elif self.callback and self.callback(self._state(run, run.values[-1])):
+                    run.reason = "cancelled"
         run.W, run.H = rows * sums[:, None], run.H / sums
         return run
 

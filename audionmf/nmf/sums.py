@@ -171,9 +171,14 @@ def _fit_dense(
     V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads: int, device: str
 ) -> None:
     """Fit spectra as one product, by the fused kernel or on a card."""
+    from threadpoolctl import threadpool_limits
+
     together = _Together(V, models)
     free, learns = np.ones(together.H.shape[1], bool), any(model.free for model in models)
-    with kernel_on(device, V, n_threads, free, free, together.penalties) as kernel:
+    with (
+        threadpool_limits(1, user_api="blas"),  # its threads would wait beside the kernel's
+        kernel_on(device, V, n_threads, free, free, together.penalties) as kernel,
+    ):
         played = kernel.taken(together.H)
         stop = watch.max_iter == 0
         while not stop:

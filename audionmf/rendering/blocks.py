@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +24,13 @@ from audionmf.sources.known import one_and_rest
 from audionmf.spectra.consistency import consistent_parts, phase_reach
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
 from audionmf.spectra.stft import Transform
 
 BLOCK_FRAMES = 64
 """Frames that a thread renders at a time: they are most of what hours of sound need in memory."""
-
-_Result = TypeVar("_Result")
 
 __all__ = ["render_blocks", "render_span", "rendered_blocks", "stem_names"]
 
@@ -138,7 +136,7 @@ def rendered_blocks(
     threads = thread_count(decomposition.settings.n_threads)
     work = partial(_synthesise, decomposition, rendered, most=most)
     n_done = 0
-    for synthesised, block in _in_order(work, _numbered(transforms), threads):
+    for synthesised, block in in_order(work, _numbered(transforms), threads):
         if trust is not None:
             trust.add(block)
         stems = stream.push(synthesised)
@@ -295,23 +293,3 @@ def _numbered(
     for X, before, after in blocks:
         yield first, X, (before, after)
         first += X.shape[-1] - before - after
-
-
-def _in_order(
-    function: Callable[[Any], _Result], items: Iterable[Any], n_threads: int
-) -> Iterator[_Result]:
-    """Apply `function` in threads, a few items ahead; results come in the order of the items."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        pending: deque[Future[_Result]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > n_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

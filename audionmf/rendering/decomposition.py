@@ -8,8 +8,7 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
 from audionmf.io.files import StrPath, file_hash, listed
 from audionmf.nmf import convolutive
+from audionmf.nmf.solver import thread_count
 from audionmf.rendering.absent import Absent, absent_frames, alike, within
 from audionmf.rendering.fields import (
     MAX_SAMPLES,
@@ -58,7 +58,7 @@ from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, si
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
 from audionmf.spectra.neighbours import REACH, Neighbours
-from audionmf.spectra.spatial import PASSES, estimate_covariances
+from audionmf.spectra.spatial import estimate_covariances
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
@@ -387,7 +387,10 @@ class Decomposition:
         groups = [list(group) for group in self.grouping.values()]
         if self.settings.device != CPU:
             return models_on(W, H, groups, self.settings.device)
-        return np.stack([H[group].T @ W[:, group].T for group in groups]).swapaxes(1, 2)
+        models = np.empty((len(groups), H.shape[1], len(W)), np.float32)
+        for model, group in zip(models, groups, strict=True):
+            np.matmul(H[group].T, W[:, group].T, out=model)
+        return models.swapaxes(1, 2)
 
     def source_models(
         self, first: int, V: NDArray[np.float32], margins: tuple[int, int] = (0, 0)
@@ -498,26 +501,23 @@ class Decomposition:
         Decomposition
             The same with covariances.
         """
-        n_blocks, done = PASSES * -(-X.shape[-1] // BLOCK_FRAMES), itertools.count(1)
         progress("place in stereo", 0.0)
         level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
 
-        def blocks() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
-            for first in range(0, X.shape[-1], BLOCK_FRAMES):
-                part = H[:, first : first + BLOCK_FRAMES]
-                models = (
-                    self.voted(
-                        self.models(part), pooled_magnitude(X[..., first : first + BLOCK_FRAMES])
-                    )
-                    if self.patterns is None
-                    else self._pattern_models(first, part)
-                )
-                masks = ratio_masks(models, self.settings.mask_exponent)
-                yield X[..., first : first + BLOCK_FRAMES] * level, masks
-                progress("place in stereo", next(done) / n_blocks)
+        def block(i: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+            frames = slice(i * BLOCK_FRAMES, (i + 1) * BLOCK_FRAMES)
+            if self.patterns is None:
+                models = self.voted(self.models(H[:, frames]), pooled_magnitude(X[..., frames]))
+            else:
+                models = self._pattern_models(frames.start, H[:, frames])
+            return X[..., frames] * level, ratio_masks(models, self.settings.mask_exponent)
 
-        n_bins = self.templates.stft.n_bins
-        learnt = estimate_covariances(blocks, len(self.grouping), n_bins)
+        on_card = self.settings.device != CPU
+        learnt = estimate_covariances(
+            block, -(-X.shape[-1] // BLOCK_FRAMES), len(self.grouping), self.templates.stft.n_bins,
+            n_threads=1 if on_card else thread_count(self.settings.n_threads),
+            progress=partial(progress, "place in stereo"),
+        )  # fmt: skip
         return dataclasses.replace(self, covariances=learnt)
 
     def _without_absent(self, models: NDArray[np.float32], first: int) -> NDArray[np.float32]:

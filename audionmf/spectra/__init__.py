@@ -2,6 +2,7 @@
 
 A file imports only from those that are named before it:
 
+- `in_order`: blocks that several threads work on
 - `stft`: the transform and its exact inverse, whole or in blocks
 - `log_stft`: the same with narrow bins at the bottom, and which of the two is asked for
 - `transport`: sound between two sounds, by optimal transport

@@ -15,7 +15,7 @@ from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 
 from audionmf.io import private
-from audionmf.nmf import activate, beta_divergence, intrinsics, passes
+from audionmf.nmf import activate, beta_divergence, fit, intrinsics, passes
 from audionmf.nmf import compiled as compiling
 from audionmf.nmf.kernels import KLKernel, extrapolate
 from audionmf.nmf.passes import TILE
@@ -508,3 +508,14 @@ def test_a_cache_folder_that_cannot_be_made_is_passed_over(tmp_path):
         timeout=300,
     )
     assert (done.returncode, float(done.stdout or "nan")) == (0, pytest.approx(12)), done.stderr
+
+
+def test_code_that_is_kept_is_loaded_without_what_only_compiling_needs():
+    program = (
+        "import sys, numpy as np; from audionmf import nmf; "
+        "found = nmf.fit(np.ones((9, 20), np.float32), 2, seed=0, max_iter=2); "
+        "print('numba.np.linalg' in sys.modules, found.divergence[-1])"
+    )
+    found = fit(np.ones((9, 20), np.float32), 2, seed=0, max_iter=2)  # it is kept from here on
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert made.stdout.split() == ["False", str(found.divergence[-1])], made.stderr

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from audionmf.evaluate.measures import si_sdr
 from audionmf.spectra.masks import ratio_masks
-from audionmf.spectra.spatial import estimate_covariances, wiener_filter
+from audionmf.spectra.spatial import PASSES, estimate_covariances, wiener_filter
 
 
 def noise(*shape, seed=0):
@@ -45,11 +45,13 @@ def panned(gains, v, seed=0):
 
 
 def blocks_of(X, v, size=7):
-    def blocks():
-        for first in range(0, X.shape[-1], size):
-            yield X[..., first : first + size], v[..., first : first + size]
+    """Return what gives a part of a mixture by its number, and how many parts there are."""
 
-    return blocks
+    def block(i):
+        frames = slice(i * size, (i + 1) * size)
+        return X[..., frames], v[..., frames]
+
+    return block, -(-X.shape[-1] // size)
 
 
 # The filter
@@ -183,7 +185,7 @@ def test_covariances_are_hermitian_and_positive_semidefinite_with_trace_two(
     v = powers(n_sources, n_bins, n_frames, seed=seed + 1)
     if sparse:
         v[np.random.default_rng(seed).random(v.shape) < 0.7] = 0
-    found = estimate_covariances(blocks_of(X, v), n_sources, n_bins)
+    found = estimate_covariances(*blocks_of(X, v), n_sources, n_bins)
     assert_proper(found, n_sources, n_bins)
 
 
@@ -200,7 +202,7 @@ GAINS = np.array([[np.cos(0.3), np.sin(0.3)], [np.cos(1.2), np.sin(1.2)]])
 def test_the_panning_of_two_sources_is_found():
     v = sparse_powers(2, 20, 300)
     X = panned(GAINS, v).sum(axis=0)
-    found = estimate_covariances(blocks_of(X, v), 2, 20)
+    found = estimate_covariances(*blocks_of(X, v), 2, 20)
     assert_proper(found, 2, 20)
     for j, gains in enumerate(GAINS):
         mean = found[j].mean(axis=0)
@@ -215,7 +217,7 @@ def test_the_panning_of_two_sources_is_found():
 def test_a_source_out_of_phase_is_told_from_one_in_phase():
     gains = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
     v = sparse_powers(2, 20, 300)
-    found = estimate_covariances(blocks_of(panned(gains, v).sum(axis=0), v), 2, 20)
+    found = estimate_covariances(*blocks_of(panned(gains, v).sum(axis=0), v), 2, 20)
     assert found[0, :, 0, 1].real.mean() > 0.8
     assert found[1, :, 0, 1].real.mean() < -0.8
 
@@ -224,7 +226,7 @@ def test_places_follow_the_bin():
     v = sparse_powers(2, 20, 600)
     X = panned(GAINS, v).sum(axis=0)
     X[:, 10:] = X[::-1, 10:]
-    left = estimate_covariances(blocks_of(X, v), 2, 20)[0, :, 0, 0].real
+    left = estimate_covariances(*blocks_of(X, v), 2, 20)[0, :, 0, 0].real
     assert left[:10].mean() - left[10:].mean() > 1
 
 
@@ -232,15 +234,53 @@ def test_places_follow_the_bin():
 def test_the_blocks_do_not_matter(size):
     v = sparse_powers(2, 5, 300)
     X = panned(GAINS, v).sum(axis=0)
-    whole = estimate_covariances(blocks_of(X, v, 1000), 2, 5)
-    np.testing.assert_allclose(estimate_covariances(blocks_of(X, v, size), 2, 5), whole, atol=1e-4)
+    whole = estimate_covariances(*blocks_of(X, v, 1000), 2, 5)
+    np.testing.assert_allclose(estimate_covariances(*blocks_of(X, v, size), 2, 5), whole, atol=1e-4)
+
+
+def by_filtering(X, v, n_rounds=4, shrink=0.1):
+    """Return what is learnt by filtering, and taking the covariance of what each source gets."""
+    n_sources, n_bins = v.shape[:2]
+    R = np.tile(np.eye(2, dtype=np.complex64), (n_sources, n_bins, 1, 1))
+    for _ in range(n_rounds):
+        parts = wiener_filter(X, v, R).astype(np.complex128)
+        sums = np.einsum("jaft,jbft->jfab", parts, parts.conj())
+        traces = np.trace(sums, axis1=2, axis2=3).real / 2
+        mean = sums.sum(axis=1) / traces.sum(axis=1)[:, None, None]
+        weight = shrink * traces.mean(axis=1)[:, None, None, None]
+        R = (sums + weight * mean[:, None]) / (traces[..., None, None] + weight)
+        R = R.astype(np.complex64)
+    return R
+
+
+@pytest.mark.parametrize("n_sources", [1, 2, 4])
+@pytest.mark.parametrize("width", [0, 1e-3, 1])
+def test_what_is_learnt_is_the_covariance_of_what_the_filter_gives(n_sources, width):
+    v = sparse_powers(n_sources, 12, 200)
+    v[:, :3, :20] = 0  # nothing is known there
+    angles = np.linspace(0.1, 1.4, n_sources)
+    gains = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    X = (panned(gains, v).sum(axis=0) + np.float32(width) * noise(2, 12, 200)).astype(np.complex64)
+    found = estimate_covariances(*blocks_of(X, v, 64), n_sources, 12)
+    np.testing.assert_allclose(found, by_filtering(X, v), atol=2e-3)
+
+
+def test_threads_do_not_matter_and_progress_is_told():
+    v, told = sparse_powers(2, 20, 90), []
+    X = panned(GAINS, v).sum(axis=0)
+    one = estimate_covariances(*blocks_of(X, v, 10), 2, 20, progress=told.append)
+    three = estimate_covariances(*blocks_of(X, v, 10), 2, 20, n_threads=3)
+    np.testing.assert_array_equal(one, three)
+    assert told == sorted(told)
+    assert len(told) == 9 * PASSES
+    assert told[-1] == 1
 
 
 def test_a_source_that_never_sounds_stands_nowhere():
     v = sparse_powers(3, 8, 100)
     v[1] = 0
     X = panned(GAINS, v[[0, 2]]).sum(axis=0)
-    found = estimate_covariances(blocks_of(X, v), 3, 8)
+    found = estimate_covariances(*blocks_of(X, v), 3, 8)
     assert_proper(found, 3, 8)
     np.testing.assert_array_equal(found[1], np.broadcast_to(np.eye(2), (8, 2, 2)))
     parts = wiener_filter(X, v, found)
@@ -248,9 +288,8 @@ def test_a_source_that_never_sounds_stands_nowhere():
 
 
 def test_a_silent_mixture_puts_every_source_nowhere():
-    found = estimate_covariances(
-        blocks_of(np.zeros((2, 8, 30), np.complex64), powers(2, 8, 30)), 2, 8
-    )
+    silence = np.zeros((2, 8, 30), np.complex64)
+    found = estimate_covariances(*blocks_of(silence, powers(2, 8, 30)), 2, 8)
     np.testing.assert_array_equal(found, np.broadcast_to(np.eye(2), (2, 8, 2, 2)))
 
 
@@ -259,7 +298,7 @@ def test_the_place_tells_sources_apart_that_powers_alone_cannot():
     known = (true + 0.3 * true[::-1]).astype(np.float32)
     images = panned(GAINS, true)
     X = images.sum(axis=0)
-    found = estimate_covariances(blocks_of(X, known), 2, 20)
+    found = estimate_covariances(*blocks_of(X, known), 2, 20)
     parts, masked = wiener_filter(X, known, found), ratio_masks(known)[:, None] * X
     for image, part, mask in zip(images, parts, masked, strict=True):
         real, ours, plain = (x.reshape(2, -1).view(np.float32) for x in (image, part, mask))
