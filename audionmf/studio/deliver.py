@@ -9,7 +9,7 @@ import secrets
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "note_file",
     "project_file",
     "rolls",
+    "saved_model",
     "script",
     "stems",
 ]
@@ -196,18 +197,19 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
     return Delivery(path, model_name(model))
 
 
-def project_file(
-    model: Model, groups: tuple[Group, ...], marks: Sequence[Mapping[str, Any]], folder: Path
-) -> Delivery:
-    """Save all that was made of a recording, to go on with it another day."""
-    kept = model.parts.save(folder / f"{secrets.token_hex(8)}.npz")
+def project_file(model: Model, arranged: Mapping[str, Any], folder: Path) -> Delivery:
+    """Save all that was made of a recording, to go on with it another day; see `write_project`."""
     path = folder / f"{secrets.token_hex(8)}.audionmf"
-    try:
-        sources = [group.told() for group in groups]
-        write_project(path, model.recording, model.way, sources, list(marks), kept)
-    finally:
-        kept.unlink(missing_ok=True)
+    write_project(path, model.recording, model.way, arranged, saved_model(model, folder))
     return Delivery(path, f"{_track(model)}.audionmf")
+
+
+def saved_model(model: Model, folder: Path) -> Path:
+    """Return a file of the parts of a model, which is written once."""
+    path = folder / f"{model.id}.model"
+    if not path.exists():
+        model.parts.save(path)
+    return path
 
 
 def rolls(

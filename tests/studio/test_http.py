@@ -68,7 +68,8 @@ def grouped(client, **changes):
         {"id": "b", "name": "<img src>", "colour": 1, "components": [1]},
     ]
     body = {"version": state["version"], "model": state["model"]["id"], "marks": []}
-    return client.put("/api/state", json=body | {"sources": sources} | changes)
+    more = {"sources": sources, "gains": {}, "step": "do"}
+    return client.put("/api/state", json=body | more | changes)
 
 
 # who may ask
@@ -292,12 +293,17 @@ def test_a_body_that_is_no_json_is_422(client, content):
 @pytest.mark.parametrize(
     "content",
     [
-        rb'{"version": 1, "model": "\ud800", "sources": [], "marks": []}',
-        rb'{"version": 1, "model": "m", "sources": [{"id": "\udc00"}], "marks": []}',
-        b'{"version": 1, "model": "m", "sources": [], "marks": [1' + b"0" * 5000 + b"]}",
-        b'{"version": 1, "model": "m", "sources": [], "marks": [1' + b"0" * 400 + b"]}",
-        b'{"version": 1, "model": "m", "sources": [], "marks": [NaN]}',
-        b'{"version": 1, "model": "m", "sources": [], "marks": [1e999]}',
+        rb'{"version": 1, "model": "\ud800", "sources": [], "marks": [], "gains": {}, "step": "do"}',
+        rb'{"version": 1, "model": "m", "sources": [{"id": "\udc00"}], "marks": [], "gains": {}, '
+        rb'"step": "do"}',
+        b'{"gains": {}, "step": "do", "version": 1, "model": "m", "sources": [], "marks": [1'
+        + b"0" * 5000
+        + b"]}",
+        b'{"gains": {}, "step": "do", "version": 1, "model": "m", "sources": [], "marks": [1'
+        + b"0" * 400
+        + b"]}",
+        b'{"version": 1, "model": "m", "sources": [], "marks": [NaN], "gains": {}, "step": "do"}',
+        b'{"version": 1, "model": "m", "sources": [], "marks": [1e999], "gains": {}, "step": "do"}',
     ],
     ids=["half", "other half", "5000 digits", "400 digits", "nan", "infinity"],
 )
@@ -312,7 +318,7 @@ def test_an_id_with_half_a_character_leaves_the_studio_as_it_was(client, analyse
     source = r'{"id": "\ud800", "name": "x", "colour": 0, "components": [0]}'
     body = (
         f'{{"version": {state["version"]}, "model": "{state["model"]["id"]}", '
-        f'"marks": [], "sources": [{source}]}}'
+        f'"marks": [], "sources": [{source}], "gains": {{}}, "step": "do"}}'
     )
     assert client.put("/api/state", content=body.encode()).status_code == 422
     again = client.get("/api/state")

@@ -38,7 +38,8 @@ def fresh(tmp_path):
 
 
 def saved(studio, path):
-    made = deliver.project_file(studio.model, studio.groups, studio.marks, studio.folder)
+    arranged = studio.arranged.told() | {"history": studio.history.saved(studio.model)}
+    made = deliver.project_file(studio.model, arranged, studio.folder)
     return made.path.rename(path)
 
 
@@ -125,7 +126,13 @@ def changed(path, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told, _: told.update(version=2),
+        lambda told, _: told.update(version=3),
+        lambda told, _: told.update(gains={"a": 99}),
+        lambda told, _: told.update(gains={"nobody": 1}),
+        lambda told, _: told.update(history={"past": []}),
+        lambda told, _: told.update(history={"past": [7], "future": []}),
+        lambda told, _: told["history"]["past"].append({"sources": [], "marks": []}),
+        lambda told, _: told["history"].update(future=[told["history"]["past"][0]] * 101),
         lambda told, _: told.update(more=1),
         lambda told, _: told.update(files=[]),
         lambda told, _: told["files"][0].update(path=7),

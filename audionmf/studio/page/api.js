@@ -40,6 +40,8 @@ export const api = {
   edit: (body) => send('PUT', '/api/state', body),
   close: (version) => send('POST', '/api/close', { version }),
   resume: (version, recording) => send('POST', '/api/resume', { version, recording }),
+  goOn: (id) => send('POST', `/api/kept/${id}`, {}),
+  forget: (id) => answer(`/api/kept/${id}`, { method: 'DELETE' }),
   pick: (id) => send('POST', `/api/offered/${id}`, {}),
   waveform: (id) => answer(`/api/recordings/${id}/waveform`).then((r) => r.arrayBuffer()),
   tile: (id, level, index) => answer(`/api/recordings/${id}/tiles/${level}/${index}`).then((r) => r.arrayBuffer()),

@@ -69,19 +69,34 @@ function frame(view) {
 async function showStart() {
   await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
-  frame(startView({ opened: showSetup, openSaved }));
+  frame(startView({ opened: showSetup, openSaved, goOn }));
 }
 
 async function showSetup(recording) {
   if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
   document.title = `${recording.name} – audionmf studio`;
   if (!setups.has(recording.id)) {
-    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => resume(recording), start: (body) => analyse(body, recording) }));
+    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => backTo(recording), start: (body) => analyse(body, recording) }));
   }
   frame(setups.get(recording.id).element);
   setup = setups.get(recording.id);
-  setup.back.hidden = !store.state.recordings.find((item) => item.id === recording.id).left;
+  const { left, kept } = told(recording);
+  setup.back.hidden = !left && !kept;
   setup.draw();
+}
+
+function told(recording) {
+  return store.state.recordings.find((item) => item.id === recording.id);
+}
+
+// Go on with what is open of a recording, or was kept of it.
+function backTo(recording) {
+  const { left, kept } = told(recording);
+  return left ? resume(recording) : goOn({ id: kept, name: recording.name });
+}
+
+async function goOn(kept) {
+  await openBy(() => api.goOn(kept.id));
 }
 
 // Tell more of a source, from the studio: the account of the recording, with what was dropped.
@@ -116,9 +131,13 @@ async function analyse(body, recording) {
 
 // Go on with a project, or a model.
 async function openSaved(made) {
+  await openBy(() => api.start({ kind: 'open', file: made.id }));
+}
+
+async function openBy(start) {
   let job;
   try {
-    job = await api.start({ kind: 'open', file: made.id });
+    job = await start();
   } catch (error) {
     toast(error.message, 'error');
     return;
@@ -204,7 +223,6 @@ async function resume(recording) {
 }
 
 function fresh() {
-  store.past.length = store.future.length = 0;
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
 }
 

@@ -83,11 +83,13 @@ export function startView(actions) {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;
   });
+  const section = h('section', { 'aria-label': 'Go on with what you worked on', hidden: !store.state.kept.length }, h('h2', {}, 'Go on where you were'), h('ul', { class: 'offers' }, ...store.state.kept.map((item) => keptItem(item, actions, () => { section.hidden = !section.querySelector('li'); }))));
   const view = h(
     'main',
     { class: 'start' },
     h('h1', {}, 'Take a recording apart'),
     h('p', { class: 'lead' }, 'The studio finds the sounds that a recording is made of. Hear each of them alone, put them together into instruments, and save the stems.'),
+    section,
     zone,
     h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
   );
@@ -96,6 +98,25 @@ export function startView(actions) {
     if (file) take(file);
   });
   return view;
+}
+
+// Work that was kept on the disk: to be gone on with, or forgotten.
+function keptItem(item, actions, gone) {
+  const when = new Date(1000 * item.when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+  const what = item.sources.length ? item.sources.join(', ') : 'no sources yet';
+  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', {}, item.name), h('span', { class: 'hint' }, what)), h('span', { class: 'hint' }, when));
+  const forget = iconButton('close', `Forget ${item.name} of ${when}`, async () => {
+    try {
+      await api.forget(item.id);
+      element.remove();
+      gone();
+      toast(`${item.name} of ${when} is forgotten.`);
+    } catch (error) {
+      toast(error.message, 'error');
+    }
+  });
+  const element = h('li', { class: 'kept' }, go, forget);
+  return element;
 }
 
 function dropZone(view, zone, take, sign = 'over') {

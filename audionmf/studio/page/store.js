@@ -24,6 +24,7 @@ export const store = {
 };
 
 export const REST = 'rest';
+const MOST_STEPS = 100;
 
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, []);
@@ -37,6 +38,9 @@ export function emit(event) {
 export async function load() {
   take(await api.state());
   store.kept = !store.state.sources.length && !store.state.marks.length;
+  const { past = [], future = [], models = [] } = store.state.history || {};
+  for (const made of models) store.models.set(made.id, made);
+  Object.assign(store, { past, future });
   emit('state');
 }
 
@@ -68,8 +72,8 @@ export function rest() {
 }
 
 function snapshot() {
-  const { sources: groups, marks } = store.state;
-  return structuredClone({ model: model().id, sources: groups, marks });
+  const { sources: groups, marks, gains: faders } = store.state;
+  return structuredClone({ model: model().id, sources: groups, marks, gains: faders });
 }
 
 // Apply a change of sources and marks; `change` gets copies and returns false to do nothing.
@@ -77,41 +81,35 @@ export function edit(change) {
   const before = snapshot();
   const after = structuredClone(before);
   if (change(after) === false) return;
+  for (const id of Object.keys(after.gains)) if (id !== REST && !after.sources.some((source) => source.id === id)) delete after.gains[id];
   store.past.push(before);
+  store.past.splice(0, store.past.length - MOST_STEPS);
   store.future.length = 0;
-  show(after);
+  show(after, 'do');
 }
-
-export function remember(before) {
-  store.past.push(before);
-  store.future.length = 0;
-  store.kept = false;
-}
-
-export { snapshot };
 
 export function undo() {
-  move(store.past, store.future);
+  move(store.past, store.future, 'undo');
 }
 
 export function redo() {
-  move(store.future, store.past);
+  move(store.future, store.past, 'redo');
 }
 
-function move(from, to) {
+function move(from, to, step) {
   if (!from.length) return;
   to.push(snapshot());
-  show(from.pop());
+  show(from.pop(), step);
 }
 
-function show(wanted) {
+function show(wanted, step) {
   const changed = wanted.model !== model().id;
   store.kept = false;
-  const { model: id, sources: groups, marks } = wanted;
-  Object.assign(store.state, { model: store.models.get(id), sources: groups, marks });
+  const { model: id, sources: groups, marks, gains: faders } = wanted;
+  Object.assign(store.state, { model: store.models.get(id), sources: groups, marks, gains: faders });
   if (changed) emit('model');
   emit('sources');
-  store.sending = store.sending.then(() => send(wanted));
+  store.sending = store.sending.then(() => send({ ...wanted, step }));
 }
 
 async function send(wanted) {
@@ -121,12 +119,11 @@ async function send(wanted) {
     store.unsent = null;
   } catch (error) {
     if (error.status === 0) {
-      store.unsent = wanted; // the banner says so; it holds all that was changed before, too
+      store.unsent = { ...wanted, step: store.unsent ? 'do' : wanted.step }; // the banner says so; it holds all that was changed before, too
       return;
     }
     store.unsent = null;
     toast(error.message, 'error');
-    store.past.length = store.future.length = 0;
     const before = store.state.recording;
     await load();
     if (!store.state.model || store.state.recording !== before) {

@@ -589,12 +589,10 @@ export class Studio {
   }
 
   async refine() {
-    const before = data.snapshot();
     await store.sending;
     const done = await this.actions.run({ kind: 'refine', version: store.state.version }, 'Refining');
     if (!done) return;
-    data.remember(before);
-    data.emit('sources');
+    store.kept = false;
     toast('The components were found again with your marks. Undo brings the old ones back.');
   }
 
