@@ -19,6 +19,7 @@ from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterErr
 from audionmf.studio import deliver
 from audionmf.studio.asking import way_of
 from audionmf.studio.keeping import Keeper
+from audionmf.studio.mixing import remix, remix_commands
 from audionmf.studio.models import Model
 from audionmf.studio.opening import open_saved
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
@@ -102,6 +103,7 @@ def make_app(
         ("/api/jobs/{key}", "DELETE", studio.stop),
         ("/api/models/{key}/templates", "GET", studio.templates),
         ("/api/models/{key}/activations", "GET", studio.activations),
+        ("/api/models/{key}/levels", "GET", studio.levels),
         ("/api/models/{key}/audio/{index}", "GET", studio.audio),
         ("/api/models/{key}/suggest", "POST", studio.suggest),
         ("/api/commands", "GET", studio.commands),
@@ -328,9 +330,13 @@ class _Studio:
         model, groups = self._present(), session.groups
         arranged = session.arranged.told() | {"history": session.history.saved(model)}
         extension = _typed(body, "format", str)
+        gains = session.arranged.mixed(body.get("silent", []))
         makers: dict[str, Callable[[Job], deliver.Delivery]] = {
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
+            ),
+            "remix": lambda job: remix(
+                model, groups, gains, session.folder, extension, job.progress
             ),
             "bank": lambda _: deliver.bank(model, groups, session.folder),
             "project": lambda _: deliver.project_file(model, arranged, session.folder),
@@ -374,6 +380,10 @@ class _Studio:
         model = self._model(request)
         return _binary(await _thread(lambda: model.activations))
 
+    async def levels(self, request: Request) -> Response:
+        model = self._model(request)
+        return _binary(await _thread(lambda: model.levels))
+
     async def audio(self, request: Request) -> Response:
         return await _block(self._model(request).sound, request)
 
@@ -396,7 +406,13 @@ class _Studio:
             raise ParameterError("stems are exported as wav or flac")
         model, groups = self._present(), self._session.groups
         lines = deliver.commands(model, groups, extension)
-        return _json({"lines": lines, "script": deliver.script(model, groups, extension)})
+        gains = self._session.arranged.mixed(request.query_params.getlist("silent"))
+        told = {
+            "lines": lines,
+            "script": deliver.script(model, groups, extension),
+            "remix": remix_commands(model, groups, gains, extension),
+        }
+        return _json(told)
 
     async def fetch(self, request: Request) -> Response:
         from starlette.responses import FileResponse

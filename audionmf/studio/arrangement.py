@@ -48,11 +48,27 @@ class Arrangement:
             "gains": dict(self.gains),
         }
 
-    def named_gains(self) -> dict[str, float]:
-        """Return the gains by the names of the sources, in decibels; none of 0."""
-        names = {group.id: group.name for group in self.groups if group.components}
-        named = {names.get(key, key): gain for key, gain in self.gains.items()}
-        return {name: gain for name, gain in named.items() if name in {*names.values(), REST}}
+    def mixed(self, silent: Sequence[Any]) -> dict[str, float]:
+        """Return the gains by the names of the sources, in decibels; none of 0.
+
+        Parameters
+        ----------
+        silent : sequence of str
+            Ids of sources that are out, "rest" among them.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such source.
+        """
+        names = {group.id: group.name for group in self.groups} | {REST: REST}
+        if not isinstance(silent, list) or not all(
+            isinstance(key, str) and key in names for key in silent
+        ):
+            raise ParameterError("what is silent are ids of sources")
+        filled = {group.id for group in self.groups if group.components} | {REST}
+        gains = dict(self.gains) | dict.fromkeys(silent, -math.inf)
+        return {names[key]: gain for key, gain in gains.items() if key in filled}
 
 
 def arrangement_of(told: Mapping[str, Any], n_parts: int) -> Arrangement:

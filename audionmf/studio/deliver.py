@@ -33,6 +33,7 @@ __all__ = [
     "Delivery",
     "bank",
     "commands",
+    "grouped",
     "model_file",
     "note_file",
     "project_file",
@@ -40,6 +41,7 @@ __all__ = [
     "saved_model",
     "script",
     "stems",
+    "track",
 ]
 
 FORMATS = ("wav", "flac")
@@ -127,22 +129,22 @@ def stems(
     """
     if extension not in FORMATS:
         raise ParameterError(f"stems are exported as {' or '.join(FORMATS)}")
-    track = _track(model)
+    called = track(model)
     home = folder / secrets.token_hex(8)
     names = list(model.members({g.name: g.components for g in groups}))
-    paths = stem_paths(home, track, names, "{source}.{ext}", extension)
+    paths = stem_paths(home, called, names, "{source}.{ext}", extension)
     home.mkdir(mode=0o700)
     try:
         _write(model, groups, paths, progress)
         target = folder / f"{secrets.token_hex(8)}.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for path in paths.values():
-                archive.write(path, f"{track}/{path.name}")
+                archive.write(path, f"{called}/{path.name}")
     finally:
         for path in paths.values():
             path.unlink(missing_ok=True)
         home.rmdir()
-    return Delivery(target, f"{track}-stems.zip")
+    return Delivery(target, f"{called}-stems.zip")
 
 
 def _write(
@@ -179,7 +181,7 @@ def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
         templates.sample_rate,
     )
     path = made.save(folder / f"{secrets.token_hex(8)}.npz")
-    return Delivery(path, f"{_track(model)}-templates.npz")
+    return Delivery(path, f"{track(model)}-templates.npz")
 
 
 def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
@@ -201,7 +203,7 @@ def project_file(model: Model, arranged: Mapping[str, Any], folder: Path) -> Del
     """Save all that was made of a recording, to go on with it another day; see `write_project`."""
     path = folder / f"{secrets.token_hex(8)}.audionmf"
     write_project(path, model.recording, model.way, arranged, saved_model(model, folder))
-    return Delivery(path, f"{_track(model)}.audionmf")
+    return Delivery(path, f"{track(model)}.audionmf")
 
 
 def saved_model(model: Model, folder: Path) -> Path:
@@ -245,7 +247,7 @@ def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) 
     audio = model.recording.audio
     with _rendered(model, groups, folder) as paths:
         write_exports({kind: path}, audio, decomposition, paths)
-    return Delivery(path, f"{_track(model)}-{name}")
+    return Delivery(path, f"{track(model)}-{name}")
 
 
 @contextlib.contextmanager
@@ -262,7 +264,7 @@ def _rendered(
 
 def model_name(model: Model) -> str:
     """Return what the model file is called when it is saved."""
-    return f"{_track(model)}-model.npz"
+    return f"{track(model)}-model.npz"
 
 
 def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[str]:
@@ -289,7 +291,7 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
         regroup = ["audionmf", "regroup", model_name(model), *given, *named, *form]
         return [shlex.join(regroup)]
     decompose = ["audionmf", "decompose", recording, *(asked or [])]
-    file = f"decomposed/{_track(model)}/model.npz"
+    file = f"decomposed/{track(model)}/model.npz"
     lines = [shlex.join([*decompose, *([] if named else form)])]
     if named:
         lines.append(shlex.join(["audionmf", "regroup", file, *named, *form]))
@@ -304,7 +306,7 @@ def _stem_commands(
     if not known or model.way.by_hand or any(len(parts) > 1 for parts in wanted.values()):
         return []
     separate = ["audionmf", "separate", written(model.recording), *options]
-    folder = f"separated/{_track(model)}"
+    folder = f"separated/{track(model)}"
     moves = [
         [f"{folder}/{safe_name(found)}.{extension}", f"{folder}/{safe_name(name)}.{extension}"]
         for name, (k,) in wanted.items()
@@ -347,7 +349,7 @@ def script(model: Model, groups: tuple[Group, ...], extension: str) -> str:
             lines.append("sources = {")
             lines += [f"    {name!r}: {text}," for name, text in sums.items()]
             lines += ["}", "stems = dataclasses.replace(stems, sources=sources)"]
-    folder = f"separated/{_track(model)}"
+    folder = f"separated/{track(model)}"
     return "\n".join([*lines, f"stems.save({folder!r}{form})", ""])
 
 
@@ -378,5 +380,6 @@ def _as_found(model: Model, groups: list[Group]) -> bool:
     return owned == {k: name for k, name in enumerate(labels) if name != REST}
 
 
-def _track(model: Model) -> str:
+def track(model: Model) -> str:
+    """Return what files of a recording are called, without what follows the last dot."""
     return safe_name(Path(model.recording.name).stem)

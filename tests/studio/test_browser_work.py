@@ -2,8 +2,10 @@
 
 import signal
 
+import numpy as np
+import soundfile
 from conftest import RATE, sound, tone
-from studio_browser import begin, needs_browser, take_apart, until
+from studio_browser import begin, chips, needs_browser, sounds, take_apart, until
 from studio_server import running
 
 pytestmark = needs_browser
@@ -52,3 +54,75 @@ def test_a_studio_that_was_killed_offers_what_it_had(browser, tmp_path):
         until(page, "!document.querySelector('.kept')")
         assert not list((tmp_path / "state").rglob("*.audionmf"))
     context.close()
+
+
+def test_faders_and_the_original_are_heard_at_once_and_a_remix_is_saved(page, tmp_path):
+    """In the event that moves them; a fader is a step that can be taken back, and lasts."""
+    take_apart(page)
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+    until(page, "document.querySelector('.source-sub').textContent.includes('LUFS')")
+    page.get_by_role("button", name="Play", exact=True).click()
+    sounds(page)
+    page.get_by_role("button", name="Mute Source 2").click()
+    fader = page.get_by_label("Gain of Source 1")
+    fader.evaluate("(e) => { e.value = '-6'; e.dispatchEvent(new Event('input')); }")
+    sent, during = page.evaluate("window.gains")
+    softer = [k for k, gain in enumerate(sent) if abs(gain - 10 ** (-6 / 20)) < 1e-6]
+    assert len(softer) == chips(page, 1)
+    assert sent.count(0) == chips(page, 2)
+    assert during
+    assert page.get_by_role("button", name="Undo").is_enabled()
+    fader.evaluate("(e) => e.dispatchEvent(new Event('change'))")
+    page.locator(".picture").focus()
+    page.keyboard.press("a")
+    assert set(page.evaluate("window.gains")[0]) == {1}
+    assert page.get_by_role("button", name="Original").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("a")
+    assert page.evaluate("window.gains")[0] == sent
+
+    page.keyboard.press("e")
+    until(page, "document.querySelector('.commands').textContent.includes('audionmf remix')")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the remix").click()
+    assert download.value.suggested_filename == "mix & match-remix.wav"
+    made = soundfile.read(download.value.path())[0]
+    assert 0 < np.abs(made).max() < np.abs(soundfile.read(mix_of(page))[0]).max()
+    page.keyboard.press("Escape")
+
+    page.reload()
+    page.wait_for_selector(".row")
+    assert page.get_by_label("Gain of Source 1").input_value() == "-6"
+    page.get_by_role("button", name="Undo").click()
+    assert page.get_by_label("Gain of Source 1").input_value() == "0"
+
+
+def mix_of(page):
+    """The recording that is open, as the page gives it."""
+    with page.expect_download() as download:
+        page.evaluate(
+            """async () => {
+              const { recording } = await (await fetch('/api/state')).json();
+              const link = document.createElement('a');
+              Object.assign(link, { href: `/api/recordings/${recording}/file`, download: '' });
+              link.click();
+            }"""
+        )
+    return download.value.path()
+
+
+def test_names_of_stems_are_seen_whole(page):
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    page.get_by_label("What the recording is").select_option("textures")
+    page.get_by_role("button", name="Take it apart").click()
+    page.wait_for_selector(".row")
+    first = page.locator("input.name").first
+    first.fill("the strings of the left hand")
+    first.press("Enter")
+    titles = page.locator(".row .title").all_inner_texts()
+    assert sorted(titles) == ["percussive", "the strings of the left hand"]
+    cut = """() => [...document.querySelectorAll('.row .title, .row .sub, .source-sub')]
+      .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2)
+      .map((e) => e.textContent)"""
+    assert page.evaluate(cut) == []

@@ -50,8 +50,9 @@ export const api = {
   stop: (id, keep) => answer(`/api/jobs/${id}${keep ? '?keep=yes' : ''}`, { method: 'DELETE' }),
   templates: (id) => answer(`/api/models/${id}/templates`).then((r) => r.arrayBuffer()),
   activations: (id) => answer(`/api/models/${id}/activations`).then((r) => r.arrayBuffer()),
+  levels: (id) => answer(`/api/models/${id}/levels`).then((r) => r.arrayBuffer()),
   suggest: (id, components, sources) => send('POST', `/api/models/${id}/suggest`, { components, sources }),
-  commands: (format) => answer(`/api/commands?format=${format}`).then((r) => r.json()),
+  commands: (format, silent) => answer(`/api/commands?${new URLSearchParams([['format', format], ...silent.map((id) => ['silent', id])])}`).then((r) => r.json()),
 
   // A block of all components of a model, or of a recording as it is: `kind` is models or recordings.
   async audio(kind, id, index, signal) {

@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { announce, h, iconButton, toast } from './dom.js';
-import { recording, store } from './store.js';
+import { gainOf, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
@@ -34,9 +34,10 @@ export async function exportDialog() {
 
   async function showCommands() {
     try {
-      const told = await api.commands(format.value);
+      const told = await api.commands(format.value, silent());
       code.textContent = told.script;
-      const text = told.lines.join('\n') || 'No command line says all of it; the script below does.';
+      const remixed = told.remix.length ? ['# the remix', ...told.remix] : [];
+      const text = [...told.lines, ...remixed].join('\n') || 'No command line says all of it; the script below does.';
       // Lines break between words only, not after the dashes of an option.
       lines.replaceChildren(...text.split(/([ \n])/).map((word) => (word.trim() ? h('span', { class: 'word' }, word) : word)));
     } catch (error) {
@@ -48,7 +49,7 @@ export async function exportDialog() {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
     try {
-      const job = await api.start({ kind: 'export', what, format: format.value });
+      const job = await api.start({ kind: 'export', what, format: format.value, silent: silent() });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
         save(`/api/deliveries/${made.id}`);
@@ -81,9 +82,14 @@ export async function exportDialog() {
     await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
+  const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format);
+  const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
+  const remix = item('remix', 'Save the remix', ['Remix', mixed ? 'One file of what is heard: gains, mutes and solos of the sources.' : 'One file with other gains: move a fader, mute or solo a source first.']);
+  if (!mixed) buttons.pop().disabled = true;
   dialog(
     'Export',
-    item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
+    stems,
+    remix,
     item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
     item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
@@ -96,7 +102,7 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
-  buttons[0].focus(); // the stems are what most want
+  stems.querySelector('button').focus(); // the stems are what most want
   showCommands();
 }
 
@@ -108,6 +114,7 @@ const KEYS = [
   ['+ −', 'zoom the time'],
   ['F, Shift F', 'zoom the frequencies in, out; on the spectrogram ↑ ↓ scroll them'],
   ['0', 'on the page: hear everything again'],
+  ['A', 'hear the recording as it is, and the mix again'],
   ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],

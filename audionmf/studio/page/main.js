@@ -223,6 +223,7 @@ async function resume(recording) {
 }
 
 function fresh() {
+  store.original = false;
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
 }
 
@@ -283,6 +284,7 @@ document.addEventListener('keydown', (event) => {
     f: () => studio.timeline.zoomFrequencies(event.shiftKey ? 1.5 : 1 / 1.5),
     0: () => data.hearEverything(),
     l: () => studio.toggleLoop(),
+    a: () => studio.compare(),
     b: () => studio.setMarking(!studio.marking),
     e: () => exportDialog(),
     '?': () => helpDialog(),

@@ -234,7 +234,7 @@ export class Setup {
   }
 
   autoForm() {
-    const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums']], this.what || ''));
+    const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums'], ['textures', 'anything, into what holds a tone and what is struck']], this.what || ''));
     const number = h('select', { 'aria-label': 'Number of sources', onchange: () => { this.number = Number(number.value); } }, ...options([[0, 'as many as are heard'], ...[2, 3, 4, 5, 6].map((n) => [n, String(n)])], this.number || 0));
     return [h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'It is'), what), this.what ? null : h('label', { class: 'field' }, h('span', {}, 'Sources'), number))];
   }
@@ -364,7 +364,7 @@ export class Setup {
     }
     if (this.way === 'auto') {
       const lead = this.what === 'lead' ? [asSent({ ...freshSource(0), name: 'lead', voice: true }, 0)] : [];
-      this.actions.start({ ...body, number: this.what ? 0 : this.number || 0, kit: this.what === 'kit', sources: lead });
+      this.actions.start({ ...body, number: this.what ? 0 : this.number || 0, kit: this.what === 'kit', harmonic_percussive: this.what === 'textures', sources: lead });
       return;
     }
     const known = this.sources.filter(isKnown);

@@ -78,6 +78,7 @@ export class Sources {
     // A name that is being written is left alone.
     const writing = document.activeElement?.closest?.('[data-source]');
     const place = writing && this.list.contains(writing) ? [writing.dataset.source, document.activeElement.className] : null;
+    this.lines = [];
     this.list.replaceChildren(...data.sources().map((source) => this.card(source)), this.restCard());
     if (place) {
       const again = this.list.querySelector(`[data-source="${CSS.escape(place[0])}"]`);
@@ -129,20 +130,68 @@ export class Sources {
   frame(id, own, members, before, after, name) {
     const solo = this.toggle('S', `Solo ${name}`, store.soloedSources, id);
     const mute = this.toggle('M', `Mute ${name}`, store.mutedSources, id);
-    const chips = members.map((k) => this.chip(k));
+    // One whole source that is called as it was found needs no chip of the same name.
+    const itself = members.length === 1 && title(data.model().components[members[0]]) === name;
+    const chips = itself ? [] : members.map((k) => this.chip(k));
     const said = data.model().way.sources.find((source) => source.name === name);
     const known = said ? knownWords(said) : [];
+    const amount = h('div', { class: 'source-sub' }, this.amount(members));
+    this.lines.push([amount, members]);
     const card = h(
       'li',
       { class: 'source', 'data-source': id, vars: { '--own': own } },
-      h('div', { class: 'source-head' }, ...before, solo, mute, ...after),
-      h('div', { class: 'source-sub' }, members.length ? `${data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `}${percent(this.energy(members))}` : 'Drop components here'),
+      h('div', { class: 'source-head' }, ...before, ...after),
+      amount,
+      this.fader(id, name, solo, mute),
       known.length ? h('div', { class: 'source-sub' }, `Known by ${known.join(', ')}`) : null,
       chips.length ? h('div', { class: 'chips' }, ...chips) : null,
     );
     card.addEventListener('pointerenter', () => data.light({ source: id }));
     card.addEventListener('pointerleave', () => data.light(null));
     return card;
+  }
+
+  // Products of all pairs of components, by which the loudness of any of their sums is known.
+  setLevels(levels) {
+    this.levels = levels;
+    for (const [line, members] of this.lines || []) line.textContent = this.amount(members); // a name may be being written
+  }
+
+  amount(members) {
+    if (!members.length) return 'Drop components here';
+    const count = data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `;
+    return `${count}${percent(this.energy(members))}${this.loudness(members)}`;
+  }
+
+  // The mean loudness of a sum of components, as ITU-R BS.1770 weights frequencies.
+  loudness(members) {
+    if (!this.levels) return '';
+    const n = Math.sqrt(this.levels.length);
+    let power = 0;
+    for (const i of members) for (const j of members) power += this.levels[i * n + j];
+    const lufs = 10 * Math.log10(Math.max(power, 1e-12)) - 0.691;
+    return lufs > -90 ? ` · ${lufs.toFixed(1).replace('-', '−')} LUFS` : ' · silent';
+  }
+
+  fader(id, name, ...toggles) {
+    const shown = (gain) => `${gain > 0 ? '+' : gain < 0 ? '−' : ''}${Math.abs(gain).toFixed(1)} dB`;
+    const value = h('output', { class: 'gain' }, shown(data.gainOf(id)));
+    const slider = h('input', {
+      type: 'range', class: 'fader', min: -60, max: 12, step: 0.5, value: data.gainOf(id), 'aria-label': `Gain of ${name} in decibels`, 'aria-valuetext': shown(data.gainOf(id)),
+      title: 'Gain; a double click sets it to 0 dB',
+      oninput: () => {
+        store.fading = { id, gain: Number(slider.value) };
+        value.textContent = shown(store.fading.gain);
+        slider.setAttribute('aria-valuetext', value.textContent);
+        this.actions.faded();
+      },
+      onchange: () => {
+        store.fading = null;
+        data.setGain(id, Number(slider.value));
+      },
+      ondblclick: () => data.setGain(id, 0),
+    });
+    return h('div', { class: 'fader-line' }, ...toggles, slider, value);
   }
 
   chip(k) {

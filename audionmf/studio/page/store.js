@@ -16,6 +16,8 @@ export const store = {
   soloedSources: new Set(),
   mutedSources: new Set(),
   selected: new Set(),
+  original: false, // whether the recording is heard as it is
+  fading: null, // a fader that is being moved: { id, gain }
   lit: null,
   sending: Promise.resolve(),
   unsent: null, // the last change, while the server does not answer
@@ -232,14 +234,41 @@ export function changeSource(id, change) {
 
 // hearing
 
+// The gain of a source, or of the rest, in decibels.
+export function gainOf(id) {
+  if (store.fading?.id === id) return store.fading.gain;
+  return store.state.gains[id] || 0;
+}
+
+export function factor(decibels) {
+  return 10 ** (decibels / 20);
+}
+
+export function setGain(id, gain) {
+  edit((next) => {
+    if ((next.gains[id] || 0) === gain) return false;
+    if (gain) next.gains[id] = gain;
+    else delete next.gains[id];
+    return true;
+  });
+}
+
+// Ids of the sources that are not heard: muted, or others are soloed.
+export function silent() {
+  const ids = [...sources().map((source) => source.id), REST];
+  const solo = store.soloedSources.size > 0;
+  return ids.filter((id) => store.mutedSources.has(id) || (solo && !store.soloedSources.has(id)));
+}
+
 export function gains() {
+  if (store.original) return model().components.map(() => 1);
   const anySolo = store.soloed.size + store.soloedSources.size > 0;
   return model().components.map(({ index }) => {
     const source = owner(index);
     const key = source ? source.id : REST;
     const wanted = !anySolo || store.soloed.has(index) || store.soloedSources.has(key);
     const silenced = store.muted.has(index) || store.mutedSources.has(key);
-    return wanted && !silenced ? 1 : 0;
+    return wanted && !silenced ? factor(gainOf(key)) : 0;
   });
 }
 

@@ -53,6 +53,7 @@ export class Studio {
       seek: (event, strip) => this.scrub(event, strip),
       choose: (components, id) => this.choose(components, id),
       digit: (components, n) => this.digit(components, n),
+      faded: () => this.player.setGains(data.gains()),
       refine: () => this.refine(),
       addMark: () => this.addMark(),
     };
@@ -63,6 +64,7 @@ export class Studio {
     const model = data.model();
     const recording = data.recording();
     const meta = store.state.spectrogram;
+    this.sources.levels = null;
     this.picture.show(recording, meta);
     const loaded = this.player.load(model, recording, keep);
     this.rows.rebuild();
@@ -80,6 +82,9 @@ export class Studio {
     this.picture.setFactors({ ...factors, components: n, frames: model.frames, energies: model.components.map((c) => c.energy) });
     this.rows.setFactors(factors, this.picture);
     this.lit();
+    api.levels(model.id).then((levels) => {
+      if (model === data.model()) this.sources.setLevels(new Float32Array(levels));
+    }).catch(() => {}); // figures that are missing stop nothing
     await loaded;
   }
 
@@ -103,6 +108,9 @@ export class Studio {
     this.sources.update();
     const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size;
     this.everything.disabled = !any;
+    this.originalButton.setAttribute('aria-pressed', String(store.original));
+    this.element.classList.toggle('as-recorded', store.original);
+    this.element.classList.toggle('whole', data.model().stems);
   }
 
   selection() {
@@ -197,13 +205,14 @@ export class Studio {
     this.time = h('output', { class: 'time', 'aria-label': 'Time' }, '0:00.0');
     this.meter = h('div', { class: 'meter', role: 'meter', 'aria-label': 'Level in decibels', 'aria-valuemin': '-60', 'aria-valuemax': '0', 'aria-valuenow': '-60' }, h('span'));
     const volume = h('input', { type: 'range', class: 'volume', min: 0, max: 1.5, step: 0.01, value: 1, 'aria-label': 'Volume', title: 'Volume', oninput: () => this.player.setVolume(Number(volume.value) ** 2) });
+    this.originalButton = h('button', { type: 'button', 'aria-pressed': 'false', title: 'Hear the recording as it is, to compare (A)', onclick: () => this.compare() }, 'Original');
     this.everything = h('button', { type: 'button', disabled: true, onclick: () => data.hearEverything() }, 'Hear all');
     return h(
       'header',
       { class: 'bar' },
       iconButton('home', 'Another recording', () => this.actions.leave()),
       h('h1', { class: 'track', title: recording.name }, recording.name),
-      h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.everything),
+      h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.originalButton, this.everything),
       h('div', { class: 'group' }, this.undoButton, this.redoButton, h('button', { type: 'button', class: 'primary', onclick: () => this.actions.exports() }, 'Export'), this.actions.themeButton(), iconButton('help', 'Keys and mouse', () => this.actions.help())),
     );
   }
@@ -259,6 +268,13 @@ export class Studio {
   toggle() {
     if (this.player.playing) this.player.pause();
     else this.player.playOrTell();
+  }
+
+  // Between the mix and the recording as it is: the sum of all components, so nothing stops.
+  compare() {
+    store.original = !store.original;
+    data.emit('hearing');
+    announce(store.original ? 'The recording as it is' : 'The mix');
   }
 
   playState() {
