@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import RATE, tone
 
+from audionmf.analysis import refinement
 from audionmf.analysis.analysing import analyse
 from audionmf.analysis.refinement import Hint, refine
 from audionmf.errors import ParameterError
@@ -50,6 +51,28 @@ def test_what_belongs_to_a_source_goes_there_and_its_sound_with_it(found):
     assert share(better, "b", elsewhere) > 0.85
     assert better.grouping == found.grouping
     assert better.templates.labels == found.templates.labels
+    assert (np.diff(better.divergence) <= 0).all()
+
+
+def test_a_long_recording_is_learned_from_a_few_of_its_frames(found, monkeypatch):
+    """Half of them where hints are; what comes out is as good, in all frames."""
+    fit, sizes = refinement.fit_constrained, []
+
+    def counted(V, *arguments, **options):
+        sizes.append((V.shape[1], options.get("fixed_templates", False)))
+        return fit(V, *arguments, **options)
+
+    monkeypatch.setattr(refinement, "fit_constrained", counted)
+    monkeypatch.setattr(refinement, "_MOST_FRAMES", 12)
+    better = refine(MIX, found, [HINT])
+    n_frames = found.activations.shape[1]
+    assert n_frames > 36
+    assert sizes[0][0] <= 24
+    assert [fixed for _, fixed in sizes] == [False, True]
+    assert share(better, "b", HINT) > 0.9
+    elsewhere = dataclasses.replace(HINT, start=1.1, end=1.4)
+    assert share(better, "b", elsewhere) > 0.85
+    assert better.activations.shape == found.activations.shape
     assert (np.diff(better.divergence) <= 0).all()
 
 
