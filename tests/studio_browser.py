@@ -20,6 +20,9 @@ FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+PATIENCE = 60_000
+"""Milliseconds that a busy machine gets for one step."""
+
 TAP = """
 const connect = AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (target, ...rest) {
@@ -78,7 +81,7 @@ def browser():
 def page(browser, studio):
     """A page that must not complain, and must not ask anybody else."""
     context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     opened.add_init_script(TAP)
     complaints, asked = [], []
@@ -103,7 +106,7 @@ def until(page, condition):
         f"""async () => {{
           const start = performance.now();
           while (!({condition})) {{
-            if (performance.now() - start > 15000) throw new Error({condition!r});
+            if (performance.now() - start > {PATIENCE}) throw new Error({condition!r});
             await new Promise((resolve) => setTimeout(resolve, 10));
           }}
         }}"""
@@ -151,7 +154,7 @@ def own(browser, tmp_path):
     mixed = np.concatenate([tone(262, RATE), tone(659, RATE)])
     with running(tmp_path / "tmp", sound(tmp_path / "mix & match.wav", mixed)) as server:
         context = browser.new_context()
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         opened = context.new_page()
         opened.goto(server.address)
         take_apart(opened, "2")

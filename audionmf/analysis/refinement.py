@@ -29,7 +29,10 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.frames import Progress, gather
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Hint", "refine"]
+__all__ = ["MOST_SPANS", "Hint", "refine"]
+
+MOST_SPANS = 256
+"""Rectangles that a hint may consist of."""
 
 _MAX_ZONES = 1 << 16
 _MOST_FRAMES = 1024
@@ -41,7 +44,7 @@ _PLAIN_ITERATIONS, _HINTED_ITERATIONS = 10, 15
 
 @dataclass(frozen=True)
 class Hint:
-    """What is known of a rectangle of the spectrogram.
+    """What is known of a rectangle of the spectrogram, or of parts of it.
 
     Parameters
     ----------
@@ -55,6 +58,9 @@ class Hint:
         In Hz, ``0 ≤ low < high``.
     strength : float, default 10
         How firmly, more than 0 to 50: 1 is "rather", 10 leaves no doubt.
+    spans : tuple of (float, float, float, float), default ()
+        Rectangles, each from start to end and from low to high, at most 256, of which the marked
+        part consists, as a brush or a lasso leaves them. Default: all of the rectangle.
 
     Raises
     ------
@@ -69,8 +75,13 @@ class Hint:
     low: float
     high: float
     strength: float = 10.0
+    spans: tuple[tuple[float, float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.spans) > MOST_SPANS:
+            raise ParameterError(f"a hint consists of {MOST_SPANS} rectangles at most")
+        for start, end, low, high in self.spans:
+            Hint(self.source, self.belongs, start, end, low, high, self.strength)
         numbers = (self.start, self.end, self.low, self.high, self.strength)
         if not all(math.isfinite(number) for number in numbers):
             raise ParameterError("a hint is given in finite numbers")
@@ -222,22 +233,37 @@ def _zones(
     table = {(0.0,) * len(names): 0}
     for hint in hints:
         wanted = _penalty(hint, names)
-        bins = np.flatnonzero((hint.low <= frequencies) & (frequencies <= hint.high))
-        frames = np.flatnonzero((hint.start <= times) & (times < hint.end))
-        if not (bins.size and frames.size):
+        spans = hint.spans or ((hint.start, hint.end, hint.low, hint.high),)
+        parts = [part for span in spans if (part := _part(zones, span, times, frequencies)).size]
+        if not parts:
             raise ParameterError(
                 f"the hint about {hint.source!r} at {hint.start:g} to {hint.end:g} s, "
                 f"{hint.low:g} to {hint.high:g} Hz holds no element of the spectrogram; "
                 "make it larger"
             )
-        part = zones[frames[0] : frames[-1] + 1, bins[0] : bins[-1] + 1]
-        before, rows = part.copy(), list(table)
-        for zone in np.unique(before):
-            row = tuple(np.maximum(rows[zone], wanted).tolist())
-            part[before == zone] = table.setdefault(row, len(table))
+        for part in parts:
+            before, rows = part.copy(), list(table)
+            for zone in np.unique(before):
+                row = tuple(np.maximum(rows[zone], wanted).tolist())
+                part[before == zone] = table.setdefault(row, len(table))
         if len(table) >= _MAX_ZONES:
             raise ParameterError("the hints overlap in too many ways; take some of them away")
     return zones.T, np.array(list(table))
+
+
+def _part(
+    zones: NDArray[np.uint16],
+    span: tuple[float, float, float, float],
+    times: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+) -> NDArray[np.uint16]:
+    """Return the view of the elements in a rectangle; an empty one where it holds none."""
+    start, end, low, high = span
+    bins = np.flatnonzero((low <= frequencies) & (frequencies <= high))
+    frames = np.flatnonzero((start <= times) & (times < end))
+    if not (bins.size and frames.size):
+        return zones[:0, :0]
+    return zones[frames[0] : frames[-1] + 1, bins[0] : bins[-1] + 1]
 
 
 def _penalty(hint: Hint, names: list[str]) -> NDArray[np.float64]:

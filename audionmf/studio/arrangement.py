@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ __all__ = ["MOST_STEPS", "Arrangement", "History", "Saved", "arrangement_of"]
 MOST_STEPS = 100
 """Steps that can be taken back."""
 
+_MOST_STEP_BYTES = 1 << 20
 _LEAST_GAIN, _MOST_GAIN = -60.0, 12.0
 
 
@@ -152,8 +154,8 @@ class History:
     def saved(self, present: Model) -> dict[str, list[dict[str, Any]]]:
         """Return the steps of the present model, next to now: the others are of parts that went."""
         return {
-            "past": [s.arranged.told() for s in _latest(self.past, present)],
-            "future": [s.arranged.told() for s in _latest(self.future, present)],
+            "past": _bounded(_latest(self.past, present)),
+            "future": _bounded(_latest(self.future, present)),
         }
 
     @classmethod
@@ -172,6 +174,19 @@ def _latest(steps: Sequence[_Step], present: Model) -> list[_Step]:
         (i for i, step in enumerate(reversed(steps)) if step.model is not present), len(steps)
     )
     return list(steps[len(steps) - n_others :])
+
+
+def _bounded(steps: Sequence[_Step]) -> list[dict[str, Any]]:
+    """Return the latest steps, as many as a project has room for."""
+    kept: list[dict[str, Any]] = []
+    n_bytes = 0
+    for step in reversed(steps):
+        told = step.arranged.told()
+        n_bytes += len(json.dumps(told))
+        if n_bytes > _MOST_STEP_BYTES:
+            break
+        kept.append(told)
+    return kept[::-1]
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,22 @@ def test_what_is_not_in_a_source_leaves_it(found):
     assert share(refine(MIX, found, [hint]), "a", hint) < 0.1 < share(found, "a", hint)
 
 
+def test_a_hint_may_consist_of_parts_and_one_that_holds_nothing_is_passed_over(found):
+    """What is between the parts is not marked; all of it by parts is all of it."""
+    halves = ((0.5, 0.75, 800.0, 960.0), (0.75, 1.0, 800.0, 960.0), (0.6, 0.6001, 801.0, 801.1))
+    painted = dataclasses.replace(HINT, spans=halves)
+    whole, parts = (refine(MIX, found, [hint]) for hint in (HINT, painted))
+    assert np.array_equal(whole.activations, parts.activations)
+    apart = dataclasses.replace(HINT, start=0.0, end=1.4, low=20, high=3000, spans=halves[:2])
+    assert np.array_equal(refine(MIX, found, [apart]).activations, whole.activations)
+    with pytest.raises(ParameterError, match="256 rectangles"):
+        dataclasses.replace(HINT, spans=halves[:1] * 257)
+    with pytest.raises(ParameterError, match="to a later one"):
+        dataclasses.replace(HINT, spans=((1.0, 0.5, 1.0, 2.0),))
+    with pytest.raises(ParameterError, match="no element"):
+        refine(MIX, found, [dataclasses.replace(HINT, spans=halves[2:])])
+
+
 def test_hints_may_overlap_and_the_firmer_one_holds(found):
     against = dataclasses.replace(HINT, belongs=False, strength=0.5)
     assert share(refine(MIX, found, [against, HINT]), "b", HINT) > 0.9

@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import soundfile
 from conftest import RATE, sound, tone
-from studio_browser import begin, chips, needs_browser, sounds, take_apart, until
+from studio_browser import PATIENCE, begin, chips, needs_browser, sounds, take_apart, until
 from studio_server import running
 
 pytestmark = needs_browser
@@ -14,7 +14,7 @@ pytestmark = needs_browser
 def test_a_studio_that_was_killed_offers_what_it_had(browser, tmp_path):
     """With its steps back, from the start page, and from the recording; until it is forgotten."""
     context = browser.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     path = sound(tmp_path / "mix & match.wav", tone(262, RATE))
     with running(tmp_path / "tmp", path) as server:
@@ -126,3 +126,53 @@ def test_names_of_stems_are_seen_whole(page):
       .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2)
       .map((e) => e.textContent)"""
     assert page.evaluate(cut) == []
+
+
+def test_marks_are_painted_encircled_erased_and_refine(page):
+    take_apart(page)
+    page.get_by_role("button", name="Group rest by timbre").click()
+    page.wait_for_selector("li.source:nth-child(4)")
+    page.locator(".picture").focus()
+    page.keyboard.press("b")
+    box = page.locator(".picture").bounding_box()
+
+    def stroke(tool, *points, size="12"):
+        page.get_by_label("Tool").select_option(tool)
+        if tool in ("brush", "eraser"):
+            page.get_by_label("Size of the brush").fill(size)
+        page.mouse.move(box["x"] + points[0][0], box["y"] + points[0][1])
+        page.mouse.down()
+        for x, y in points[1:]:
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=6)
+        page.mouse.up()
+
+    def marks():
+        return page.evaluate(
+            "import('/static/store.js').then(({ store }) => store.sending.then(() => fetch("
+            "'/api/state')).then((r) => r.json()).then((state) => state.marks))"
+        )
+
+    stroke("brush", (60, 60), (160, 110))
+    page.get_by_label("How firmly, from soft to firm").first.fill("3")
+    stroke("lasso", (200, 40), (300, 40), (300, 140), (200, 140))
+    [brush, lasso] = marks()
+    assert len(brush["spans"]) > 5
+    assert brush["strength"] == 10
+    assert lasso["strength"] == 3
+    assert len(lasso["spans"]) == 1
+    assert page.locator(".mark", has_text="Painted").count() == 2
+    stroke("eraser", (200, 90), (300, 90), size="10")
+    assert len(marks()[1]["spans"]) >= 2
+    stroke("eraser", (60, 60), (160, 110), size="60")
+    assert [mark["strength"] for mark in marks()] == [3]
+    page.get_by_role("button", name="Undo").click()
+    assert len(marks()) == 2
+    page.get_by_role("button", name="Refine with 2 marks").click()
+    page.wait_for_selector("dialog")
+    page.wait_for_selector("dialog", state="detached")
+    assert page.evaluate("fetch('/api/state').then((r) => r.json())")["model"]["refined"]
+
+    cut = "import('/static/marking.js').then((m) => m.without([0, 4, 100, 400], [1, 2, 200, 300]))"
+    assert sorted(page.evaluate(cut)) == [
+        [0, 1, 100, 400], [1, 2, 100, 200], [1, 2, 300, 400], [2, 4, 100, 400],
+    ]  # fmt: skip

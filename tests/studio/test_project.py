@@ -139,6 +139,10 @@ def changed(path, change):
         lambda told, _: told["asked"].update(components=10**9),
         lambda told, _: told["asked"].update(result="stems", sources=[{}]),
         lambda told, _: told["sources"][0].update(components=[99]),
+        lambda told, _: told["marks"][0].update(spans=[]),
+        lambda told, _: told["marks"][0].update(spans=[[0, 1, 2]]),
+        lambda told, _: told["marks"][0].update(spans=[[0, 1, 2, "3"]]),
+        lambda told, _: told.update(marks=[MARK | {"spans": [[0, 1, 2, 3]] * 256}] * 16),
         lambda told, _: told.update(sources=[7]),
         lambda told, _: told.update(sources=[]),  # of which the mark is
         lambda told, members: members.update({"model.npz": b"PK\x03\x04"}),

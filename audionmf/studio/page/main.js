@@ -285,7 +285,7 @@ document.addEventListener('keydown', (event) => {
     0: () => data.hearEverything(),
     l: () => studio.toggleLoop(),
     a: () => studio.compare(),
-    b: () => studio.setMarking(!studio.marking),
+    b: () => studio.setMarking(!studio.marking.on),
     e: () => exportDialog(),
     '?': () => helpDialog(),
   };

@@ -28,7 +28,7 @@ export class Sources {
       'section',
       { class: 'block', 'aria-label': 'Marks on the spectrogram' },
       h('h2', {}, 'Marks'),
-      h('p', { class: 'hint' }, 'Say what belongs where, and the components are found again with it. Press Mark above the spectrogram and draw, or add one by numbers.'),
+      h('p', { class: 'hint' }, 'Say what belongs where, and the components are found again with it. Press Mark above the spectrogram, and draw, paint or encircle it; or add one by numbers.'),
       this.marks,
       h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => actions.addMark() }, 'Add by numbers'), this.refineButton),
     );
@@ -269,13 +269,16 @@ export class Sources {
     };
     const kind = h('select', { 'aria-label': 'What the mark says', onchange: () => change({ belongs: kind.value === 'yes' }) }, ...options([['yes', 'belongs to'], ['no', 'is not in']], mark.belongs ? 'yes' : 'no'));
     const whose = h('select', { 'aria-label': 'Source of the mark', onchange: () => change({ source: whose.value }) }, ...options(data.sources().map((s) => [s.id, s.name]), mark.source));
+    const firm = h('input', { type: 'range', min: 1, max: 20, value: Math.min(20, mark.strength), 'aria-label': 'How firmly, from soft to firm', onchange: () => change({ strength: Number(firm.value) }) });
     const remove = iconButton('close', 'Remove the mark', () => data.edit((next) => { next.marks.splice(i, 1); }));
     return h(
       'li',
       { class: 'mark', vars: { '--own': sourceColour(source) }, 'aria-label': `${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}` },
       h('div', { class: 'line' }, kind, whose, remove),
+      ...(mark.spans ? [h('p', { class: 'hint' }, `Painted: ${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}`)] : [
       h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), h('span', {}, 's')),
-      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz')),
+      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz'))]),
+      h('label', { class: 'line numbers' }, 'soft', firm, 'firm'),
     );
   }
 }
