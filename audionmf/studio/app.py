@@ -150,6 +150,7 @@ class _Studio:
         self._offered = {secrets.token_urlsafe(12): item for item in offered}
         self._sample = secrets.token_urlsafe(12)
         self._deliveries: dict[str, deliver.Delivery] = {}
+        self._made: list[list[deliver.Delivery]] = []
         page = resources.files("audionmf.studio") / "page"
         self._static = {item.name: item.read_bytes() for item in page.iterdir() if item.is_file()}
 
@@ -331,7 +332,10 @@ class _Studio:
         arranged = session.arranged.told() | {"history": session.history.saved(model)}
         extension = _typed(body, "format", str)
         gains = session.arranged.mixed(body.get("silent", []))
-        makers: dict[str, Callable[[Job], deliver.Delivery]] = {
+        makers: dict[str, Callable[[Job], deliver.Delivery | list[deliver.Delivery]]] = {
+            "files": lambda job: deliver.stem_files(
+                model, groups, session.folder, extension, job.progress
+            ),
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
             ),
@@ -349,13 +353,22 @@ class _Studio:
 
         def work(job: Job) -> dict[str, Any]:
             made = makers[what](job)
-            self._deliveries[made.id] = made
-            while len(self._deliveries) > _KEPT_DELIVERIES:
-                oldest = self._deliveries.pop(next(iter(self._deliveries)))
-                oldest.path.unlink(missing_ok=True)
+            self._keep_deliveries(made if isinstance(made, list) else [made])
+            if isinstance(made, list):
+                return {"files": [item.told() for item in made]}
             return made.told()
 
         return session.worker.start("export", work)
+
+    def _keep_deliveries(self, made: list[deliver.Delivery]) -> None:
+        """Keep what was made last; what was made first goes."""
+        self._made.append(made)
+        self._deliveries |= {item.id: item for item in made}
+        while len(self._made) > _KEPT_DELIVERIES:
+            oldest = self._made.pop(0)
+            for item in oldest:
+                del self._deliveries[item.id]
+            deliver.discard(item.path for item in oldest)
 
     async def job(self, request: Request) -> Response:
         since = _index(request.query_params.get("since", "0"))

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "Delivery",
     "bank",
     "commands",
+    "discard",
     "grouped",
     "model_file",
     "note_file",
@@ -40,11 +41,13 @@ __all__ = [
     "rolls",
     "saved_model",
     "script",
+    "stem_files",
     "stems",
     "track",
 ]
 
 FORMATS = ("wav", "flac")
+_STEMS = "stems-"
 
 
 @dataclass(frozen=True)
@@ -127,24 +130,54 @@ def stems(
     OutputError
         If they cannot be written.
     """
+    called = track(model)
+    paths = _stem_files(model, groups, folder, extension, progress)
+    try:
+        target = folder / f"{secrets.token_hex(8)}.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for path in paths:
+                archive.write(path, f"{called}/{path.name}")
+    finally:
+        discard(paths)
+    return Delivery(target, f"{called}-stems.zip")
+
+
+def stem_files(
+    model: Model,
+    groups: tuple[Group, ...],
+    folder: Path,
+    extension: str,
+    progress: Progress,
+) -> list[Delivery]:
+    """Render the stems as files of their own; errors as of `stems`."""
+    paths = _stem_files(model, groups, folder, extension, progress)
+    return [Delivery(path, path.name) for path in paths]
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Delete files that were delivered, and the folder that they were in, if it was theirs."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others lie there still, as in the folder of the studio
+            if path.parent.name.startswith(_STEMS):
+                path.parent.rmdir()
+
+
+def _stem_files(
+    model: Model, groups: tuple[Group, ...], folder: Path, extension: str, progress: Progress
+) -> list[Path]:
     if extension not in FORMATS:
         raise ParameterError(f"stems are exported as {' or '.join(FORMATS)}")
-    called = track(model)
-    home = folder / secrets.token_hex(8)
+    home = folder / f"{_STEMS}{secrets.token_hex(8)}"
     names = list(model.members({g.name: g.components for g in groups}))
-    paths = stem_paths(home, called, names, "{source}.{ext}", extension)
+    paths = stem_paths(home, track(model), names, "{source}.{ext}", extension)
     home.mkdir(mode=0o700)
     try:
         _write(model, groups, paths, progress)
-        target = folder / f"{secrets.token_hex(8)}.zip"
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for path in paths.values():
-                archive.write(path, f"{called}/{path.name}")
-    finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-        home.rmdir()
-    return Delivery(target, f"{called}-stems.zip")
+    except BaseException:
+        discard(paths.values())
+        raise
+    return list(paths.values())
 
 
 def _write(

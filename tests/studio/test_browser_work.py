@@ -176,3 +176,47 @@ def test_marks_are_painted_encircled_erased_and_refine(page):
     assert sorted(page.evaluate(cut)) == [
         [0, 1, 100, 400], [1, 2, 100, 200], [1, 2, 300, 400], [2, 4, 100, 400],
     ]  # fmt: skip
+
+
+def test_stems_go_to_a_folder_and_a_tour_of_five_steps_can_be_left(page):
+    take_apart(page, "2")
+    assert "All of it, so far" in page.locator(".source-sub").inner_text()
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    page.evaluate("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
+    page.locator(".picture").focus()
+    page.keyboard.press("e")
+    page.get_by_role("button", name="To a folder").click()
+    until(page, "document.querySelector('.done').textContent.startsWith('Saved 2 files')")
+    sizes = page.evaluate(
+        """async () => {
+          const folder = await navigator.storage.getDirectory();
+          const sizes = {};
+          for await (const [name, file] of folder.entries()) sizes[name] = (await file.getFile()).size;
+          return sizes;
+        }"""
+    )
+    whole = mix_of(page).stat().st_size
+    assert sizes == {"keys.wav": whole, "rest.wav": whole}
+    page.keyboard.press("Escape")
+
+    page.locator(".picture").focus()
+    page.keyboard.press("?")
+    page.get_by_role("button", name="Show me around").click()
+    tour, seen = page.get_by_role("dialog", name="Tour"), []
+    for _ in range(5):
+        seen.append(tour.get_by_role("heading").inner_text())
+        box = tour.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 1280
+        assert box["y"] + box["height"] <= 720
+        page.keyboard.press("Enter")
+    assert len(set(seen)) == 5
+    assert tour.count() == 0
+    page.keyboard.press("?")
+    page.get_by_role("button", name="Show me around").click()
+    page.keyboard.press("Escape")
+    assert tour.count() == 0
+    assert page.locator(".toured").count() == 0

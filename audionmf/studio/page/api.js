@@ -52,6 +52,7 @@ export const api = {
   activations: (id) => answer(`/api/models/${id}/activations`).then((r) => r.arrayBuffer()),
   levels: (id) => answer(`/api/models/${id}/levels`).then((r) => r.arrayBuffer()),
   suggest: (id, components, sources) => send('POST', `/api/models/${id}/suggest`, { components, sources }),
+  delivery: (id) => answer(`/api/deliveries/${id}`).then((r) => r.body),
   commands: (format, silent) => answer(`/api/commands?${new URLSearchParams([['format', format], ...silent.map((id) => ['silent', id])])}`).then((r) => r.json()),
 
   // A block of all components of a model, or of a recording as it is: `kind` is models or recordings.

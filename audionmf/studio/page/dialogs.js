@@ -6,7 +6,7 @@ import { gainOf, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
-  box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children);
+  box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children.filter(Boolean));
   box.addEventListener('close', () => box.remove());
   box.addEventListener('click', (event) => {
     if (event.target === box) box.close();
@@ -65,6 +65,45 @@ export async function exportDialog() {
     }
   }
 
+  // Where the browser lets a page write: each stem as a file in a folder that one picks.
+  async function toFolder() {
+    let folder;
+    try {
+      folder = await window.showDirectoryPicker({ mode: 'readwrite' });
+    } catch (error) {
+      if (error.name !== 'AbortError') toast(`The browser gives no folder: ${error.message}`, 'error');
+      return;
+    }
+    for (const button of buttons) button.disabled = true;
+    progress.hidden = false;
+    try {
+      const job = await api.start({ kind: 'export', what: 'files', format: format.value });
+      const made = await api.follow(job, (told) => { progress.value = told.share; });
+      for (const file of made?.files || []) {
+        const handle = await folder.getFileHandle(file.name, { create: true });
+        const content = await api.delivery(file.id);
+        await content.pipeTo(await handle.createWritable()); // which closes it: a file is whole or not there
+      }
+      if (made) {
+        done.textContent = `Saved ${made.files.length} files in ${folder.name || 'the folder'}`;
+        announce(done.textContent);
+        store.kept = true;
+      }
+    } catch (error) {
+      toast(error.message, 'error');
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      progress.hidden = true;
+    }
+  }
+
+  function folderButton() {
+    if (!window.showDirectoryPicker) return null;
+    const button = h('button', { type: 'button', title: 'Files that are there already under these names are replaced', onclick: () => toFolder() }, 'To a folder…');
+    buttons.push(button);
+    return button;
+  }
+
   function item(what, label, text, ...more) {
     const button = h('button', { type: 'button', onclick: () => make(what) }, label);
     buttons.push(button);
@@ -82,7 +121,7 @@ export async function exportDialog() {
     await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
-  const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format);
+  const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format, folderButton());
   const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
   const remix = item('remix', 'Save the remix', ['Remix', mixed ? 'One file of what is heard: gains, mutes and solos of the sources.' : 'One file with other gains: move a fader, mute or solo a source first.']);
   if (!mixed) buttons.pop().disabled = true;
@@ -102,7 +141,7 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
-  stems.querySelector('button').focus(); // the stems are what most want
+  stems.querySelector('button:last-of-type').focus(); // the stems are what most want
   showCommands();
 }
 
@@ -131,7 +170,7 @@ const KEYS = [
   ['Click, drag', 'move the playhead, move what is in view'],
 ];
 
-export function helpDialog() {
+export function helpDialog(tour) {
   const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'group' }, keys))));
-  dialog('Keys and mouse', h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
+  const box = dialog('Keys and mouse', tour ? h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { box.close(); tour(); } }, 'Show me around')) : null, h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
 }

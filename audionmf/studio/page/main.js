@@ -8,6 +8,7 @@ import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
 import { Studio } from './studio.js';
+import { startTour } from './tour.js';
 
 const { store } = data;
 const app = document.getElementById('app');
@@ -168,10 +169,14 @@ async function watch(job, recording) {
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
   quiet();
-  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help: helpDialog, themeButton, run });
+  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
   studio.sourcesChanged();
+}
+
+function help() {
+  helpDialog(() => startTour(() => studio));
 }
 
 // A job that goes on over the studio, which stays as it is until the job is done.
@@ -287,7 +292,7 @@ document.addEventListener('keydown', (event) => {
     a: () => studio.compare(),
     b: () => studio.setMarking(!studio.marking.on),
     e: () => exportDialog(),
-    '?': () => helpDialog(),
+    '?': () => help(),
   };
   if (!calls[key]) return;
   event.preventDefault();

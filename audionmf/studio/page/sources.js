@@ -159,6 +159,7 @@ export class Sources {
 
   amount(members) {
     if (!members.length) return 'Drop components here';
+    if (!data.sources().length && !data.model().stems) return 'All of it, so far: drag components into a source, press N on one, or group them by timbre.';
     const count = data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `;
     return `${count}${percent(this.energy(members))}${this.loudness(members)}`;
   }
