@@ -20,7 +20,7 @@ export class Marking {
     this.size = h('input', { type: 'range', class: 'short', min: 4, max: 60, value: 16, 'aria-label': 'Size of the brush', title: 'Size of the brush' });
     this.kind = h('select', { 'aria-label': 'What a mark says' }, ...options([['yes', 'belongs to'], ['no', 'is not in']], 'yes'));
     this.source = h('select', { 'aria-label': 'Source of the next mark' });
-    const force = h('input', { type: 'range', class: 'short', min: 1, max: 20, value: 10, 'aria-label': 'How firmly, from soft to firm' });
+    const force = h('input', { type: 'range', class: 'short', min: 1, max: 20, value: 10, 'aria-label': 'How firmly, from soft to firm', title: 'From soft to firm' });
     this.force = force;
     this.says = h('span', { class: 'says' }, this.kind, this.source, h('span', {}, 'soft'), force, h('span', {}, 'firm'));
     this.tools = h('span', { class: 'mark-tools', hidden: true }, this.tool, this.size, this.says);

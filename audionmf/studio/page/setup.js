@@ -8,6 +8,7 @@ import * as data from './store.js';
 
 const { store } = data;
 const SHORTEST_RANGE = 0.05;
+const MOST_RECENT = 4;
 
 const STAGES = {
   start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
@@ -83,7 +84,15 @@ export function startView(actions) {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;
   });
-  const section = h('section', { 'aria-label': 'Go on with what you worked on', hidden: !store.state.kept.length }, h('h2', {}, 'Go on where you were'), h('ul', { class: 'offers' }, ...store.state.kept.map((item) => keptItem(item, actions, () => { section.hidden = !section.querySelector('li'); }))));
+  const gone = () => { section.hidden = !section.querySelector('li'); };
+  const [recent, earlier] = [store.state.kept.slice(0, MOST_RECENT), store.state.kept.slice(MOST_RECENT)].map((items) => items.map((item) => keptItem(item, actions, gone)));
+  const section = h(
+    'section',
+    { 'aria-label': 'Go on with what you worked on', hidden: !recent.length },
+    h('h2', {}, 'Go on where you were'),
+    h('ul', { class: 'offers' }, ...recent),
+    earlier.length ? h('details', {}, h('summary', {}, `Earlier work (${earlier.length})`), h('ul', { class: 'offers' }, ...earlier)) : null,
+  );
   const view = h(
     'main',
     { class: 'start' },
@@ -104,7 +113,7 @@ export function startView(actions) {
 function keptItem(item, actions, gone) {
   const when = new Date(1000 * item.when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
   const what = item.sources.length ? item.sources.join(', ') : 'no sources yet';
-  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', {}, item.name), h('span', { class: 'hint' }, what)), h('span', { class: 'hint' }, when));
+  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', { class: 'ends' }, h('span', {}, item.name), h('span', { class: 'hint' }, when)), h('span', { class: 'hint' }, what)));
   const forget = iconButton('close', `Forget ${item.name} of ${when}`, async () => {
     try {
       await api.forget(item.id);

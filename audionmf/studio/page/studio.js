@@ -180,13 +180,15 @@ export class Studio {
     this.frame.addEventListener('pointerdown', (event) => this.press(event));
     this.frame.addEventListener('keydown', (event) => this.frequencies(event));
     this.ruler.addEventListener('pointerdown', (event) => this.range(event));
+    const tools = this.tools();
+    new ResizeObserver(() => this.element?.style.setProperty('--tools', `${tools.offsetHeight}px`)).observe(tools);
     const stage = h(
       'section',
       { class: 'stage', 'aria-label': 'Spectrogram and components' },
       h(
         'div',
         { class: 'sticky' },
-        this.tools(),
+        tools,
         h('div', { class: 'band tall' }, h('div', { class: 'lit' }, this.axis, this.litName), this.frame),
         this.roll.element,
         h('div', { class: 'band thin' }, h('span', { class: 'ruler-label' }, 'Drag for a loop'), this.ruler),
