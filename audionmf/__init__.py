@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from audionmf import evaluate, nmf, plot
     from audionmf.analysis.learning import learn
+    from audionmf.batch.described import describe
     from audionmf.batch.folders import separate_files
     from audionmf.batch.rerun import rerun
     from audionmf.errors import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from audionmf.evaluate.folders import evaluate_folders
     from audionmf.io.audio import Audio, AudioFile, read, write
     from audionmf.io.parts import excerpt
+    from audionmf.live.denoiser import LiveDenoiser
     from audionmf.live.separator import LiveSeparator, stream
     from audionmf.notes.events import Activity, SourceNote
     from audionmf.notes.table import NoteTable
@@ -45,9 +47,9 @@ if TYPE_CHECKING:
     from audionmf.separation.mosaicking import mosaic
     from audionmf.separation.noting import transcribe
     from audionmf.separation.remixing import remix
-    from audionmf.separation.separating import Decomposition, Separation, render, report, separate
+    from audionmf.separation.reporting import report
+    from audionmf.separation.separating import Decomposition, Separation, render, separate
     from audionmf.settings import Settings
-    from audionmf.show.info import describe
     from audionmf.sources.known import Known
     from audionmf.sources.labels import read_labels
     from audionmf.sources.templates import Templates
@@ -67,6 +69,7 @@ _HOME = {
     "Kit": "separation.kits",
     "Known": "sources.known",
     "LimitError": "errors",
+    "LiveDenoiser": "live.denoiser",
     "LiveSeparator": "live.separator",
     "LockedError": "errors",
     "MissingExtraError": "errors",
@@ -85,7 +88,7 @@ _HOME = {
     "analyse": "separation.decomposing",
     "decompose": "separation.decomposing",
     "denoise": "separation.denoising",
-    "describe": "show.info",
+    "describe": "batch.described",
     "evaluate_folders": "evaluate.folders",
     "excerpt": "io.parts",
     "learn": "analysis.learning",
@@ -96,7 +99,7 @@ _HOME = {
     "read_labels": "sources.labels",
     "remix": "separation.remixing",
     "render": "separation.separating",
-    "report": "separation.separating",
+    "report": "separation.reporting",
     "rerun": "batch.rerun",
     "separate": "separation.separating",
     "separate_files": "batch.folders",
@@ -121,6 +124,7 @@ __all__ = [
     "Kit",
     "Known",
     "LimitError",
+    "LiveDenoiser",
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",

@@ -372,6 +372,15 @@ class Settings:
         DEVICE_RULE,
     )
 
+    def __repr__(self) -> str:
+        """Name what is not as it is by default."""
+        changed = [
+            f"{option.name}={getattr(self, option.name)!r}"
+            for option in dataclasses.fields(self)
+            if getattr(self, option.name) != option.default
+        ]
+        return f"Settings({', '.join(changed)})"
+
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)

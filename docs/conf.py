@@ -37,6 +37,7 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 html_theme = "furo"
 html_title = "audionmf"
+html_extra_path = ["house.png", "house-dark.png"]  # named in HTML, which Sphinx does not read
 html_static_path = ["style", "sounds"]
 html_css_files = ["pictures.css"]
 html_show_copyright = False
@@ -82,6 +83,8 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", own_pictures),
     "remove_config_comments": True,
     "show_memory": False,
+    "min_reported_time": 3600,  # how long a script took is that of the machine that built the pages
+    "ignore_repr_types": r"matplotlib\.(legend|text|axes|lines)",
     "abort_on_example_error": True,
     "plot_gallery": True,
     "download_all_examples": False,

@@ -5,7 +5,8 @@
 
 FOLDER holds tracks as evaluate_tracks.py takes them. Figures are SI-SDR in dB, means over the stems of
 a track, then over tracks, and the seconds a track took; every method has one set of settings for all
-tracks. A track without a score has no figure where one is needed.
+tracks. A track without a score has no figure where one is needed; the kit is for tracks of drums alone,
+harmonic and percussive sound for tracks with drums among others.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate_tracks import evaluate
+from evaluate_tracks import evaluate, fits
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "by example": ("examples", {}),
+    "by example, single frames (`--no-exemplars`)": ("examples", {"exemplars": False}),
+    "by example, consistent phase": ("examples", {"phase": "consistent"}),
+    "by example, front end log": ("examples", {"front_end": "log"}),
     "by example, quality fast": ("examples", {"quality": "fast"}),
     "by example, quality best": ("examples", {"quality": "best"}),
     "by example, factorised": ("examples", {"dictionary": "nmf", "model": "frames"}),
@@ -36,6 +40,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "blind, without pitch": ("blind", {"cues": "place,timbre,course"}),
     "blind, without course": ("blind", {"cues": "place,timbre,pitch"}),
     "lead": ("lead", {}),
+    "drums by the kit that is shipped": ("kit", {}),
+    "harmonic and percussive": ("harmonic-percussive", {}),
 }
 
 
@@ -58,23 +64,24 @@ def main() -> None:
         print(line(method, rows), flush=True)
     first = next(iter(found.values()))
     oracles = [{"si_sdr": row["oracle"], "seconds": 0.0} if row else None for row in first]
-    print(line("oracle: ratio masks from the true stems", oracles))
+    if any(oracles):
+        print(line("oracle: ratio masks from the true stems", oracles))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
 
 def measured(track: Path, method: str) -> dict[str, Any] | None:
-    """Return the figures of a track, None where the method needs a score that is not there."""
+    """Return the figures of a track, None where the method is not for it."""
     way, changed = METHODS[method]
-    if way.startswith("score") and not (track / "score.mid").is_file():
-        return None
-    return evaluate(track, way, 0, changed)
+    return evaluate(track, way, 0, changed) if fits(track, way) else None
 
 
 def line(method: str, rows: list[dict[str, Any] | None]) -> str:
     """Return a row of the table."""
     cells = [f"{row['si_sdr']:.1f}" if row else "–" for row in rows]
     there = [row for row in rows if row]
+    if not there:
+        return f"| {method} | {' | '.join(cells)} | – | – |"
     mean = np.mean([row["si_sdr"] for row in there])
     seconds = np.mean([row["seconds"] for row in there])
     return f"| {method} | {' | '.join(cells)} | {mean:.1f} | {seconds:.1f} |"

@@ -37,7 +37,10 @@ def main() -> None:
         "late with 5 %% of its notes missing (score-late), their number alone (blind; best match), "
         "one second a source: the one in which it is loudest against the others (solo), or one of "
         "its own before the mixture begins, which is not scored (solo-ahead), "
-        "or that one of them leads (lead; of the stems the one that fits, and the sum of the others)",
+        "that one of them leads (lead; of the stems the one that fits, and the sum of the others), "
+        "that they are drums (kit; best match), or nothing but what holds a tone and what is struck "
+        "(harmonic-percussive; the sums of drums and of all others); "
+        "scikit-learn is no way of this package, but what is written without it: its NMF, by example",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, help="which notes are missing (default: %(default)s)"
@@ -48,8 +51,7 @@ def main() -> None:
     changed = {name: json.loads(value) for name, value in (o.split("=") for o in options.option)}
     rows = []
     tracks = sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir())
-    if options.way.startswith("score"):
-        tracks = [track for track in tracks if (track / "score.mid").is_file()]
+    tracks = [track for track in tracks if fits(track, options.way)]
     for track in tracks:
         rows.append(evaluate(track, options.way, options.seed, changed))
         print(line(rows[-1]), flush=True)
@@ -59,10 +61,24 @@ def main() -> None:
         options.json.write_text(json.dumps({"tracks": rows, "mean": mean}, indent=1))
 
 
-WAYS = ("examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead")
+WAYS = (
+    "examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead", "kit",
+    "harmonic-percussive", "scikit-learn",
+)  # fmt: skip
+DRUMS = ("drums", "tabla", "kick", "snare", "hats", "hihat", "ride", "toms", "cymbals")
 LATE_SECONDS, MISSING = 0.1, 0.05
 SOLO_SECONDS, SOLO_STEP = 1.0, 0.1
 COLUMNS = ("si_sdr", "oracle", "mixture", "seconds")
+
+
+def fits(track: Path, way: str) -> bool:
+    """Tell whether a way can be taken: with a score, of drums alone, or of drums among others."""
+    struck = [path.stem in DRUMS for path in (track / "stems").iterdir()]
+    if way.startswith("score"):
+        return (track / "score.mid").is_file()
+    if way == "kit":
+        return all(struck)
+    return way != "harmonic-percussive" or (any(struck) and not all(struck))
 
 
 def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[str, Any]:
@@ -78,12 +94,17 @@ def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[
         else:
             known = knowledge(track, way, seed, len(stems), Path(folder))
         start = time.perf_counter()
-        found = audionmf.separate(heard, **known, **changed).sources
+        if way == "scikit-learn":
+            found = without_us(mixture, known["examples"])
+        else:
+            found = audionmf.separate(heard, **known, **changed).sources
         seconds = time.perf_counter() - start
     found = {name: stem[:, ahead:] for name, stem in found.items()}
     if way == "lead":
         stems = lead_and_rest(stems, found["lead"])
-    if way == "blind":
+    if way == "harmonic-percussive":
+        stems = by_texture(stems)
+    if way in ("blind", "kit"):
         scores = best_match(stems, found)
     else:
         scores = {name: si_sdr(stems[name], found[name]) for name in stems}
@@ -102,13 +123,50 @@ def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) ->
     """Return what `audionmf.separate` is told about the sources of a track."""
     if way == "blind":
         return {"n_sources": n_sources}
-    if way == "lead":
-        return {"lead": True}
-    if way == "examples":
+    if way in ("lead", "kit"):
+        return {way: True}
+    if way == "harmonic-percussive":
+        return {"harmonic_percussive": True}
+    if way in ("examples", "scikit-learn"):
         examples = sorted((track / "examples").iterdir())
         return {"examples": {p.stem: str(p) for p in examples}}
     score = track / "score.mid"
     return {"midi": str(score if way == "score" else damaged(score, seed, folder / "score.mid"))}
+
+
+def without_us(mixture: audionmf.Audio, examples: dict[str, str]) -> Stems:
+    """Separate as one does with scikit-learn: 40 templates an example, then ratio masks."""
+    from sklearn.decomposition import NMF, non_negative_factorization
+
+    stft = STFT(4096, 1024)
+
+    def magnitude(audio: audionmf.Audio) -> NDArray[np.float32]:
+        V: NDArray[np.float32] = np.abs(stft.forward(audio.samples)).mean(axis=0) + 1e-9
+        return V.astype(np.float32)
+
+    banks = []
+    for path in examples.values():
+        V = magnitude(audionmf.read(path))
+        model = NMF(
+            min(40, V.shape[1]), init="random", solver="mu", beta_loss="kullback-leibler",
+            max_iter=200, tol=0, random_state=0,
+        )  # fmt: skip
+        W = model.fit_transform(V)
+        banks.append(W / W.sum(axis=0))
+    W = np.concatenate(banks, axis=1)
+    V = magnitude(mixture)
+    H = non_negative_factorization(
+        V.T, H=np.ascontiguousarray(W.T), init="custom", update_H=False, solver="mu",
+        beta_loss="kullback-leibler", n_components=W.shape[1], max_iter=200, tol=0,
+    )[0].T  # fmt: skip
+    bounds = np.cumsum([0, *(bank.shape[1] for bank in banks)])
+    models = np.stack([W[:, a:b] @ H[a:b] for a, b in itertools.pairwise(bounds)])
+    X = stft.forward(mixture.samples)
+    masks = models / (models.sum(axis=0) + 1e-12)
+    return {
+        name: stft.inverse(X * mask, mixture.n_samples)
+        for name, mask in zip(examples, masks, strict=True)
+    }
 
 
 def with_solos(
@@ -172,6 +230,13 @@ def lead_and_rest(stems: Stems, lead: NDArray[np.float32]) -> Stems:
     best = max(stems, key=lambda name: si_sdr(stems[name], lead))
     rest = sum(stem for name, stem in stems.items() if name != best)
     return {"lead": stems[best], "accompaniment": np.asarray(rest)}
+
+
+def by_texture(stems: Stems) -> Stems:
+    """Return the sum of all drums, and that of everything else."""
+    percussive = sum(stem for name, stem in stems.items() if name in DRUMS)
+    harmonic = sum(stem for name, stem in stems.items() if name not in DRUMS)
+    return {"harmonic": np.asarray(harmonic), "percussive": np.asarray(percussive)}
 
 
 def oracle_stems(mixture: audionmf.Audio, stems: Stems) -> Stems:

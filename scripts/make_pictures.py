@@ -5,6 +5,7 @@ make_pictures.py AUDIO_SAMPLES_FOLDER OUTPUT_FOLDER
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,29 @@ def reconstruction(samples: Path, theme: str) -> Any:
     return plot.reconstruction(V, model, stft, recording.sample_rate, theme=theme)
 
 
+def rolls(samples: Path, theme: str) -> Any:
+    """Draw what was heard of the trio, separated by example, against the score it was played from."""
+    stems = audionmf.separate(samples / "trio" / "mixture.wav", examples=_examples(samples))
+    heard, true = stems.notes(), audionmf.NoteTable.read(samples / "trio" / "score.mid")
+    seconds = max(note.offset for note in (*heard, *true))
+    picture = plot.figure(11, 8, theme)
+    colours = plot.source_colours(len(TRIO), theme)
+    every = picture.subplots(len(TRIO), 1, sharex=True)
+    for axes, name, colour in zip(every, TRIO, colours, strict=True):
+        plot.piano_roll(
+            axes, _rolled(heard.of(name)), seconds, true=_rolled(true.of(name)), colour=colour,
+            theme=theme,
+        )  # fmt: skip
+        axes.set_title(f"{name}: heard (filled), score (outlined)", loc="left", color=colour)
+        axes.label_outer()
+    return picture
+
+
+def _rolled(notes: Sequence[audionmf.SourceNote]) -> plot.RollNotes:
+    rows = [(n.onset, n.offset, n.pitch, n.velocity / 127) for n in notes]
+    return plot.rolled(rows, {})
+
+
 def _examples(samples: Path) -> dict[str, Path]:
     return {name: samples / "trio" / "examples" / f"{name}.flac" for name in TRIO}
 
@@ -80,6 +104,7 @@ PICTURES = {
     "separation": separation,
     "templates": templates,
     "reconstruction": reconstruction,
+    "rolls": rolls,
 }
 
 if __name__ == "__main__":

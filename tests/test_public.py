@@ -24,6 +24,7 @@ PUBLIC = [
     "Kit",
     "Known",
     "LimitError",
+    "LiveDenoiser",
     "LiveSeparator",
     "LockedError",
     "MissingExtraError",

@@ -154,3 +154,8 @@ def test_importing_the_settings_loads_no_numerical_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_settings_show_what_is_not_as_by_default():
+    assert repr(Settings()) == "Settings()"
+    assert repr(Settings(n_fft=512, spatial=False)) == "Settings(n_fft=512, spatial=False)"

@@ -24,6 +24,7 @@ A file imports only from those that are named before it:
 - `by_lead`: one voice that leads, and its accompaniment
 - `by_several`: sources of which different things are known, in one sum
 - `blind`: sources of which nothing is known
+- `hinted`: sources found by ear, corrected by hints
 - `by_medians`: harmonic and percussive sound
 - `components`: every component for itself
 - `forewarning`: a number of sources that takes minutes

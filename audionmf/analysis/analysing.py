@@ -19,6 +19,7 @@ from audionmf.analysis.by_score import analyse_score
 from audionmf.analysis.by_several import analyse_several
 from audionmf.analysis.components import analyse_components
 from audionmf.analysis.forewarning import forewarning
+from audionmf.analysis.hinted import at_moments
 from audionmf.analysis.learning import at_rate
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, open_source
@@ -116,7 +117,10 @@ def analyse_account(
     elif account.sources:
         found = analyse_examples(account, source, settings, report)
     else:
-        return analyse_blind(account.n_sources, source, settings, report, watch)
+        found = analyse_blind(account.n_sources, source, settings, report, watch)
+        if account.same or account.apart:
+            found = at_moments(source, found, account.same, account.apart, progress)
+        return found
     return dataclasses.replace(found, residual=account.residual)
 
 

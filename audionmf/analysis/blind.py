@@ -21,6 +21,7 @@ from audionmf import nmf
 from audionmf.analysis.by_patterns import analyse_struck_blind
 from audionmf.analysis.cues import (
     component_cues,
+    component_places,
     cues_in_words,
     group_by_cues,
     only_cues,
@@ -120,7 +121,7 @@ def analyse_blind(
     labels = tuple(component_name(k) for k in range(factors.W.shape[1]))
     templates = Templates(factors.W, labels, stft, source.sample_rate)
     progress("group", 0.0)
-    places, energies = _places(frames, factors.W, factors.H)
+    places, energies = component_places(frames, factors.W, factors.H)
     cues = component_cues(templates, factors.H, places, factors.keys)
     grouping, choice, shares = group_by_cues(only_cues(cues, heard), energies, n_sources)
     remarks = [
@@ -288,28 +289,3 @@ def _sides(places: NDArray[np.complex128] | None) -> NDArray[np.float64] | None:
     left, right = places[:, 0, 0].real, places[:, 1, 1].real
     sides: NDArray[np.float64] = (right - left) / np.maximum(left + right, 1e-30)
     return sides
-
-
-def _places(
-    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32]
-) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
-    """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component."""
-    n_components = W.shape[1]
-    sums = np.zeros((2, 2, n_components), np.complex128)
-    for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
-        block = slice(first, first + BLOCK_FRAMES)
-        part = H[:, block]
-        model = np.maximum(W @ part, np.float32(1e-20))
-        if frames.X is None:
-            power = frames.V[:, block] ** 2 / model
-            sums[0, 0] += np.einsum("fk,fk->k", W, power @ part.T)
-            continue
-        X = frames.X[:, :, block]
-        for a, b in ((0, 0), (1, 1), (0, 1)):
-            product = X[a] * X[b].conj() / model
-            sums[a, b] += np.einsum("fk,fk->k", W, product @ part.T)
-    energies = (sums[0, 0] + sums[1, 1]).real
-    if frames.X is None:
-        return None, energies
-    sums[1, 0] = sums[0, 1].conj()
-    return np.moveaxis(sums, -1, 0), energies

@@ -86,10 +86,11 @@ def analyse_examples(
     if account.kit and _plays_alone(account, settings):
         return _by_kit(account, source, settings, progress)
     struck = _as_struck(account, source, settings, progress)
-    alone = len(account.sounding) == 1
-    if struck is not None and (settings.model == "patterns" or alone):
-        return struck  # free components explain anything: what they leave judges nothing
-    exemplary = not account.free and len(account.sounding) > 1 and is_exemplary(settings)
+    if struck is not None and settings.model == "patterns":
+        return struck
+    against_rest = bool(account.free) and not settings.penalised
+    one_kind = against_rest if len(account.sounding) == 1 else not account.free
+    exemplary = one_kind and is_exemplary(settings)
     if struck is not None or not exemplary:
         found = _by_frames(account, source, settings, progress)
         if struck is None:
@@ -142,9 +143,10 @@ def _as_struck(
             f"the model {settings.model!r} is for blind separation; with templates and examples "
             "there are 'auto', 'frames' and 'patterns'"
         )
-    single = len(account.sounding) == 1
-    others = account.labels.absent or (account.free and not single)
     always = settings.model == "patterns"
+    # Free components explain anything: what they leave judges no model, so patterns must be asked for.
+    single = always and len(account.sounding) == 1
+    others = account.labels.absent or (account.free and not single)
     whole = all(_may_be_struck(known) for known in account.sounding.values())
     fits = settings.beta == 1 and not settings.penalised and whole and not others
     if not fits and always:
@@ -215,7 +217,9 @@ def _by_exemplars(
     several = settings if from_banks else _single(settings)
     bank = _bank(account, alone, stft, source, several, progress)
     silence = _silence(account, stft, source)
-    return analyse_exemplars(bank, {} if from_banks else alone, silence, source, settings, progress)
+    return analyse_exemplars(
+        bank, {} if from_banks else alone, silence, source, settings, progress, free=account.free
+    )
 
 
 def _single(settings: Settings) -> Settings:
@@ -403,9 +407,7 @@ def _adapted(
     """Fit pitch-shifted copies and an equaliser for each source, and learn where sources stand."""
     config = found.settings
     given = set(found.templates.names) - free
-    # A copy of a single source would take what is not its own.
-    most = 0 if len(given) == 1 and free else config.pitch_shifts
-    bank, penalties = with_shifts(found.templates, given, most)
+    bank, penalties = with_shifts(found.templates, given, config.pitch_shifts)
     bands = Bands.of(bank.stft, bank.sample_rate)
     pooled = bands.pool(bank.templates)
     sums = pooled.sum(axis=0)

@@ -1,12 +1,15 @@
 """Take a leading voice out of its accompaniment: it has one pitch at a time, and moves smoothly.
 
 The voice is that of `voice_model`; everything else goes to free components, the accompaniment. Both
-are fitted together, channels side by side.
+are fitted together, channels side by side. They see bands, which are a fifth of the bins and less: of a
+long recording these are all that is kept, and where sources stand in stereo is learnt from frames that
+are spread over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.voice_model import VoiceSpectra, rows_of
 from audionmf.errors import LimitError, ParameterError
-from audionmf.io.audio import Source
+from audionmf.io.audio import Source, warn_if_unusual
 from audionmf.nmf import State
 from audionmf.nmf.models import SourceModel, Spectra
 from audionmf.nmf.solver import Callback, thread_count
@@ -27,14 +30,23 @@ from audionmf.settings import Settings
 from audionmf.sources.known import ACCOMPANIMENT, LEAD
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_source, gather
-from audionmf.spectra.stft import STFT
+from audionmf.spectra.frames import (
+    BLOCK_FRAMES,
+    Counter,
+    Frames,
+    Progress,
+    describe_source,
+    gather,
+    pooled_magnitude,
+)
+from audionmf.spectra.stft import STFT, Transform
 
 __all__ = ["analyse_lead"]
 
 Matrix = NDArray[np.floating[Any]]
 
-_MAX_FRAMES = 16384
+_WHOLE_FRAMES, _PLACED_FRAMES = 16384, 4096
+_MOST_FRAMES = 65536
 _COMPONENTS = 40
 _ITERATIONS = 15
 _VOICE_START = 0.3
@@ -72,7 +84,7 @@ def analyse_lead(
     Raises
     ------
     LimitError
-        If the recording has more than 16384 frames, 6 minutes by default.
+        If the recording has more than 65536 frames, 25 minutes by default.
     ParameterError
         If another β than 1 is asked for.
     """
@@ -82,20 +94,13 @@ def analyse_lead(
     stft = STFT(settings.n_fft_at(rate), settings.hop_length_at(rate), settings.window)
     _check_length(stft.n_frames(source.n_samples), source)
     stereo = source.n_channels == 2
-    frames = gather(
-        source, stft, _MAX_FRAMES, keep_transform=stereo,
-        n_threads=thread_count(settings.n_threads), progress=partial(progress, "read"),
-    )  # fmt: skip
-    _check_length(
-        stft.n_frames(frames.n_samples), source
-    )  # a header may promise less than there is
     known = VoiceSpectra.of(stft, rate)
-    V, level = _banded(frames, known.bands)
-    held = known.held(known.bands.pool(frames.V * np.float32(1 / level)))
-    voice, back = _start(V, known, held, settings)
-    fitted = _fitted(V, [voice, back], settings, progress, watch)
+    read = _read(source, stft, known.bands, settings, partial(progress, "read"))
+    level = read.level
+    voice, back = _start(read.V, known, known.held(read.pooled), settings)
+    fitted = _fitted(read.V, [voice, back], settings, progress, watch)
     sung, courses, keys = known.components(voice)
-    rest = _unbanded(back, known, frames.V, len(voice.gains))
+    rest = _unbanded(back, known, read.sums, len(voice.gains))
     W = np.concatenate([sung, rest], axis=1)
     H = np.concatenate([courses, back.activations.T])
     n_back = len(back.rows)
@@ -108,30 +113,104 @@ def analyse_lead(
         templates=templates,
         grouping={name: grouping.get(name, ()) for name in names},
         settings=settings,
-        mixture=Mixture.of(source, frames.n_samples),
+        mixture=Mixture.of(source, read.n_samples),
         divergence=fitted.divergence * level,
         reason=fitted.reason,
         activations=H * np.float32(level),
         remarks=(known.told(voice),),
         keys=keys,
     )
-    if frames.X is None or not settings.spatial or not frames.V.any():
+    if not stereo or not settings.spatial or not read.sums.any():
         return found
-    return found.with_covariances(frames.X, H, progress)
+    X = read.X
+    if X is None:
+        spread = gather(source, stft, _PLACED_FRAMES, keep_transform=True, warn=False)
+        X, H = spread.X, np.ascontiguousarray(H[:, :: spread.step])
+    return found if X is None else found.with_covariances(X, H, progress)
 
 
 def _check_length(n_frames: int, source: Source) -> None:
-    if n_frames > _MAX_FRAMES:
+    if n_frames > _MOST_FRAMES:
         raise LimitError(
-            f"{describe_source(source)} has more than the {_MAX_FRAMES} frames in which a lead is "
-            "found (6 minutes by default); cut it, or take a larger hop"
+            f"{describe_source(source)} has more than the {_MOST_FRAMES} frames in which a lead is "
+            "found (25 minutes by default); cut it, or take a larger hop"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What is kept of a recording: bands, channels one below the other and pooled, over `level`.
+
+    `sums` are those of the bins over all frames; X is there where the recording is not long.
+    """
+
+    V: NDArray[np.float32]
+    pooled: NDArray[np.float32]
+    sums: NDArray[np.float64]
+    X: Transform | None
+    level: float
+    n_samples: int
+
+
+def _read(
+    source: Source,
+    stft: STFT,
+    bands: Bands,
+    settings: Settings,
+    progress: Callable[[float], object],
+) -> _Read:
+    n_threads = thread_count(settings.n_threads)
+    if stft.n_frames(source.n_samples) > _WHOLE_FRAMES:
+        return _read_in_blocks(source, stft, bands, n_threads, progress)
+    stereo = source.n_channels == 2
+    frames = gather(
+        source, stft, _MOST_FRAMES, keep_transform=stereo, n_threads=n_threads, progress=progress
+    )
+    # A header may promise less than there is.
+    _check_length(stft.n_frames(frames.n_samples), source)
+    V, level = _banded(frames, bands)
+    pooled = bands.pool(frames.V * np.float32(1 / level))
+    sums = frames.V.sum(axis=1, dtype=np.float64)
+    return _Read(V, pooled, sums, frames.X, level, frames.n_samples)
+
+
+def _read_in_blocks(
+    source: Source,
+    stft: STFT,
+    bands: Bands,
+    n_threads: int,
+    progress: Callable[[float], object],
+) -> _Read:
+    """Read a long recording, and keep its bands alone."""
+    counter = Counter(source)
+    stacked, pooled = [], []
+    sums, n_frames, peak = np.zeros(stft.n_bins), 0, 0.0
+    blocks = stft.forward_blocks(counter.blocks(), max(BLOCK_FRAMES, stft.least_frames), n_threads)
+    for X in blocks:
+        V = pooled_magnitude(X)
+        channels = [np.abs(channel) for channel in X] if len(X) == 2 else [V]
+        stacked.append(np.concatenate([bands.pool(channel) for channel in channels]))
+        pooled.append(bands.pool(V))
+        sums += V.sum(axis=1, dtype=np.float64)
+        peak, n_frames = max(peak, float(V.max())), n_frames + V.shape[1]
+        _check_length(n_frames, source)
+        progress(min(1.0, counter.n_samples / source.n_samples))
+    warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
+    level = _level(peak)
+    whole = [np.concatenate(parts, axis=1) for parts in (stacked, pooled)]
+    for array in whole:
+        array *= np.float32(1 / level)
+    return _Read(whole[0], whole[1], sums, None, level, counter.n_samples)
+
+
+def _level(peak: float) -> float:
+    """Return the power of two that brings a peak near 1; 1 for silence."""
+    return float(2.0 ** np.clip(np.floor(np.log2(peak)), -120, 120)) if peak > 0 else 1.0
 
 
 def _banded(frames: Frames, bands: Bands) -> tuple[NDArray[np.float32], float]:
     """Return magnitudes summed over bands, channels one below the other, and what they are over."""
-    peak = float(frames.V.max())
-    level = float(2.0 ** np.clip(np.floor(np.log2(peak)), -120, 120)) if peak > 0 else 1.0
+    level = _level(float(frames.V.max()))
     factor = np.float32(1 / level)
     if frames.X is None:
         return bands.pool(frames.V * factor), level
@@ -175,16 +254,16 @@ def _start(
 
 
 def _unbanded(
-    back: Spectra, known: VoiceSpectra, V: NDArray[np.float32], n_channels: int
+    back: Spectra, known: VoiceSpectra, sums: NDArray[np.float64], n_channels: int
 ) -> NDArray[np.float32]:
     """Return the spectra of the accompaniment, (n_bins, n_components).
 
-    Channels are pooled as magnitudes are, and bands are spread over their bins as V is.
+    Channels are pooled as magnitudes are, and bands are spread over their bins as V is, whose sums
+    over the frames are `sums`.
     """
     widths = known.widths
     stacked = back.rows.T.reshape(n_channels, len(widths), -1)
     pooled = np.sqrt(np.square(stacked, dtype=np.float64).mean(axis=0))
-    sums = V.sum(axis=1, dtype=np.float64)
     totals = np.repeat(np.add.reduceat(sums, known.bands.edges), widths)
     even = 1 / np.repeat(widths, widths)
     shares = np.divide(sums, totals, out=even, where=totals > 0)

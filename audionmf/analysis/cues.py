@@ -27,12 +27,15 @@ from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import source_name
 from audionmf.sources.templates import Templates
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames
 
 __all__ = [
     "CUES",
     "component_cues",
+    "component_places",
     "cues_in_words",
     "group_by_cues",
+    "joined_cues",
     "only_cues",
     "parse_cues",
 ]
@@ -106,6 +109,48 @@ def _place_features(places: NDArray[np.complex128]) -> list[tuple[float, Feature
     ]
 
 
+def component_places(
+    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32]
+) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
+    """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component.
+
+    Parameters
+    ----------
+    frames : Frames
+        V, and X where there are two channels.
+    W : ndarray, shape (n_bins, n_components), float32
+        Templates.
+    H : ndarray, shape (n_components, n_frames), float32
+        Activations of these frames.
+
+    Returns
+    -------
+    places : ndarray, shape (n_components, 2, 2), complex128, or None
+        None where there is no X.
+    energies : ndarray, shape (n_components,), float64
+        ≥ 0.
+    """
+    n_components = W.shape[1]
+    sums = np.zeros((2, 2, n_components), np.complex128)
+    for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        part = H[:, block]
+        model = np.maximum(W @ part, np.float32(1e-20))
+        if frames.X is None:
+            power = frames.V[:, block] ** 2 / model
+            sums[0, 0] += np.einsum("fk,fk->k", W, power @ part.T)
+            continue
+        X = frames.X[:, :, block]
+        for a, b in ((0, 0), (1, 1), (0, 1)):
+            product = X[a] * X[b].conj() / model
+            sums[a, b] += np.einsum("fk,fk->k", W, product @ part.T)
+    energies = (sums[0, 0] + sums[1, 1]).real
+    if frames.X is None:
+        return None, energies
+    sums[1, 0] = sums[0, 1].conj()
+    return np.moveaxis(sums, -1, 0), energies
+
+
 def group_by_cues(
     cues: Mapping[str, Sequence[tuple[float, Features]]],
     energies: NDArray[np.float64],
@@ -143,13 +188,8 @@ def group_by_cues(
             f"{n_sources} sources cannot be made of {n_components} components; "
             "ask for fewer sources or more components"
         )
-    weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
-    columns = {
-        name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
-        for name, cue in cues.items()
-        if cue
-    }
-    features = np.concatenate([np.zeros((n_components, 1)), *columns.values()], axis=1)
+    columns, weights = _columns(cues, energies)
+    features = _joined(columns, n_components)
     tree = join_clusters(features, weights)
     choice = tree.choose() if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
@@ -159,10 +199,44 @@ def group_by_cues(
     return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
 
 
+def joined_cues(
+    cues: Mapping[str, Sequence[tuple[float, Features]]], energies: NDArray[np.float64]
+) -> tuple[Features, NDArray[np.float64]]:
+    """Return where components are by all cues, (n_components, n_features), and how much they count.
+
+    Parameters
+    ----------
+    cues, energies
+        As in `group_by_cues`.
+    """
+    columns, weights = _columns(cues, energies)
+    return _joined(columns, len(energies)), weights
+
+
+def _columns(
+    cues: Mapping[str, Sequence[tuple[float, Features]]], energies: NDArray[np.float64]
+) -> tuple[dict[str, Features], NDArray[np.float64]]:
+    """Return the standardised features of each cue, and the weights of the components."""
+    weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
+    columns = {
+        name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
+        for name, cue in cues.items()
+        if cue
+    }
+    return columns, weights
+
+
+def _joined(columns: Mapping[str, Features], n_components: int) -> Features:
+    return np.concatenate([np.zeros((n_components, 1)), *columns.values()], axis=1)
+
+
 def cues_in_words(shares: Mapping[str, float]) -> str:
     """Say what told the sources apart, the strongest cue first."""
     ordered = sorted(shares.items(), key=lambda item: -item[1])
-    return "told apart by " + ", ".join(f"{name} ({share:.0%})" for name, share in ordered)
+    said = {"place": "place in stereo", "course": "course in time"}
+    return "told apart by " + ", ".join(
+        f"{said.get(name, name)} ({share:.0%})" for name, share in ordered
+    )
 
 
 def _between(

@@ -1,4 +1,4 @@
-"""Analyse a mixture of two sources or more by exemplars: frames of each source that know their context.
+"""Analyse a mixture by exemplars: frames of each source that know their context.
 
 1. *Exemplars.* Templates are frames of the examples, stacked with coarse bands of the frames before
    and after (`Neighbours`); where they leave much of the mixture unexplained, notes are lacking, and
@@ -7,7 +7,12 @@
    to where it was (`fit_drawn`).
 3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
    are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. They are
-   left out unless they fit the mixture much better than the examples do.
+   left out unless they fit the mixture much better than the examples do. Beside free components
+   they always vote, and their shares are not squared: there less is certain.
+
+What no example explains is for free components, learnt from the mixture before 2 and with their
+context, while the exemplars rest. They take every note that an example lacks, so copies join where
+these explain much more of the mixture. Nothing is adapted then, and the voters always vote.
 
 Templates of a bank bring their context if they are frames; where one has none, none has one.
 
@@ -32,7 +37,9 @@ from audionmf import nmf
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
+from audionmf.nmf.models import Spectra
 from audionmf.nmf.solver import thread_count
+from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
@@ -61,12 +68,16 @@ _MOST_MOVE = 50.0
 _VOTERS = 40
 _VOTER_ITERATIONS = 100
 _VOTE_BELOW = 0.45
+_SHARPNESS = 2
 _MIXTURE_FRAMES = 2048
 _PRUNING_FRAMES = 256
 _EQUALISING_FRAMES = 256
 _MOVING_FRAMES = 1024
 _JUDGING_ITERATIONS = 30
 _STARTING_ITERATIONS = 10
+_LEARNING_FRAMES = 512
+_LACKING = 0.8
+_LEARNING_ITERATIONS = 30
 _FLOOR = np.float32(1e-9)
 
 
@@ -82,6 +93,8 @@ def analyse_exemplars(
     source: Source,
     settings: Settings,
     progress: Progress,
+    *,
+    free: Mapping[str, int] | None = None,
 ) -> Decomposition:
     """Analyse a mixture by exemplars.
 
@@ -100,6 +113,8 @@ def analyse_exemplars(
         Options.
     progress : callable
         Told the stage and the share done.
+    free : mapping of str to int, optional
+        How many free components each further source has.
 
     Returns
     -------
@@ -126,7 +141,7 @@ def analyse_exemplars(
         for name in bank.names
     ]
     exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
-    return _Fit(found, frames, front, progress).run(exemplars)
+    return _Fit(found, frames, front, progress, free or {}).run(exemplars)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,28 +260,39 @@ class _Fit:
     """One fit of exemplars to frames of a mixture."""
 
     def __init__(
-        self, found: Decomposition, frames: Frames, front: _Front, progress: Progress
+        self,
+        found: Decomposition,
+        frames: Frames,
+        front: _Front,
+        progress: Progress,
+        free: Mapping[str, int],
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
         self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
-        self.names = found.templates.names
+        self.free = free
+        self.names = [*found.templates.names, *free]
         stacked = front.stack(frames.V, frames.context)
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
         self.X: Matrix = stacked / self.peak
 
     def run(self, exemplars: _Exemplars) -> Decomposition:
         adapt = partial(self.progress, "adapt")
-        fitted, start = self._pruned(exemplars.take(np.flatnonzero(exemplars.penalties == 0)))
+        plain = exemplars.take(np.flatnonzero(exemplars.penalties == 0))
+        fitted, start = self._pruned(plain)
         left = self._left(fitted, start)
-        if left > _UNCOVERED and exemplars.penalties.any():
-            fitted, _ = self._pruned(exemplars)
-        adapt(0.2)
-        fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
-        fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
+        if self.free:
+            fitted, H = self._beside_free(plain, exemplars, left)
+        else:
+            if left > _UNCOVERED and exemplars.penalties.any():
+                fitted, _ = self._pruned(exemplars)
+            adapt(0.2)
+            fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
+            fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
         if H.shape[1] < self.X.shape[1]:
             n_iter = self.settings.activation_iter
             H = self._activations(fitted, np.arange(self.X.shape[1]), n_iter)
+        adapt(1.0)
         H *= self.peak
         found = self._decomposition(fitted, H)
         found = self._with_voters(found, H, left)
@@ -296,6 +322,70 @@ class _Fit:
             n_threads=self.threads, device=self.device,
         )  # fmt: skip
         return exemplars.take(fit.kept), fit.activations
+
+    def _beside_free(
+        self, plain: _Exemplars, copied: _Exemplars, left: float
+    ) -> tuple[_Exemplars, Matrix]:
+        """Learn free components beside exemplars; return both, and activations in some frames.
+
+        Notes are lacking where copies explain much more of the mixture: alone, where what else
+        plays would be the same, or beside the free components.
+        """
+        found = self._with_free(plain)
+        if len(copied.owners) > len(plain.owners):
+            wider, start = self._pruned(copied)
+            lacking = self._left(wider, start) < _LACKING * left
+            other = self._with_free(copied)
+            if lacking or other[2] < _LACKING * found[2]:
+                found = other
+        return found[:2]
+
+    def _with_free(self, exemplars: _Exemplars) -> tuple[_Exemplars, Matrix, float]:
+        """Learn free components; drop exemplars that hardly play; return what is left unexplained."""
+        chosen, X = self._some(_LEARNING_FRAMES)
+        first, count = len(self.names) - len(self.free), sum(self.free.values())
+        owners = np.repeat(np.arange(first, len(self.names)), [*self.free.values()])
+        together = dataclasses.replace(exemplars, owners=np.append(exemplars.owners, owners))
+        level = X.sum(axis=0) / np.float32(len(together.owners))
+        H = np.repeat(level[:, None], len(together.owners), axis=1)
+        absent = self._absent(together, chosen)
+        if absent is not None:
+            H[absent.T] = 0
+        rows = np.random.default_rng(self.settings.seed).random((count, len(X)), np.float32)
+        rows *= X.mean(axis=1) + _FLOOR
+        rows /= rows.sum(axis=1, keepdims=True)
+        known = Spectra(
+            np.ascontiguousarray(exemplars.A.T), np.ascontiguousarray(H[:, :-count]),
+            penalties=exemplars.penalties,
+        )  # fmt: skip
+        free = Spectra(rows, np.ascontiguousarray(H[:, -count:]), free=True)
+        fit_sum(
+            X, [known, free], max_iter=_LEARNING_ITERATIONS, measure=False,
+            n_threads=self.threads, device=self.device,
+        )  # fmt: skip
+        model = known.activations @ known.rows + free.activations @ free.rows
+        left = _share(X, model.T)
+        kept = strongest(known.activations.sum(axis=0, dtype=np.float64))
+        sums = np.maximum(free.rows.sum(axis=1), _FLOOR)
+        A, G = free.rows.T / sums, (free.activations * sums).T
+        H = np.concatenate([known.activations.T[kept], G])
+        return (*self._joined(exemplars.take(kept), A, H, owners), left)
+
+    def _joined(
+        self, exemplars: _Exemplars, A: Matrix, H: Matrix, owners: NDArray[np.int64]
+    ) -> tuple[_Exemplars, Matrix]:
+        """Join components that are known by their bands to exemplars."""
+        chosen, _ = self._some(_LEARNING_FRAMES)
+        V, G, count = self.frames.V.T[chosen].T, H * self.peak, len(owners)
+        others = exemplars.W @ G[:-count]
+        W = _within_bands(V, A[: self.front.n_bands], G[-count:], self.front, others)
+        joined = _Exemplars(
+            np.concatenate([exemplars.W, W], axis=1),
+            np.concatenate([exemplars.A, A], axis=1),
+            np.append(exemplars.owners, owners),
+            np.append(exemplars.penalties, np.zeros(count, np.float32)),
+        )
+        return joined, H
 
     def _left(self, exemplars: _Exemplars, start: Matrix) -> float:
         """Return the share of the mixture that exemplars leave unexplained."""
@@ -386,23 +476,34 @@ class _Fit:
         report(1.0)
         G = model.activations * self.peak
         W = _within_bands(V, model.templates, G, self.front)
-        if _left_by(V, W, G) >= _VOTE_BELOW * min(left, 1.0):
+        if not self.free and _left_by(V, W, G) >= _VOTE_BELOW * min(left, 1.0):
             return found
-        return dataclasses.replace(found, voters=W, votes=votes(found, V, H, W, G))
+        shares = votes(found, V, H, W, G, 1 if self.free else _SHARPNESS)
+        return dataclasses.replace(found, voters=W, votes=shares)
 
 
-def _within_bands(V: Matrix, pooled: NDArray[Any], G: NDArray[Any], front: _Front) -> Matrix:
-    """Return the spectra, (n_bins, n_voters), of components that are known by their bands.
+def _within_bands(
+    V: Matrix,
+    pooled: NDArray[Any],
+    G: NDArray[Any],
+    front: _Front,
+    others: Matrix | None = None,
+) -> Matrix:
+    """Return the spectra, (n_bins, n_components), of components that are known by their bands.
 
     One step of the EM algorithm, from spectra that are even within each band; the sums over the
-    bands are those that the same step would give there, where nothing moves any more.
+    bands are those that the same step would give there, where nothing moves any more. `others`,
+    (n_bins, n_frames), is the sum of what else plays.
     """
     density = (pooled / front.widths[:, None]).astype(np.float32)
     even: Matrix = np.repeat(density, front.widths, axis=0)
     spectra = np.zeros_like(even)
     for first in range(0, V.shape[1], BLOCK_FRAMES):
         block = slice(first, first + BLOCK_FRAMES)
-        spectra += _ratio(V[:, block], (G[:, block].T @ even.T).T) @ G[:, block].T
+        model = (G[:, block].T @ even.T).T
+        if others is not None:
+            model = model + others[:, block]
+        spectra += _ratio(V[:, block], model) @ G[:, block].T
     played = G.sum(axis=1)
     spread: NDArray[Any] = even * spectra / np.where(played > 0, played, 1)
     whole: Matrix = spread.astype(np.float32)
@@ -415,7 +516,9 @@ def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
     return ratio
 
 
-def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> Matrix:
+def votes(
+    found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix, sharpness: int = _SHARPNESS
+) -> Matrix:
     """Return the share of each component of the mixture that is for each source.
 
     Parameters
@@ -430,11 +533,13 @@ def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> M
         Components of the mixture alone.
     G : ndarray, shape (n_voters, n_frames)
         Their activations.
+    sharpness : int, default 2
+        The power to which shares are raised.
 
     Returns
     -------
     ndarray, shape (n_groups, n_voters), float32
-        How much of its mass lies under each mask, squared; the sums over the groups are 1.
+        How much of its mass lies under each mask, to that power; the sums over the groups are 1.
     """
     mass = np.zeros((len(found.grouping), W.shape[1]))
     for first in range(0, V.shape[1], BLOCK_FRAMES):
@@ -444,7 +549,7 @@ def votes(found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix) -> M
         for j, mask in enumerate(masks):
             mass[j] += ((W.T @ (mask * ratio)) * G[:, block]).sum(axis=1, dtype=np.float64)
     total = mass.sum(axis=0)
-    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** 2
+    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** sharpness
     agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)
     return agreed
 

@@ -11,9 +11,12 @@ References
 Strength of pitches: Klapuri, "Multiple fundamental frequency estimation by summing harmonic
 amplitudes", ISMIR 2006, which flattens the spectrum too; Salamon and Gómez, "Melody extraction from
 polyphonic music signals using pitch contour characteristics", IEEE Transactions on Audio, Speech, and
-Language Processing 20(6), 2012, from which the weighting by loudness and the fall of 0.8 from partial
-to partial. A-weighting: IEC 61672-1. The course: Viterbi, "Error bounds for convolutional codes and an
-asymptotically optimum decoding algorithm", IEEE Transactions on Information Theory 13(2), 1967.
+Language Processing 20(6), 2012, from which the weighting by loudness, the fall from partial to partial
+and the mean pitch of a melody, by which what is far from it is told. What lies between the partials:
+Camacho and Harris, "A sawtooth waveform inspired pitch estimator for speech and music", Journal of the
+Acoustical Society of America 124(3), 2008, whose kernel is negative there. A-weighting: IEC 61672-1.
+The course: Viterbi, "Error bounds for convolutional codes and an asymptotically optimum decoding
+algorithm", IEEE Transactions on Information Theory 13(2), 1967.
 """
 
 from __future__ import annotations
@@ -32,14 +35,17 @@ __all__ = ["VoiceSpectra", "melody", "pitch_strengths", "rows_of"]
 
 Matrix = NDArray[np.floating[Any]]
 
-_LOWEST_HZ, _HIGHEST_HZ = 100.0, 1200.0
+_LOWEST_HZ, _HIGHEST_HZ = 100.0, 2000.0
 _STEPS = 4
 """Pitches in a semitone."""
 
-_HARMONICS, _FALL = 12, 0.8
-_FLATTENED, _FLAT_OCTAVES = 0.5, 0.33
+_HARMONICS, _FALL = 12, 0.78
+_BETWEEN = 0.4
+_FLATTENED, _FLAT_OCTAVES, _FLAT_OFFSET_HZ = 0.5, 0.33, 100.0
 _STRENGTH_POWER = 2.0
 _STEP_COST, _LEAP_COST = 0.25, 6.0
+_RANGE_SEMITONES, _RANGE_ROUNDS = 12.0, 2
+_MOST_MOVED = 0.4
 _HEARD = 0.45
 
 _PARTIALS = 60
@@ -52,7 +58,8 @@ def pitch_strengths(V: Matrix, frequencies: NDArray[np.float64], pitches: Matrix
     """Return how strong each pitch is in each frame, by the sum of its partials.
 
     The spectrum is weighted by how loud it sounds (A-weighting) and half flattened; each partial
-    counts 0.8 of the one below it.
+    counts 0.78 of the one below it. Of what lies midway between the partials 0.4 is taken off: the odd
+    partials of the octave below are there, and where they sound the pitch is that octave.
 
     Parameters
     ----------
@@ -69,7 +76,7 @@ def pitch_strengths(V: Matrix, frequencies: NDArray[np.float64], pitches: Matrix
         ≥ 0, in the unit of V but for the flattening.
     """
     weighted = V * _loudness(frequencies)[:, None].astype(V.dtype)
-    octaves = np.log2(frequencies + _LOWEST_HZ)
+    octaves = np.log2(frequencies + _FLAT_OFFSET_HZ)
     near = np.exp(-0.5 * (np.subtract.outer(octaves, octaves) / _FLAT_OCTAVES) ** 2)
     near /= near.sum(axis=1, keepdims=True)
     shape = np.sqrt(near @ np.square(weighted, dtype=np.float64).mean(axis=1))
@@ -80,11 +87,19 @@ def pitch_strengths(V: Matrix, frequencies: NDArray[np.float64], pitches: Matrix
     weighted /= flat[:, None].astype(V.dtype)
     strengths = np.zeros((len(pitches), V.shape[1]), V.dtype)
     for harmonic in range(1, _HARMONICS + 1):
-        inside = np.flatnonzero(pitches * harmonic < frequencies[-1])
-        above = np.searchsorted(frequencies, pitches[inside] * harmonic)
-        partial_ = np.maximum(weighted[np.maximum(above - 1, 0)], weighted[above])
-        strengths[inside] += V.dtype.type(_FALL ** (harmonic - 1)) * partial_
-    return strengths
+        share = _FALL ** (harmonic - 1)
+        _add_near(strengths, share, weighted, frequencies, pitches * harmonic)
+        _add_near(strengths, -_BETWEEN * share, weighted, frequencies, pitches * (harmonic - 0.5))
+    return np.maximum(strengths, 0)
+
+
+def _add_near(
+    sums: Matrix, factor: float, V: Matrix, frequencies: NDArray[np.float64], places: Matrix
+) -> None:
+    """Add to each pitch what V has at its place, the larger of the two bands around it."""
+    inside = np.flatnonzero(places < frequencies[-1])
+    above = np.searchsorted(frequencies, places[inside])
+    sums[inside] += V.dtype.type(factor) * np.maximum(V[np.maximum(above - 1, 0)], V[above])
 
 
 def _loudness(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,6 +114,9 @@ def _loudness(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
 def melody(strengths: Matrix) -> NDArray[np.int64]:
     """Return the strongest smooth course through the pitches, one for each frame.
 
+    A first course tells where the melody lies; then pitches far from its median count less, for what
+    leaves it by an octave or more is mostly another's.
+
     Parameters
     ----------
     strengths : ndarray, shape (n_pitches, n_frames)
@@ -109,22 +127,56 @@ def melody(strengths: Matrix) -> NDArray[np.int64]:
     ndarray of int, shape (n_frames,)
         The pitches. A step costs in proportion to its size, at most as much as a leap to anywhere.
     """
-    least = max(1e-8 * float(strengths.max(initial=0)), float(np.finfo(np.float32).tiny))
-    scores = np.log(np.maximum(strengths, least))
+    least = max(1e-6 * float(strengths.max(initial=0)), float(np.finfo(np.float32).tiny))
+    scores = _STRENGTH_POWER * np.log(np.maximum(strengths, least).astype(np.float64))
+    course = first = _smooth_course(scores)
+    pitches = np.arange(len(scores)) / _STEPS
+    for _ in range(_RANGE_ROUNDS):
+        middle = _middle(strengths, course) / _STEPS
+        far = 0.5 * ((pitches - middle) / _RANGE_SEMITONES) ** 2
+        course = _smooth_course(scores - far[:, None])
+    # Where much of it would move there is no range to speak of, and the median tells nothing.
+    moved = float(np.mean(course != first))
+    return first if moved > _MOST_MOVED else course
+
+
+def _middle(strengths: Matrix, course: NDArray[np.int64]) -> int:
+    """Return the median pitch of a melody, where it is heard, by its strength."""
+    along = strengths[course, np.arange(len(course))] * _heard(strengths, course)
+    below = np.cumsum(np.bincount(course, along, len(strengths)))
+    return int(np.searchsorted(below, 0.5 * below[-1]))
+
+
+def _smooth_course(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the course of the highest sum of scores, less what its steps cost (Viterbi)."""
     n_pitches, n_frames = scores.shape
-    apart = np.abs(np.subtract.outer(np.arange(n_pitches), np.arange(n_pitches)))
-    costs = np.minimum(_STEP_COST * apart, _LEAP_COST)
-    came = np.zeros((n_frames, n_pitches), np.int64)
-    best = scores[:, 0].astype(np.float64)
+    here = np.arange(n_pitches)
+    slope = _STEP_COST * here
+    came = np.empty((n_frames, n_pitches), np.int32)
+    best = scores[:, 0]
     for t in range(1, n_frames):
-        paths = best[:, None] - costs
-        came[t] = paths.argmax(axis=0)
-        best = paths.max(axis=0) + scores[:, t]
+        # The best step is one up, found by the highest so far along the pitches, or one down.
+        rising, below = _highest_so_far(best + slope)
+        falling, above = _highest_so_far((best + slope[::-1])[::-1])
+        up, down = rising - slope, falling[::-1] - slope[::-1]
+        stepped = np.maximum(up, down)
+        came[t] = np.where(up >= down, below, n_pitches - 1 - above[::-1])
+        highest = int(best.argmax())
+        leapt = best[highest] - _LEAP_COST
+        came[t, stepped < leapt] = highest
+        best = np.maximum(stepped, leapt) + scores[:, t]
     course = np.empty(n_frames, np.int64)
     course[-1] = int(best.argmax())
     for t in range(n_frames - 1, 0, -1):
         course[t - 1] = came[t, course[t]]
     return course
+
+
+def _highest_so_far(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the highest value up to each place, and where it is."""
+    highest = np.maximum.accumulate(values)
+    places = np.where(values == highest, np.arange(len(values)), 0)
+    return highest, np.maximum.accumulate(places)
 
 
 def _heard(strengths: Matrix, course: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -187,7 +239,7 @@ class VoiceSpectra:
             The last is what has no pitch.
         """
         strengths = pitch_strengths(V, self.bands.frequencies, self.pitches)
-        course = melody(strengths**_STRENGTH_POWER)
+        course = melody(strengths)
         heard = _heard(strengths, course)
         near = np.abs(np.arange(len(self.pitches))[:, None] - course) <= _NEAR_STEPS
         held: NDArray[np.bool_] = np.concatenate([near & heard, heard[None]])

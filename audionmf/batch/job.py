@@ -34,7 +34,7 @@ from audionmf.settings import Settings
 from audionmf.show.report import report_path
 from audionmf.sources.kits import is_bank, kit_files
 from audionmf.sources.known import Told, one_and_rest
-from audionmf.sources.labels import Ranges
+from audionmf.sources.labels import Ranges, check_moments
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
 
@@ -85,6 +85,8 @@ class SeparationJob(Told):
     ------
     AudioReadError
         If a folder of examples cannot be read, or has no audio file in it.
+    ParameterError
+        If hints are no moments.
     """
 
     input: str
@@ -103,6 +105,7 @@ class SeparationJob(Told):
     track: str = ""
 
     def __post_init__(self) -> None:
+        check_moments({"same": self.same, "apart": self.apart})
         examples: dict[str, tuple[str, ...]] = {}
         for name, files in self.examples.items():
             key = one_form(name)
@@ -121,6 +124,8 @@ class SeparationJob(Told):
             "absent": _in_one_form(self.absent),
             "track": one_form(self.track),
             "drum_keys": dict(self.drum_keys),
+            "same": tuple(map(tuple, self.same)),
+            "apart": tuple(map(tuple, self.apart)),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -202,7 +207,7 @@ class SeparationJob(Told):
     @property
     def counts_sources(self) -> bool:
         """Whether the analysis chooses the number of sources; `planned` then names the most."""
-        if self.kit:
+        if self.kit or self.same or self.apart:  # a hint may leave nothing of a source
             return True
         return self.n_sources is None and not self.account().sources
 
@@ -406,6 +411,12 @@ def _are_ranges(value: Any) -> bool:
     )
 
 
+def _are_moments(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(hint, list | tuple) and all(map(_is_number, hint)) for hint in value
+    )
+
+
 def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or check(value)
 
@@ -425,12 +436,14 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "midi": _or_none(_is_text),
     "midi_split": _is_text,
     "split_at": _or_none(lambda value: _is_text(value) or _is_whole(value)),
-    "lead": _is_flag,
+    "lead": lambda value: _is_flag(value) or _is_text(value),
     "harmonic_percussive": _is_flag,
     "margin": _is_number,
     "kit": lambda value: (
         _is_flag(value) or (_is_text(value) and is_bank(value)) or _are_named(value, _are_texts)
     ),
+    "same": _are_moments,
+    "apart": _are_moments,
     "pattern": _is_text,
     "extension": _is_text,
     "settings": lambda value: isinstance(value, Mapping),

@@ -33,7 +33,7 @@ from audionmf.errors import (
     AudioReadError,
     exit_code,
 )
-from audionmf.io.files import make_room, refuse_overwriting, require_file
+from audionmf.io.files import make_room, no_such_file, refuse_overwriting, require_file
 from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.frames import Progress
 
@@ -219,7 +219,7 @@ def describe_error(error: BaseException) -> str:
     elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
         text = "the current folder is not there any more; change to another one and run again"
     elif isinstance(error, FileNotFoundError):
-        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+        text = no_such_file(error.filename)
     elif isinstance(error, MemoryError):
         text = "there is not enough memory; run fewer at a time"
     else:
@@ -262,13 +262,13 @@ def _perform(task: Task, progress: Progress | None) -> Outcome:
     clear_earlier(before, [*done.stems.paths.values(), *exports, *job.inputs()])
     made = Manifest.of(recipe, done, job.folder)
     outputs = dict([*made.stems.values(), *made.notes.values()])
+    made.save(manifest)  # before the page: who stops there has stems that are told of
     if page:
         write_report(
             page, job.source(), done.stems, done.decomposition, done.trust,
-            manifest=made.to_dict(), notes=done.played,
+            manifest=made.to_dict(), notes=done.played, progress=progress,
         )  # fmt: skip
         outputs[_relative(page, root)] = OutputHash.of(page)
-    made.save(manifest)
     outputs[_relative(manifest, root)] = OutputHash.of(manifest)
     entry = Entry(task.track, recipe.key, outputs)
     outcome = _outcome(task, DONE, made, entry)

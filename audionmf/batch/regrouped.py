@@ -40,7 +40,7 @@ class Regrouping:
     model, mixture : str
         The model file and the recording, absolute.
     groups : mapping of str to sequence of int
-        The components of each source, as they were asked for.
+        The components of each source, as they were asked for, or as they came out of hints.
     track, pattern : str
         After what the outputs are named, and how.
     inputs : mapping of str to str
@@ -54,6 +54,8 @@ class Regrouping:
         The common gain of all stems.
     trust : mapping
         How far to trust each stem, as `Trust.to_dict` gives it.
+    same, apart : sequence of sequences of int, default ()
+        The hints that were given: which components are in one source, and which are not.
     """
 
     model: str
@@ -67,6 +69,8 @@ class Regrouping:
     notes: MadeFiles
     gain: float
     trust: Mapping[str, Any]
+    same: Sequence[Sequence[int]] = ()
+    apart: Sequence[Sequence[int]] = ()
 
     @classmethod
     def load(cls, path: StrPath) -> Regrouping:
@@ -89,6 +93,7 @@ class Regrouping:
                 {word(name): word(one) for name, one in mapping(values["versions"]).items()},
                 checked_files(values["stems"]), checked_files(values["notes"]),
                 real(values["gain"], 0.0, 1.0), mapping(values["trust"]),
+                _hints(values.get("same", [])), _hints(values.get("apart", [])),
             )  # fmt: skip
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise TemplateError(f"{str(path)!r} is not a manifest that audionmf wrote") from error
@@ -115,6 +120,8 @@ class Regrouping:
             "gain": self.gain,
             "trust": dict(self.trust),
         }
+        hints = {"same": self.same, "apart": self.apart}
+        values |= {name: [list(h) for h in given] for name, given in hints.items() if given}
         return write_values(path, values)
 
     def folder(self, path: Path) -> Path:
@@ -126,6 +133,12 @@ class Regrouping:
             If it was moved away from there.
         """
         return folder_of(path, self.track, self.pattern)
+
+
+def _hints(value: Any) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(value, list) or len(value) > _MAX_COMPONENT:
+        raise TypeError("not so many hints")
+    return tuple(map(_members, value))
 
 
 def _members(value: Any) -> tuple[int, ...]:

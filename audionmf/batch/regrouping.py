@@ -11,6 +11,7 @@ from audionmf.batch.regrouped import Regrouping
 from audionmf.io.files import StrPath, file_hash, refuse_overwriting
 from audionmf.io.lock import FolderLock
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.grouping import Hints
 from audionmf.rendering.stems import DEFAULT_PATTERN
 from audionmf.separation.decomposing import RegroupedFiles, mixture_of, regroup_file
 from audionmf.show.report import clear_report, report_path
@@ -21,9 +22,11 @@ __all__ = ["regroup_into"]
 
 def regroup_into(
     model: StrPath,
-    groups: dict[str, tuple[int, ...]],
+    groups: dict[str, tuple[int, ...]] | None = None,
     folder: StrPath = "separated",
     *,
+    hints: Hints = Hints(),  # noqa: B008
+    n_sources: int | None = None,
     mixture: StrPath | None = None,
     root: StrPath | None = None,
     pattern: str = DEFAULT_PATTERN,
@@ -40,7 +43,8 @@ def regroup_into(
 
     Parameters
     ----------
-    model, groups, folder, mixture, root, pattern, extension, export, drum_keys, tempo, report, progress
+    model, groups, folder, hints, n_sources, mixture, root, pattern, extension, export, drum_keys, \
+    tempo, report, progress
         As in `audionmf.separation.regroup_file`.
 
     Returns
@@ -76,6 +80,8 @@ def regroup_into(
             model,
             groups,
             folder,
+            hints=hints,
+            n_sources=n_sources,
             mixture=mixture,
             root=root,
             pattern=pattern,
@@ -96,7 +102,9 @@ def regroup_into(
         Regrouping(
             model=model_name,
             mixture=mixture_name,
-            groups=groups,
+            groups=made.decomposition.grouping if hints or n_sources else groups or {},
+            same=hints.same,
+            apart=hints.apart,
             track=track,
             pattern=pattern,
             inputs={model_name: file_hash(model), mixture_name: file_hash(recording)},

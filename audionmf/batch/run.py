@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from audionmf.batch.job import SeparationJob
 from audionmf.batch.journal import Entry, Journal
 from audionmf.batch.manifest import manifest_path, refuse_replacing, stems_before
-from audionmf.batch.pace import TimeLeft, share_done
+from audionmf.batch.pace import TimeLeft, share_done, work_after
 from audionmf.batch.perform import DONE, FAILED, KEPT, NOT_RUN, Outcome, Task
 from audionmf.batch.processes import InProcess, LocalProcesses, WorkerLostError
 from audionmf.errors import (
@@ -591,7 +591,8 @@ class _Run:
             outcome = dataclasses.replace(failure, seconds=outcome.seconds)
         if outcome.message:
             message = outcome.message
-            named = message if repr(path) in message else f"{path!r}: {message}"
+            other = len(self._tracks) == 1 and message.startswith(("'", '"'))  # an example, a score
+            named = message if other or repr(path) in message else f"{path!r}: {message}"
             outcome = dataclasses.replace(outcome, message=named)
         self.outcomes[i] = outcome
         self._clock.finish(i, outcome)
@@ -610,6 +611,10 @@ class _Clock:
         usual = sum(known) / len(known) if known else 1.0
         self._weights = [track.seconds or usual for track in tracks]
         self._names = [Path(track.job.input).name for track in tracks]
+        self._after = [
+            work_after(seconds, notes=bool(track.job.export), page=track.job.report)
+            for track, seconds in zip(tracks, self._weights, strict=True)
+        ]
         self._progress, self._begin = progress, time.monotonic()
         self._shares: dict[int, float] = {}
         self._finished: set[int] = set()
@@ -621,7 +626,7 @@ class _Clock:
 
     def hear(self, i: int, stage: str, done: float) -> None:
         """Hear of a file at work."""
-        share = share_done(stage, done, self._weights[i])
+        share = share_done(stage, done, self._weights[i], self._after[i])
         self._shares[i] = max(share, self._shares.get(i, 0.0))
         self._tell(f"{self._names[i]}: {stage}", done)
         self.go_on()

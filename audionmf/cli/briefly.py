@@ -11,7 +11,7 @@ _KINDS = "wav, flac, aiff, mp3, ogg or opus (default: wav)"
 
 _WORDS = {
     "--n-sources": ("N", "so many sources (default: as many as fit)"),
-    "--lead": (None, "one voice leads: 'lead' and 'accompaniment'"),
+    "--lead": (None, "one voice leads, called 'lead' or NAME"),
     "--templates": ("FILE...", "templates that audionmf learn made"),
     "--example": ("NAME=FILE", "a source alone: a file or folder; repeat it"),
     "--solo": ("NAME=START-END", "where a source plays alone in INPUT itself"),
@@ -35,7 +35,7 @@ _WORDS = {
     "--root": ("FOLDER", "where to look for what is not where it was"),
     "--model": ("FILE", "a model file instead of all that"),
     "--gain": ("NAME=DB", "gain of a source in dB, such as -6 or -inf; repeat it"),
-    "--noise": ("START-END|FILE", "where the noise is alone, or a recording of it"),
+    "--noise": (None, "where the noise is heard alone"),
     "--sample-format": ("KIND", "raw input: u8, s16, s24, s32, f32 or f64"),
     "--dictionary": ("KIND", "frames, or nmf (default: frames)"),
     "--match": ("HOW", "auto, name or best (default: auto)"),

@@ -211,4 +211,4 @@ def add(commands: Any) -> None:
         commands, "completion", "tab completion for bash, zsh or fish", _TEXT, _EXAMPLES,
         partial(_run, commands),
     )  # fmt: skip
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")

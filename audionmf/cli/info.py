@@ -14,9 +14,9 @@ __all__ = ["add"]
 _TEXT = """\
 Explain an audio file, a template file, a model file or the manifest of stems in words.
 
-Of templates it says what each sounds like: its pitch (none for noise), how bright it is (the centre
-of its spectrum: dark below 400 Hz, warm below 1, clear below 2.5, bright below 5 kHz), how wide and
-how flat its spectrum is, and for how long it rings at a time in the recording that it is from.
+Of templates it says what each sounds like: its pitch (none for noise), how bright it is (by the
+centre of its spectrum: dark below 400 Hz, warm below 1 kHz, clear below 2.5 kHz, bright below 5 kHz),
+how wide and how flat its spectrum is, and how long it rings in the recording that it comes from.
 """
 
 _EXAMPLES = """\
@@ -30,20 +30,15 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.batch.described import describe_manifest, is_manifest_name, manifest_text
-    from audionmf.batch.manifest import manifest_in
-    from audionmf.io.foreign import is_folder
-    from audionmf.show.info import describe, draw, to_text
+    from audionmf.batch.described import describe, manifest_text
+    from audionmf.show.info import draw, to_text
 
     if options.picture and len(options.input) > 1:
         raise ParameterError("a picture is of one template file; give one FILE with --picture")
 
     def work(path: str) -> None:
-        description: dict[str, Any]
-        if is_folder(path):
-            path = str(manifest_in(path))
-        manifest = is_manifest_name(path)
-        description = describe_manifest(path) if manifest else describe(path)
+        description = describe(path)
+        manifest = description["kind"] in ("manifest", "regrouping")
         files = [str(draw(path, options.picture))] if options.picture else []
         if options.json:
             print_json({**description, **({"files": files} if files else {})})

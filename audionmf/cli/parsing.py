@@ -18,7 +18,7 @@ from audionmf.cli.briefly import brief
 from audionmf.cli.printing import printable, writing
 from audionmf.cli.progress import add_progress
 
-__all__ = ["Parser", "add_help", "command", "nearest"]
+__all__ = ["NamedFlag", "Parser", "add_help", "command", "nearest"]
 
 _OTHER_WORDS = {
     "split": "separate", "demix": "separate", "unmix": "separate", "isolate": "separate",
@@ -62,6 +62,17 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
+class NamedFlag(argparse.Action):
+    """A flag that may be given a name: ``--lead``, or ``--lead=NAME``; never ``--lead NAME``."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs="?", default=False, **options)
+
+    def __call__(self, _: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Keep the name, or that there is none."""
+        setattr(namespace, self.dest, values or True)
+
+
 class Parser(argparse.ArgumentParser):
     """Keeps line breaks in texts, and takes no abbreviated options: they break when options come."""
 
@@ -81,15 +92,19 @@ class Parser(argparse.ArgumentParser):
         options, left = self.parse_known_args(args, namespace)
         if left:
             parser = getattr(options, "parser", self)
+            if left[0][:1] == "-" and left[0] != "-":
+                parser.error(parser._no_option(left[0]))
             parser.error(f"there is no place for {' '.join(map(repr, left))}")
         return options
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse an option that there is not before anything is said of what is missing."""
         given = list(sys.argv[1:] if args is None else args)
-        for text in given:
+        for i, text in enumerate(given):
             if text == "--" or (self._subparsers is not None and text[:1] != "-"):
                 break
+            if isinstance(self._option_string_actions.get(text), NamedFlag):
+                given[i] = f"{text}="  # else it would take the next argument for its value
             name = text.partition("=")[0]
             if name[:2] == "--" and " " not in text and name not in self._option_string_actions:
                 self.error(self._no_option(name))
@@ -97,6 +112,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and the way to the help."""
+        if self.commands is not None and message.endswith("required: COMMAND"):
+            message = "a command is missing, such as: audionmf separate mix.wav"
         for pattern, words in _PLAIN_WORDS:
             message = re.sub(pattern, words, message)
         then = " See" if message.endswith("?") else "; see"
@@ -185,6 +202,8 @@ class Parser(argparse.ArgumentParser):
 
     def _no_option(self, name: str) -> str:
         meant = nearest(name, self._option_string_actions)
+        if name == "-n":  # of `separate`: its number of sources
+            meant = nearest("--components", self._option_string_actions)
         hint = f"; did you mean {meant}?" if meant else ""
         return f"there is no option {name}{hint}"
 
@@ -225,6 +244,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         """Name a value once, for all names of an option."""
         if not action.option_strings or action.nargs == 0:
             return super()._format_action_invocation(action)
+        if isinstance(action, NamedFlag):
+            return f"{', '.join(action.option_strings)}[={action.metavar}]"
         value = self._format_args(action, self._get_default_metavar_for_optional(action))
         return f"{', '.join(action.option_strings)} {value}"
 

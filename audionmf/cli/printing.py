@@ -121,7 +121,9 @@ def _message(error: Exception, *, debug: bool) -> str:
     elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
         text = "the current folder is not there any more; change to another one and run again"
     elif isinstance(error, FileNotFoundError):
-        text = f"{os.fsdecode(error.filename)!r}: there is no such file; check the path"
+        from audionmf.io.files import no_such_file
+
+        text = no_such_file(error.filename)
     elif isinstance(error, MemoryError):
         text = "there is not enough memory; close other programs, or take fewer components"
     else:

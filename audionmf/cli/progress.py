@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from audionmf.batch.pace import TimeLeft, share_done
+from audionmf.batch.pace import TimeLeft, share_done, work_after
 from audionmf.cli.printing import printable, put
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ _CELLS = ((75, 20), (50, 8))
 """From which width on the bar has how many cells."""
 _LINE_SECONDS = 10.0
 _UNFINISHED = 0.99
-"""What is said to be done, with no time left, while notes and pages are made, which come last."""
+"""The most that is said to be done, with no time left, as long as not all is."""
+
+_USUAL_SECONDS = 60.0
+"""Length that recordings are taken to have whose length is not asked for."""
 
 _EVENT_SECONDS = 0.2
 _NARROWEST = 20
@@ -160,10 +163,22 @@ class Bar:
     def __init__(self, options: argparse.Namespace) -> None:
         self._display = Display(options)
         self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
+        self._first: float | None = None
+        self._after = work_after(
+            _USUAL_SECONDS,
+            notes=bool(getattr(options, "export", ())),
+            page=getattr(options, "report", False),
+        )
 
     def __call__(self, stage: str, done: float) -> None:
         """Hear of a stage."""
-        self._share = max(self._share, share_done(stage, done))
+        share = share_done(stage, done, _USUAL_SECONDS, self._after)
+        if (
+            self._first is None
+        ):  # notes of one instrument begin behind an analysis that there is not
+            self._first = share if stage in self._after else 0.0
+        share = (share - self._first) / (1 - self._first)
+        self._share = max(self._share, share)
         elapsed = time.monotonic() - self._begin
         left = self._left.after(elapsed, self._share, 1 - self._share)
         self._display.show(stage, done, self._share, left)
@@ -172,6 +187,7 @@ class Bar:
         """Take the line away; the next recording begins anew."""
         self._display.clear()
         self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
+        self._first = None
 
 
 def _columns() -> int:

@@ -13,22 +13,30 @@ from audionmf.cli.common import (
     command,
     drum_keys_of,
     report,
+    show,
 )
+from audionmf.errors import ParameterError
 
 __all__ = ["add"]
 
 _TEXT = """\
 Render the components of a model in groups of your own. Nothing is factorised again.
 
-Components that are in no group become the source 'rest'. A manifest.json beside the stems says what
-they were made from; those of an earlier run are replaced. The recording has to be where it was
-when the model was made, or below the folder that the output folder was in, or below --root, where it
-is found by name and content, or be named with --mixture; another recording is refused.
+By hand (--group): components that are in no group become the source 'rest'. By ear (--n-sources), and
+corrected by what you hear (--same, --apart): where nothing else is said, groups that the model has stay
+but for that, and components that are a source each are grouped first.
+
+A manifest.json beside the stems says what they were made from; those of an earlier run are replaced.
+The recording has to be where it was when the model was made, or below the folder that the output
+folder was in, or below --root, where it is found by name and content, or be named with --mixture;
+another recording is refused.
 """
 
 _EXAMPLES = """\
 examples:
   audionmf regroup decomposed/mix/model.npz --group bass=0,3,7 --group keys=1,2
+  audionmf regroup decomposed/mix/model.npz --n-sources 2 --same 3,7 --apart 3,5
+      grouped by ear, but 7 goes with 3, and 5 does not
   audionmf regroup model.npz --group drums=4-9 --mixture /music/mix.wav -o grouped
   audionmf regroup model.npz --group bass=0,3,7 --group keys=1,2 --export midi
       and the notes that the sources play
@@ -39,15 +47,22 @@ examples:
 
 def _run(options: argparse.Namespace) -> int:
     from audionmf.batch.regrouping import regroup_into
-    from audionmf.rendering.grouping import parse_groups
+    from audionmf.rendering.grouping import Hints, parse_groups, parse_hints
 
     groups, keys = parse_groups(options.group), drum_keys_of(options)
+    hints = Hints(parse_hints(options.same, "same"), parse_hints(options.apart, "apart"))
+    if not (groups or hints or options.n_sources is not None):
+        raise ParameterError(
+            "say how: --group NAME=0,3,7 by hand, --n-sources N by ear, or --same 3,7 and --apart 3,5"
+        )
     bar = Bar(options)
     try:
         files = regroup_into(
             options.model,
             groups,
             options.out,
+            hints=hints,
+            n_sources=options.n_sources,
             mixture=options.mixture,
             root=options.root,
             pattern=options.filename,
@@ -65,9 +80,16 @@ def _run(options: argparse.Namespace) -> int:
         options,
         options.model,
         files.stems,
-        {"grouping": grouping, "trust": files.trust.to_dict()},
+        {
+            "grouping": grouping,
+            "trust": files.trust.to_dict(),
+            **({"remarks": list(files.remarks)} if files.remarks else {}),
+        },
         [*files.notes.values(), *([files.report] if files.report else [])],
     )
+    if not options.json:
+        for remark in files.remarks:
+            show(f"  {remark}")
     return 0
 
 
@@ -85,9 +107,33 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--group",
         action="append",
-        required=True,
+        default=[],
         metavar="NAME=0,3,7",
         help="components of one source; ranges such as 4-9 work too; repeat it",
+    )
+    parser.add_argument(
+        "-n",
+        "--n-sources",
+        type=int,
+        metavar="N",
+        help="group all components by what is heard of them, into so many sources (default: groups "
+        "that the model has stay; components that are a source each, as many as there seem to be)",
+    )
+    parser.add_argument(
+        "--same",
+        action="append",
+        default=[],
+        metavar="3,7",
+        help="components of one source: the first stays where it is, the others come to it; repeat "
+        "it for more hints",
+    )
+    parser.add_argument(
+        "--apart",
+        action="append",
+        default=[],
+        metavar="3,5",
+        help="components of different sources: the first stays where it is, the others leave its "
+        "source for the one that they sound most like",
     )
     parser.add_argument("--mixture", metavar="FILE", help="where the recording is now")
     parser.add_argument(

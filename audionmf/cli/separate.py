@@ -56,7 +56,7 @@ examples:
   audionmf separate loop.wav --kit
       drums: kick, snare, hats, toms, cymbals, those that are heard
   audionmf separate song.wav --lead
-      the singer or soloist, and the accompaniment
+      the singer or soloist, and the accompaniment; --lead=singer calls the first so
   audionmf separate song.wav --lead --example guitar=guitar.wav
       the singer over a guitar of which there is a recording
   audionmf separate mix.wav --example violin=violin.wav --example piano=a.wav --example piano=b.wav

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import Any
 
+from audionmf.cli.parsing import NamedFlag
 from audionmf.errors import ParameterError
 
 __all__ = ["add_only", "add_part", "add_sources", "part_of", "ways_of"]
@@ -27,8 +30,11 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
     )
     sources.add_argument(
         "--lead",
-        action="store_true",
-        help="one voice leads, such as a singer or a soloist: the stems 'lead' and 'accompaniment'",
+        action=NamedFlag,
+        metavar="NAME",
+        type=_lead_name,
+        help="one voice leads, such as a singer or a soloist: the stems 'lead', or NAME, and "
+        "'accompaniment'",
     )
     sources.add_argument(
         "--harmonic-percussive",
@@ -76,6 +82,18 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
         help="a label file of Audacity, or a selection table of Raven: NAME where a source plays "
         "alone, !NAME where it does not play",
     )
+    for name, what in (
+        ("same", "is one source"),
+        ("apart", "does at the later ones is not in the source of the first"),
+    ):
+        sources.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="TIME,TIME",
+            help=f"where nothing is known but perhaps the number of sources: what sounds loudest at "
+            f"these times in INPUT, in seconds, M:SS or H:MM:SS, {what}; repeat it for more hints",
+        )
     sources.add_argument(
         "--midi",
         metavar="FILE",
@@ -162,7 +180,9 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     ParameterError
         If what is about one recording is given for several.
     """
-    from audionmf.sources.labels import collect
+    from audionmf.sources.labels import collect, parse_moments
+
+    _refuse_lead_among_inputs(options)
 
     examples: dict[str, list[str]] = {}
     for name, path in options.example:
@@ -170,6 +190,9 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
     solo, absent = collect(options.solo, options.labels)
     if (solo or absent) and n_inputs > 1:
         raise ParameterError("--solo and --labels are about one recording; give one input")
+    same, apart = (parse_moments(getattr(options, name), name) for name in ("same", "apart"))
+    if (same or apart) and n_inputs > 1:
+        raise ParameterError("--same and --apart are about one recording; give one input")
     if options.midi is not None and n_inputs > 1:
         raise ParameterError("--midi is the score of one recording; give one input")
     only = {"only": options.only} if "only" in options else {}
@@ -184,6 +207,8 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "residual": options.residual,
         "solo": solo,
         "absent": absent,
+        "same": same,
+        "apart": apart,
         "convert": options.convert,
         "midi": options.midi,
         "midi_split": options.midi_split,
@@ -192,6 +217,28 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         "harmonic_percussive": options.harmonic_percussive,
         "margin": options.margin,
     }
+
+
+def _refuse_lead_among_inputs(options: argparse.Namespace) -> None:
+    """Refuse a name for the lead that stands where a recording does."""
+    inputs = options.input if isinstance(options.input, list) else [options.input]
+    for path in inputs if options.lead is True else ():
+        if path != "-" and not os.path.splitext(path)[1] and not os.path.lexists(path):  # noqa: PTH122
+            raise ParameterError(
+                f"there is no recording {path!r}; to call the lead so, write --lead={path}"
+            )
+
+
+def _lead_name(text: str) -> str:
+    from audionmf.io.files import one_form
+    from audionmf.io.foreign import is_audio_name
+
+    if is_audio_name(text) or os.sep in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is the name of a file, and --lead= takes what to call the voice, such as "
+            "--lead=singer; write --lead by itself, and the file after a space"
+        )
+    return one_form(text)
 
 
 def _time(text: str) -> float:
@@ -208,5 +255,7 @@ def _named_file(text: str) -> tuple[str, str]:
 
     name, equals, path = text.partition("=")
     if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}")
+        called = "" if equals else Path(text).stem
+        hint = f"; did you mean {f'{called}={text}'!r}?" if called else ""
+        raise argparse.ArgumentTypeError(f"an example is written NAME=FILE, not {text!r}{hint}")
     return one_form(name), path

@@ -37,6 +37,9 @@ Templates are used as they are; where they are frames, up to 100 of each source.
 with the whole recording cannot be done live: patterns of struck sounds, an equaliser for each source,
 copies at other pitches, places in the stereo image, a common gain where stems would clip. Those but
 patterns and the gain come with --model, the analysis of another recording.
+
+With --noise, a recording of a steady noise alone, it is made softer, as audionmf denoise does in
+files: the sources are 'clean' and 'noise', and -o - gives what is clean.
 """
 
 _EXAMPLES = """\
@@ -46,42 +49,83 @@ examples:
       --templates band.npz --latency 50 --only voice -o - | aplay -t raw -f cd
       the voice alone, 50 ms later (and what the sound card adds)
   ffmpeg -i URL -f wav - | audionmf stream - --templates band.npz -o live
+  arecord -t raw -f cd | audionmf stream - --rate 44100 --channels 2 --sample-format s16 \\
+      --noise room.wav --reduction 12 -o - | aplay -t raw -f cd
+      the noise of the room 12 dB softer
 """
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.live.separator import LiveSeparator
     from audionmf.live.streams import stream_to_pipe
 
-    to_pipe = options.out == "-"
-    if to_pipe and (options.only is None or options.json):
+    _check(options)
+    source = _source(options)
+    form = source.form if hasattr(source, "form") else source
+    separator = _denoiser(options, form) if options.noise else _separator(options, form)
+    if options.out == "-":
+        _tell_latency(separator, form.sample_rate)
+        with writing():
+            stream_to_pipe(source, separator, options.only or "clean", sys.stdout.buffer)
+        return 0
+    return _to_files(options, source, separator, form.sample_rate)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what does not go together."""
+    named = bool(options.templates) + (options.known_model is not None) + bool(options.noise)
+    if named != 1:
+        raise ParameterError(
+            "give one of --templates, --model, which says what the sources are, and --noise, which "
+            "is made softer"
+        )
+    if options.noise and (options.only or options.residual):
+        raise ParameterError(
+            "with --noise the sources are 'noise' and 'clean': leave out --only and --residual"
+        )
+    if options.reduction is not None and not options.noise:
+        raise ParameterError("--reduction says how much softer: give the --noise too")
+    if options.out == "-" and (options.json or not (options.only or options.noise)):
         raise ParameterError(
             "standard output takes one source, raw: name it with --only, and leave --json out"
         )
-    if bool(options.templates) == (options.known_model is not None):
-        raise ParameterError("give either --templates or --model, which says what the sources are")
-    source = _source(options)
-    form = source.form if hasattr(source, "form") else source
+
+
+def _denoiser(options: argparse.Namespace, form: Any) -> LiveSeparator:
+    """Learn the noise, at the rate of the signal."""
+    from audionmf.io.parts import open_part
+    from audionmf.live.denoiser import LiveDenoiser
+
+    return LiveDenoiser(
+        [text if Path(text).is_dir() else open_part(text) for text in options.noise],
+        form.n_channels,
+        **({} if options.reduction is None else {"reduction": options.reduction}),
+        sample_rate=form.sample_rate,
+        latency=_seconds(options.latency),
+        settings=settings_of(options),
+    )
+
+
+def _separator(options: argparse.Namespace, form: Any) -> LiveSeparator:
+    from audionmf.live.separator import LiveSeparator
+
     known: Any = options.templates
     if options.known_model is not None:
         from audionmf.rendering.decomposition import Decomposition
 
         known = Decomposition.load(options.known_model)
-    separator = LiveSeparator(
+    return LiveSeparator(
         known,
         form.n_channels,
         sample_rate=form.sample_rate,
-        latency=None if options.latency is None else options.latency / 1000,
+        latency=_seconds(options.latency),
         only=options.only,
         residual=options.residual,
         settings=settings_of(options),
     )
-    if to_pipe:
-        _tell_latency(separator, form.sample_rate)
-        with writing():
-            stream_to_pipe(source, separator, options.only, sys.stdout.buffer)
-        return 0
-    return _to_files(options, source, separator, form.sample_rate)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _source(options: argparse.Namespace) -> AudioFile | PCMStream:
@@ -112,10 +156,12 @@ def _to_files(
 ) -> int:
     from audionmf.io.files import make_room, refuse_overwriting
     from audionmf.io.lock import FolderLock
+    from audionmf.io.parts import part_path
     from audionmf.live.streams import stream_to_files
     from audionmf.rendering.stems import stem_paths
 
     given = [path for path in (options.known_model, *options.templates) if path]
+    given += [part_path(text) for text in options.noise]
     given += [] if options.input == "-" else [options.input]
     track = "stream" if options.input == "-" else Path(options.input).stem
     paths = stem_paths(options.out, track, separator.names, options.filename, options.format)
@@ -156,8 +202,8 @@ def add(commands: Any) -> None:
     parser = command(
         commands, "stream", "take a signal apart while it is played", _TEXT, _EXAMPLES, _run,
         most_used=(
-            "--templates", "--only", "--latency", "--rate", "--channels", "--sample-format",
-            "--out", "--format",
+            "--templates", "--only", "--noise", "--reduction", "--latency", "--rate", "--channels",
+            "--sample-format", "--out", "--format",
         ),
     )  # fmt: skip
     parser.add_argument("input", metavar="INPUT", help="a file, or - for standard input")
@@ -179,6 +225,20 @@ def add(commands: Any) -> None:
     sources.add_argument("--only", metavar="NAME", help="give this source and the 'rest' only")
     sources.add_argument(
         "--residual", default="", metavar="NAME", help="what templates do not explain: a stem NAME"
+    )
+    sources.add_argument(
+        "--noise",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="instead: a recording of a steady noise alone, or a part of one, FILE@START-END, which "
+        "is made softer; repeat it for more",
+    )
+    sources.add_argument(
+        "--reduction",
+        type=float,
+        metavar="DB",
+        help="with --noise: make it softer by so much at most, 0 to 100 (default: 24)",
     )
     live = parser.add_argument_group("the stream")
     live.add_argument(

@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `control`: files that somebody else may have put there, opened as nothing but files
 - `chunks`: headers of audio files, walked chunk by chunk
 - `headers`: what headers of older audio files claim of their length
+- `markers`: markers of WAV and of AIFF, the one form from the other
 - `tags`: what a recording says of itself beside its samples
 - `joined`: streams one after the other in a file
 - `earlier`: what earlier runs left in a folder

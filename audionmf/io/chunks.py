@@ -125,7 +125,7 @@ def read_claims(path: Path) -> Claims | None:
 
 
 def wave_chunks(path: Path, names: Iterable[bytes], most: int) -> dict[bytes, bytes]:
-    """Return what chunks of a RIFF or RF64 file hold; nothing of other files.
+    """Return what chunks of a RIFF, RF64 or AIFF file hold; nothing of other files.
 
     Parameters
     ----------
@@ -195,9 +195,11 @@ class _Walk:
         return None
 
     def bodies(self, names: set[bytes], most: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the chunks of a RIFF or RF64 file that have one of these names."""
+        """Yield the chunks of a RIFF, RF64 or AIFF file that have one of these names."""
         head = self._read(0, 12)
-        if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
+        if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+            self._order = ">"
+        elif head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
             return
         for chunk in self._chunks(stop_at_stream=True):
             if chunk.name in names and chunk.size <= most:

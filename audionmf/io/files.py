@@ -11,6 +11,7 @@ that a later run can tell what nobody writes any more, and clear it away.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import hashlib
 import os
@@ -37,6 +38,7 @@ __all__ = [
     "listed",
     "make_folder",
     "make_room",
+    "no_such_file",
     "one_form",
     "open_ordinary",
     "refuse_overwriting",
@@ -56,7 +58,22 @@ _MAX_NAME_BYTES = 120
 _LONG_NAME = 40
 _HASH_BLOCK = 1 << 20
 _MOST_SEARCHED = 100_000
+_MOST_COMPARED = 1000
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+
+
+def no_such_file(path: StrPath | bytes) -> str:
+    """Say in one line that a file is not there, and which one beside it may be meant."""
+    wanted = Path(os.fsdecode(path))
+    said = f"{os.fsdecode(path)!r}: there is no such file"
+    try:
+        with os.scandir(wanted.parent) as entries:
+            there = [entry.name for entry, _ in zip(entries, range(_MOST_COMPARED), strict=False)]
+    except OSError:
+        return f"{said}; check the path"
+    folded = {name.casefold(): name for name in sorted(there, reverse=True)}
+    near = difflib.get_close_matches(wanted.name.casefold(), folded, n=1, cutoff=0.7)
+    return f"{said}; did you mean {folded[near[0]]!r}?" if near else f"{said}; check the path"
 
 
 def require_file(path: StrPath) -> Path:

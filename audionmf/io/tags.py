@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from audionmf.io.chunks import wave_chunks
+from audionmf.io.markers import append_to_aiff, from_aiff, to_aiff
 
 __all__ = ["Tags", "prepare_tags", "put_tags", "read_tags", "speaker_order"]
 
@@ -61,7 +62,7 @@ class Tags:
         Title, artist, album, date, genre, tracknumber, comment and copyright, as far as there are.
     markers, labels : bytes, default b""
         The bodies of the ``cue `` chunk, which says where markers are, and of the list of their
-        names.
+        names, also where they come from AIFF.
     """
 
     start: bytes = b""
@@ -127,7 +128,7 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
             ):
                 texts.append((name, text))
     speakers = _VORBIS_SPEAKERS.get(file.channels, 0) if vorbis else 0
-    found = wave_chunks(path, (b"fmt ", b"bext", b"cue ", b"LIST"), _MAX_BYTES)
+    found = wave_chunks(path, (b"fmt ", b"bext", b"cue ", b"LIST", b"MARK"), _MAX_BYTES)
     form = found.get(b"fmt ", b"")
     if len(form) >= 24 and int.from_bytes(form[:2], "little") == _EXTENSIBLE:
         speakers = int.from_bytes(form[20:24], "little")
@@ -136,6 +137,8 @@ def read_tags(path: Path, file: Any, *, vorbis: bool) -> Tags:
     start = found.get(b"bext", b"")
     start += bytes(len(start) % 2)  # libsndfile loses its way in RF64 after an odd size
     markers, labels = found.get(b"cue ", b""), found.get(b"LIST", b"")
+    if b"MARK" in found:
+        markers, labels = from_aiff(found[b"MARK"])
     if len(markers) < 28 or len(markers) != 4 + 24 * int.from_bytes(markers[:4], "little"):
         markers = b""
     labels = labels + bytes(len(labels) % 2) if markers and labels[:4] == b"adtl" else b""
@@ -164,7 +167,12 @@ def prepare_tags(file: Any, container: str, tags: Tags) -> None:
 
 
 def put_tags(path: Path, container: str, tags: Tags) -> None:
-    """Put the chunks where `prepare_tags` made room, and the speakers into the format."""
+    """Put the chunks where `prepare_tags` made room, and the speakers into the format.
+
+    Markers of AIFF come after everything else.
+    """
+    if container == "AIFF" and (body := to_aiff(tags.markers, tags.labels)):
+        append_to_aiff(path, body)
     if container not in _WAVES or not tags:
         return
     body = _chunks(tags)

@@ -3,9 +3,11 @@
 A file imports only from those that are named before it:
 
 - `separator`: stems with a delay of a window
+- `denoiser`: a steady noise made softer
 - `streams`: pipes and files for it
 """
 
+from audionmf.live.denoiser import LiveDenoiser
 from audionmf.live.separator import LiveSeparator, stream
 from audionmf.live.streams import (
     SAMPLE_FORMATS,
@@ -18,6 +20,7 @@ from audionmf.live.streams import (
 
 __all__ = [
     "SAMPLE_FORMATS",
+    "LiveDenoiser",
     "LiveSeparator",
     "PCMFormat",
     "PCMStream",

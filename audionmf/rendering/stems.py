@@ -19,12 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import OutputError, ParameterError
-from audionmf.io.audio import AudioWriter
+from audionmf.io.audio import AudioWriter, Source
 from audionmf.io.files import StrPath, Together, make_room, safe_name
-from audionmf.io.formats import OUTPUT_FORMATS, output_subtype, quantisation_step
+from audionmf.io.formats import OUTPUT_FORMATS, check_form, output_subtype, quantisation_step
 from audionmf.io.tags import Tags
 
-__all__ = ["DEFAULT_PATTERN", "StemFiles", "StemFormat", "stem_paths", "write_stems"]
+__all__ = [
+    "DEFAULT_PATTERN",
+    "StemFiles",
+    "StemFormat",
+    "default_paths",
+    "stem_paths",
+    "write_stems",
+]
 
 StemBlocks = Iterator[NDArray[np.float32]]
 
@@ -74,6 +81,29 @@ class StemFiles:
 
     paths: dict[str, Path]
     gain: float
+
+
+def default_paths(
+    source: Source,
+    names: Iterable[str],
+    folder: StrPath,
+    pattern: str = DEFAULT_PATTERN,
+    extension: str = "wav",
+    subtype: str | None = None,
+    track: str = "",
+) -> dict[str, Path]:
+    """Return the file of each source of a recording below `folder`; see `stem_paths`.
+
+    Raises
+    ------
+    ParameterError
+        As `stem_paths` does, and if files of this extension cannot hold the recording, or not in
+        the sample format `subtype`.
+    """
+    if extension in OUTPUT_FORMATS:
+        check_form(extension, subtype, source.sample_rate, source.n_channels)
+    track = track or (source.path.stem if source.path else "mixture")
+    return stem_paths(folder, track, list(names), pattern, extension)
 
 
 def stem_paths(

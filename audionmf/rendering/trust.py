@@ -1,8 +1,9 @@
 """How far to trust each stem, told without the true stems.
 
 Three things show it. How much of the mixture's energy a stem has. How much it *overlaps* with the
-others: a bin that a source has to itself comes out clean, one that it shares is a guess. And how
-well the models *explain* the mixture, second by second.
+others: what lies in a bin that a source has to itself is not cut up, what it shares is a guess. And
+how well the models *explain* the mixture, second by second. None of them shows whether a sound went
+to the wrong stem: two sources that are swapped overlap no more than before.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from numpy.typing import NDArray
 from audionmf.sources.known import OTHER, REST
 
 _OVERLAP_WORDS = (
-    (0.1, "stands apart from the others"),
-    (0.25, "shares some of its sound with others"),
-    (1.0, "shares much of its sound with others; listen closely"),
+    (0.1, "hardly any of its sound is shared with others"),
+    (0.25, "some of its sound is shared with others"),
+    (1.0, "much of its sound is shared with others; listen closely"),
 )
 
 _LEFT_OVER = frozenset({REST, OTHER})
 """Sources of free components: these fit anything, so that little overlap is no sign of a clean stem."""
+
+UNSEEN = "whether a sound is in the wrong stem, these figures cannot show: listen"
+"""What no figure here measures."""
 
 _NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
 """Shares of the energy from which a stem is hardly a source of its own."""
@@ -31,7 +35,7 @@ _SHOWN = 4
 _HEARD = 0.1
 """Loudness of a second against the loudest from which it is told as the least explained one."""
 
-__all__ = ["BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
+__all__ = ["UNSEEN", "BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
 
 
 def overlap_words(overlap: float) -> str:
@@ -116,6 +120,8 @@ class Trust:
             lines.append(
                 f"  the models explain {whole:.0%} of the mixture; least at {worst} s ({least:.0%})"
             )
+        if len(self.energy_share) > 1:
+            lines.append(f"  {UNSEEN}")
         return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 A file imports only from those that are named before it:
 
 - `separating`: a recording becomes stems
+- `reporting`: a page to hear and see what was found
 - `one_file`: one recording written to one file
 - `remixing`: a recording with a gain for each of its sources
 - `denoising`: a recording with a steady noise made softer
@@ -14,6 +15,7 @@ A file imports only from those that are named before it:
 """
 
 from audionmf.rendering.decomposition import Decomposition as Model
+from audionmf.rendering.stems import default_paths
 from audionmf.separation.decomposing import (
     DecomposedFiles,
     RegroupedFiles,
@@ -33,7 +35,6 @@ from audionmf.separation.remixing import remix, remix_file
 from audionmf.separation.separating import (
     Decomposition,
     Separation,
-    default_paths,
     render,
     render_to_files,
     separate,

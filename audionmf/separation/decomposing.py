@@ -31,9 +31,10 @@ from audionmf.io.parts import excerpt
 from audionmf.notes.transcription import check_asked, export_names, export_paths, write_exports
 from audionmf.rendering.decomposition import MODEL_KIND
 from audionmf.rendering.decomposition import Decomposition as Model
-from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles
+from audionmf.rendering.grouping import Hints
+from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, default_paths
 from audionmf.rendering.trust import Trust
-from audionmf.separation.separating import Decomposition, default_paths, render_to_files
+from audionmf.separation.separating import Decomposition, render_to_files
 from audionmf.settings import Settings
 from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.sources.known import Known
@@ -206,6 +207,8 @@ class RegroupedFiles:
         The page to hear and see the stems, where it was asked for.
     notes : mapping of str to pathlib.Path
         The files with notes and with when sources sound, by their kind, where they were asked for.
+    remarks : sequence of str, default ()
+        What was decided by ear and moved by hints, a line each.
     """
 
     stems: StemFiles
@@ -213,6 +216,7 @@ class RegroupedFiles:
     trust: Trust
     report: Path | None = None
     notes: Mapping[str, Path] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
 
 def plan_decomposition(
@@ -320,8 +324,9 @@ def decompose_file(
         command = ["audionmf", "decompose", _operand(path), *_form(extension)]
         command += found.settings.to_arguments("decompose")
         write_report(
-            named[_REPORT_NAME], source, stems, found, trust, command=command, notes=played
-        )
+            named[_REPORT_NAME], source, stems, found, trust,
+            command=command, notes=played, progress=progress,
+        )  # fmt: skip
     return DecomposedFiles(
         home,
         named[MODEL_NAME],
@@ -357,9 +362,11 @@ def _clear_components(model: Path, kept: set[Path]) -> None:
 
 def regroup_file(
     model: StrPath,
-    groups: dict[str, tuple[int, ...]],
+    groups: dict[str, tuple[int, ...]] | None = None,
     folder: StrPath = "separated",
     *,
+    hints: Hints = Hints(),  # noqa: B008
+    n_sources: int | None = None,
     mixture: StrPath | None = None,
     root: StrPath | None = None,
     pattern: str = DEFAULT_PATTERN,
@@ -376,8 +383,12 @@ def regroup_file(
     ----------
     model : path
         A model file that `decompose_file` wrote.
-    groups : dict of str to tuple of int
+    groups : dict of str to tuple of int, optional
         Components of each source; what is in no group becomes ``rest``.
+    hints : Hints, default none
+        Which components are in one source, and which are not.
+    n_sources : int, optional
+        Group them by what is heard of them, into so many sources; see `Decomposition.regroup`.
     folder, pattern, extension, export, drum_keys, tempo, report
         As in `SeparationJob`.
     mixture : path, optional
@@ -396,7 +407,7 @@ def regroup_file(
     Raises
     ------
     ParameterError
-        If the groups do not fit the components.
+        If the groups or the hints do not fit the components, or there are none of them.
     FileNotFoundError
         If the model or the recording is not there.
     TemplateError, TemplateMismatchError
@@ -404,9 +415,13 @@ def regroup_file(
     OutputError
         If a stem would overwrite an input or cannot be written.
     """
-    regrouped = Model.load(model).regroup(groups)
-    source = AudioFile(mixture_of(regrouped, model, mixture, root))
-    regrouped.check_mixture(source)
+    loaded = Model.load(model)
+    source = AudioFile(mixture_of(loaded, model, mixture, root))
+    loaded.check_mixture(source)
+    found = Decomposition.of_model(loaded, source)
+    regrouped = found.regroup(
+        groups or None, same=hints.same, apart=hints.apart, n_sources=n_sources, progress=progress
+    )
     paths = default_paths(source, regrouped.grouping, folder, pattern, extension)
     page = report_path(folder, source.path.stem, pattern, extension) if report else None
     notes = export_paths(folder, source.path.stem, export, pattern, extension) if export else {}
@@ -423,10 +438,18 @@ def regroup_file(
         command = ["audionmf", "regroup", _operand(model), *_form(extension)]
         command += [] if pattern == DEFAULT_PATTERN else ["--filename", pattern]
         command += [] if mixture is None else ["--mixture", _operand(mixture)]
-        for name, members in groups.items():
+        for name, members in (groups or {}).items():
             command += ["--group", f"{name}={','.join(map(str, members))}"]
-        write_report(page, source, stems, regrouped, trust, command=command, notes=played)
-    return RegroupedFiles(stems, regrouped, trust, page, notes)
+        for option, given in (("--same", hints.same), ("--apart", hints.apart)):
+            for hint in given:
+                command += [option, ",".join(map(str, hint))]
+        command += [] if n_sources is None else ["--n-sources", str(n_sources)]
+        write_report(
+            page, source, stems, regrouped, trust,
+            command=command, notes=played, progress=progress,
+        )  # fmt: skip
+    remarks = regrouped.remarks[len(loaded.remarks) :]
+    return RegroupedFiles(stems, regrouped, trust, page, notes, remarks)
 
 
 def mixture_of(

@@ -25,7 +25,7 @@ from audionmf.settings import Settings
 from audionmf.sources.known import Account, Told
 from audionmf.spectra.frames import Progress, heard
 
-__all__ = ["NOISE", "REDUCTION", "Noise", "denoise", "denoise_file"]
+__all__ = ["NOISE", "REDUCTION", "Noise", "denoise", "denoise_file", "floor_of"]
 
 NOISE = "noise"
 """Name of the source that is made softer."""
@@ -92,7 +92,7 @@ def denoise(
         As `audionmf.separate` does.
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
-    floor = _floor(reduction)
+    floor = floor_of(reduction)
     spans, recordings = _sorted_out(noise)
     account = _account(spans, recordings, sample_rate)
     found = analyse_account(account, source, _settings(settings, options), progress)
@@ -143,7 +143,7 @@ def denoise_file(
         was.
     """
     source = excerpt(AudioFile(Path(mixture)), start, duration)
-    floor = _floor(reduction)
+    floor = floor_of(reduction)
     spans, recordings = _sorted_out(noise)
     files = [one for one in recordings if isinstance(one, str | os.PathLike)]
     prepare_output(source, path, subtype, [mixture, *map(part_path, files)])
@@ -171,7 +171,14 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     )
 
 
-def _floor(reduction: float) -> float:
+def floor_of(reduction: float) -> float:
+    """Return the least that is left of a bin, 0 to 1.
+
+    Raises
+    ------
+    ParameterError
+        If the reduction is no number of dB from 0 to 100.
+    """
     if not (isinstance(reduction, int | float | np.number) and 0 <= reduction <= _MOST_DB):
         raise ParameterError(
             f"the reduction is a number of dB from 0 to {_MOST_DB:g}, not {reduction!r}"

@@ -37,7 +37,9 @@ from audionmf.spectra.frames import Progress
 __all__ = ["NotedFiles", "note_file", "transcribe"]
 
 _ONE_SOURCE = "recording"
-_WAYS = ("sources", "n_sources", "templates", "examples", "solo", "midi", "lead", "kit")
+_WAYS = (
+    "sources", "n_sources", "templates", "examples", "solo", "midi", "lead", "kit", "same", "apart",
+)  # fmt: skip
 """What says which sources there are."""
 
 _OWN = ("sources", "sample_rate", "settings")

@@ -13,10 +13,11 @@ import numpy as np
 from audionmf import plot
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse_account
+from audionmf.analysis.hinted import regroup_by_ear
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import StrPath, listed, make_room, refuse_overwriting, safe_name
-from audionmf.io.formats import OUTPUT_FORMATS, check_form
+from audionmf.io.formats import check_form
 from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
 from audionmf.notes.events import Activity
@@ -24,9 +25,9 @@ from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition as Model
+from audionmf.rendering.grouping import Hints
 from audionmf.rendering.remixing import Gains, mix, resolve_gains
 from audionmf.rendering.stems import (
-    DEFAULT_PATTERN,
     StemBlocks,
     StemFiles,
     StemFormat,
@@ -46,10 +47,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Decomposition",
     "Separation",
-    "default_paths",
     "render",
     "render_to_files",
-    "report",
     "separate",
     "stem_blocks",
     "tell_offset",
@@ -317,20 +316,53 @@ class Decomposition(Model):
             )
         return file
 
-    def regroup(self, groups: Mapping[str, Iterable[int]]) -> Decomposition:
-        """Return the same with other groups; what is in no group becomes the source ``rest``.
+    def regroup(
+        self,
+        groups: Mapping[str, Iterable[int]] | None = None,
+        *,
+        same: Sequence[Sequence[int]] = (),
+        apart: Sequence[Sequence[int]] = (),
+        n_sources: int | None = None,
+        progress: Progress | None = None,
+    ) -> Decomposition:
+        """Return the same with other groups, by hand, or by ear and corrected by hints.
 
         Parameters
         ----------
-        groups : mapping of str to iterable of int
-            Components of each source: ``{"bass": [0, 3, 7], "keys": range(8, 12)}``.
+        groups : mapping of str to iterable of int, optional
+            Components of each source: ``{"bass": [0, 3, 7], "keys": range(8, 12)}``; what is in no
+            group becomes the source ``rest``.
+        same : sequence of sequences of int, default ()
+            Components of one source: the first of each stays, the others come to it.
+        apart : sequence of sequences of int, default ()
+            Components of different sources: the first of each stays, and the others leave its
+            source for the one that they sound most like.
+        n_sources : int, optional
+            Group all components anew by what is heard of them, into so many sources. Default: groups
+            stay but for what is said; components that are a source each are grouped into as many as
+            there seem to be.
+        progress : callable, optional
+            Told the stage and the share done, where the recording is read.
 
         Raises
         ------
         ParameterError
-            If a component does not exist or is in two groups.
+            If nothing is said, a component does not exist or is in two groups, or hints contradict
+            each other; with `same`, `apart` or `n_sources` also as `recorded` does, for these need
+            the recording.
+        FileNotFoundError, AudioReadError, TemplateMismatchError
+            As `recorded` does.
         """
-        changed = super().regroup({name: tuple(members) for name, members in groups.items()})
+        hints = Hints.of(same, apart)
+        if groups is not None and n_sources is not None:
+            raise ParameterError("groups by hand have a number of their own: leave n_sources out")
+        if groups is None and n_sources is None and not hints:
+            raise ParameterError("say how: groups, same, apart or n_sources")
+        changed: Model = self
+        if groups is not None:
+            changed = super().regroup({name: tuple(members) for name, members in groups.items()})
+        if hints or n_sources is not None:
+            changed = regroup_by_ear(self.recorded(), changed, hints, n_sources, progress)
         return Decomposition.of_model(changed, self.recording)
 
     def render(self, *, only: str | None = None, progress: Progress | None = None) -> Separation:
@@ -465,6 +497,10 @@ def separate(
         the borders. Not for a blind separation.
     convert : bool, default False
         Convert templates of another sample rate or STFT, instead of refusing them.
+    same, apart : sequence of sequences of float
+        Blind: hints about moments, in seconds. What sounds loudest at those of ``same=[(1.5, 4.0)]``
+        is one source; what does at the later ones of ``apart=[(1.5, 6.0)]`` is not in that of the
+        first.
     midi : path
         The score, a Standard MIDI file, aligned first: each track becomes a source. An example of
         the same name says how a part sounds.
@@ -473,9 +509,10 @@ def separate(
         `audionmf.sources.score.read_score`.
     split_at : str or int
         A pitch such as "C4", at which pitched parts of the score are split into "high" and "low".
-    lead : bool, default False
-        One voice leads, such as a singer or a soloist: it becomes ``lead``, everything else
-        ``accompaniment``. For recordings up to 6 minutes.
+    lead : bool or str, default False
+        One voice leads, such as a singer or a soloist: it becomes ``lead``, or what is said here,
+        everything else
+        ``accompaniment``. For recordings up to 25 minutes.
     harmonic_percussive : bool, default False
         The sources are ``harmonic``, what holds a tone, and ``percussive``, what is struck, told
         apart by medians over time and over frequency.
@@ -636,63 +673,7 @@ def render_to_files(
     return write_stems(blocks, ordered, form), meters[-1].result()
 
 
-def default_paths(
-    source: Source,
-    names: Iterable[str],
-    folder: StrPath,
-    pattern: str = DEFAULT_PATTERN,
-    extension: str = "wav",
-    subtype: str | None = None,
-    track: str = "",
-) -> dict[str, Path]:
-    """Return the file of each source of a recording below `folder`; see `stem_paths`.
-
-    Raises
-    ------
-    ParameterError
-        As `stem_paths` does, and if files of this extension cannot hold the recording, or not in
-        the sample format `subtype`.
-    """
-    if extension in OUTPUT_FORMATS:
-        check_form(extension, subtype, source.sample_rate, source.n_channels)
-    track = track or (source.path.stem if source.path else "mixture")
-    return stem_paths(folder, track, list(names), pattern, extension)
-
-
 def _trust_meter(decomposition: Model) -> TrustMeter:
     templates = decomposition.templates
     rate = templates.sample_rate / templates.stft.hop_length
     return TrustMeter(decomposition.source_names, rate)
-
-
-def report(found: Separation | Model, folder: StrPath | None = None) -> Path:
-    """Write stems and a page to hear and see them; what ``--report`` does at the shell.
-
-    Parameters
-    ----------
-    found : Separation or Decomposition
-        What `audionmf.separate`, `audionmf.analyse` or `audionmf.decompose` returned, or
-        `audionmf.Decomposition.load` read.
-    folder : path, optional
-        Where to; default: ``separated/TRACK``.
-
-    Returns
-    -------
-    pathlib.Path
-        The page; it opens from disk, without a network.
-
-    Raises
-    ------
-    ParameterError
-        If it is neither of them.
-    OutputError
-        If a file cannot be written or would overwrite the mixture.
-    """
-    if isinstance(found, Separation | Decomposition):
-        return found.report(folder)
-    if isinstance(found, Model):
-        return Decomposition.of_model(found).report(folder)
-    raise ParameterError(
-        f"a report is of a Separation or a Decomposition, not of {type(found).__name__}; "
-        "separate_files(..., report=True) writes one for each file"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +230,7 @@ def _audio_text(d: dict[str, Any]) -> list[str]:
         f"  length    {_clock(d['duration'])} ({d['n_samples']} samples)",
         f"  format    {d['container']}, {d['subtype']}, {channels}, {d['sample_rate']} Hz",
         f"  level     peak {_dbfs(d['peak'])}, mean {_dbfs(d['rms'])}",
-        "Take it apart:  audionmf separate FILE --n-sources 3",
+        f"Take it apart:  audionmf separate {shlex.quote(d['path'])}",
     ]
 
 
@@ -257,8 +258,9 @@ def _templates_text(d: dict[str, Any], *, every: bool) -> list[str]:
         if every:
             lines += [f"    {_template_line(template)}" for template in source["templates"]]
     if not every:
-        lines.append("A line for each template:  audionmf info FILE --all")
-    return [*lines, "Use it:  audionmf separate MIXTURE --templates FILE [FILE ...]"]
+        lines.append(f"A line for each template:  audionmf info {shlex.quote(d['path'])} --all")
+    use = f"Use it:  audionmf separate MIXTURE --templates {shlex.quote(d['path'])}"
+    return [*lines, use]
 
 
 def _summary(templates: list[dict[str, Any]]) -> str:

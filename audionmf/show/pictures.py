@@ -16,7 +16,7 @@ from audionmf.io.audio import Source
 from audionmf.nmf import convolutive
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.show.words import is_ungrouped
-from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress, heard, pooled_magnitude
 from audionmf.spectra.stft import STFT
 
 __all__ = ["Picture", "pictures_or_note", "strongest_components"]
@@ -37,11 +37,14 @@ class Picture:
 
 
 def pictures_or_note(
-    source: Source, seen: Mapping[str, plot.Overview], decomposition: Decomposition
+    source: Source,
+    seen: Mapping[str, plot.Overview],
+    decomposition: Decomposition,
+    progress: Progress | None = None,
 ) -> list[Picture] | str:
     """Return the pictures; where matplotlib is missing, say so instead, and warn."""
     try:
-        return _pictures(source, seen, decomposition)
+        return _pictures(source, seen, decomposition, heard(progress))
     except MissingExtraError as error:
         warnings.warn(AudioNMFWarning(f"the report has no pictures: {error}"), stacklevel=4)
         return str(error)
@@ -62,7 +65,10 @@ def strongest_components(W: NDArray[np.float32], H: NDArray[np.float32]) -> list
 
 
 def _pictures(
-    source: Source, seen: Mapping[str, plot.Overview], decomposition: Decomposition
+    source: Source,
+    seen: Mapping[str, plot.Overview],
+    decomposition: Decomposition,
+    tell: Callable[[str, float], None],
 ) -> list[Picture]:
     plot.figure()  # fails at once where matplotlib is missing
     templates = decomposition.templates
@@ -91,13 +97,13 @@ def _pictures(
     )
     if len(seen) > plot.N_COLOURS:
         title, words = f"When each {whose} sounds", "The spectrogram of all of them together."
-    pictures = [
-        _picture(
+    wanted: list[tuple[str, str, Callable[[str], Any]]] = [
+        (
             title,
             f"{words} Below, how loud each is.",
             lambda theme: plot.separation(seen, stft, rate, theme=theme),
         ),
-        _picture(
+        (
             "Templates and activations",
             f"Left the templates, {most}{arranged}by pitch: the sounds that were looked for. Right "
             "the recording, and below it when each template sounds.",
@@ -106,7 +112,7 @@ def _pictures(
                 order=[strongest[k] for k in order], frame_seconds=seconds, theme=theme,
             ),
         ),
-        _picture(
+        (
             "What the models explain",
             "The recording, what templates and activations make of it, and what is left: orange "
             "where the recording has more, blue where the models have.",
@@ -116,13 +122,18 @@ def _pictures(
         ),
     ]  # fmt: skip
     if len(decomposition.divergence) > 1:
-        pictures.append(
-            _picture(
+        wanted.append(
+            (
                 "How the factorisation went",
                 "The distance of the models from the recording; it never rises.",
                 lambda theme: _axes_figure(plot.convergence, decomposition.divergence, theme),
             )
         )
+    pictures = []
+    for k, (title, caption, draw) in enumerate(wanted):
+        tell("page", k / len(wanted))
+        pictures.append(_picture(title, caption, draw))
+    tell("page", 1.0)
     return pictures
 
 

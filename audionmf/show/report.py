@@ -31,6 +31,7 @@ from audionmf.show.embedding import embedded
 from audionmf.show.pictures import pictures_or_note
 from audionmf.show.rolls import rolls_of
 from audionmf.show.webpage import GENERATOR, Page
+from audionmf.spectra.frames import Progress
 
 __all__ = ["clear_report", "report_path", "write_report"]
 
@@ -81,6 +82,7 @@ def write_report(
     manifest: Mapping[str, Any] | None = None,
     command: Sequence[str] = (),
     notes: NoteTable | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a page about stems that are on the disk, whole or not at all.
 
@@ -104,6 +106,9 @@ def write_report(
         What the stems play, if it is known. Default: heard from the stems, where all of them
         together are not longer than two minutes, or are those of a score; else the page says how
         to have them.
+    progress : callable, optional
+        Told the stages ``notes``, where notes are heard, and ``page``, with the share of each that
+        is done.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def write_report(
     stft = decomposition.templates.stft
     files = {name: AudioFile(file) for name, file in stems.paths.items()}
     seen = {name: plot.overview(file, stft) for name, file in files.items()}
-    played = _heard(decomposition, files) if notes is None else notes
+    played = _heard(decomposition, files, progress) if notes is None else notes
     rate = source.sample_rate
     seconds = decomposition.mixture.n_samples / rate
     peak = max(each.peak for each in seen.values())
@@ -141,7 +146,7 @@ def write_report(
         gain=stems.gain,
         decomposition=decomposition,
         trust=trust,
-        pictures=pictures_or_note(source, seen, decomposition),
+        pictures=pictures_or_note(source, seen, decomposition, progress),
         rolls=rolls_of(played, seen, stft, rate, seconds) if played else [],
         silent=_silent(played, list(files)),
         manifest=manifest,
@@ -150,12 +155,14 @@ def write_report(
     return write_bytes(path, page.text().encode("utf-8", "replace"))
 
 
-def _heard(decomposition: Decomposition, files: Mapping[str, AudioFile]) -> NoteTable | None:
+def _heard(
+    decomposition: Decomposition, files: Mapping[str, AudioFile], progress: Progress | None
+) -> NoteTable | None:
     """Return the notes of the stems, if hearing them does not take long."""
     seconds = sum(file.n_samples / file.sample_rate for file in files.values())
     if seconds > _HEARD_SECONDS and decomposition.score is None:
         return None
-    return notes_of(decomposition, files)
+    return notes_of(decomposition, files, progress=progress)
 
 
 def _silent(notes: NoteTable | None, names: Sequence[str]) -> str:

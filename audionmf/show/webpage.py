@@ -130,6 +130,7 @@ class Page:
         files = ", ".join(
             f'<a href="{link}">{_escape(name)}</a>' for name, link in self.links.items()
         )
+        mix = "" if self.audio is None else '<button type="button" id="mix">Save the mix</button>'
         return f"""<section aria-labelledby="listen">
 <h2 id="listen">Listen</h2>
 <div class="player">
@@ -150,6 +151,7 @@ class Page:
 <label><input id="loop" type="checkbox" autocomplete="off"> Loop</label>
 <label>Volume <input id="volume" type="range" min="0" max="1" step="0.01" value="1"
  autocomplete="off"></label>
+{mix}
 <span class="hide-narrow">Keys: <kbd>Space</kbd> play, <kbd>←</kbd> <kbd>→</kbd> 5 seconds,
 <kbd>1</kbd>–<kbd>9</kbd> solo, with <kbd>Shift</kbd> mute, <kbd>0</kbd> all,
 <kbd>A</kbd> original</span>
@@ -162,12 +164,13 @@ class Page:
     def _track(self, index: int, name: str, words: str, level: NDArray[Any]) -> str:
         shown = _escape(name)
         audio = "" if self.audio is not None else f'<audio preload="none" src="{self.links[name]}">'
+        most = 1 if audio else 2  # an element of a page plays no louder than its file
         return f"""<li class="row track c{index % plot.N_COLOURS}">
 <div class="control"><span class="chip"></span><span class="names" title="{shown}">
 <span class="name">{shown}</span> <span class="words">{_escape(words)}</span></span>
 <button type="button" class="solo" aria-pressed="false" aria-label="Solo {shown}">Solo</button>
 <button type="button" class="mute" aria-pressed="false" aria-label="Mute {shown}">Mute</button>
-<input type="range" class="gain" min="0" max="1" step="0.01" value="1"
+<input type="range" class="gain" min="0" max="{most}" step="0.01" value="1"
  aria-label="Volume of {shown}" autocomplete="off"></div>
 <div class="lane" aria-hidden="true">{lane(level)}<div class="playhead"></div></div>
 {audio}{"</audio>" if audio else ""}</li>"""
@@ -258,8 +261,9 @@ class Page:
             )
         return f"""<section aria-labelledby="trust">
 <h2 id="trust">How far to trust the {self.noun}s</h2>
-<p class="soft">Told from the models alone, without the true stems. A {self.noun} that shares little
-of its sound with the others comes out clean; what is shared is a guess.</p>
+<p class="soft">Told from the models alone, without the true stems. What a {self.noun}
+shares with others is divided by a guess. Whether a sound is in the wrong {self.noun}, these figures
+cannot show: listen.</p>
 <div class="scroll"><table>
 <thead><tr><th scope="col">{"source" if self.noun == "stem" else self.noun}</th>
 <th scope="col">share of the energy</th>
@@ -339,8 +343,12 @@ of its sound with the others comes out clean; what is shared is a guess.</p>
 
     def _data(self) -> list[str]:
         notes = {roll.index: roll.data for roll in self.rolls}
-        facts = {"seconds": self.seconds, "embedded": self.audio is not None, "notes": notes}
-        data = [f'<script type="application/json" id="page">{json.dumps(facts)}</script>']
+        facts = {
+            "seconds": self.seconds, "embedded": self.audio is not None, "notes": notes,
+            "rate": self.source.sample_rate, "mix": f"{self.title}-mix.wav",
+        }  # fmt: skip
+        told = json.dumps(facts).replace("<", "\\u003c")  # a title must not end the script
+        data = [f'<script type="application/json" id="page">{told}</script>']
         for i, content in enumerate(self.audio.contents if self.audio else ()):
             data.append(f'<script type="text/plain" id="audio{i}">{content}</script>')
         return data

@@ -29,7 +29,7 @@ from audionmf.io.foreign import audio_in
 from audionmf.io.parts import open_part, part_path
 from audionmf.settings import Settings
 from audionmf.sources.kits import is_bank, kit_files
-from audionmf.sources.labels import Labels, Ranges
+from audionmf.sources.labels import Labels, Moments, Ranges, check_moments
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
 
@@ -77,7 +77,7 @@ _SPANS = ("alone", "absent")
 _MOST_SHOWN = 60
 """Characters of one value in a repr."""
 
-_REST_COMPONENTS = 16
+_REST_COMPONENTS = 8
 """Free components of what a single source leaves."""
 
 
@@ -221,8 +221,8 @@ class Told:
         The score; each of its parts becomes a source, or tells of the source of that name.
     midi_split, split_at
         How the score is split into parts; see `audionmf.separate`.
-    lead : bool, default False
-        One voice leads.
+    lead : bool or str, default False
+        One voice leads; its name, "lead" if it is only True.
     harmonic_percussive : bool, default False
         The sources are what holds a tone, and what is struck.
     margin : float, default 1
@@ -231,6 +231,9 @@ class Told:
     kit : bool, path or mapping, default False
         The recording are struck sounds of a kit, of which those are found that are heard: True, the
         drum kit that is shipped; or a folder of samples, see `kit_files`, or a bank.
+    same, apart : sequence of sequences of float, default ()
+        Blind: what sounds loudest at these moments, in seconds, is one source; what does at the
+        later ones of them is not in the source of the first.
     """
 
     n_sources: int | None = None
@@ -244,10 +247,12 @@ class Told:
     midi: Any = None
     midi_split: SplitBy = "track"
     split_at: str | int | None = None
-    lead: bool = False
+    lead: bool | str = False
     harmonic_percussive: bool = False
     margin: float = 1.0
     kit: Any = False
+    same: Moments = ()
+    apart: Moments = ()
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
@@ -312,7 +317,7 @@ class Told:
         for absent in labels.absent:
             gathered.silence(absent.name, (absent.start, absent.end))
         if self.lead:
-            gathered.add(LEAD, Known(voice=True))
+            gathered.add(self.lead if isinstance(self.lead, str) else LEAD, Known(voice=True))
         if self.harmonic_percussive:
             gathered.add(HARMONIC, Known(texture=HARMONIC))
             gathered.add(PERCUSSIVE, Known(texture=PERCUSSIVE))
@@ -345,6 +350,12 @@ class Told:
             raise ParameterError(
                 f"the margin is a number from 1 to {MAX_MARGIN:g}, not {self.margin!r}"
             )
+        if self.lead == ACCOMPANIMENT or not isinstance(self.lead, bool | str):
+            raise ParameterError(
+                f"a lead is True, or what it is called, which cannot be {ACCOMPANIMENT!r}: that is "
+                f"all else; not {self.lead!r}"
+            )
+        check_moments({"same": self.same, "apart": self.apart})
 
 
 def is_whole(value: Any) -> bool:
@@ -432,6 +443,8 @@ class Account:
         Between harmonic and percussive sound.
     kit : tuple of str
         The sources that come from a kit: there need not be stems of all.
+    same, apart : sequence of sequences of float
+        Blind: moments of one source, and of different ones; see `Told`.
     """
 
     sources: dict[str, Known]
@@ -442,6 +455,8 @@ class Account:
     convert: bool = False
     margin: float = 1.0
     kit: tuple[str, ...] = ()
+    same: Moments = ()
+    apart: Moments = ()
 
     @property
     def examples(self) -> dict[str, list[Source]]:
@@ -457,6 +472,11 @@ class Account:
             raise ParameterError(
                 "the number of sources is for a blind separation: leave it out with templates, "
                 "examples or ranges, a score or a lead, which bring their own"
+            )
+        if named and (told.same or told.apart):
+            raise ParameterError(
+                "hints about moments are for a blind separation; of named sources say where they "
+                "play alone and where not (solo, absent)"
             )
         if told.free and not named:
             raise ParameterError(
@@ -479,6 +499,7 @@ class Account:
         return cls(
             sources, told.n_sources, residual, _labels(sources, gathered.silent),
             _score(sources, score), told.convert, float(told.margin),
+            same=told.same, apart=told.apart,
         )  # fmt: skip
 
     @property

@@ -1,4 +1,4 @@
-"""Ranges of a recording where a source plays alone, or where it does not play.
+"""Ranges of a recording where a source plays alone, or where it does not play; moments of sources.
 
 They are given in seconds: in Python as pairs, at the shell as ``NAME=START-END``, or as the label
 file that Audacity exports, each line a start, an end and a text, with tabs between them. There the
@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,12 @@ __all__ = [
     "MOST_LABELLED",
     "MOST_LABELS",
     "Labels",
+    "Moments",
     "Range",
     "Ranges",
+    "check_moments",
     "collect",
+    "parse_moments",
     "parse_solo",
     "read_labels",
 ]
@@ -39,11 +43,17 @@ __all__ = [
 Ranges = Mapping[str, Sequence[tuple[float, float]]]
 """Pairs of start and end in seconds, by the name of the source."""
 
+Moments = Sequence[Sequence[float]]
+"""Hints, each of two moments in seconds or more."""
+
 Span = tuple[int, int]
 """First sample or frame, and the one after the last."""
 
 MOST_LABELS = 10_000
 """Ranges that may be given for one recording."""
+
+MOST_MOMENTS = 1000
+"""Moments that hints may name."""
 
 MOST_LABELLED = 256
 """Sources that they may name."""
@@ -129,6 +139,65 @@ def parse_solo(text: str) -> Range:
     if name.startswith(_ABSENT):
         raise ParameterError(f"{text!r}: where a source does not play is said in a label file")
     return Range(name.strip(), start, end)
+
+
+def parse_moments(texts: Iterable[str], what: str) -> list[tuple[float, ...]]:
+    """Read hints written ``1.5,4`` or ``0:01.5,0:04``: moments, in seconds, ``M:SS`` or ``H:MM:SS``.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The hints.
+    what : {"same", "apart"}
+        What they say, for messages.
+
+    Raises
+    ------
+    ParameterError
+        If one has another form.
+    """
+    hints = []
+    for text in texts:
+        try:
+            moments = tuple(map(seconds_from_text, text.split(",")))
+        except ValueError:
+            moments = ()
+        if len(set(moments)) < max(2, len(moments)):
+            raise ParameterError(
+                f"a hint is two different moments or more, in seconds, M:SS or H:MM:SS, such as "
+                f"--{what} 1.5,4 or --{what} 0:01.5,0:04, not {text!r}"
+            )
+        hints.append(moments)
+    return hints
+
+
+def check_moments(hints: Mapping[str, Any]) -> None:
+    """Check hints about moments, by what they say.
+
+    Raises
+    ------
+    ParameterError
+        If one is not two different moments or more, in seconds from the start.
+    LimitError
+        If there are more than 1000 hints.
+    """
+    for what, given in hints.items():
+        if isinstance(given, list | tuple) and len(given) > MOST_MOMENTS:
+            raise LimitError(f"more than {MOST_MOMENTS} hints; give fewer")
+        listed = isinstance(given, list | tuple)
+        for hint in given if listed else [given]:
+            if not (listed and _are_moments(hint)):
+                raise ParameterError(
+                    f"{what} is a list of hints, each of two different moments in seconds or more, "
+                    f"such as {what}=[(1.5, 4.0)], not {given!r}"
+                )
+
+
+def _are_moments(hint: Any) -> bool:
+    if not isinstance(hint, list | tuple) or not 2 <= len(hint) <= MOST_MOMENTS:
+        return False
+    plain = all(isinstance(m, Real) and 0 <= float(m) <= _MAX_SECONDS for m in hint)
+    return plain and len(set(hint)) == len(hint)
 
 
 def read_labels(path: StrPath) -> tuple[list[Range], list[Range]]:

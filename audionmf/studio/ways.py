@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audionmf.errors import ParameterError
-from audionmf.sources.known import LEAD, MOST_SOURCES, Account, Known, Told
+from audionmf.sources.known import ACCOMPANIMENT, LEAD, MOST_SOURCES, Account, Known, Told
 from audionmf.sources.templates import Templates
 from audionmf.studio.given import Given
 from audionmf.studio.recordings import Recording
@@ -141,7 +141,13 @@ class Way:
         ]
         whole = all(label == said.name for said in self.sources for _, label in said.banks)
         voices = [said.name for said in self.sources if said.voice]
-        return whole and all(named_so) and self._plain_score() and voices in ([], [LEAD])
+        return (
+            whole
+            and all(named_so)
+            and self._plain_score()
+            and len(voices) <= 1
+            and ACCOMPANIMENT not in voices
+        )
 
     def _plain_score(self) -> bool:
         played = {said.name: said.notes for said in self.sources if said.notes}
@@ -181,7 +187,7 @@ class Way:
             },
             "solo": {s.name: list(s.alone) for s in self.sources if s.alone},
             "absent": {s.name: list(s.absent) for s in self.sources if s.absent},
-            "lead": any(said.voice for said in self.sources),
+            "lead": next((s.name == LEAD or s.name for s in self.sources if s.voice), False),
         }
         return {name: value for name, value in told.items() if value}
 
@@ -341,7 +347,9 @@ def shell_options(way: Way) -> list[str] | None:
     if not way.plain or any(said.absent for said in way.sources):
         return None
     told = way.short(written, written)
-    options = ["--lead"] * bool(told.get("lead")) + ["--kit"] * way.kit
+    lead = told.get("lead", False)
+    options = ["--lead" if lead is True else f"--lead={lead}"] if lead else []
+    options += ["--kit"] * way.kit
     options += ["--harmonic-percussive"] * way.harmonic_percussive
     if way.n_sources:
         options += ["--n-sources", str(way.n_sources)]

@@ -23,7 +23,9 @@ for table, low, height, label in ((true.of(oboe), -0.4, 0.8, "score"), (heard, -
             color="#c9d6e8" if label == "score" else "#d1495b",
             label=label if i == 0 else None,
         )
-axes.set(xlabel="time (s)", ylabel="MIDI key")
+names = {note.pitch: note.name for note in true.of(oboe)}
+axes.set_yticks(list(names), names.values())
+axes.set(xlabel="time (s)")
 axes.legend()
 
 # %%

@@ -327,7 +327,6 @@ def test_a_single_source_gets_a_rest_of_free_components(mixture, banks):
     stems = render(mixture, found, sample_rate=RATE).sources
     for stem in stems.values():  # neither the whole mixture nor nothing
         assert 0.02 < energy(stem) / energy(mixture) < 0.98
-    assert not found.penalties.any()  # copies would take what is not the source's
 
 
 def test_one_source_alone_needs_no_place_and_a_free_one_beside_it_gets_one(mixture, banks):

@@ -9,6 +9,7 @@ import pytest
 from conftest import RATE, sound, steps
 
 import audionmf
+from audionmf.analysis import by_lead
 from audionmf.analysis.by_lead import analyse_lead
 from audionmf.analysis.voice_model import melody, pitch_strengths
 from audionmf.errors import LimitError, ParameterError
@@ -135,6 +136,36 @@ def test_short_ones_keep_their_length(n_samples):
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
 
 
+def test_the_shell_calls_the_lead_by_name_and_takes_no_file_for_one(run, song, tmp_path):
+    path = tmp_path / "song.wav"
+    audionmf.write(path, audionmf.Audio(sum(song.values()).astype(np.float32), RATE))
+    plan = ("separate", "--dry-run", "--json", "-o", tmp_path / "out")
+    for given, names in (
+        (("--lead", path), ["lead", "accompaniment"]),
+        (("--lead=singer", path), ["singer", "accompaniment"]),
+        ((path, "--lead="), ["lead", "accompaniment"]),
+        (("--lead", "--", path), ["lead", "accompaniment"]),
+    ):
+        code, told, err = run(*plan, *given)
+        assert code == 0, err
+        assert list(json.loads(told)["stems"]) == names
+    for given, message in (
+        (("--lead", "singer", path), "to call the lead so, write --lead=singer"),
+        ((f"--lead={path}",), "is the name of a file"),
+        ((path, "--lead=accompaniment"), "cannot be 'accompaniment'"),
+    ):
+        code, _, err = run(*plan, *given)
+        assert code == 2
+        assert message in err
+
+
+def test_a_lead_is_called_by_name_in_python(song):
+    found = audionmf.separate(sum(song.values()), sample_rate=RATE, lead="singer", max_iter=1)
+    assert list(found.sources) == ["singer", "accompaniment"]
+    with pytest.raises(audionmf.ParameterError, match="cannot be 'accompaniment'"):
+        audionmf.separate(np.ones((1, 9000)), sample_rate=RATE, lead="accompaniment")
+
+
 def test_silence_has_no_lead():
     with pytest.warns(audionmf.AudioWarning, match="silent"):
         found = audionmf.separate(np.zeros((2, 9000), np.float32), sample_rate=RATE, lead=True)
@@ -148,20 +179,43 @@ def test_a_rate_too_low_for_any_pitch_works():
     assert np.allclose(sum(found.sources.values()), samples, atol=1e-6)
 
 
-def test_what_is_too_long_is_refused_before_it_is_read(song):
-    with pytest.raises(LimitError, match="more than the 16384 frames"):
+def test_what_is_too_long_is_refused_before_it_is_read():
+    with pytest.raises(LimitError, match="more than the 65536 frames"):
         audionmf.separate(
-            np.zeros((1, 16384 * 8), np.float32), sample_rate=RATE, lead=True, n_fft=32
+            np.zeros((1, 65536 * 8), np.float32), sample_rate=RATE, lead=True, n_fft=32
         )
 
 
-def test_what_is_longer_than_it_says_is_refused_too():
+@pytest.mark.parametrize("least", [1, 50])
+def test_what_is_longer_than_it_says_is_refused_too(monkeypatch, least):
     class Longer(Audio):
-        n_samples = property(lambda self: 100)
+        n_samples = property(lambda self: 1000)
 
-    source = Longer(np.full((1, 16384 * 8), 0.1, np.float32), RATE)
-    with pytest.raises(LimitError, match="more than the 16384 frames"):
+    monkeypatch.setattr(by_lead, "_MOST_FRAMES", 400)
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", least * 10)  # in blocks, and as a whole
+    source = Longer(np.full((1, 8 * 500), 0.1, np.float32), RATE)
+    with pytest.raises(LimitError, match="more than the 400 frames"):
         analyse_lead(source, Settings(n_fft=32), lambda stage, done: None)
+
+
+def test_a_long_recording_is_read_in_blocks_and_comes_apart_as_well(song, separated, monkeypatch):
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", 10)
+    mixture = sum(song.values())
+    long = audionmf.separate(mixture, sample_rate=RATE, lead=True)
+    found, plain = long.decomposition, separated.decomposition
+    assert found.keys == plain.keys
+    np.testing.assert_allclose(found.activations, plain.activations, rtol=1e-3, atol=1e-4)
+    for name, stem in long.sources.items():
+        assert si_sdr(separated.sources[name], stem) > 60
+    assert np.allclose(sum(long.sources.values()), mixture, atol=1e-6)
+
+
+def test_places_of_a_long_recording_are_learnt_from_frames_spread_over_it(song, monkeypatch):
+    monkeypatch.setattr(by_lead, "_WHOLE_FRAMES", 10)
+    monkeypatch.setattr(by_lead, "_PLACED_FRAMES", 50)
+    long = audionmf.separate(sum(song.values()), sample_rate=RATE, lead=True)
+    for name, stem in song.items():
+        assert si_sdr(stem, long.sources[name]) > 8
 
 
 def test_another_beta_is_refused():
@@ -212,6 +266,50 @@ def test_a_pitch_is_stronger_than_its_octaves():
     strengths = pitch_strengths(V, frequencies, pitches)
     assert strengths[:, 0].argmax() == 2
     assert np.allclose(pitch_strengths(7 * V, frequencies, pitches) / strengths, np.sqrt(7))
+
+
+def test_weak_odd_partials_tell_a_pitch_from_its_octave():
+    frequencies = np.arange(0, 8000, 10.0)
+    V = np.zeros((800, 1))
+    for k in range(1, 17):
+        loud = 1.0 if k % 2 == 0 else 0.75
+        V += loud * np.exp(-0.5 * ((frequencies - 200 * k) / 15) ** 2)[:, None]
+    strengths = pitch_strengths(V, frequencies, np.array([200.0, 400.0]))[:, 0]
+    assert strengths[0] > strengths[1] > 0
+
+
+def test_a_melody_stays_in_its_range():
+    strengths = np.full((200, 100), 0.1)
+    strengths[150] = 1
+    strengths[150, 40:60] = 0.9  # it goes on, a little softer than what plays two octaves below
+    strengths[54, 40:60] = 1.5
+    assert np.all(melody(strengths) == 150)
+
+
+def test_what_has_no_range_is_followed_anywhere():
+    strengths = np.full((200, 100), 0.1)
+    strengths[190, :50] = 1
+    strengths[10, 50:] = 1
+    strengths[100] = 0.85  # where a median of both would lie
+    course = melody(strengths)
+    assert np.all(course[:50] == 190)
+    assert np.all(course[50:] == 10)
+
+
+def test_a_high_lead_is_followed():
+    rate, n = 16000, 32000
+    time = np.arange(n) / rate
+    hertz = np.repeat((1319.0, 1568.0, 1175.0, 1760.0), n // 4)
+    phase = 2 * np.pi * np.cumsum(hertz) / rate
+    high = 0.1 * (np.sin(phase) + 0.4 * np.sin(2 * phase))[None]
+    chord = 0.02 * sum(
+        np.sin(2 * np.pi * f * k * time) / k for f in (220, 277, 330) for k in (1, 2)
+    )
+    found = audionmf.separate(high + chord, sample_rate=rate, lead=True)
+    [remark] = found.decomposition.remarks
+    low, top = (int(word) for word in remark.split() if word.isdigit())
+    assert 1100 < low < 1300
+    assert 1700 < top < 1850
 
 
 def test_what_sounds_louder_to_the_ear_is_stronger():

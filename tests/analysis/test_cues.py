@@ -63,7 +63,7 @@ def test_it_says_which_cue_told_the_sources_apart(cue):
     shares = group_by_cues(cues(**WAYS[cue]), np.ones(N), 2)[2]
     assert sum(shares.values()) == pytest.approx(1)
     assert max(shares, key=shares.get) == cue
-    assert cues_in_words(shares).startswith(f"told apart by {cue} (")
+    assert cues_in_words(shares).startswith(f"told apart by {cue} ")
 
 
 def test_nothing_told_apart_what_is_alike_or_one():

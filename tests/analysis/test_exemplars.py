@@ -122,6 +122,47 @@ def test_a_note_that_an_example_lacks_is_played_by_a_copy():
     assert gain > 1
 
 
+def lowest(found):
+    """Return how well the stem of the low notes is told from the rest, in dB."""
+    return decibels(STEMS[0], render(MIXTURE, found, sample_rate=RATE).sources["low"])
+
+
+def test_one_example_alone_leaves_a_rest_that_votes():
+    one = by_example(examples={"low": EXAMPLES["low"]})
+    assert one.source_names == ["low", "rest"]
+    assert lowest(one) > 10
+    assert one.voters is not None
+    assert one.context is not None
+    assert len(one.grouping["rest"]) == 8
+
+
+def test_one_example_is_copied_where_that_explains_much_more(monkeypatch):
+    lacking = {"low": notes([200, 200])}
+    copied, plain = by_example(examples=lacking), by_example(examples=lacking, pitch_shifts=0)
+    assert copied.penalties.any()
+    assert not plain.penalties.any()
+    assert lowest(copied) > lowest(plain) + 2
+    monkeypatch.setattr(exemplars, "_LACKING", 0.0)  # nothing explains so much more
+    assert not by_example(examples=lacking).penalties.any()
+
+
+def test_a_rest_is_silent_where_it_is_said_to_be():
+    half = N_SAMPLES / RATE / 2
+    one = by_example(examples={"low": EXAMPLES["low"]}, absent={"rest": [(0, half)]})
+    rest = render(MIXTURE, one, sample_rate=RATE).sources["rest"]
+    before, after = np.split(rest, 2, axis=1)
+    assert (before[:, :-600] ** 2).sum() < 1e-3 * (after**2).sum()
+
+
+def test_votes_are_as_sharp_as_they_are_asked_to_be(found):
+    V = np.abs(np.random.default_rng(0).normal(size=(257, 30))).astype(np.float32)
+    H = np.ones((found.n_components, 30), np.float32)
+    G = np.ones((2, 30), np.float32)
+    once, twice = (votes(found, V, H, V[:, :2].copy(), G, power) for power in (1, 2))
+    np.testing.assert_allclose(once**2 / (once**2).sum(axis=0), twice, rtol=1e-4)
+    assert not np.allclose(once, twice)
+
+
 def test_a_copy_lies_semitones_away():
     spectrum = np.zeros((400, 1), np.float32)
     spectrum[100] = 1

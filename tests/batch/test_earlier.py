@@ -5,6 +5,9 @@ import json
 import pytest
 from conftest import TINY_OPTIONS, files_below, sound, tone, two_notes
 
+import audionmf
+from audionmf.batch.described import manifest_text
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -116,11 +119,39 @@ def test_info_tells_what_stems_were_made_from(separate, run, mixture, out):
     (out / "mix" / "source2.wav").unlink()
     code, text, _ = run("info", out / "mix")
     assert code == 0
-    for words in ("is a manifest", str(mixture), "n_sources 3", "n_fft 256", "rerun"):
+    for words in (
+        "is a manifest",
+        str(mixture),
+        "sources   3",
+        "n_fft 256",
+        f"rerun {out / 'mix' / 'manifest.json'}",
+    ):
         assert words in text
     _, text, _ = run("info", out / "mix" / "manifest.json", "--json")
+    assert audionmf.describe(out / "mix") == json.loads(text) | {
+        "path": str(out / "mix" / "manifest.json")
+    }
     states = {name: one["state"] for name, one in json.loads(text)["outputs"].items()}
     assert states == {"source1": "changed", "source2": "gone", "source3": "unchanged"}
+
+
+def test_what_is_known_is_told_in_plain_words():
+    known = {
+        "examples": {"cello": ["a.wav", "b.wav"], "harp": ["c.wav"]},
+        "solo": {"oboe": [[3, 5.5], [7, 9]]},
+        "lead": True,
+    }
+    text = manifest_text(
+        {
+            "kind": "manifest", "path": "m/manifest.json", "mixture": "m.wav", "start": 0,
+            "duration": None, "known": known, "settings": {"spatial": False}, "outputs": {},
+            "gain": 1, "versions": {},
+        }
+    )  # fmt: skip
+    assert "  examples  cello: a.wav, b.wav; harp: c.wav\n" in text
+    assert "  solo      oboe: 3–5.5 s, 7–9 s\n" in text
+    assert "  lead      yes\n" in text
+    assert "  options   spatial no\n" in text
 
 
 def test_rerun_takes_the_folder(separate, run, out):

@@ -18,6 +18,7 @@ FULL = SeparationJob(
     report=True, track="mix", pattern="{source}.{ext}", extension="flac", settings=TINY,
     drum_keys={"b": 36}, tempo="auto", start=1.5, duration=2.0, subtype="PCM_24",
     harmonic_percussive=True, margin=2.0, kit={"kick": ["k.wav"]},
+    same=[(0.5, 1)], apart=[(0.5, 2)],
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from audionmf.batch.pace import TimeLeft, share_done
+from audionmf.batch.pace import TimeLeft, share_done, work_after
 
 BLIND = ("read", "factorise", "group", "place in stereo", "render")
 EXAMPLE = ("read violin", "read", "adapt", "vote", "place in stereo", "render")
@@ -22,6 +22,23 @@ def test_the_share_rises_through_the_stages_to_the_end(stages, seconds):
 def test_rendering_is_most_of_a_long_recording_and_little_of_a_short_one():
     assert share_done("render", 0, 10) > 0.9
     assert share_done("render", 0, 3600) < 0.1
+
+
+def test_notes_and_pages_count_and_come_after_rendering():
+    after = work_after(12, notes=False, page=True)
+    assert list(after) == ["notes", "page"]
+    shares = [share_done(stage, done, 12, after) for stage in ("render", *after) for done in (0, 1)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert shares[1] == pytest.approx(
+        1.05 / 2.55
+    )  # analysis 1, rendering 0.05, notes 0.8, page 0.7
+
+
+def test_a_page_of_a_long_recording_hears_no_notes_unless_they_are_written():
+    assert list(work_after(600, notes=False, page=True)) == ["page"]
+    assert list(work_after(600, notes=True, page=True)) == ["notes", "page"]
+    assert work_after(600, notes=False, page=False) == {}
 
 
 MEASURED = {  # when stages begin, as shares of a separation of 60 s in stereo

@@ -94,9 +94,9 @@ def test_info_tells_of_it_and_rerun_says_what_makes_it_again(regroup, run, model
     for words in (
         "regrouping components",
         repr(str(model)),
-        "a [0, 2]",
+        "a: 0, 2",
         "gone",
-        "audionmf regroup",
+        "model.npz --group a=0,2",
     ):
         assert words in text
     code, _, err = run("rerun", folder)

@@ -519,7 +519,7 @@ def test_debug_shows_where_an_error_came_from(run, tmp_path):
 
 
 def test_an_unexpected_error_is_one_line_too(run, mixture, monkeypatch):
-    from audionmf.show import info
+    from audionmf.show import info  # what `info` asks
 
     def fail(_):
         raise ZeroDivisionError("two\nlines")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import sound, two_notes
 
 from audionmf.cli import main_parser
 
@@ -27,8 +28,12 @@ SCREEN = 45
         (("remix", "x.wav", "--gian", "a=1"), "did you mean --gain?"),
         (("--verison",), "did you mean --version?"),
         (("separate", "x.wav", "-n", "three"), "-n/--n-sources: a whole number, not 'three'"),
-        (("separate", "x.wav", "-x"), "there is no place for '-x'"),
+        (("separate", "x.wav", "-x"), "there is no option -x"),
+        (("decompose", "x.wav", "-n", "4"), "there is no option -n; did you mean --n-components?"),
+        (("completion", "bash", "zsh"), "there is no place for 'zsh'"),
         (("separate",), "missing: INPUT"),
+        ((), "a command is missing, such as: audionmf separate mix.wav; see audionmf --help"),
+        (("separate", "x.wav", "--example", "a b.wav"), "did you mean 'a b=a b.wav'?"),
     ],
 )
 def test_an_error_says_what_was_meant(run, arguments, hint):
@@ -50,6 +55,17 @@ def test_a_file_instead_of_a_command_says_what_is_done_with_it(
     code, _, err = run(name)
     assert code == 2
     assert f"audionmf {typed};" in err
+
+
+def test_a_file_that_is_not_there_is_told_with_the_one_beside_it(run, mixture, tmp_path):
+    example = sound(tmp_path / "harp.flac", two_notes())
+    words = ("separate", mixture, "-o", tmp_path / "o", "--example")
+    code, _, err = run(*words, f"harp={example.with_suffix('.wav')}")
+    wanted = str(example.with_suffix(".wav"))
+    assert code == 3
+    assert err == f"audionmf: error: {wanted!r}: there is no such file; did you mean 'harp.flac'?\n"
+    _, _, err = run(*words, f"harp={tmp_path / 'gone' / 'a.wav'}")
+    assert "there is no such file; check the path" in err
 
 
 def test_what_is_nothing_like_a_command_names_them_all(run):

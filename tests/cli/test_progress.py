@@ -110,6 +110,18 @@ def test_the_share_of_one_recording_rises(capsys):
     assert shares[-1] == 1
 
 
+def test_notes_of_one_instrument_begin_at_nothing_and_notes_of_several_behind_the_stems(capsys):
+    alone, several = (Bar(options(progress="json", export=("midi",))) for _ in range(2))
+    alone("notes", 0.0)
+    alone("notes", 1.0)
+    several("render", 1.0)
+    several("notes", 1.0)
+    shares = [json.loads(line)["done"] for line in capsys.readouterr().err.splitlines()]
+    assert shares[:2] == [0, 1]
+    assert 0 < shares[2] < 1
+    assert shares[3] == 1
+
+
 def test_events_are_lines_of_json(run, mixture, tmp_path):
     code, _, err = run(
         "separate", mixture, "-n", 2, "-o", tmp_path / "o", "--progress", "json", *TINY_OPTIONS

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, TINY, TINY_OPTIONS, files_below, sound, two_notes
+from conftest import RATE, TINY, TINY_OPTIONS, files_below, sound, steps, two_notes
 
 from audionmf import AudioNMFWarning, analyse, plot
 from audionmf.io.audio import AudioFile
 from audionmf.notes.events import SourceNote
 from audionmf.notes.table import NoteTable
-from audionmf.separation.separating import default_paths, render_to_files
+from audionmf.rendering.stems import default_paths
+from audionmf.separation.separating import render_to_files
 from audionmf.show import embedding, pictures, report
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -517,6 +518,34 @@ def test_in_a_browser_a_note_plays_its_stem_alone_and_tones_play_the_notes(brows
     # Between the notes a stem goes on, tones do not; in them they sound.
     opened.wait_for(lambda: 0.05 < opened.position() < 0.2 and opened.levels()[0] == 0)
     opened.wait_for(lambda: 0.4 < opened.position() < 0.7 and opened.levels()[0] > 0.05)
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_in_a_browser_a_mix_is_saved_as_it_is_heard(browser, written):
+    opened = Opened(browser, written)
+
+    def saved():
+        with opened.page.expect_download() as download:
+            opened.button("Save the mix").click()
+        assert download.value.suggested_filename == "_mix_ & 'co'-mix.wav"
+        samples, rate = soundfile.read(download.value.path(), dtype="int16")
+        assert rate == RATE
+        return samples.astype(int)
+
+    told = json.loads(opened.page.locator("#page").text_content())
+    assert told["mix"] == "<mix> & 'co'-mix.wav"
+    assert "<mix>" not in re.search('id="page">(.*)</script>', written.read_text("utf-8"))[1]
+    whole = saved()
+    stems = [steps(path) for path in sorted(written.parent.rglob("*.wav"))]
+    assert len(stems) == 2
+    np.testing.assert_allclose(whole.T / 32768, sum(stems), atol=1.5 / 32768)
+    opened.button("Mute low").click()
+    high = saved()
+    opened.button("Mute low").click()
+    opened.page.get_by_label("Volume of low").fill("0.5")
+    np.testing.assert_allclose(saved(), (whole + high) / 2, atol=1)
+    assert np.abs(whole - high).max() > 1000
     assert opened.said == []
     opened.context.close()
 

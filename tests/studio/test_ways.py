@@ -136,8 +136,8 @@ def test_a_lead_and_drums_go_to_the_same_options():
     assert as_stems([Said(name="lead", voice=True)]).account().voices == ["lead"]
     assert "kick" in as_stems(kit=True).account().kit
     singer = as_stems([Said(name="singer", voice=True)])
-    assert shell_options(singer) is None
-    assert script_arguments(singer) == ["sources={'singer': Known(voice=True)}"]
+    assert shell_options(singer) == ["--lead=singer"]
+    assert script_arguments(singer) == ["lead='singer'"]
 
 
 def test_stems_whose_file_went_are_rendered_again(studio, files):

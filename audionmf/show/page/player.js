@@ -66,7 +66,8 @@
     #sources = [];
 
     async prepare() {
-      this.context = new AudioContext();
+      const usual = page.rate >= 8000 && page.rate <= 96000; /* others are converted */
+      this.context = new AudioContext(usual ? { sampleRate: page.rate } : {});
       this.master = this.context.createGain();
       this.master.connect(this.context.destination);
       const elements = tracks.map((_, i) => document.getElementById(`audio${i}`));
@@ -144,6 +145,29 @@
       let sum = 0;
       for (const sample of samples) sum += sample * sample;
       return Math.sqrt(sum / samples.length);
+    }
+
+    /* all stems with these gains as a WAV file of 16 bits, softer as a whole where it would clip */
+    mixed(gains) {
+      const { length, numberOfChannels: channels, sampleRate: rate } = this.buffers[0];
+      const sum = new Float32Array(length * channels);
+      this.buffers.forEach((buffer, k) => {
+        for (let c = 0; c < channels; c++) {
+          const samples = buffer.getChannelData(c);
+          for (let i = 0; i < length; i++) sum[i * channels + c] += gains[k] * samples[i];
+        }
+      });
+      const peak = sum.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+      const scale = 32768 * Math.min(1, 32767 / 32768 / (peak || 1));
+      const view = new DataView(new ArrayBuffer(44 + 2 * sum.length));
+      const text = (at, word) => [...word].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+      [[0, "RIFF"], [8, "WAVE"], [12, "fmt "], [36, "data"]].forEach(([at, word]) => text(at, word));
+      [[4, 36 + 2 * sum.length], [16, 16], [24, rate], [28, 2 * rate * channels], [40, 2 * sum.length]]
+        .forEach(([at, number]) => view.setUint32(at, number, true));
+      [[20, 1], [22, channels], [32, 2 * channels], [34, 16]]
+        .forEach(([at, number]) => view.setUint16(at, number, true));
+      sum.forEach((sample, i) => view.setInt16(44 + 2 * i, Math.round(scale * sample), true));
+      return new Blob([view], { type: "audio/wav" });
     }
 
     tick() {}
@@ -248,10 +272,11 @@
     requestAnimationFrame(frame);
   };
 
+  const isHeard = (track) => !track.mute && (track.solo || !tracks.some((other) => other.solo));
+
   const apply = () => {
-    const soloed = tracks.some((track) => track.solo);
     tracks.forEach((track, i) => {
-      const heard = whole || (!track.mute && (!soloed || track.solo));
+      const heard = whole || isHeard(track);
       track.row.classList.toggle("silent", !heard);
       track.row.querySelector(".solo").setAttribute("aria-pressed", String(track.solo));
       track.row.querySelector(".mute").setAttribute("aria-pressed", String(track.mute));
@@ -267,25 +292,30 @@
     frame();
   };
 
-  const start = async () => {
-    if (ready === null) {
-      ready = "soon";
-      play.disabled = true;
-      status.textContent = "Preparing the stems …";
-      try {
-        await engine.prepare();
-      } catch {
-        status.textContent = "This browser cannot play these stems. Open their files instead.";
-        return;
-      }
-      ready = true;
-      status.textContent = "";
-      play.disabled = false;
-      engine.seek(wanted);
-      apply();
-      engine.setVolume(Number(volume.value));
-      play.focus();
+  const prepare = async () => {
+    if (ready !== null) return ready === true;
+    ready = "soon";
+    play.disabled = true;
+    status.textContent = "Preparing the stems …";
+    try {
+      await engine.prepare();
+    } catch {
+      status.textContent = "This browser cannot play these stems. Open their files instead.";
+      return false;
     }
+    ready = true;
+    status.textContent = "";
+    play.disabled = false;
+    engine.seek(wanted);
+    apply();
+    engine.setVolume(Number(volume.value));
+    return true;
+  };
+
+  const start = async () => {
+    const before = ready;
+    if (!(await prepare())) return;
+    if (before === null) play.focus();
     await engine.play();
     play.textContent = "Pause";
     requestAnimationFrame(frame);
@@ -294,6 +324,17 @@
   const toggle = () => {
     if (ready === "soon") return undefined;
     return engine.playing ? pause() : start();
+  };
+
+  const saveMix = async () => {
+    if (!(await prepare())) return;
+    const gains = tracks.map((track) => (whole ? 1 : isHeard(track) ? track.gain : 0));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(engine.mixed(gains));
+    link.download = page.mix;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    status.textContent = `Saved ${page.mix}, as it is heard`;
   };
 
   const seek = (seconds) => {
@@ -308,6 +349,7 @@
 
   play.addEventListener("click", toggle);
   original.addEventListener("click", compare);
+  find("#mix")?.addEventListener("click", saveMix);
   slider.addEventListener("input", () => seek(Number(slider.value)));
   loop.addEventListener("change", () => { if (engine.playing) engine.seek(engine.position()); });
   volume.addEventListener("input", () => { if (ready === true) engine.setVolume(Number(volume.value)); });
