@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 import audionmf
 from audionmf.settings import Settings
 
+pytest_plugins = ["studio_browser"]
+
 RATE = 8000
 TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--n-threads", "1")
 TINY = Settings(n_fft=256, max_iter=5, activation_iter=5, n_threads=1, names="plain")

@@ -57,7 +57,8 @@ def running(temporary: Path, *arguments: object) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(temporary)},
+        env=os.environ
+        | {"TMPDIR": str(temporary), "XDG_STATE_HOME": str(temporary.with_name("state"))},
     )
     try:
         line = process.stdout.readline()

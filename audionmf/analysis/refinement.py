@@ -15,6 +15,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,22 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.frames import Progress, gather
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Hint", "refine"]
+__all__ = ["MOST_SPANS", "Hint", "refine"]
+
+MOST_SPANS = 256
+"""Rectangles that a hint may consist of."""
 
 _MAX_ZONES = 1 << 16
+_MOST_FRAMES = 1024
+"""Frames with hints, and as many without, that templates are learned from."""
+
+_PLAIN_ITERATIONS, _HINTED_ITERATIONS = 10, 15
+"""Of the activations of all frames, which start near where they end."""
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What is known of a rectangle of the spectrogram.
+    """What is known of a rectangle of the spectrogram, or of parts of it.
 
     Parameters
     ----------
@@ -49,6 +58,9 @@ class Hint:
         In Hz, ``0 ≤ low < high``.
     strength : float, default 10
         How firmly, more than 0 to 50: 1 is "rather", 10 leaves no doubt.
+    spans : tuple of (float, float, float, float), default ()
+        Rectangles, each from start to end and from low to high, at most 256, of which the marked
+        part consists, as a brush or a lasso leaves them. Default: all of the rectangle.
 
     Raises
     ------
@@ -63,8 +75,13 @@ class Hint:
     low: float
     high: float
     strength: float = 10.0
+    spans: tuple[tuple[float, float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.spans) > MOST_SPANS:
+            raise ParameterError(f"a hint consists of {MOST_SPANS} rectangles at most")
+        for start, end, low, high in self.spans:
+            Hint(self.source, self.belongs, start, end, low, high, self.strength)
         numbers = (self.start, self.end, self.low, self.high, self.strength)
         if not all(math.isfinite(number) for number in numbers):
             raise ParameterError("a hint is given in finite numbers")
@@ -82,11 +99,15 @@ def refine(
     decomposition: Decomposition,
     hints: Sequence[Hint],
     *,
-    max_iter: int = 100,
+    max_iter: int = 30,
     progress: Progress | None = None,
     watch: nmf.Callback | None = None,
 ) -> Decomposition:
     """Go on from a decomposition with hints about its sources.
+
+    Of a long recording, templates are learned again from at most 2048 frames: half of them where
+    hints are, the others spread evenly, each counted for those that it stands for. Activations are
+    then found for all frames, from where they were.
 
     Parameters
     ----------
@@ -96,8 +117,8 @@ def refine(
         Where to start; found under β = 1, with its activations.
     hints : sequence of Hint
         Each about a source of ``decomposition.grouping``.
-    max_iter : int, default 100
-        Most iterations.
+    max_iter : int, default 30
+        Most iterations: the start is near already.
     progress : callable, optional
         Told the stage and the share done.
     watch : callable, optional
@@ -108,7 +129,7 @@ def refine(
     -------
     Decomposition
         With other templates and activations; labels and grouping are the same, places in the stereo
-        image are forgotten. ``divergence`` is the objective.
+        image are forgotten. ``divergence`` is the objective on the frames that were learned from.
 
     Raises
     ------
@@ -137,20 +158,67 @@ def refine(
         report("refine", state.iteration / state.max_iter)
         return watch(state) if watch else None
 
+    problem = _Problem(
+        frames.V, H, [owner[k] for k in range(len(owner))], zones, penalties, config.n_threads
+    )
+    chosen, counts = _learned_from(np.asarray(zones.any(axis=0)))
     found = fit_constrained(
-        frames.V, templates.templates, H, [owner[k] for k in range(len(owner))], zones, penalties,
-        max_iter=max_iter, tol=config.tol, callback=callback, n_threads=config.n_threads,
+        problem.V[:, chosen] * counts, templates.templates, H[:, chosen] * counts, problem.groups,
+        zones[:, chosen], penalties, max_iter=max_iter, tol=config.tol, callback=callback,
+        n_threads=config.n_threads,
     )  # fmt: skip
+    if len(chosen) == H.shape[1]:
+        activations = found.activations
+    else:
+        activations = problem.activations(found.templates)
     return dataclasses.replace(
         decomposition,
         templates=dataclasses.replace(templates, templates=found.templates),
-        activations=np.ascontiguousarray(found.activations, np.float32),
+        activations=np.ascontiguousarray(activations, np.float32),
         divergence=found.objective,
         reason=found.reason,
         penalties=None,
         banded=False,
         covariances=None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is refined: all frames, the start, and who is not wanted where."""
+
+    V: NDArray[np.float32]
+    H: NDArray[np.float32]
+    groups: list[int]
+    zones: NDArray[np.uint16]
+    penalties: NDArray[np.float64]
+    n_threads: int | None
+
+    def activations(self, W: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the activations of templates in all frames, from where they were."""
+        found = self.H.copy()
+        hinted = self.zones.any(axis=0)
+        found[:, ~hinted] = nmf.activate(
+            self.V[:, ~hinted], W, activations=self.H[:, ~hinted], n_iter=_PLAIN_ITERATIONS,
+            n_threads=self.n_threads,
+        )  # fmt: skip
+        found[:, hinted] = fit_constrained(
+            self.V[:, hinted], W, self.H[:, hinted], self.groups, self.zones[:, hinted],
+            self.penalties, max_iter=_HINTED_ITERATIONS, fixed_templates=True,
+            n_threads=self.n_threads,
+        ).activations  # fmt: skip
+        return found
+
+
+def _learned_from(hinted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the frames that templates are learned from, and how many each of them stands for."""
+    counts = np.zeros(len(hinted), np.float32)
+    for kind in (hinted, ~hinted):
+        frames = np.flatnonzero(kind)
+        step = 1 if len(hinted) <= 2 * _MOST_FRAMES else max(1, -(-len(frames) // _MOST_FRAMES))
+        counts[frames[::step]] = step
+    chosen = np.flatnonzero(counts)
+    return chosen, counts[chosen]
 
 
 def _zones(
@@ -165,22 +233,37 @@ def _zones(
     table = {(0.0,) * len(names): 0}
     for hint in hints:
         wanted = _penalty(hint, names)
-        bins = np.flatnonzero((hint.low <= frequencies) & (frequencies <= hint.high))
-        frames = np.flatnonzero((hint.start <= times) & (times < hint.end))
-        if not (bins.size and frames.size):
+        spans = hint.spans or ((hint.start, hint.end, hint.low, hint.high),)
+        parts = [part for span in spans if (part := _part(zones, span, times, frequencies)).size]
+        if not parts:
             raise ParameterError(
                 f"the hint about {hint.source!r} at {hint.start:g} to {hint.end:g} s, "
                 f"{hint.low:g} to {hint.high:g} Hz holds no element of the spectrogram; "
                 "make it larger"
             )
-        part = zones[frames[0] : frames[-1] + 1, bins[0] : bins[-1] + 1]
-        before, rows = part.copy(), list(table)
-        for zone in np.unique(before):
-            row = tuple(np.maximum(rows[zone], wanted).tolist())
-            part[before == zone] = table.setdefault(row, len(table))
+        for part in parts:
+            before, rows = part.copy(), list(table)
+            for zone in np.unique(before):
+                row = tuple(np.maximum(rows[zone], wanted).tolist())
+                part[before == zone] = table.setdefault(row, len(table))
         if len(table) >= _MAX_ZONES:
             raise ParameterError("the hints overlap in too many ways; take some of them away")
     return zones.T, np.array(list(table))
+
+
+def _part(
+    zones: NDArray[np.uint16],
+    span: tuple[float, float, float, float],
+    times: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+) -> NDArray[np.uint16]:
+    """Return the view of the elements in a rectangle; an empty one where it holds none."""
+    start, end, low, high = span
+    bins = np.flatnonzero((low <= frequencies) & (frequencies <= high))
+    frames = np.flatnonzero((start <= times) & (times < end))
+    if not (bins.size and frames.size):
+        return zones[:0, :0]
+    return zones[frames[0] : frames[-1] + 1, bins[0] : bins[-1] + 1]
 
 
 def _penalty(hint: Hint, names: list[str]) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ Open the studio: a page in the browser to hear what a factorisation found, to gr
 sources, to mark what belongs where, and to export stems.
 
 The page is served to this machine alone, by an address with a secret in it, and loads nothing from
-elsewhere. End it with Ctrl-C; what is in no file, such as a project, is gone then.
+elsewhere. End it with Ctrl-C. What you work on is kept in your state folder from second to second,
+and offered the next time; the page forgets it when you say so.
 Needs: pip install audionmf[studio]
 """
 
@@ -51,6 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         port=options.port,
         max_upload=options.max_upload * _MEGABYTE,
         open_browser=options.browser,
+        keep=options.keep,
         announce=announce,
     )
     return 0
@@ -82,6 +84,13 @@ def add(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="open the page in the browser (default: on)",
+    )
+    page.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep what you work on in ~/.local/state/audionmf/studio (or $XDG_STATE_HOME), 2 GiB at "
+        "most, and offer it the next time (default: on)",
     )
     page.add_argument(
         "--max-upload",

@@ -87,6 +87,7 @@ def fit_constrained(
     *,
     max_iter: int = 100,
     tol: float = 1e-4,
+    fixed_templates: bool = False,
     callback: Callback | None = None,
     n_threads: int | None = None,
 ) -> Constrained:
@@ -111,6 +112,8 @@ def fit_constrained(
         Most iterations; one updates H, then W. 0 returns the start.
     tol : float, default 1e-4
         Stop when ten iterations together lower J by less than this share of it; 0 runs them all.
+    fixed_templates : bool, default False
+        Find activations alone; W stays as it is.
     callback : callable, optional
         Called with a `State`, which holds J, after each iteration; returning True cancels the rest.
     n_threads : int, optional
@@ -145,10 +148,12 @@ def fit_constrained(
         members,
         plane.T,
         weights,
+        fixed_templates,
     )
     with ThreadPoolExecutor(thread_count(n_threads)) as pool:
         values, reason = _iterate(fit, pool, max_iter, tol, scale, callback)
-    fit.normalise()
+    if not fixed_templates:
+        fit.normalise()
     return Constrained(
         fit.W.T, (fit.H * fit.H.dtype.type(scale)).T, np.array(values) * scale, reason
     )
@@ -191,8 +196,10 @@ class _Fit:
         members: list[NDArray[np.int64]],
         zones: NDArray[Any],
         weights: Matrix,
+        fixed: bool,
     ) -> None:
         self.V, self.W, self.H = V, W, H
+        self._fixed = fixed
         self._members, self._zones = members, zones
         self._weights = np.ascontiguousarray(weights.T)
         self._tiny = np.finfo(V.dtype).tiny
@@ -202,6 +209,8 @@ class _Fit:
     def iterate(self, pool: ThreadPoolExecutor) -> None:
         sums = self.W.sum(axis=1)
         parts = list(pool.map(lambda block: self._update(block, sums), self._blocks))
+        if self._fixed:
+            return
         over = parts[0]
         for more in parts[1:]:
             over += more
@@ -226,7 +235,10 @@ class _Fit:
         return [g for g, weights in enumerate(self._weights) if (weights[present] < 1).any()]
 
     def _update(self, block: tuple[slice, list[int]], sums: Matrix) -> Matrix:
-        """Update the activations of a block in place; return its numerators for the templates."""
+        """Update the activations of a block in place; return its numerators for the templates.
+
+        With fixed templates there are none.
+        """
         frames, touched = block
         weights = self._spread(frames, touched)
         H = self.H[frames]
@@ -234,7 +246,9 @@ class _Fit:
             # All claims were made before: they see the old activations.
             H[:, group] *= self._ratio(claim @ self.W[group].T, sums[group])
         H[self._tiny > H] = 0
-        over = np.empty_like(self.W)
+        over = np.empty_like(self.W if not self._fixed else self.W[:0])
+        if self._fixed:
+            return over
         for group, claim in self._claims(frames, weights):
             over[group] = H[:, group].T @ claim
         return over

@@ -4,8 +4,8 @@ The stems are those of a separation, of a regrouping, or the components of a dec
 
 The page is one file that a browser opens from the disk, without a network: pictures, styles, the
 player and, where it is not too long, the audio are inside. Up to 10 minutes of audio, all stems
-counted together, are embedded (`embedding`). Beyond that the page plays the stem files themselves,
-which have to stay where they are.
+counted together, are embedded (`embedding`), 15 MB at most. Beyond that the page plays the stem files
+themselves, which have to stay where they are.
 
 The pictures need matplotlib; without it the page says so, and has all the rest.
 """
@@ -140,7 +140,7 @@ def write_report(
         title=source.path.stem if source.path else "mixture",
         source=source,
         links={name: _link(file, path.parent) for name, file in stems.paths.items()},
-        flac=embedded(list(files.values()), min(1.0, 1 / peak) if peak else 1.0),
+        audio=embedded(list(files.values()), min(1.0, 1 / peak) if peak else 1.0),
         loud=peak > 1,
         lanes=plot.relative_levels(seen),
         gain=stems.gain,

@@ -26,7 +26,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.trust import Trust
 from audionmf.settings import Settings
 from audionmf.show.drawings import bar, curve, lane
-from audionmf.show.embedding import EMBEDDED_SECONDS
+from audionmf.show.embedding import EMBEDDED_SECONDS, Embedded
 from audionmf.show.pictures import Picture
 from audionmf.show.rolls import Roll, time_axis
 from audionmf.show.words import describe_sources, is_ungrouped, members
@@ -45,7 +45,7 @@ class Page:
     title: str
     source: Source
     links: dict[str, str]
-    flac: list[str] | None
+    audio: Embedded | None
     loud: bool
     lanes: dict[str, NDArray[np.floating[Any]]]
     gain: float
@@ -100,7 +100,7 @@ class Page:
         )
 
     def _policy(self, style: str, script: str) -> str:
-        media = "'none'" if self.flac is not None else "'self' file:"
+        media = "'none'" if self.audio is not None else "'self' file:"
         return "; ".join(
             [
                 "default-src 'none'",
@@ -130,7 +130,7 @@ class Page:
         files = ", ".join(
             f'<a href="{link}">{_escape(name)}</a>' for name, link in self.links.items()
         )
-        mix = "" if self.flac is None else '<button type="button" id="mix">Save the mix</button>'
+        mix = "" if self.audio is None else '<button type="button" id="mix">Save the mix</button>'
         return f"""<section aria-labelledby="listen">
 <h2 id="listen">Listen</h2>
 <div class="player">
@@ -146,12 +146,15 @@ class Page:
 </ol>
 {self._explained()}
 <div class="more">
+<button id="original" type="button" aria-pressed="false"
+ title="All of it, as it was recorded, to compare with what is chosen">Original</button>
 <label><input id="loop" type="checkbox" autocomplete="off"> Loop</label>
 <label>Volume <input id="volume" type="range" min="0" max="1" step="0.01" value="1"
  autocomplete="off"></label>
 {mix}
 <span class="hide-narrow">Keys: <kbd>Space</kbd> play, <kbd>←</kbd> <kbd>→</kbd> 5 seconds,
-<kbd>1</kbd>–<kbd>9</kbd> solo, with <kbd>Shift</kbd> mute, <kbd>0</kbd> all</span>
+<kbd>1</kbd>–<kbd>9</kbd> solo, with <kbd>Shift</kbd> mute, <kbd>0</kbd> all,
+<kbd>A</kbd> original</span>
 </div>
 </div>
 <p class="soft">{self._audio_words()} Files: {files}.</p>
@@ -160,7 +163,7 @@ class Page:
 
     def _track(self, index: int, name: str, words: str, level: NDArray[Any]) -> str:
         shown = _escape(name)
-        audio = "" if self.flac is not None else f'<audio preload="none" src="{self.links[name]}">'
+        audio = "" if self.audio is not None else f'<audio preload="none" src="{self.links[name]}">'
         most = 1 if audio else 2  # an element of a page plays no louder than its file
         return f"""<li class="row track c{index % plot.N_COLOURS}">
 <div class="control"><span class="chip"></span><span class="names" title="{shown}">
@@ -185,18 +188,21 @@ class Page:
         )
 
     def _audio_words(self) -> str:
-        if self.flac is not None:
+        if self.audio is not None:
             words = (
                 "The audio is in this page, as 16-bit FLAC, which loses nothing else: all "
                 f"{self.noun}s together are the recording."
+                if self.audio.lossless
+                else "The audio is in this page, as Ogg Vorbis, so that the page can be passed on as "
+                "one file under 20 MB: nearly what the files hold."
             )
             if self.loud:
                 words += " It is softer here than in the files, which go beyond full scale."
             return words
         return (
             f"Pages embed up to {EMBEDDED_SECONDS / 60:.0f} minutes of audio, all {self.noun}s "
-            "counted together, of at most 8 channels; this is more, so the page plays their files: "
-            "keep it beside them."
+            "counted together, of at most 8 channels and 15 MB; this is more, so the page plays "
+            "their files: keep it beside them."
         )
 
     def _notes(self) -> str:
@@ -205,7 +211,7 @@ class Page:
             "Click a note to hear its stem alone from there; <kbd>0</kbd>, or <em>Solo</em> above, "
             "brings the others back."
         )
-        if self.flac is not None:
+        if self.audio is not None:
             hint += " <em>Tones</em> plays the notes themselves in place of the sound."
         axis = (
             '<div class="row score"><div class="control"></div><svg class="times" role="presentation">'
@@ -220,7 +226,7 @@ class Page:
 
     def _roll(self, roll: Roll) -> str:
         shown = _escape(roll.name)
-        button = "" if self.flac is None else (
+        button = "" if self.audio is None else (
             f'<button type="button" class="tones" aria-pressed="false" data-track="{roll.index}"'
             f' aria-label="Tones in place of {shown}">Tones</button>'
         )  # fmt: skip
@@ -338,12 +344,12 @@ cannot show: listen.</p>
     def _data(self) -> list[str]:
         notes = {roll.index: roll.data for roll in self.rolls}
         facts = {
-            "seconds": self.seconds, "embedded": self.flac is not None, "notes": notes,
+            "seconds": self.seconds, "embedded": self.audio is not None, "notes": notes,
             "rate": self.source.sample_rate, "mix": f"{self.title}-mix.wav",
         }  # fmt: skip
         told = json.dumps(facts).replace("<", "\\u003c")  # a title must not end the script
         data = [f'<script type="application/json" id="page">{told}</script>']
-        for i, content in enumerate(self.flac or ()):
+        for i, content in enumerate(self.audio.contents if self.audio else ()):
             data.append(f'<script type="text/plain" id="audio{i}">{content}</script>')
         return data
 

@@ -19,13 +19,17 @@ A file imports only from those that are named before it:
 - `ways`: what is said of the sources, as an analysis takes it, and as it is written down
 - `project`: what was made of a recording, as one file
 - `stems`: stems that were rendered once
+- `loudness`: how loud parts are, alone and in any sum
 - `models`: decompositions into parts, and how they were asked for
 - `sources`: groups of components that have a name
 - `marks`: marks in the spectrogram
+- `arrangement`: sources, marks and gains, and the steps that led there
 - `session`: all of these for one page, with versions
 - `asking`: what a page asks for
 - `opening`: going on with a project or a model
 - `deliver`: stems, banks and models as files, the command line and the script that make them
+- `mixing`: a remix, and the command line that makes the same
+- `keeping`: what is worked on, kept on the disk from second to second, and found again
 - `app`: requests become calls of a session; nothing else
 - `server`: binds the port, makes the token and the temporary folder, runs until the end
 """

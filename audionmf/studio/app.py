@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
 from audionmf.studio import deliver
 from audionmf.studio.asking import way_of
+from audionmf.studio.keeping import Keeper
+from audionmf.studio.mixing import remix, remix_commands
 from audionmf.studio.models import Model
 from audionmf.studio.opening import open_saved
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
@@ -56,7 +58,12 @@ class _TooLargeError(AudioNMFError):
     """The body of a request is over its cap."""
 
 
-def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, str]]) -> Starlette:
+def make_app(
+    session: Session,
+    max_upload: int,
+    offered: list[tuple[str, Path, str]],
+    keeper: Keeper | None = None,
+) -> Starlette:
     """Make the application.
 
     Parameters
@@ -67,11 +74,13 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         Most bytes of an upload.
     offered : list of (str, path, str)
         Files that may be picked: what to call each, where it is, how it was written by the user.
+    keeper : Keeper, optional
+        Keeps what is worked on.
     """
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    studio = _Studio(session, max_upload, offered)
+    studio = _Studio(session, max_upload, offered, keeper)
     routes = [
         ("/", "GET", studio.page),
         ("/favicon.ico", "GET", studio.icon),
@@ -87,11 +96,14 @@ def make_app(session: Session, max_upload: int, offered: list[tuple[str, Path, s
         ("/api/recordings/{key}/audio/{index}", "GET", studio.original_audio),
         ("/api/recordings/{key}/file", "GET", studio.original),
         ("/api/recordings/{key}/tiles/{level}/{index}", "GET", studio.tile),
+        ("/api/kept/{key}", "POST", studio.go_on),
+        ("/api/kept/{key}", "DELETE", studio.forget),
         ("/api/jobs", "POST", studio.start),
         ("/api/jobs/{key}", "GET", studio.job),
         ("/api/jobs/{key}", "DELETE", studio.stop),
         ("/api/models/{key}/templates", "GET", studio.templates),
         ("/api/models/{key}/activations", "GET", studio.activations),
+        ("/api/models/{key}/levels", "GET", studio.levels),
         ("/api/models/{key}/audio/{index}", "GET", studio.audio),
         ("/api/models/{key}/suggest", "POST", studio.suggest),
         ("/api/commands", "GET", studio.commands),
@@ -127,12 +139,18 @@ class _Studio:
     """The endpoints."""
 
     def __init__(
-        self, session: Session, max_upload: int, offered: list[tuple[str, Path, str]]
+        self,
+        session: Session,
+        max_upload: int,
+        offered: list[tuple[str, Path, str]],
+        keeper: Keeper | None,
     ) -> None:
+        self._keeper = keeper
         self._session, self._max_upload = session, max_upload
         self._offered = {secrets.token_urlsafe(12): item for item in offered}
         self._sample = secrets.token_urlsafe(12)
         self._deliveries: dict[str, deliver.Delivery] = {}
+        self._made: list[list[deliver.Delivery]] = []
         page = resources.files("audionmf.studio") / "page"
         self._static = {item.name: item.read_bytes() for item in page.iterdir() if item.is_file()}
 
@@ -152,7 +170,10 @@ class _Studio:
 
     async def alive(self, _request: Request) -> Response:
         """Answer a page that asks whether anybody is there still."""
-        return _json({"version": self._session.version})
+        told: dict[str, Any] = {"version": self._session.version}
+        if self._keeper is not None:
+            told |= {"kept": self._keeper.version, "trouble": self._keeper.trouble}
+        return _json(told)
 
     async def state(self, _request: Request) -> Response:
         files = [(key, item[0], item[1]) for key, item in self._offered.items()]
@@ -167,14 +188,43 @@ class _Studio:
             }
             for key, name, path in files
         ]
+        told = self._session.told() | self._session.remembered()
         limit = {"offered": offered, "max_upload": self._max_upload}
-        return _json(self._session.told() | limit)
+        return _json(told | limit | await _thread(self._kept, told["recordings"]))
+
+    def _kept(self, recordings: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what was kept, and for each recording what was kept of it."""
+        if self._keeper is None:
+            return {"kept": []}
+        found = [
+            told | {"kept": self._keeper.latest(self._session.recording(told["id"]))}
+            for told in recordings
+        ]
+        return {"kept": self._keeper.told(), "recordings": found}
+
+    async def go_on(self, request: Request) -> Response:
+        """Open what was kept."""
+        if self._keeper is None:
+            raise UnknownIdError("nothing is kept")
+        item = await _thread(self._keeper.take, request.path_params["key"])
+        keeper = self._keeper
+        job = await _thread(
+            open_saved, self._session, item, keeper.files, lambda r: keeper.took(item, r)
+        )
+        return _json(job.told(0), 202)
+
+    async def forget(self, request: Request) -> Response:
+        if self._keeper is None:
+            raise UnknownIdError("nothing is kept")
+        await _thread(self._keeper.forget, request.path_params["key"])
+        return _json({})
 
     async def edit(self, request: Request) -> Response:
-        body = await _body(request, {"version": int, "model": str, "sources": list, "marks": list})
-        return _json(
-            self._session.edit(body["version"], body["model"], body["sources"], body["marks"])
-        )
+        fields = {
+            "version": int, "model": str, "sources": list, "marks": list, "gains": dict, "step": str,
+        }  # fmt: skip
+        body = await _body(request, fields)
+        return _json(self._session.edit(*(body[name] for name in fields)))
 
     async def close(self, request: Request) -> Response:
         body = await _body(request, {"version": int})
@@ -278,16 +328,22 @@ class _Studio:
 
     def _export(self, body: dict[str, Any]) -> Job:
         what, session = _typed(body, "what", str), self._session
-        model, groups, marks = self._present(), session.groups, session.marks
+        model, groups = self._present(), session.groups
+        arranged = session.arranged.told() | {"history": session.history.saved(model)}
         extension = _typed(body, "format", str)
-        gains = _typed(body, "gains", list) if what == "mix" else []
-        makers: dict[str, Callable[[Job], deliver.Delivery]] = {
+        gains = session.arranged.mixed(body.get("silent", []))
+        makers: dict[str, Callable[[Job], deliver.Delivery | list[deliver.Delivery]]] = {
+            "files": lambda job: deliver.stem_files(
+                model, groups, session.folder, extension, job.progress
+            ),
             "stems": lambda job: deliver.stems(
                 model, groups, session.folder, extension, job.progress
             ),
-            "mix": lambda job: deliver.mix(model, gains, session.folder, extension, job.progress),
+            "remix": lambda job: remix(
+                model, groups, gains, session.folder, extension, job.progress
+            ),
             "bank": lambda _: deliver.bank(model, groups, session.folder),
-            "project": lambda _: deliver.project_file(model, groups, marks, session.folder),
+            "project": lambda _: deliver.project_file(model, arranged, session.folder),
             "model": lambda _: deliver.model_file(model, groups, session.folder),
             "midi": lambda _: deliver.note_file(model, groups, session.folder, "midi"),
             "labels": lambda _: deliver.note_file(model, groups, session.folder, "labels"),
@@ -297,13 +353,22 @@ class _Studio:
 
         def work(job: Job) -> dict[str, Any]:
             made = makers[what](job)
-            self._deliveries[made.id] = made
-            while len(self._deliveries) > _KEPT_DELIVERIES:
-                oldest = self._deliveries.pop(next(iter(self._deliveries)))
-                oldest.path.unlink(missing_ok=True)
+            self._keep_deliveries(made if isinstance(made, list) else [made])
+            if isinstance(made, list):
+                return {"files": [item.told() for item in made]}
             return made.told()
 
         return session.worker.start("export", work)
+
+    def _keep_deliveries(self, made: list[deliver.Delivery]) -> None:
+        """Keep what was made last; what was made first goes."""
+        self._made.append(made)
+        self._deliveries |= {item.id: item for item in made}
+        while len(self._made) > _KEPT_DELIVERIES:
+            oldest = self._made.pop(0)
+            for item in oldest:
+                del self._deliveries[item.id]
+            deliver.discard(item.path for item in oldest)
 
     async def job(self, request: Request) -> Response:
         since = _index(request.query_params.get("since", "0"))
@@ -328,6 +393,10 @@ class _Studio:
         model = self._model(request)
         return _binary(await _thread(lambda: model.activations))
 
+    async def levels(self, request: Request) -> Response:
+        model = self._model(request)
+        return _binary(await _thread(lambda: model.levels))
+
     async def audio(self, request: Request) -> Response:
         return await _block(self._model(request).sound, request)
 
@@ -350,7 +419,13 @@ class _Studio:
             raise ParameterError("stems are exported as wav or flac")
         model, groups = self._present(), self._session.groups
         lines = deliver.commands(model, groups, extension)
-        return _json({"lines": lines, "script": deliver.script(model, groups, extension)})
+        gains = self._session.arranged.mixed(request.query_params.getlist("silent"))
+        told = {
+            "lines": lines,
+            "script": deliver.script(model, groups, extension),
+            "remix": remix_commands(model, groups, gains, extension),
+        }
+        return _json(told)
 
     async def fetch(self, request: Request) -> Response:
         from starlette.responses import FileResponse

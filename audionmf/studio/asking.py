@@ -38,7 +38,7 @@ def way_of(body: dict[str, Any], session: Files) -> Way:
     body : dict
         ``result`` ("stems" or "components"), ``components`` (their number, of each source where
         sources are known), ``free``, ``number`` (of sources, 0: found), ``kit``, and ``sources``,
-        each with the fields of `Said`; files are ids.
+        each with the fields of `Said`; files are ids. Maybe ``harmonic_percussive`` (bool).
     session : Files
         Knows the ids.
 
@@ -52,6 +52,8 @@ def way_of(body: dict[str, Any], session: Files) -> Way:
     wanted = {
         "result": str, "components": int, "free": int, "number": int, "kit": bool, "sources": list,
     }  # fmt: skip
+    body = {"harmonic_percussive": False, **body}
+    wanted["harmonic_percussive"] = bool
     if not all(type(body.get(name)) is kind for name, kind in wanted.items()):
         raise ParameterError(f"an analysis is asked for with {', '.join(wanted)}")
     if len(body["sources"]) > _MOST_SOURCES:
@@ -63,8 +65,15 @@ def way_of(body: dict[str, Any], session: Files) -> Way:
         raise ParameterError(f"there are two sources called {twice!r}; call one something else")
     if body["result"] == "stems":
         number = body["number"] or None
-        return as_stems(sources, free=body["free"], n_sources=number, kit=body["kit"])
-    if body["result"] != "components" or body["kit"] or body["number"]:
+        return as_stems(
+            sources,
+            free=body["free"],
+            n_sources=number,
+            kit=body["kit"],
+            harmonic_percussive=body["harmonic_percussive"],
+        )
+    stems_only = body["kit"] or body["number"] or body["harmonic_percussive"]
+    if body["result"] != "components" or stems_only:
         raise ParameterError("the result is 'stems' or 'components'; a kit or a number give stems")
     if not sources:
         return blind(body["components"])

@@ -9,20 +9,16 @@ import secrets
 import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Samples
 from audionmf.io.files import safe_name
 from audionmf.notes.transcription import export_names, notes_of, write_exports
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.remixing import mix as remixed
-from audionmf.rendering.remixing import mix_blocks
 from audionmf.rendering.stems import StemFormat, stem_paths, write_stems
-from audionmf.separation.one_file import write_one
 from audionmf.separation.separating import render_to_files
 from audionmf.sources.known import REST
 from audionmf.sources.templates import Templates
@@ -37,17 +33,21 @@ __all__ = [
     "Delivery",
     "bank",
     "commands",
-    "mix",
+    "discard",
+    "grouped",
     "model_file",
     "note_file",
     "project_file",
     "rolls",
+    "saved_model",
     "script",
+    "stem_files",
     "stems",
+    "track",
 ]
 
 FORMATS = ("wav", "flac")
-_MOST_GAIN = 4.0
+_STEMS = "stems-"
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,54 @@ def stems(
     OutputError
         If they cannot be written.
     """
+    called = track(model)
+    paths = _stem_files(model, groups, folder, extension, progress)
+    try:
+        target = folder / f"{secrets.token_hex(8)}.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for path in paths:
+                archive.write(path, f"{called}/{path.name}")
+    finally:
+        discard(paths)
+    return Delivery(target, f"{called}-stems.zip")
+
+
+def stem_files(
+    model: Model,
+    groups: tuple[Group, ...],
+    folder: Path,
+    extension: str,
+    progress: Progress,
+) -> list[Delivery]:
+    """Render the stems as files of their own; errors as of `stems`."""
+    paths = _stem_files(model, groups, folder, extension, progress)
+    return [Delivery(path, path.name) for path in paths]
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Delete files that were delivered, and the folder that they were in, if it was theirs."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others lie there still, as in the folder of the studio
+            if path.parent.name.startswith(_STEMS):
+                path.parent.rmdir()
+
+
+def _stem_files(
+    model: Model, groups: tuple[Group, ...], folder: Path, extension: str, progress: Progress
+) -> list[Path]:
     if extension not in FORMATS:
         raise ParameterError(f"stems are exported as {' or '.join(FORMATS)}")
-    track = _track(model)
-    home = folder / secrets.token_hex(8)
+    home = folder / f"{_STEMS}{secrets.token_hex(8)}"
     names = list(model.members({g.name: g.components for g in groups}))
-    paths = stem_paths(home, track, names, "{source}.{ext}", extension)
+    paths = stem_paths(home, track(model), names, "{source}.{ext}", extension)
     home.mkdir(mode=0o700)
     try:
         _write(model, groups, paths, progress)
-        target = folder / f"{secrets.token_hex(8)}.zip"
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for path in paths.values():
-                archive.write(path, f"{track}/{path.name}")
-    finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-        home.rmdir()
-    return Delivery(target, f"{track}-stems.zip")
+    except BaseException:
+        discard(paths.values())
+        raise
+    return list(paths.values())
 
 
 def _write(
@@ -167,52 +197,6 @@ def _write(
     write_stems(lambda: whole.blocks(list(wanted.values())), {n: paths[n] for n in wanted}, form)
 
 
-def mix(
-    model: Model,
-    gains: Sequence[Any],
-    folder: Path,
-    extension: str,
-    progress: Progress,
-) -> Delivery:
-    """Write the recording with a gain for each part, as a page plays it; 1 everywhere changes nothing.
-
-    Raises
-    ------
-    ParameterError
-        If there is not a gain from 0 to 4 for each part, or the format is not offered.
-    OutputError
-        If it cannot be written.
-    """
-    if extension not in FORMATS:
-        raise ParameterError(f"a mix is exported as {' or '.join(FORMATS)}")
-    numbers = all(type(gain) in (int, float) and 0 <= gain <= _MOST_GAIN for gain in gains)
-    if len(gains) != len(model.names) or not numbers:
-        raise ParameterError(f"a mix has a gain from 0 to {_MOST_GAIN:g} for each part")
-    alike: dict[float, list[int]] = {}
-    for part, gain in enumerate(gains):
-        alike.setdefault(float(gain), []).append(part)
-    audio = model.recording.audio
-    target = folder / f"{secrets.token_hex(8)}.{extension}"
-    write_one(lambda: _mixed(model, alike, progress), target, audio, None, None)
-    return Delivery(target, f"{_track(model)}-mix.{extension}")
-
-
-def _mixed(model: Model, alike: dict[float, list[int]], progress: Progress) -> Iterator[Samples]:
-    """Yield the recording with gains; parts of one gain are rendered as one source."""
-    audio = model.recording.audio
-    if model.stems is None:
-        found = model.parts.regroup(
-            {str(i): tuple(parts) for i, parts in enumerate(alike.values())}
-        )
-        gains = {str(i): gain for i, gain in enumerate(alike)}
-        yield from mix_blocks(audio, found, gains, progress)
-        return
-    model.stems.render(progress)
-    sums = model.stems.blocks(list(alike.values()))
-    for block, parts in zip(audio.blocks(model.recording.block), sums, strict=True):
-        yield remixed(block, list(parts[:-1]), list(alike))
-
-
 def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
     """Save the templates of all sources as a bank for next time; those in no source stay out.
 
@@ -230,7 +214,7 @@ def bank(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
         templates.sample_rate,
     )
     path = made.save(folder / f"{secrets.token_hex(8)}.npz")
-    return Delivery(path, f"{_track(model)}-templates.npz")
+    return Delivery(path, f"{track(model)}-templates.npz")
 
 
 def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Delivery:
@@ -248,18 +232,19 @@ def model_file(model: Model, groups: tuple[Group, ...], folder: Path) -> Deliver
     return Delivery(path, model_name(model))
 
 
-def project_file(
-    model: Model, groups: tuple[Group, ...], marks: Sequence[Mapping[str, Any]], folder: Path
-) -> Delivery:
-    """Save all that was made of a recording, to go on with it another day."""
-    kept = model.parts.save(folder / f"{secrets.token_hex(8)}.npz")
+def project_file(model: Model, arranged: Mapping[str, Any], folder: Path) -> Delivery:
+    """Save all that was made of a recording, to go on with it another day; see `write_project`."""
     path = folder / f"{secrets.token_hex(8)}.audionmf"
-    try:
-        sources = [group.told() for group in groups]
-        write_project(path, model.recording, model.way, sources, list(marks), kept)
-    finally:
-        kept.unlink(missing_ok=True)
-    return Delivery(path, f"{_track(model)}.audionmf")
+    write_project(path, model.recording, model.way, arranged, saved_model(model, folder))
+    return Delivery(path, f"{track(model)}.audionmf")
+
+
+def saved_model(model: Model, folder: Path) -> Path:
+    """Return a file of the parts of a model, which is written once."""
+    path = folder / f"{model.id}.model"
+    if not path.exists():
+        model.parts.save(path)
+    return path
 
 
 def rolls(
@@ -295,7 +280,7 @@ def note_file(model: Model, groups: tuple[Group, ...], folder: Path, kind: str) 
     audio = model.recording.audio
     with _rendered(model, groups, folder) as paths:
         write_exports({kind: path}, audio, decomposition, paths)
-    return Delivery(path, f"{_track(model)}-{name}")
+    return Delivery(path, f"{track(model)}-{name}")
 
 
 @contextlib.contextmanager
@@ -312,7 +297,7 @@ def _rendered(
 
 def model_name(model: Model) -> str:
     """Return what the model file is called when it is saved."""
-    return f"{_track(model)}-model.npz"
+    return f"{track(model)}-model.npz"
 
 
 def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[str]:
@@ -339,7 +324,7 @@ def commands(model: Model, groups: tuple[Group, ...], extension: str) -> list[st
         regroup = ["audionmf", "regroup", model_name(model), *given, *named, *form]
         return [shlex.join(regroup)]
     decompose = ["audionmf", "decompose", recording, *(asked or [])]
-    file = f"decomposed/{_track(model)}/model.npz"
+    file = f"decomposed/{track(model)}/model.npz"
     lines = [shlex.join([*decompose, *([] if named else form)])]
     if named:
         lines.append(shlex.join(["audionmf", "regroup", file, *named, *form]))
@@ -354,7 +339,7 @@ def _stem_commands(
     if not known or model.way.by_hand or any(len(parts) > 1 for parts in wanted.values()):
         return []
     separate = ["audionmf", "separate", written(model.recording), *options]
-    folder = f"separated/{_track(model)}"
+    folder = f"separated/{track(model)}"
     moves = [
         [f"{folder}/{safe_name(found)}.{extension}", f"{folder}/{safe_name(name)}.{extension}"]
         for name, (k,) in wanted.items()
@@ -397,7 +382,7 @@ def script(model: Model, groups: tuple[Group, ...], extension: str) -> str:
             lines.append("sources = {")
             lines += [f"    {name!r}: {text}," for name, text in sums.items()]
             lines += ["}", "stems = dataclasses.replace(stems, sources=sources)"]
-    folder = f"separated/{_track(model)}"
+    folder = f"separated/{track(model)}"
     return "\n".join([*lines, f"stems.save({folder!r}{form})", ""])
 
 
@@ -428,5 +413,6 @@ def _as_found(model: Model, groups: list[Group]) -> bool:
     return owned == {k: name for k, name in enumerate(labels) if name != REST}
 
 
-def _track(model: Model) -> str:
+def track(model: Model) -> str:
+    """Return what files of a recording are called, without what follows the last dot."""
     return safe_name(Path(model.recording.name).stem)

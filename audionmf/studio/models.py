@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from audionmf.rendering.blocks import render_span
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.known import REST
+from audionmf.studio.loudness import products
 from audionmf.studio.recordings import Recording, sixteen_bits
 from audionmf.studio.stems import Stems
 from audionmf.studio.views import Rows, components, whole_sources
@@ -94,6 +95,16 @@ class Model:
     @property
     def _rows(self) -> Rows:
         return Rows(self.parts.templates.stft, self.recording.sample_rate)
+
+    @cached_property
+    def levels(self) -> bytes:
+        """Products of all pairs of parts, from which a page knows how loud sums are, float32."""
+        recording = self.recording
+        n_blocks = -(-recording.n_samples // recording.block)
+        n_channels = min(2, recording.n_channels)
+        rate = recording.sample_rate
+        found = products(self.sound, len(self.names), n_channels, n_blocks, rate)
+        return np.ascontiguousarray(found, "<f4").tobytes()
 
     def sound(self, index: int) -> tuple[bytes, float] | None:
         """Return a block of all parts as 16-bit samples, and what full scale stands for.

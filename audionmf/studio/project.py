@@ -25,10 +25,10 @@ from audionmf.studio.given import PROJECT_MEMBER, Given
 from audionmf.studio.recordings import Recording
 from audionmf.studio.ways import Way
 
-__all__ = ["MODEL", "Project", "read_project", "write_project"]
+__all__ = ["MODEL", "Project", "read_account", "read_project", "write_project"]
 
 MODEL = "model.npz"
-_FORMAT, _VERSION = "audionmf project", 1
+_FORMAT, _VERSION = "audionmf project", 2
 _MAX_ACCOUNT, _MAX_MODEL, _MOST_FILES = 4 << 20, 1 << 30, 256
 _MAX_TEXT = 4096
 
@@ -47,19 +47,24 @@ class Project:
         How it was taken apart, as `audionmf.studio.asking.way_of` reads it; files are numbers.
     by_hand : bool
         See `Way`.
-    sources, marks : list
-        As a page gives them.
+    arranged : dict
+        ``sources``, ``marks`` and ``gains`` as a page gives them, and ``history``: the steps before
+        (``past``) and those that were taken back (``future``).
     """
 
     files: tuple[dict[str, str], ...]
     asked: dict[str, Any]
     by_hand: bool
-    sources: list[Any]
-    marks: list[Any]
+    arranged: dict[str, Any]
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The sources, as far as they have the form of some."""
+        return [source for source in self.arranged["sources"] if isinstance(source, dict)]
 
 
 def write_project(
-    path: Path, recording: Recording, way: Way, sources: list[Any], marks: list[Any], model: Path
+    path: Path, recording: Recording, way: Way, arranged: Mapping[str, Any], model: Path
 ) -> Path:
     """Write a project, whole or not at all; the same bytes each time.
 
@@ -76,8 +81,7 @@ def write_project(
         "files": [_file(file) for file in files],
         "asked": _asked(way, numbers),
         "by_hand": way.by_hand,
-        "sources": sources,
-        "marks": marks,
+        **arranged,
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
@@ -103,6 +107,17 @@ def _asked(way: Way, numbers: Mapping[str, str]) -> dict[str, Any]:
     return told
 
 
+def read_account(path: Path, name: str) -> Project:
+    """Read what a project says, without its decomposition.
+
+    Raises
+    ------
+    TemplateError
+        If it is no project, or damaged, or of another version.
+    """
+    return _read(path, name, None)
+
+
 def read_project(path: Path, name: str, model: Path) -> Project:
     """Read a project; its decomposition is put where `model` says.
 
@@ -111,6 +126,10 @@ def read_project(path: Path, name: str, model: Path) -> Project:
     TemplateError
         If it is no project, or damaged, or of another version.
     """
+    return _read(path, name, model)
+
+
+def _read(path: Path, name: str, model: Path | None) -> Project:
     refusal = f"{name!r} is no project of the studio, or it is damaged; save it again"
     try:
         with open_ordinary(path) as stream, zipfile.ZipFile(small(stream, refusal)) as archive:
@@ -124,8 +143,9 @@ def read_project(path: Path, name: str, model: Path) -> Project:
             if not sound:
                 raise TemplateError(refusal)
             told = json.loads(archive.read(PROJECT_MEMBER).decode("ascii"), parse_constant=_refused)
-            with archive.open(MODEL) as source, model.open("xb") as target:
-                shutil.copyfileobj(source, target)
+            if model is not None:
+                with archive.open(MODEL) as source, model.open("xb") as target:
+                    shutil.copyfileobj(source, target)
         return _project(told, name, refusal)
     except (*ARCHIVE_DAMAGE, ValueError, RecursionError) as error:
         if isinstance(error, TemplateError):
@@ -140,6 +160,8 @@ def _refused(word: str) -> Any:
 def _project(told: Any, name: str, refusal: str) -> Project:
     if not isinstance(told, dict) or told.get("format") != _FORMAT:
         raise TemplateError(refusal)
+    if told.get("version") == 1:
+        told = told | {"version": _VERSION, "gains": {}, "history": {"past": [], "future": []}}
     if told.get("version") != _VERSION:
         raise TemplateError(f"{name!r} is a project of another version of audionmf; use that one")
     kinds: dict[str, Callable[[Any], bool]] = {
@@ -150,13 +172,16 @@ def _project(told: Any, name: str, refusal: str) -> Project:
         "by_hand": lambda v: isinstance(v, bool),
         "sources": lambda v: isinstance(v, list),
         "marks": lambda v: isinstance(v, list),
+        "gains": lambda v: isinstance(v, dict),
+        "history": lambda v: isinstance(v, dict),
     }
     fields = {key: told.get(key) for key in kinds}
     if set(told) != {*kinds, "format", "version"} or not all(
         kinds[k](v) for k, v in fields.items()
     ):
         raise TemplateError(refusal)
-    return Project(**fields | {"files": tuple(fields["files"])})  # type: ignore[arg-type]
+    arranged = {name: fields[name] for name in ("sources", "marks", "gains", "history")}
+    return Project(tuple(told["files"]), told["asked"], told["by_hand"], arranged)
 
 
 def _is_file(value: Any) -> bool:

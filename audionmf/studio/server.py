@@ -40,6 +40,7 @@ def serve(
     port: int = 0,
     max_upload: int = DEFAULT_MAX_UPLOAD,
     open_browser: bool = True,
+    keep: bool = True,
     announce: Callable[[str], None],
 ) -> None:
     """Run the studio until it is interrupted.
@@ -55,6 +56,9 @@ def serve(
         Most bytes of a recording that is dropped on the page.
     open_browser : bool, default True
         Open the page.
+    keep : bool, default True
+        Keep what is worked on in the user's state folder (``$XDG_STATE_HOME/audionmf/studio`` or
+        ``~/.local/state/audionmf/studio``), 2 GiB at most, and offer it the next time.
     announce : callable
         Told the address, with its token, when the page can be opened.
 
@@ -73,6 +77,7 @@ def serve(
     from audionmf.studio.app import make_app
     from audionmf.studio.given import what_is
     from audionmf.studio.guard import Guard
+    from audionmf.studio.keeping import Keeper, state_folder
     from audionmf.studio.opening import open_saved
     from audionmf.studio.session import Session
 
@@ -86,6 +91,10 @@ def serve(
         _bound(port) as listener,
     ):
         session = Session(Path(folder))
+        state = state_folder() if keep else None
+        keeper = None if state is None else Keeper(session, state)
+        if keeper is not None:
+            keeper.start()
         authority = f"{HOST}:{listener.getsockname()[1]}"
         token = secrets.token_urlsafe(24)
         recordings = [item for item in offered if what_is(item[1]) == "recording"]
@@ -96,7 +105,7 @@ def serve(
         if len(saved) == 1 and len(recordings) <= 1:
             name, path, written = saved[0]
             open_saved(session, session.add_given(path, name, written))
-        app = Guard(make_app(session, max_upload, offered), authority, token)
+        app = Guard(make_app(session, max_upload, offered, keeper), authority, token)
         door = Path(folder) / _DOOR
         address = f"http://{authority}/?token={token}"
 
@@ -115,6 +124,8 @@ def serve(
             _run(uvicorn, app, listener, started)
         finally:
             session.worker.close()
+            if keeper is not None:
+                keeper.close()
 
 
 def _uvicorn() -> Any:

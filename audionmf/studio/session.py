@@ -1,4 +1,4 @@
-"""What one studio holds: recordings, decompositions, sources and marks, with a version.
+"""What one studio holds: recordings, decompositions, sources, marks and gains, with a version.
 
 A page names things by random ids only. Every change of the sources carries the version that it was
 made from; one made from an older version is refused, so that two tabs cannot undo each other.
@@ -6,9 +6,10 @@ made from; one made from an older version is refused, so that two tabs cannot un
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +24,13 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import REST
+from audionmf.studio.arrangement import Arrangement, History, Saved, arrangement_of
 from audionmf.studio.given import Given, given, what_is
-from audionmf.studio.marks import checked_marks, hint_of
+from audionmf.studio.marks import hint_of
 from audionmf.studio.models import Model
 from audionmf.studio.recordings import Recording, Shelf
 from audionmf.studio.sample import NAME, sample
-from audionmf.studio.sources import N_COLOURS, Group, checked_sources, usable_name
+from audionmf.studio.sources import N_COLOURS, Group, usable_name
 from audionmf.studio.stems import Stems
 from audionmf.studio.views import Spectrogram
 from audionmf.studio.ways import Way
@@ -40,6 +42,7 @@ _Item = TypeVar("_Item")
 
 SAMPLE_FILE = "sample.wav"
 
+_STEPS = ("do", "undo", "redo")
 _MAX_RECORDINGS = 64
 _STEM_BYTES = 4 << 30
 
@@ -68,14 +71,25 @@ class Session:
         self._recordings: dict[str, Recording] = {}
         self._models: dict[str, Model] = {}
         self._given: dict[str, Given] = {}
-        self._left: dict[str, tuple[Model, tuple[Group, ...], tuple[dict[str, Any], ...]]] = {}
+        self._left: dict[str, tuple[Model, Arrangement, History]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
         self.version = 0
         self.current: Recording | None = None
         self.model: Model | None = None
-        self.groups: tuple[Group, ...] = ()
-        self.marks: tuple[dict[str, Any], ...] = ()
+        self.arranged = Arrangement()
+        self.history = History()
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The sources."""
+        return self.arranged.groups
+
+    @property
+    def marks(self) -> tuple[dict[str, Any], ...]:
+        """The marks in the spectrogram."""
+        return self.arranged.marks
 
     # recordings
 
@@ -228,7 +242,7 @@ class Session:
         found: Decomposition,
         way: Way,
         job: Job,
-        saved: tuple[Sequence[Any], Sequence[Any]] | None = None,
+        saved: Saved | None = None,
     ) -> dict[str, Any]:
         """Take over what was found of a recording; return what a page is told of it.
 
@@ -236,8 +250,8 @@ class Session:
         ----------
         recording, found, way, job
             What was found in what, how, and by which job.
-        saved : (sequence, sequence), optional
-            Its sources and marks as a page gave them. Default: its sources are those that were found.
+        saved : Saved, optional
+            What was made of it before. Default: its sources are those that were found.
         """
         if way.components:
             found = with_activations(recording.audio, found, job.progress)
@@ -249,7 +263,11 @@ class Session:
         else:
             told = self._adopt_stems(recording, tell_offset(recording.audio, found), way, job)
         if saved is not None:
-            self.edit(self.version, told["model"], *saved)
+            with self._lock:
+                past, future = saved.past, saved.future
+                self.arranged = saved.now
+                self.history = History.of(self.models(told["model"]), past, future)
+                self._change()
         return told
 
     def refine(self, version: int) -> Job:
@@ -336,22 +354,37 @@ class Session:
         job.progress("ready", 1.0)
         with self._lock:
             self._models[model.id] = model
-            self.current, self.model = recording, model
+            refined, self.current, self.model = self.model, recording, model
             if groups is not None:
-                self.groups = tuple(
+                found = tuple(
                     Group(f"s{i}", name, i % N_COLOURS, tuple(members))
                     for i, (name, members) in enumerate(groups.items())
                 )
-                self.marks = ()
-            self.version += 1
+                self.arranged, self.history = Arrangement(found), History()
+            elif refined is not None:
+                self.history.did(refined, self.arranged)
+            self._change()
         return {"model": model.id}
 
     # sources
 
     def edit(
-        self, version: int, model: str, groups: Sequence[Any], marks: Sequence[Any]
+        self,
+        version: int,
+        model: str,
+        groups: Sequence[Any],
+        marks: Sequence[Any],
+        gains: Mapping[str, Any] | None = None,
+        step: str = "do",
     ) -> dict[str, Any]:
-        """Take over sources and marks as a page has them now; return the new state.
+        """Take over sources, marks and gains as a page has them now; return the new state.
+
+        Parameters
+        ----------
+        version, model, groups, marks, gains
+            From which version, and what is now; default of the gains: 0 dB each.
+        step : {"do", "undo", "redo"}
+            Whether it is a change, or one that is taken back or made again.
 
         Raises
         ------
@@ -360,16 +393,26 @@ class Session:
         UnknownIdError
             If there is no such model.
         ParameterError
-            If the sources or marks make no sense.
+            If the sources, marks or gains make no sense.
         """
+        if step not in _STEPS:
+            raise ParameterError(f"a step is one of {', '.join(_STEPS)}")
         with self._lock:
             self._require(version)
             chosen = self.models(model)
-            checked = checked_sources(groups, len(chosen.names))
-            self.marks = checked_marks(marks, {group.id for group in checked})
-            self.groups, self.model, self.current = checked, chosen, chosen.recording
-            self.version += 1
+            told = {"sources": groups, "marks": marks, "gains": {} if gains is None else gains}
+            arranged = arrangement_of(told, len(chosen.names))
+            if self.model is not None and step == "do":
+                self.history.did(self.model, self.arranged)
+            elif self.model is not None:
+                self.history.moved(step, self.model, self.arranged)
+            self.arranged, self.model, self.current = arranged, chosen, chosen.recording
+            self._change()
             return self.told()
+
+    def _change(self) -> None:
+        self.version += 1
+        self.changed()
 
     def suggest(self, model: str, members: Sequence[int], n_sources: int) -> list[list[int]]:
         """Group components by timbre.
@@ -404,11 +447,11 @@ class Session:
         with self._lock:
             self._require(version)
             if self.model is not None:
-                left = (self.model, self.groups, self.marks)
+                left = (self.model, self.arranged, self.history)
                 self._left[self.model.recording.id] = left
             self.current = self.model = None
-            self.groups, self.marks = (), ()
-            self.version += 1
+            self.arranged, self.history = Arrangement(), History()
+            self._change()
             return self.told()
 
     def resume(self, version: int, recording: str) -> dict[str, Any]:
@@ -423,9 +466,9 @@ class Session:
         """
         with self._lock:
             self._require(version)
-            self.model, self.groups, self.marks = _found(self._left, recording)
+            self.model, self.arranged, self.history = _found(self._left, recording)
             self.current = self.model.recording
-            self.version += 1
+            self._change()
             return self.told()
 
     def told(self) -> dict[str, Any]:
@@ -442,10 +485,26 @@ class Session:
                 "recording": recording.id if recording else None,
                 "spectrogram": picture.told() if picture else None,
                 "model": self.model.told() if self.model else None,
-                "sources": [group.told() for group in self.groups],
-                "marks": list(self.marks),
+                **self.arranged.told(),
                 "job": job.told(0) if job and job.outcome == "running" else None,
             }
+
+    @property
+    def open_work(self) -> set[str]:
+        """Keys of the histories that can be gone on with here."""
+        with self._lock:
+            return {self.history.key, *(history.key for _, _, history in self._left.values())}
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Let nothing change for the moment that it takes to look at several things together."""
+        with self._lock:
+            yield
+
+    def remembered(self) -> dict[str, Any]:
+        """Return the steps that can be taken back or made again, as a page needs to know them."""
+        with self._lock:
+            return {"history": self.history.told(self.model)} if self.model else {}
 
     def explain(self, error: BaseException | Warning | str) -> str:
         """Return a line for people about what went wrong: no path, no trace."""

@@ -109,6 +109,8 @@ class Way:
         So many sources, of which nothing is known.
     kit : bool
         They are the drums of the kit that is shipped.
+    harmonic_percussive : bool
+        They are what holds a tone, and what is struck.
     components : bool
         Every component is a part, to be grouped; or every source is one, as good as the shell's.
     by_hand : bool
@@ -120,6 +122,7 @@ class Way:
     free: int = 0
     n_sources: int | None = None
     kit: bool = False
+    harmonic_percussive: bool = False
     components: bool = True
     by_hand: bool = False
 
@@ -158,7 +161,10 @@ class Way:
     @property
     def counts(self) -> dict[str, Any]:
         """What is said of all sources together, as keywords of `audionmf.separate`."""
-        told = {"free": self.free, "kit": self.kit, "n_sources": self.n_sources}
+        told = {
+            "free": self.free, "kit": self.kit, "n_sources": self.n_sources,
+            "harmonic_percussive": self.harmonic_percussive,
+        }  # fmt: skip
         return {name: value for name, value in told.items() if value}
 
     def short(
@@ -206,6 +212,7 @@ class Way:
             "free": self.free,
             "number": self.n_sources or 0,
             "kit": self.kit,
+            "harmonic_percussive": self.harmonic_percussive,
             "result": "components" if self.components else "stems",
             "components": self.settings.get("n_components", 0),
         }
@@ -250,7 +257,12 @@ def informed(n_components: int, sources: Sequence[Said], free: int = 0) -> Way:
 
 
 def as_stems(
-    sources: Sequence[Said] = (), *, free: int = 0, n_sources: int | None = None, kit: bool = False
+    sources: Sequence[Said] = (),
+    *,
+    free: int = 0,
+    n_sources: int | None = None,
+    kit: bool = False,
+    harmonic_percussive: bool = False,
 ) -> Way:
     """Ask for stems as the command line makes them, by whatever is known.
 
@@ -265,7 +277,9 @@ def as_stems(
         raise ParameterError(f"the number of sources is from 1 to {MOST_SOURCES}")
     if sources:
         _check_known(sources)
-    return Way({}, tuple(sources), free, n_sources, kit, components=False)
+    return Way(
+        {}, tuple(sources), free, n_sources, kit, harmonic_percussive, components=False
+    )  # fmt: skip
 
 
 def _check_known(sources: Sequence[Said]) -> None:
@@ -336,6 +350,7 @@ def shell_options(way: Way) -> list[str] | None:
     lead = told.get("lead", False)
     options = ["--lead" if lead is True else f"--lead={lead}"] if lead else []
     options += ["--kit"] * way.kit
+    options += ["--harmonic-percussive"] * way.harmonic_percussive
     if way.n_sources:
         options += ["--n-sources", str(way.n_sources)]
     if "midi" in told:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import RATE, tone
 
+from audionmf.analysis import refinement
 from audionmf.analysis.analysing import analyse
 from audionmf.analysis.refinement import Hint, refine
 from audionmf.errors import ParameterError
@@ -53,9 +54,47 @@ def test_what_belongs_to_a_source_goes_there_and_its_sound_with_it(found):
     assert (np.diff(better.divergence) <= 0).all()
 
 
+def test_a_long_recording_is_learned_from_a_few_of_its_frames(found, monkeypatch):
+    """Half of them where hints are; what comes out is as good, in all frames."""
+    fit, sizes = refinement.fit_constrained, []
+
+    def counted(V, *arguments, **options):
+        sizes.append((V.shape[1], options.get("fixed_templates", False)))
+        return fit(V, *arguments, **options)
+
+    monkeypatch.setattr(refinement, "fit_constrained", counted)
+    monkeypatch.setattr(refinement, "_MOST_FRAMES", 12)
+    better = refine(MIX, found, [HINT])
+    n_frames = found.activations.shape[1]
+    assert n_frames > 36
+    assert sizes[0][0] <= 24
+    assert [fixed for _, fixed in sizes] == [False, True]
+    assert share(better, "b", HINT) > 0.9
+    elsewhere = dataclasses.replace(HINT, start=1.1, end=1.4)
+    assert share(better, "b", elsewhere) > 0.85
+    assert better.activations.shape == found.activations.shape
+    assert (np.diff(better.divergence) <= 0).all()
+
+
 def test_what_is_not_in_a_source_leaves_it(found):
     hint = dataclasses.replace(HINT, source="a", belongs=False)
     assert share(refine(MIX, found, [hint]), "a", hint) < 0.1 < share(found, "a", hint)
+
+
+def test_a_hint_may_consist_of_parts_and_one_that_holds_nothing_is_passed_over(found):
+    """What is between the parts is not marked; all of it by parts is all of it."""
+    halves = ((0.5, 0.75, 800.0, 960.0), (0.75, 1.0, 800.0, 960.0), (0.6, 0.6001, 801.0, 801.1))
+    painted = dataclasses.replace(HINT, spans=halves)
+    whole, parts = (refine(MIX, found, [hint]) for hint in (HINT, painted))
+    assert np.array_equal(whole.activations, parts.activations)
+    apart = dataclasses.replace(HINT, start=0.0, end=1.4, low=20, high=3000, spans=halves[:2])
+    assert np.array_equal(refine(MIX, found, [apart]).activations, whole.activations)
+    with pytest.raises(ParameterError, match="256 rectangles"):
+        dataclasses.replace(HINT, spans=halves[:1] * 257)
+    with pytest.raises(ParameterError, match="to a later one"):
+        dataclasses.replace(HINT, spans=((1.0, 0.5, 1.0, 2.0),))
+    with pytest.raises(ParameterError, match="no element"):
+        refine(MIX, found, [dataclasses.replace(HINT, spans=halves[2:])])
 
 
 def test_hints_may_overlap_and_the_firmer_one_holds(found):

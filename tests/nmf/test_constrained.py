@@ -157,3 +157,11 @@ def test_silence_is_no_trouble():
 def test_what_does_not_fit_is_refused(changes):
     with pytest.raises(ParameterError):
         fit(**changes)
+
+
+def test_fixed_templates_stay_and_the_objective_falls():
+    found = fit(fixed_templates=True, max_iter=20)
+    assert np.array_equal(found.templates, W0)
+    assert (np.diff(found.objective) <= 0).all()
+    assert found.objective[-1] < 0.99 * found.objective[0]
+    assert found.objective[-1] == pytest.approx(objective(found.templates, found.activations))

@@ -223,6 +223,25 @@ def test_a_long_recording_is_linked_and_not_embedded(tmp_path, monkeypatch):
     assert "Pages embed up to" in text
 
 
+@pytest.mark.usefixtures("few_pictures")
+def test_a_page_that_would_be_too_large_holds_its_audio_smaller(tmp_path, monkeypatch):
+    made = separated(tmp_path, samples=two_notes(1, 32_000))
+    _, whole = page_of(tmp_path, made)
+    found = re.findall(r'id="audio\d+">([^<]*)</script>', whole)
+    monkeypatch.setattr(embedding, "EMBEDDED_BYTES", sum(map(len, found)) - 1)
+    _, text = page_of(tmp_path, made)
+    assert len(text) < len(whole)
+    stems = [soundfile.read(path, always_2d=True)[0] for path in made[1].paths.values()]
+    for (samples, _), stem in zip(embedded(text), stems, strict=True):
+        assert samples.shape == stem.shape
+        assert np.square(samples - stem).mean() < 0.01 * np.square(stem).mean()
+    assert "as Ogg Vorbis" in text
+    monkeypatch.setattr(embedding, "EMBEDDED_BYTES", 100)
+    text = page_of(tmp_path, made)[1]
+    assert embedded(text) == []
+    assert "Pages embed up to" in text
+
+
 @pytest.mark.parametrize("channels", [1, 9])
 @pytest.mark.usefixtures("few_pictures")
 def test_what_flac_cannot_hold_is_linked(tmp_path, channels):
@@ -463,6 +482,11 @@ def test_in_a_browser_the_stems_sound_together_with_solo_and_mute(browser, writt
     assert opened.position() > 0
     opened.button("Solo high").click()
     assert opened.button("Solo high").get_attribute("aria-pressed") == "true"
+    opened.wait_for(lambda: opened.levels()[0] == 0 < opened.levels()[1])
+    page.keyboard.press("a")  # the recording as it was, and what was chosen again
+    assert opened.button("Original").get_attribute("aria-pressed") == "true"
+    opened.wait_for(lambda: min(opened.levels()) > 0.05)
+    opened.button("Original").click()
     opened.wait_for(lambda: opened.levels()[0] == 0 < opened.levels()[1])
     page.keyboard.press("0")
     page.keyboard.press("Shift+2")

@@ -1,8 +1,6 @@
 """The studio in a real browser, as a musician uses it: with the mouse, by keyboard alone."""
 
 import io
-import os
-import shutil
 import zipfile
 
 import numpy as np
@@ -10,137 +8,12 @@ import pretty_midi
 import pytest
 import soundfile
 from conftest import RATE, sound, tone
+from studio_browser import begin, chips, drag, dropped, needs_browser, sounds, take_apart, until
 from studio_server import running
 
 import audionmf
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-)
-TAP = """
-const connect = AudioNode.prototype.connect;
-AudioNode.prototype.connect = function (target, ...rest) {
-  if (target === this.context.destination) {
-    const tap = new AnalyserNode(this.context, { fftSize: 2048 });
-    connect.call(this, tap);
-    window.loudness = () => {
-      if (this.context.state === 'closed') return 0;
-      const samples = new Float32Array(2048);
-      tap.getFloatTimeDomainData(samples);
-      return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
-    };
-  }
-  return connect.call(this, target, ...rest);
-};
-window.blocks = [];
-const post = MessagePort.prototype.postMessage;
-MessagePort.prototype.postMessage = function (message, ...rest) {
-  if (message.gains) window.gains = [Array.from(message.gains), window.event !== undefined];
-  const components = message.pcm && message.pcm.length > message.length;
-  if (components) window.blocks.push(message.block);
-  return post.call(this, message, ...rest);
-};
-"""
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium here; apt-get install chromium brings one"
-)
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    """Three notes at different times, one after the other and together, and an example of one."""
-    home = tmp_path_factory.mktemp("studio")
-    mixed = np.zeros(4 * RATE)
-    for start, hertz in ((0, 262), (1, 659), (2, 1568), (3, 262), (3, 659)):
-        mixed[start * RATE : (start + 1) * RATE] += tone(hertz, RATE)
-    mix = sound(home / "mix & match.wav", mixed)
-    with running(home / "tmp", mix, sound(home / "high.wav", tone(1568, RATE))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
-        )
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser, studio):
-    """A page that must not complain, and must not ask anybody else."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
-    context.set_default_timeout(15_000)
-    opened = context.new_page()
-    opened.add_init_script(TAP)
-    complaints, asked = [], []
-    opened.on(
-        "console",
-        lambda m: m.type in ("error", "warning") and complaints.append((m.text, m.location["url"])),
-    )
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.goto(studio.address)
-    yield opened
-    context.close()
-    assert not complaints
-    assert asked
-    own = (f"{studio.base}/", f"blob:{studio.base}/")
-    assert not [url for url in asked if not url.startswith(own)]
-
-
-def until(page, condition):
-    """Wait for a condition in JavaScript; the page's policy forbids what Playwright does for it."""
-    page.evaluate(
-        f"""async () => {{
-          const start = performance.now();
-          while (!({condition})) {{
-            if (performance.now() - start > 15000) throw new Error({condition!r});
-            await new Promise((resolve) => setTimeout(resolve, 10));
-          }}
-        }}"""
-    )
-
-
-def begin(page):
-    """Get to the first view, whatever the studio was left at by the test before."""
-    page.wait_for_selector("main")
-    button = page.get_by_role("button", name="Another recording")
-    if button.count():
-        button.click()
-    page.wait_for_selector(".start")
-
-
-def take_apart(page, components="6"):
-    begin(page)
-    page.get_by_role("button", name="mix & match.wav").last.click()
-    page.get_by_label("Into components").check()
-    page.get_by_label("Number of components").fill(components)
-    page.get_by_role("button", name="Take it apart").click()
-    page.wait_for_selector(".row")
-
-
-def sounds(page, wanted=True):
-    check = "window.loudness && window.loudness() > 0.005"
-    until(page, check if wanted else f"!({check})")
-
-
-def chips(page, source):
-    return page.locator(f"li.source:nth-child({source}) .chip").count()
+pytestmark = needs_browser
 
 
 def test_load_decompose_hear_regroup_export(page):
@@ -223,43 +96,6 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
     assert asked - {("GET", "alive")} == {("PUT", "state")}  # beside whether anybody is there
     assert page.evaluate("window.blocks") == blocks
     page.get_by_role("button", name="Pause").click()
-
-
-def test_a_mix_is_saved_as_it_is_heard(page):
-    """With the gain of a source; muted sources are not in it."""
-    take_apart(page)
-    page.get_by_role("button", name="Group rest by timbre").click()
-    page.wait_for_selector("li.source:nth-child(4)")
-
-    def saved():
-        page.get_by_role("button", name="Export").click()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Save the mix").click()
-        page.keyboard.press("Escape")
-        assert download.value.suggested_filename == "mix & match-mix.wav"
-        return soundfile.read(download.value.path())[0]
-
-    whole = saved()
-    slider = page.locator("li.source:nth-child(1) input.level")
-    slider.fill("-6")
-    assert "−6 dB" in page.locator("li.source:nth-child(1) output").text_content()
-    gains = page.evaluate("window.gains[0]")
-    assert sorted({round(gain, 3) for gain in gains}) == [0.501, 1]
-    softer = saved()
-    page.get_by_role("button", name="Mute Source 1").click()
-    without = saved()
-    np.testing.assert_allclose(softer - without, 0.501 * (whole - without), atol=3 / 32768)
-    assert np.abs(whole - without).max() > 0.05
-    page.get_by_role("button", name="Hear all").click()
-    assert slider.input_value() == "0"
-
-
-def drag(page, grip, target):
-    start, end = grip.bounding_box(), target.bounding_box()
-    page.mouse.move(start["x"] + 8, start["y"] + 20)
-    page.mouse.down()
-    page.mouse.move(end["x"] + 60, end["y"] + 20, steps=6)
-    page.mouse.up()
 
 
 def test_a_recording_is_heard_before_it_is_taken_apart(page):
@@ -352,7 +188,8 @@ def test_by_keyboard_alone(page):
     begin(page)
     page.keyboard.press("Tab")
     for _ in range(12):
-        if page.evaluate("document.activeElement.textContent").startswith("mix & match.wav"):
+        focused = "document.activeElement.matches('.offer') && document.activeElement.textContent"
+        if (page.evaluate(focused) or "").startswith("mix & match.wav"):
             break
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -607,20 +444,6 @@ def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
     roll.wait_for(state="hidden")  # they were the notes of other sources
 
 
-@pytest.fixture
-def own(browser, tmp_path):
-    """A page of its own studio, which may lose its server and may be left."""
-    mixed = np.concatenate([tone(262, RATE), tone(659, RATE)])
-    with running(tmp_path / "tmp", sound(tmp_path / "mix & match.wav", mixed)) as server:
-        context = browser.new_context()
-        context.set_default_timeout(15_000)
-        opened = context.new_page()
-        opened.goto(server.address)
-        take_apart(opened, "2")
-        yield opened
-        context.close()
-
-
 def test_a_banner_says_that_the_server_is_gone_and_nothing_is_lost(own):
     page = own
     page.get_by_role("button", name="New source").click()
@@ -656,19 +479,6 @@ def test_leaving_with_sources_that_are_in_no_file_asks(own):
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="New source").click()
     assert page.evaluate(asked)
-
-
-def dropped(page, target, *paths):
-    """Drop files as a file manager does."""
-    held = page.evaluate_handle(
-        """(files) => {
-          const held = new DataTransfer();
-          for (const [name, bytes] of files) held.items.add(new File([new Uint8Array(bytes)], name));
-          return held;
-        }""",
-        [[path.name, list(path.read_bytes())] for path in paths],
-    )
-    page.locator(target).first.dispatch_event("drop", {"dataTransfer": held})
 
 
 def test_one_example_that_is_dropped_is_enough(page, tmp_path):

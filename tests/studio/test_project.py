@@ -38,7 +38,8 @@ def fresh(tmp_path):
 
 
 def saved(studio, path):
-    made = deliver.project_file(studio.model, studio.groups, studio.marks, studio.folder)
+    arranged = studio.arranged.told() | {"history": studio.history.saved(studio.model)}
+    made = deliver.project_file(studio.model, arranged, studio.folder)
     return made.path.rename(path)
 
 
@@ -125,13 +126,23 @@ def changed(path, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told, _: told.update(version=2),
+        lambda told, _: told.update(version=3),
+        lambda told, _: told.update(gains={"a": 99}),
+        lambda told, _: told.update(gains={"nobody": 1}),
+        lambda told, _: told.update(history={"past": []}),
+        lambda told, _: told.update(history={"past": [7], "future": []}),
+        lambda told, _: told["history"]["past"].append({"sources": [], "marks": []}),
+        lambda told, _: told["history"].update(future=[told["history"]["past"][0]] * 101),
         lambda told, _: told.update(more=1),
         lambda told, _: told.update(files=[]),
         lambda told, _: told["files"][0].update(path=7),
         lambda told, _: told["asked"].update(components=10**9),
         lambda told, _: told["asked"].update(result="stems", sources=[{}]),
         lambda told, _: told["sources"][0].update(components=[99]),
+        lambda told, _: told["marks"][0].update(spans=[]),
+        lambda told, _: told["marks"][0].update(spans=[[0, 1, 2]]),
+        lambda told, _: told["marks"][0].update(spans=[[0, 1, 2, "3"]]),
+        lambda told, _: told.update(marks=[MARK | {"spans": [[0, 1, 2, 3]] * 256}] * 16),
         lambda told, _: told.update(sources=[7]),
         lambda told, _: told.update(sources=[]),  # of which the mark is
         lambda told, members: members.update({"model.npz": b"PK\x03\x04"}),

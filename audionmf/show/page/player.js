@@ -8,7 +8,9 @@
   const rows = [...document.querySelectorAll(".track")];
   const play = find("#play"), slider = find("#position"), time = find("#time");
   const loop = find("#loop"), volume = find("#volume"), status = find("#status");
+  const original = find("#original");
   const duration = page.seconds;
+  let whole = false; // the recording as it was: all stems, whatever is chosen
   const tracks = rows.map((row) => ({ row, solo: false, mute: false, gain: 1, tones: false }));
 
   /* notes as tones: a few partials that ring off, drums as a short rustle */
@@ -274,13 +276,14 @@
 
   const apply = () => {
     tracks.forEach((track, i) => {
-      const heard = isHeard(track);
+      const heard = whole || isHeard(track);
       track.row.classList.toggle("silent", !heard);
       track.row.querySelector(".solo").setAttribute("aria-pressed", String(track.solo));
       track.row.querySelector(".mute").setAttribute("aria-pressed", String(track.mute));
       if (ready === true && track.tones) engine.sing(i);
-      if (ready === true) engine.setGain(i, heard ? track.gain : 0, track.tones);
+      if (ready === true) engine.setGain(i, whole ? 1 : heard ? track.gain : 0, track.tones && !whole);
     });
+    original.setAttribute("aria-pressed", String(whole));
   };
 
   const pause = () => {
@@ -325,7 +328,7 @@
 
   const saveMix = async () => {
     if (!(await prepare())) return;
-    const gains = tracks.map((track) => (isHeard(track) ? track.gain : 0));
+    const gains = tracks.map((track) => (whole ? 1 : isHeard(track) ? track.gain : 0));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(engine.mixed(gains));
     link.download = page.mix;
@@ -342,7 +345,10 @@
 
   const now = () => (ready === true ? engine.position() : wanted);
 
+  const compare = () => { whole = !whole; apply(); };
+
   play.addEventListener("click", toggle);
+  original.addEventListener("click", compare);
   find("#mix")?.addEventListener("click", saveMix);
   slider.addEventListener("input", () => seek(Number(slider.value)));
   loop.addEventListener("change", () => { if (engine.playing) engine.seek(engine.position()); });
@@ -418,7 +424,7 @@
     if (event.key.startsWith("Arrow") && range) return;
     const digit = /^Digit([1-9])$/.exec(event.code);
     const actions = {
-      " ": toggle, k: toggle, Home: () => seek(0),
+      " ": toggle, k: toggle, a: compare, Home: () => seek(0),
       ArrowLeft: () => seek(now() - 5), ArrowRight: () => seek(now() + 5),
       0: () => { tracks.forEach((track) => { track.solo = track.mute = false; }); apply(); },
     };

@@ -40,6 +40,8 @@ export const api = {
   edit: (body) => send('PUT', '/api/state', body),
   close: (version) => send('POST', '/api/close', { version }),
   resume: (version, recording) => send('POST', '/api/resume', { version, recording }),
+  goOn: (id) => send('POST', `/api/kept/${id}`, {}),
+  forget: (id) => answer(`/api/kept/${id}`, { method: 'DELETE' }),
   pick: (id) => send('POST', `/api/offered/${id}`, {}),
   waveform: (id) => answer(`/api/recordings/${id}/waveform`).then((r) => r.arrayBuffer()),
   tile: (id, level, index) => answer(`/api/recordings/${id}/tiles/${level}/${index}`).then((r) => r.arrayBuffer()),
@@ -48,8 +50,10 @@ export const api = {
   stop: (id, keep) => answer(`/api/jobs/${id}${keep ? '?keep=yes' : ''}`, { method: 'DELETE' }),
   templates: (id) => answer(`/api/models/${id}/templates`).then((r) => r.arrayBuffer()),
   activations: (id) => answer(`/api/models/${id}/activations`).then((r) => r.arrayBuffer()),
+  levels: (id) => answer(`/api/models/${id}/levels`).then((r) => r.arrayBuffer()),
   suggest: (id, components, sources) => send('POST', `/api/models/${id}/suggest`, { components, sources }),
-  commands: (format) => answer(`/api/commands?format=${format}`).then((r) => r.json()),
+  delivery: (id) => answer(`/api/deliveries/${id}`).then((r) => r.body),
+  commands: (format, silent) => answer(`/api/commands?${new URLSearchParams([['format', format], ...silent.map((id) => ['silent', id])])}`).then((r) => r.json()),
 
   // A block of all components of a model, or of a recording as it is: `kind` is models or recordings.
   async audio(kind, id, index, signal) {

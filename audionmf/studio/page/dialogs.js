@@ -2,11 +2,11 @@
 
 import { api } from './api.js';
 import { announce, h, iconButton, toast } from './dom.js';
-import { gains, recording, store } from './store.js';
+import { gainOf, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
-  box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children);
+  box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children.filter(Boolean));
   box.addEventListener('close', () => box.remove());
   box.addEventListener('click', (event) => {
     if (event.target === box) box.close();
@@ -34,9 +34,10 @@ export async function exportDialog() {
 
   async function showCommands() {
     try {
-      const told = await api.commands(format.value);
+      const told = await api.commands(format.value, silent());
       code.textContent = told.script;
-      const text = told.lines.join('\n') || 'No command line says all of it; the script below does.';
+      const remixed = told.remix.length ? ['# the remix', ...told.remix] : [];
+      const text = [...told.lines, ...remixed].join('\n') || 'No command line says all of it; the script below does.';
       // Lines break between words only, not after the dashes of an option.
       lines.replaceChildren(...text.split(/([ \n])/).map((word) => (word.trim() ? h('span', { class: 'word' }, word) : word)));
     } catch (error) {
@@ -48,8 +49,7 @@ export async function exportDialog() {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
     try {
-      const mix = what === 'mix' ? { gains: gains() } : {};
-      const job = await api.start({ kind: 'export', what, format: format.value, ...mix });
+      const job = await api.start({ kind: 'export', what, format: format.value, silent: silent() });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
         save(`/api/deliveries/${made.id}`);
@@ -63,6 +63,45 @@ export async function exportDialog() {
       for (const button of buttons) button.disabled = false;
       progress.hidden = true;
     }
+  }
+
+  // Where the browser lets a page write: each stem as a file in a folder that one picks.
+  async function toFolder() {
+    let folder;
+    try {
+      folder = await window.showDirectoryPicker({ mode: 'readwrite' });
+    } catch (error) {
+      if (error.name !== 'AbortError') toast(`The browser gives no folder: ${error.message}`, 'error');
+      return;
+    }
+    for (const button of buttons) button.disabled = true;
+    progress.hidden = false;
+    try {
+      const job = await api.start({ kind: 'export', what: 'files', format: format.value });
+      const made = await api.follow(job, (told) => { progress.value = told.share; });
+      for (const file of made?.files || []) {
+        const handle = await folder.getFileHandle(file.name, { create: true });
+        const content = await api.delivery(file.id);
+        await content.pipeTo(await handle.createWritable()); // which closes it: a file is whole or not there
+      }
+      if (made) {
+        done.textContent = `Saved ${made.files.length} files in ${folder.name || 'the folder'}`;
+        announce(done.textContent);
+        store.kept = true;
+      }
+    } catch (error) {
+      toast(error.message, 'error');
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      progress.hidden = true;
+    }
+  }
+
+  function folderButton() {
+    if (!window.showDirectoryPicker) return null;
+    const button = h('button', { type: 'button', title: 'Files that are there already under these names are replaced', onclick: () => toFolder() }, 'To a folder…');
+    buttons.push(button);
+    return button;
   }
 
   function item(what, label, text, ...more) {
@@ -82,10 +121,14 @@ export async function exportDialog() {
     await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
+  const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format, folderButton());
+  const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
+  const remix = item('remix', 'Save the remix', ['Remix', mixed ? 'One file of what is heard: gains, mutes and solos of the sources.' : 'One file with other gains: move a fader, mute or solo a source first.']);
+  if (!mixed) buttons.pop().disabled = true;
   dialog(
     'Export',
-    item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format),
-    item('mix', 'Save the mix', ['Mix', 'One file, as you hear it now: gains, solo and mute of the sources.']),
+    stems,
+    remix,
     item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
     item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
@@ -98,7 +141,7 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
-  buttons[0].focus(); // the stems are what most want
+  stems.querySelector('button:last-of-type').focus(); // the stems are what most want
   showCommands();
 }
 
@@ -109,7 +152,8 @@ const KEYS = [
   ['← →', 'a second back or on (with Shift: five)'],
   ['+ −', 'zoom the time'],
   ['F, Shift F', 'zoom the frequencies in, out; on the spectrogram ↑ ↓ scroll them'],
-  ['0', 'on the page: hear everything again, gains at 0 dB'],
+  ['0', 'on the page: hear everything again'],
+  ['A', 'hear the recording as it is, and the mix again'],
   ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
@@ -126,7 +170,7 @@ const KEYS = [
   ['Click, drag', 'move the playhead, move what is in view'],
 ];
 
-export function helpDialog() {
+export function helpDialog(tour) {
   const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'group' }, keys))));
-  dialog('Keys and mouse', h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
+  const box = dialog('Keys and mouse', tour ? h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { box.close(); tour(); } }, 'Show me around')) : null, h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
 }

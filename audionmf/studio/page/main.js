@@ -8,6 +8,7 @@ import { watchServer } from './presence.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
 import { Studio } from './studio.js';
+import { startTour } from './tour.js';
 
 const { store } = data;
 const app = document.getElementById('app');
@@ -69,19 +70,34 @@ function frame(view) {
 async function showStart() {
   await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
-  frame(startView({ opened: showSetup, openSaved }));
+  frame(startView({ opened: showSetup, openSaved, goOn }));
 }
 
 async function showSetup(recording) {
   if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
   document.title = `${recording.name} – audionmf studio`;
   if (!setups.has(recording.id)) {
-    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => resume(recording), start: (body) => analyse(body, recording) }));
+    setups.set(recording.id, new Setup(recording, { leave: showStart, resume: () => backTo(recording), start: (body) => analyse(body, recording) }));
   }
   frame(setups.get(recording.id).element);
   setup = setups.get(recording.id);
-  setup.back.hidden = !store.state.recordings.find((item) => item.id === recording.id).left;
+  const { left, kept } = told(recording);
+  setup.back.hidden = !left && !kept;
   setup.draw();
+}
+
+function told(recording) {
+  return store.state.recordings.find((item) => item.id === recording.id);
+}
+
+// Go on with what is open of a recording, or was kept of it.
+function backTo(recording) {
+  const { left, kept } = told(recording);
+  return left ? resume(recording) : goOn({ id: kept, name: recording.name });
+}
+
+async function goOn(kept) {
+  await openBy(() => api.goOn(kept.id));
 }
 
 // Tell more of a source, from the studio: the account of the recording, with what was dropped.
@@ -116,9 +132,13 @@ async function analyse(body, recording) {
 
 // Go on with a project, or a model.
 async function openSaved(made) {
+  await openBy(() => api.start({ kind: 'open', file: made.id }));
+}
+
+async function openBy(start) {
   let job;
   try {
-    job = await api.start({ kind: 'open', file: made.id });
+    job = await start();
   } catch (error) {
     toast(error.message, 'error');
     return;
@@ -149,10 +169,14 @@ async function watch(job, recording) {
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
   quiet();
-  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help: helpDialog, themeButton, run });
+  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
   studio.sourcesChanged();
+}
+
+function help() {
+  helpDialog(() => startTour(() => studio));
 }
 
 // A job that goes on over the studio, which stays as it is until the job is done.
@@ -204,8 +228,8 @@ async function resume(recording) {
 }
 
 function fresh() {
-  store.past.length = store.future.length = 0;
-  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.levels, store.selected]) set.clear();
+  store.original = false;
+  for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources, store.selected]) set.clear();
 }
 
 async function leave(next = showStart) {
@@ -265,9 +289,10 @@ document.addEventListener('keydown', (event) => {
     f: () => studio.timeline.zoomFrequencies(event.shiftKey ? 1.5 : 1 / 1.5),
     0: () => data.hearEverything(),
     l: () => studio.toggleLoop(),
-    b: () => studio.setMarking(!studio.marking),
+    a: () => studio.compare(),
+    b: () => studio.setMarking(!studio.marking.on),
     e: () => exportDialog(),
-    '?': () => helpDialog(),
+    '?': () => help(),
   };
   if (!calls[key]) return;
   event.preventDefault();
@@ -277,7 +302,6 @@ document.addEventListener('keydown', (event) => {
 data.on('model', () => studio?.show(true).catch((error) => toast(error.message, 'error')));
 data.on('sources', () => studio?.sourcesChanged());
 data.on('hearing', () => studio?.hearing());
-data.on('levels', () => studio?.levels());
 data.on('selection', () => studio?.selection());
 data.on('lit', () => studio?.lit());
 

@@ -1,7 +1,7 @@
 // Whether the server is there: a banner as long as it is not, and what was not sent when it is back.
 
 import { api, wire } from './api.js';
-import { announce, banner } from './dom.js';
+import { announce, banner, toast } from './dom.js';
 import * as data from './store.js';
 
 const ANXIOUS_MS = 500;
@@ -11,14 +11,15 @@ let gone = false;
 let timer = null;
 
 function told(error) {
-  if (error.status === 0) return 'The studio does not answer. Changes are kept here and sent when it is back; if it was ended in the terminal, they are lost.';
-  return 'Another studio answers now. Open the address that its terminal shows.';
+  if (error.status === 0) return 'The studio does not answer. Changes are kept here and sent when it is back. If it was ended in the terminal, start it again: it offers what you had a second before.';
+  return 'Another studio answers now. Open the address that its terminal shows: it offers what you worked on.';
 }
 
 async function look() {
   clearTimeout(timer);
   try {
-    await api.alive();
+    const { trouble } = await api.alive();
+    if (trouble) toast(`${trouble.charAt(0).toUpperCase()}${trouble.slice(1)}. Save the project.`, 'error');
     if (gone) {
       gone = false;
       banner('');

@@ -19,7 +19,10 @@ function rank(component) {
   return place < 0 ? 999 : place;
 }
 
+// A whole source is called as its person calls it.
 export function title(component) {
+  const source = component.name && data.owner(component.index);
+  if (source && source.components.length === 1) return source.name;
   return component.name || (component.note ? noteName(component.note) : 'Noise');
 }
 
@@ -78,14 +81,15 @@ export class Rows {
     const said = `${words(component)}, number ${k}, ${percent(component.energy)} of the sound`;
     const shape = h('canvas', { class: 'shape', 'aria-hidden': 'true' });
     const strip = h('canvas', { class: 'strip', 'aria-hidden': 'true' });
+    const name = h('span', { class: 'title' }, title(component), component.name ? null : h('span', { class: 'number' }, ` #${k}`));
     const hear = h(
       'button',
-      { type: 'button', class: 'hear', 'aria-pressed': 'false', title: 'Hear it alone (Enter)', onclick: () => this.actions.hear(k) },
+      { type: 'button', class: 'hear', 'aria-pressed': 'false', title: `${words(component)}: hear it alone (Enter)`, onclick: () => this.actions.hear(k) },
       shape,
       h(
         'span',
         { class: 'words' },
-        h('span', { class: 'title' }, title(component), h('span', { class: 'number' }, ` #${k}`)),
+        name,
         h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ` · ${manner(component)}${component.brightness}`)),
       ),
       h('span', { class: 'visually-hidden' }, ` ${manner(component)}${component.brightness}, hear alone`),
@@ -103,7 +107,7 @@ export class Rows {
     row.addEventListener('focusin', () => this.near(k));
     row.addEventListener('focusout', () => data.light(null));
     strip.addEventListener('pointerdown', (event) => this.actions.seek(event, strip));
-    return { row, hear, check, solo, mute, choose, shape, strip, component };
+    return { row, hear, title: name, check, solo, mute, choose, shape, strip, component };
   }
 
   // Light a component up; one that is looked at may be heard next.
@@ -132,6 +136,7 @@ export class Rows {
       const source = data.owner(k);
       item.row.style.setProperty('--own', sourceColour(source));
       item.row.classList.toggle('silent', !heard[k]);
+      item.title.firstChild.data = title(item.component);
       item.row.classList.toggle('selected', store.selected.has(k));
       item.check.checked = store.selected.has(k);
       item.hear.setAttribute('aria-pressed', String(anySolo && store.soloed.has(k)));

@@ -8,6 +8,7 @@ import * as data from './store.js';
 
 const { store } = data;
 const SHORTEST_RANGE = 0.05;
+const MOST_RECENT = 4;
 
 const STAGES = {
   start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
@@ -83,11 +84,21 @@ export function startView(actions) {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;
   });
+  const gone = () => { section.hidden = !section.querySelector('li'); };
+  const [recent, earlier] = [store.state.kept.slice(0, MOST_RECENT), store.state.kept.slice(MOST_RECENT)].map((items) => items.map((item) => keptItem(item, actions, gone)));
+  const section = h(
+    'section',
+    { 'aria-label': 'Go on with what you worked on', hidden: !recent.length },
+    h('h2', {}, 'Go on where you were'),
+    h('ul', { class: 'offers' }, ...recent),
+    earlier.length ? h('details', {}, h('summary', {}, `Earlier work (${earlier.length})`), h('ul', { class: 'offers' }, ...earlier)) : null,
+  );
   const view = h(
     'main',
     { class: 'start' },
     h('h1', {}, 'Take a recording apart'),
     h('p', { class: 'lead' }, 'The studio finds the sounds that a recording is made of. Hear each of them alone, put them together into instruments, and save the stems.'),
+    section,
     zone,
     h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
   );
@@ -96,6 +107,25 @@ export function startView(actions) {
     if (file) take(file);
   });
   return view;
+}
+
+// Work that was kept on the disk: to be gone on with, or forgotten.
+function keptItem(item, actions, gone) {
+  const when = new Date(1000 * item.when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+  const what = item.sources.length ? item.sources.join(', ') : 'no sources yet';
+  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', { class: 'ends' }, h('span', {}, item.name), h('span', { class: 'hint' }, when)), h('span', { class: 'hint' }, what)));
+  const forget = iconButton('close', `Forget ${item.name} of ${when}`, async () => {
+    try {
+      await api.forget(item.id);
+      element.remove();
+      gone();
+      toast(`${item.name} of ${when} is forgotten.`);
+    } catch (error) {
+      toast(error.message, 'error');
+    }
+  });
+  const element = h('li', { class: 'kept' }, go, forget);
+  return element;
 }
 
 function dropZone(view, zone, take, sign = 'over') {
@@ -213,7 +243,7 @@ export class Setup {
   }
 
   autoForm() {
-    const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums']], this.what || ''));
+    const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums'], ['textures', 'anything, into what holds a tone and what is struck']], this.what || ''));
     const number = h('select', { 'aria-label': 'Number of sources', onchange: () => { this.number = Number(number.value); } }, ...options([[0, 'as many as are heard'], ...[2, 3, 4, 5, 6].map((n) => [n, String(n)])], this.number || 0));
     return [h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'It is'), what), this.what ? null : h('label', { class: 'field' }, h('span', {}, 'Sources'), number))];
   }
@@ -343,7 +373,7 @@ export class Setup {
     }
     if (this.way === 'auto') {
       const lead = this.what === 'lead' ? [asSent({ ...freshSource(0), name: 'lead', voice: true }, 0)] : [];
-      this.actions.start({ ...body, number: this.what ? 0 : this.number || 0, kit: this.what === 'kit', sources: lead });
+      this.actions.start({ ...body, number: this.what ? 0 : this.number || 0, kit: this.what === 'kit', harmonic_percussive: this.what === 'textures', sources: lead });
       return;
     }
     const known = this.sources.filter(isKnown);

@@ -28,7 +28,7 @@ export class Sources {
       'section',
       { class: 'block', 'aria-label': 'Marks on the spectrogram' },
       h('h2', {}, 'Marks'),
-      h('p', { class: 'hint' }, 'Say what belongs where, and the components are found again with it. Press Mark above the spectrogram and draw, or add one by numbers.'),
+      h('p', { class: 'hint' }, 'Say what belongs where, and the components are found again with it. Press Mark above the spectrogram, and draw, paint or encircle it; or add one by numbers.'),
       this.marks,
       h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => actions.addMark() }, 'Add by numbers'), this.refineButton),
     );
@@ -78,6 +78,7 @@ export class Sources {
     // A name that is being written is left alone.
     const writing = document.activeElement?.closest?.('[data-source]');
     const place = writing && this.list.contains(writing) ? [writing.dataset.source, document.activeElement.className] : null;
+    this.lines = [];
     this.list.replaceChildren(...data.sources().map((source) => this.card(source)), this.restCard());
     if (place) {
       const again = this.list.querySelector(`[data-source="${CSS.escape(place[0])}"]`);
@@ -129,15 +130,19 @@ export class Sources {
   frame(id, own, members, before, after, name) {
     const solo = this.toggle('S', `Solo ${name}`, store.soloedSources, id);
     const mute = this.toggle('M', `Mute ${name}`, store.mutedSources, id);
-    const chips = members.map((k) => this.chip(k));
+    // One whole source that is called as it was found needs no chip of the same name.
+    const itself = members.length === 1 && title(data.model().components[members[0]]) === name;
+    const chips = itself ? [] : members.map((k) => this.chip(k));
     const said = data.model().way.sources.find((source) => source.name === name);
     const known = said ? knownWords(said) : [];
+    const amount = h('div', { class: 'source-sub' }, this.amount(members));
+    this.lines.push([amount, members]);
     const card = h(
       'li',
       { class: 'source', 'data-source': id, vars: { '--own': own } },
-      h('div', { class: 'source-head' }, ...before, solo, mute, ...after),
-      h('div', { class: 'source-sub' }, members.length ? `${data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `}${percent(this.energy(members))}` : 'Drop components here'),
-      this.level(id, name),
+      h('div', { class: 'source-head' }, ...before, ...after),
+      amount,
+      this.fader(id, name, solo, mute),
       known.length ? h('div', { class: 'source-sub' }, `Known by ${known.join(', ')}`) : null,
       chips.length ? h('div', { class: 'chips' }, ...chips) : null,
     );
@@ -146,18 +151,48 @@ export class Sources {
     return card;
   }
 
-  level(id, name) {
-    const words = (decibels) => `${decibels > 0 ? '+' : ''}${String(decibels).replace('-', '−')} dB`;
-    const now = store.levels.get(id) || 0;
-    const shown = h('output', {}, words(now));
+  // Products of all pairs of components, by which the loudness of any of their sums is known.
+  setLevels(levels) {
+    this.levels = levels;
+    for (const [line, members] of this.lines || []) line.textContent = this.amount(members); // a name may be being written
+  }
+
+  amount(members) {
+    if (!members.length) return 'Drop components here';
+    if (!data.sources().length && !data.model().stems) return 'All of it, so far: drag components into a source, press N on one, or group them by timbre.';
+    const count = data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `;
+    return `${count}${percent(this.energy(members))}${this.loudness(members)}`;
+  }
+
+  // The mean loudness of a sum of components, as ITU-R BS.1770 weights frequencies.
+  loudness(members) {
+    if (!this.levels) return '';
+    const n = Math.sqrt(this.levels.length);
+    let power = 0;
+    for (const i of members) for (const j of members) power += this.levels[i * n + j];
+    const lufs = 10 * Math.log10(Math.max(power, 1e-12)) - 0.691;
+    return lufs > -90 ? ` · ${lufs.toFixed(1).replace('-', '−')} LUFS` : ' · silent';
+  }
+
+  fader(id, name, ...toggles) {
+    const shown = (gain) => `${gain > 0 ? '+' : gain < 0 ? '−' : ''}${Math.abs(gain).toFixed(1)} dB`;
+    const value = h('output', { class: 'gain' }, shown(data.gainOf(id)));
     const slider = h('input', {
-      type: 'range', class: 'level', min: '-24', max: '12', step: '1', value: String(now), 'aria-label': `Gain of ${name} in dB`, title: 'Gain; M takes the source out',
+      type: 'range', class: 'fader', min: -60, max: 12, step: 0.5, value: data.gainOf(id), 'aria-label': `Gain of ${name} in decibels`, 'aria-valuetext': shown(data.gainOf(id)),
+      title: 'Gain; a double click sets it to 0 dB',
       oninput: () => {
-        shown.textContent = words(Number(slider.value));
-        data.setLevel(id, Number(slider.value));
+        store.fading = { id, gain: Number(slider.value) };
+        value.textContent = shown(store.fading.gain);
+        slider.setAttribute('aria-valuetext', value.textContent);
+        this.actions.faded();
       },
+      onchange: () => {
+        store.fading = null;
+        data.setGain(id, Number(slider.value));
+      },
+      ondblclick: () => data.setGain(id, 0),
     });
-    return h('div', { class: 'source-sub gain' }, slider, shown);
+    return h('div', { class: 'fader-line' }, ...toggles, slider, value);
   }
 
   chip(k) {
@@ -235,13 +270,16 @@ export class Sources {
     };
     const kind = h('select', { 'aria-label': 'What the mark says', onchange: () => change({ belongs: kind.value === 'yes' }) }, ...options([['yes', 'belongs to'], ['no', 'is not in']], mark.belongs ? 'yes' : 'no'));
     const whose = h('select', { 'aria-label': 'Source of the mark', onchange: () => change({ source: whose.value }) }, ...options(data.sources().map((s) => [s.id, s.name]), mark.source));
+    const firm = h('input', { type: 'range', min: 1, max: 20, value: Math.min(20, mark.strength), 'aria-label': 'How firmly, from soft to firm', onchange: () => change({ strength: Number(firm.value) }) });
     const remove = iconButton('close', 'Remove the mark', () => data.edit((next) => { next.marks.splice(i, 1); }));
     return h(
       'li',
       { class: 'mark', vars: { '--own': sourceColour(source) }, 'aria-label': `${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}` },
       h('div', { class: 'line' }, kind, whose, remove),
+      ...(mark.spans ? [h('p', { class: 'hint' }, `Painted: ${clock(mark.start)} to ${clock(mark.end)}, ${hertz(mark.low)} to ${hertz(mark.high)}`)] : [
       h('div', { class: 'line numbers' }, number('start', 'Start in seconds', 0.1), '–', number('end', 'End in seconds', 0.1), h('span', {}, 's')),
-      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz')),
+      h('div', { class: 'line numbers' }, number('low', 'Lowest frequency in hertz', 10), '–', number('high', 'Highest frequency in hertz', 10), h('span', {}, 'Hz'))]),
+      h('label', { class: 'line numbers' }, 'soft', firm, 'firm'),
     );
   }
 }

@@ -15,8 +15,9 @@ export const store = {
   muted: new Set(),
   soloedSources: new Set(),
   mutedSources: new Set(),
-  levels: new Map(), // gains of sources in dB, where they are not 0
   selected: new Set(),
+  original: false, // whether the recording is heard as it is
+  fading: null, // a fader that is being moved: { id, gain }
   lit: null,
   sending: Promise.resolve(),
   unsent: null, // the last change, while the server does not answer
@@ -25,6 +26,7 @@ export const store = {
 };
 
 export const REST = 'rest';
+const MOST_STEPS = 100;
 
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, []);
@@ -38,6 +40,9 @@ export function emit(event) {
 export async function load() {
   take(await api.state());
   store.kept = !store.state.sources.length && !store.state.marks.length;
+  const { past = [], future = [], models = [] } = store.state.history || {};
+  for (const made of models) store.models.set(made.id, made);
+  Object.assign(store, { past, future });
   emit('state');
 }
 
@@ -69,8 +74,8 @@ export function rest() {
 }
 
 function snapshot() {
-  const { sources: groups, marks } = store.state;
-  return structuredClone({ model: model().id, sources: groups, marks });
+  const { sources: groups, marks, gains: faders } = store.state;
+  return structuredClone({ model: model().id, sources: groups, marks, gains: faders });
 }
 
 // Apply a change of sources and marks; `change` gets copies and returns false to do nothing.
@@ -78,41 +83,35 @@ export function edit(change) {
   const before = snapshot();
   const after = structuredClone(before);
   if (change(after) === false) return;
+  for (const id of Object.keys(after.gains)) if (id !== REST && !after.sources.some((source) => source.id === id)) delete after.gains[id];
   store.past.push(before);
+  store.past.splice(0, store.past.length - MOST_STEPS);
   store.future.length = 0;
-  show(after);
+  show(after, 'do');
 }
-
-export function remember(before) {
-  store.past.push(before);
-  store.future.length = 0;
-  store.kept = false;
-}
-
-export { snapshot };
 
 export function undo() {
-  move(store.past, store.future);
+  move(store.past, store.future, 'undo');
 }
 
 export function redo() {
-  move(store.future, store.past);
+  move(store.future, store.past, 'redo');
 }
 
-function move(from, to) {
+function move(from, to, step) {
   if (!from.length) return;
   to.push(snapshot());
-  show(from.pop());
+  show(from.pop(), step);
 }
 
-function show(wanted) {
+function show(wanted, step) {
   const changed = wanted.model !== model().id;
   store.kept = false;
-  const { model: id, sources: groups, marks } = wanted;
-  Object.assign(store.state, { model: store.models.get(id), sources: groups, marks });
+  const { model: id, sources: groups, marks, gains: faders } = wanted;
+  Object.assign(store.state, { model: store.models.get(id), sources: groups, marks, gains: faders });
   if (changed) emit('model');
   emit('sources');
-  store.sending = store.sending.then(() => send(wanted));
+  store.sending = store.sending.then(() => send({ ...wanted, step }));
 }
 
 async function send(wanted) {
@@ -122,12 +121,11 @@ async function send(wanted) {
     store.unsent = null;
   } catch (error) {
     if (error.status === 0) {
-      store.unsent = wanted; // the banner says so; it holds all that was changed before, too
+      store.unsent = { ...wanted, step: store.unsent ? 'do' : wanted.step }; // the banner says so; it holds all that was changed before, too
       return;
     }
     store.unsent = null;
     toast(error.message, 'error');
-    store.past.length = store.future.length = 0;
     const before = store.state.recording;
     await load();
     if (!store.state.model || store.state.recording !== before) {
@@ -236,21 +234,42 @@ export function changeSource(id, change) {
 
 // hearing
 
+// The gain of a source, or of the rest, in decibels.
+export function gainOf(id) {
+  if (store.fading?.id === id) return store.fading.gain;
+  return store.state.gains[id] || 0;
+}
+
+export function factor(decibels) {
+  return 10 ** (decibels / 20);
+}
+
+export function setGain(id, gain) {
+  edit((next) => {
+    if ((next.gains[id] || 0) === gain) return false;
+    if (gain) next.gains[id] = gain;
+    else delete next.gains[id];
+    return true;
+  });
+}
+
+// Ids of the sources that are not heard: muted, or others are soloed.
+export function silent() {
+  const ids = [...sources().map((source) => source.id), REST];
+  const solo = store.soloedSources.size > 0;
+  return ids.filter((id) => store.mutedSources.has(id) || (solo && !store.soloedSources.has(id)));
+}
+
 export function gains() {
+  if (store.original) return model().components.map(() => 1);
   const anySolo = store.soloed.size + store.soloedSources.size > 0;
   return model().components.map(({ index }) => {
     const source = owner(index);
     const key = source ? source.id : REST;
     const wanted = !anySolo || store.soloed.has(index) || store.soloedSources.has(key);
     const silenced = store.muted.has(index) || store.mutedSources.has(key);
-    return wanted && !silenced ? 10 ** ((store.levels.get(key) || 0) / 20) : 0;
+    return wanted && !silenced ? factor(gainOf(key)) : 0;
   });
-}
-
-export function setLevel(key, decibels) {
-  if (decibels) store.levels.set(key, decibels);
-  else store.levels.delete(key);
-  emit('levels');
 }
 
 export function toggle(set, key) {
@@ -281,7 +300,6 @@ export function hearOnly(id, component = null) {
 }
 
 export function hearEverything() {
-  store.levels.clear();
   for (const set of [store.soloed, store.muted, store.soloedSources, store.mutedSources]) set.clear();
   emit('hearing');
 }

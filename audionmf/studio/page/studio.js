@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { announce, clamp, clock, colour, h, iconButton, oncePerFrame, options, percent, prepare, setIcon, toast } from './dom.js';
+import { Marking } from './marking.js';
 import { Player } from './player.js';
 import { Roll } from './roll.js';
 import { Rows, sourceColour, title } from './rows.js';
@@ -18,7 +19,7 @@ export class Studio {
     this.actions = actions;
     this.player = new Player();
     this.timeline = new Timeline(data.recording().duration);
-    this.marking = false;
+    this.marking = new Marking(this);
     this.roll = new Roll(this.timeline, (note) => this.hearNote(note));
     this.element = this.build();
     this.picture = new Spectrogram(this.canvas, this.axis, this.timeline);
@@ -53,8 +54,9 @@ export class Studio {
       seek: (event, strip) => this.scrub(event, strip),
       choose: (components, id) => this.choose(components, id),
       digit: (components, n) => this.digit(components, n),
+      faded: () => this.player.setGains(data.gains()),
       refine: () => this.refine(),
-      addMark: () => this.addMark(),
+      addMark: () => this.marking.add(),
     };
   }
 
@@ -63,6 +65,7 @@ export class Studio {
     const model = data.model();
     const recording = data.recording();
     const meta = store.state.spectrogram;
+    this.sources.levels = null;
     this.picture.show(recording, meta);
     const loaded = this.player.load(model, recording, keep);
     this.rows.rebuild();
@@ -80,6 +83,9 @@ export class Studio {
     this.picture.setFactors({ ...factors, components: n, frames: model.frames, energies: model.components.map((c) => c.energy) });
     this.rows.setFactors(factors, this.picture);
     this.lit();
+    api.levels(model.id).then((levels) => {
+      if (model === data.model()) this.sources.setLevels(new Float32Array(levels));
+    }).catch(() => {}); // figures that are missing stop nothing
     await loaded;
   }
 
@@ -90,7 +96,7 @@ export class Studio {
     else this.rows.update();
     this.sources.update();
     this.hearing();
-    this.fillMarkTools();
+    this.marking.fill();
     this.paintOver();
     this.lit();
     this.undoButton.disabled = !store.past.length;
@@ -98,15 +104,14 @@ export class Studio {
   }
 
   hearing() {
+    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
     this.rows.update();
     this.sources.update();
-    this.levels();
-  }
-
-  levels() {
-    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
-    const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size + store.levels.size;
+    const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size;
     this.everything.disabled = !any;
+    this.originalButton.setAttribute('aria-pressed', String(store.original));
+    this.element.classList.toggle('as-recorded', store.original);
+    this.element.classList.toggle('whole', data.model().stems);
   }
 
   selection() {
@@ -175,13 +180,15 @@ export class Studio {
     this.frame.addEventListener('pointerdown', (event) => this.press(event));
     this.frame.addEventListener('keydown', (event) => this.frequencies(event));
     this.ruler.addEventListener('pointerdown', (event) => this.range(event));
+    const tools = this.tools();
+    new ResizeObserver(() => this.element?.style.setProperty('--tools', `${tools.offsetHeight}px`)).observe(tools);
     const stage = h(
       'section',
       { class: 'stage', 'aria-label': 'Spectrogram and components' },
       h(
         'div',
         { class: 'sticky' },
-        this.tools(),
+        tools,
         h('div', { class: 'band tall' }, h('div', { class: 'lit' }, this.axis, this.litName), this.frame),
         this.roll.element,
         h('div', { class: 'band thin' }, h('span', { class: 'ruler-label' }, 'Drag for a loop'), this.ruler),
@@ -201,25 +208,21 @@ export class Studio {
     this.time = h('output', { class: 'time', 'aria-label': 'Time' }, '0:00.0');
     this.meter = h('div', { class: 'meter', role: 'meter', 'aria-label': 'Level in decibels', 'aria-valuemin': '-60', 'aria-valuemax': '0', 'aria-valuenow': '-60' }, h('span'));
     const volume = h('input', { type: 'range', class: 'volume', min: 0, max: 1.5, step: 0.01, value: 1, 'aria-label': 'Volume', title: 'Volume', oninput: () => this.player.setVolume(Number(volume.value) ** 2) });
+    this.originalButton = h('button', { type: 'button', 'aria-pressed': 'false', title: 'Hear the recording as it is, to compare (A)', onclick: () => this.compare() }, 'Original');
     this.everything = h('button', { type: 'button', disabled: true, onclick: () => data.hearEverything() }, 'Hear all');
     return h(
       'header',
       { class: 'bar' },
       iconButton('home', 'Another recording', () => this.actions.leave()),
       h('h1', { class: 'track', title: recording.name }, recording.name),
-      h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.everything),
+      h('div', { class: 'transport', role: 'group', 'aria-label': 'Playing' }, iconButton('rewind', 'Back to the start', () => this.rewind()), this.playButton, this.loopButton, this.time, this.meter, volume, this.originalButton, this.everything),
       h('div', { class: 'group' }, this.undoButton, this.redoButton, h('button', { type: 'button', class: 'primary', onclick: () => this.actions.exports() }, 'Export'), this.actions.themeButton(), iconButton('help', 'Keys and mouse', () => this.actions.help())),
     );
   }
 
   tools() {
     const order = h('select', { 'aria-label': 'Order of the components', onchange: () => { this.rows.order = order.value; this.rows.arrange(); } }, ...options(Rows.orders(), 'energy'));
-    this.markButton = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.setMarking(!this.marking) }, 'Mark');
     this.notesButton = h('button', { type: 'button', 'aria-pressed': 'false', title: 'Hear which notes the sources play, and show them as a piano roll', onclick: () => this.notes() }, 'Notes');
-    this.markKind = h('select', { 'aria-label': 'What a mark says' }, ...options([['yes', 'belongs to'], ['no', 'is not in']], 'yes'));
-    this.markSource = h('select', { 'aria-label': 'Source of the next mark' });
-    this.markForce = h('select', { 'aria-label': 'How firmly' }, ...options([['2', 'rather'], ['10', 'surely']], '10'));
-    this.markTools = h('span', { class: 'mark-tools', hidden: true }, 'What I draw', this.markKind, this.markSource, this.markForce);
     this.selectionText = h('span', {});
     this.selectionChoose = h('select', { 'aria-label': 'Put the selected components into', onchange: () => this.choose([...store.selected], this.selectionChoose.value) });
     const clear = h('button', { type: 'button', onclick: () => { store.selected.clear(); data.emit('selection'); } }, 'Clear');
@@ -230,16 +233,11 @@ export class Studio {
       order,
       this.selectionBar,
       h('span', { class: 'spacer' }),
-      this.markTools,
+      this.marking.tools,
       this.notesButton,
-      this.markButton,
+      this.marking.button,
       h('span', { class: 'zoom', role: 'group', 'aria-label': 'Zoom' }, iconButton('minus', 'Zoom out', () => this.timeline.zoom(2, this.player.seconds)), iconButton('plus', 'Zoom in', () => this.timeline.zoom(0.5, this.player.seconds)), iconButton('fit', 'Show everything', () => this.timeline.everything())),
     );
-  }
-
-  fillMarkTools() {
-    const chosen = this.markSource.value;
-    this.markSource.replaceChildren(...options(data.sources().map((s) => [s.id, s.name]), chosen));
   }
 
   // hearing
@@ -263,6 +261,13 @@ export class Studio {
   toggle() {
     if (this.player.playing) this.player.pause();
     else this.player.playOrTell();
+  }
+
+  // Between the mix and the recording as it is: the sum of all components, so nothing stops.
+  compare() {
+    store.original = !store.original;
+    data.emit('hearing');
+    announce(store.original ? 'The recording as it is' : 'The mix');
   }
 
   playState() {
@@ -389,7 +394,7 @@ export class Studio {
 
   press(event) {
     if (event.button) return;
-    if (this.marking) this.drawMark(event);
+    if (this.marking.on) this.marking.press(event);
     else this.pan(event);
   }
 
@@ -538,67 +543,14 @@ export class Studio {
   // marks
 
   setMarking(on) {
-    if (on && data.model().stems) {
-      toast('Marks move components: go back with the house, and take the recording apart into components for that.');
-      return;
-    }
-    if (on && data.sources().length < 1) {
-      toast('Make a source first: a mark says what belongs to it.');
-      return;
-    }
-    this.marking = on;
-    this.markButton.setAttribute('aria-pressed', String(on));
-    this.markTools.hidden = !on;
-    this.frame.classList.toggle('marking', on);
-    this.fillMarkTools();
-  }
-
-  newMark(place) {
-    const fields = { source: this.markSource.value || data.sources()[0].id, belongs: this.markKind.value === 'yes', strength: Number(this.markForce.value) };
-    data.edit((next) => {
-      next.marks.push({ ...fields, ...place });
-    });
-  }
-
-  addMark() {
-    if (!data.sources().length) {
-      toast('Make a source first: a mark says what belongs to it.');
-      return;
-    }
-    const { low, high } = store.state.spectrogram;
-    const { start, span } = this.timeline;
-    const from = +clamp(this.player.seconds, start, start + 0.9 * span).toFixed(2);
-    this.newMark({ start: from, end: +Math.min(this.timeline.duration, from + Math.min(1, span / 4)).toFixed(2), low: Math.ceil(low), high: Math.round(Math.min(high, 1000)) });
-    this.panel.querySelector('.mark:last-child select')?.focus();
-  }
-
-  drawMark(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const place = (e) => [
-      clamp(this.timeline.seconds(clamp(e.clientX - box.left, 0, box.width), box.width), 0, this.timeline.duration),
-      this.picture.frequencyAt(clamp(e.clientY - box.top, 0, box.height), box.height),
-    ];
-    const [t, f] = place(event);
-    let span = null;
-    this.capture(event, this.frame, (e) => {
-      const [t1, f1] = place(e);
-      span = { start: Math.min(t, t1), end: Math.max(t, t1), low: Math.min(f, f1), high: Math.max(f, f1) };
-      this.drawing = span;
-      this.paintOver();
-    }, () => {
-      this.drawing = null;
-      if (span && span.end - span.start > 0.02 && span.high > span.low * 1.02) this.newMark(span);
-      else this.paintOver();
-    });
+    this.marking.set(on);
   }
 
   async refine() {
-    const before = data.snapshot();
     await store.sending;
     const done = await this.actions.run({ kind: 'refine', version: store.state.version }, 'Refining');
     if (!done) return;
-    data.remember(before);
-    data.emit('sources');
+    store.kept = false;
     toast('The components were found again with your marks. Undo brings the old ones back.');
   }
 
@@ -613,32 +565,7 @@ export class Studio {
       context.fillRect(0, 0, Math.max(0, a), height);
       context.fillRect(b, 0, Math.max(0, width - b), height);
     }
-    const drawn = this.drawing ? [{ ...this.drawing, source: this.markSource.value, belongs: this.markKind.value === 'yes' }] : [];
-    for (const mark of [...store.state.marks, ...drawn]) this.paintMark(context, width, height, mark);
-  }
-
-  paintMark(context, width, height, mark) {
-    const source = data.sources().find((item) => item.id === mark.source);
-    const own = sourceColour(source);
-    const [left, right] = [this.timeline.x(mark.start, width), this.timeline.x(mark.end, width)];
-    const [top, bottom] = [this.picture.y(mark.high, height), this.picture.y(mark.low, height)];
-    context.globalAlpha = 0.22;
-    context.fillStyle = own;
-    context.fillRect(left, top, right - left, bottom - top);
-    context.globalAlpha = 1;
-    context.strokeStyle = own;
-    context.lineWidth = 2;
-    context.setLineDash(mark.belongs ? [] : [6, 4]);
-    context.strokeRect(left, top, right - left, bottom - top);
-    context.setLineDash([]);
-    const text = `${mark.belongs ? '' : 'not '}${source ? source.name : ''}`;
-    context.font = '600 11px system-ui, sans-serif';
-    const wide = context.measureText(text).width + 10;
-    context.fillStyle = own;
-    context.fillRect(left, top - (top > 17 ? 17 : 0), wide, 17);
-    context.fillStyle = colour('--on-colour');
-    context.textBaseline = 'middle';
-    context.fillText(text, left + 5, top - (top > 17 ? 8 : -9));
+    this.marking.paint(context, width, height);
   }
 
   paintRuler() {
