@@ -5,6 +5,7 @@ A file imports only from those that are named before it:
 - `clustering`: trees of alike things, and where to cut them
 - `timbre_groups`: components grouped by the colour of their sound
 - `starts`: random starts and how far they end apart
+- `likeness`: how alike components sound
 - `cues`: which components belong together
 - `evidence`: what the models leave unexplained
 - `naming`: names for sources that were found blind

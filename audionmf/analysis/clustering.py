@@ -21,7 +21,7 @@ __all__ = ["GroupingChoice", "Tree", "join_clusters"]
 Features = NDArray[np.float64]
 
 
-_LEAST_SHARE = 0.085
+_LEAST_SHARE = 0.15
 
 
 @dataclass(frozen=True)

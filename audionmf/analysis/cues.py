@@ -2,8 +2,8 @@
 
 What comes from one instrument tends to come from one *place*, to have one *timbre*, to stay in one
 *pitch* range, and to start and end alike (its *course*). Every cue gives numbers for every component;
-components are joined, two clusters at a time, where the cues differ least. No random start, and any
-cue can be left out.
+components are joined, two clusters at a time, where the cues differ least. How much a difference in
+timbre, pitch and course says was learnt (`likeness`). No random start, and any cue can be left out.
 
 References
 ----------
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import GroupingChoice, join_clusters
-from audionmf.analysis.timbre_groups import timbre_features
+from audionmf.analysis.likeness import likeness, sound_features
 from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import source_name
@@ -43,13 +43,14 @@ __all__ = [
 Features = NDArray[np.float64]
 
 CUES = ("place", "timbre", "pitch", "course")
-"""The cues: level and phase difference between the channels; colour and brightness of the template;
-its pitch; how fast the activation rises against how fast it falls."""
+"""The cues: level and phase difference between the channels; colour and shape of the template; its
+pitch; how the activation rises, falls and goes on."""
 
 _CLIP = 3.0
 _TINY = 1e-12
 _ALIKE = 1e-9
-_LOW_HZ = 20.0
+_PLACE = CUES[0]
+_SOUND_WEIGHT = 3.0
 _LEAST_LEVEL_SPREAD = 0.02
 _LEAST_PHASE_SPREAD = 0.3
 _PHASE_WEIGHT = 0.3
@@ -78,22 +79,12 @@ def component_cues(
     -------
     dict of str to list of (float, ndarray)
         For each of `CUES`, weights and features of shape (n_components, n_features), standardised
-        later.
+        later: those of a place each, the others, which lie on the same axes, together.
     """
-    W = templates.templates.astype(np.float64)
-    frequencies = templates.stft.frequencies(templates.sample_rate)
-    sums = np.maximum(W.sum(axis=0), _TINY)
-    brightness = np.log2(frequencies @ W / sums + _LOW_HZ)
-    pitch = np.where(np.isnan(pitches), 12 * (brightness - np.log2(440)) + 69, pitches) / 12
-    rises = np.diff(activations.astype(np.float64), axis=1, prepend=0)
-    up, down = (np.maximum(sign * rises, 0) ** 2 for sign in (1, -1))
-    course = np.log((up.sum(axis=1) + _TINY) / (down.sum(axis=1) + _TINY))
-    course[~activations.any(axis=1)] = 0
+    heard = likeness(sound_features(templates, activations, pitches))
     return {
         "place": [] if places is None else _place_features(places),
-        "timbre": [(2.5, timbre_features(templates)), (2.0, brightness[:, None])],
-        "pitch": [(0.6, pitch[:, None])],
-        "course": [(1.0, course[:, None])],
+        **{name: [(_SOUND_WEIGHT, x)] for name, x in heard.items()},
     }
 
 
@@ -196,7 +187,11 @@ def group_by_cues(
     tree = join_clusters(features, weights)
     choice = tree.choose() if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
-    between = {name: _between(x, weights, groups) for name, x in columns.items()}
+    sound = sum(x for name, x in columns.items() if name != _PLACE)
+    between = {
+        name: _between(x, x if name == _PLACE else np.asarray(sound), weights, groups)
+        for name, x in columns.items()
+    }
     total = sum(between.values())
     shares = {name: part / total for name, part in between.items()} if total > _ALIKE else {}
     return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
@@ -224,13 +219,21 @@ def _columns(
     columns = {
         name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
         for name, cue in cues.items()
-        if cue
+        if cue and name == _PLACE
     }
+    sounds = {name: cue[0] for name, cue in cues.items() if name != _PLACE}
+    if sounds:
+        centred = {n: x - np.average(x, axis=0, weights=weights) for n, (_, x) in sounds.items()}
+        power = np.average(sum(centred.values()) ** 2, axis=0, weights=weights).sum()
+        for name, x in centred.items():
+            columns[name] = x * (sounds[name][0] / np.sqrt(power) if power > _ALIKE else 0.0)
     return columns, weights
 
 
 def _joined(columns: Mapping[str, Features], n_components: int) -> Features:
-    return np.concatenate([np.zeros((n_components, 1)), *columns.values()], axis=1)
+    sounds = [x for name, x in columns.items() if name != _PLACE]
+    parts = [np.zeros((n_components, 1)), *([sum(sounds)] if sounds else [])]
+    return np.concatenate([*parts, *([columns[_PLACE]] if _PLACE in columns else [])], axis=1)
 
 
 def cues_in_words(shares: Mapping[str, float]) -> str:
@@ -243,17 +246,22 @@ def cues_in_words(shares: Mapping[str, float]) -> str:
 
 
 def _between(
-    features: Features, weights: NDArray[np.float64], groups: Sequence[Sequence[int]]
+    part: Features,
+    whole: Features,
+    weights: NDArray[np.float64],
+    groups: Sequence[Sequence[int]],
 ) -> float:
-    """Return the weighted squared distances of the groups' means from the mean of all."""
-    mean = np.average(features, axis=0, weights=weights)
-    return sum(
-        float(
-            weights[g].sum()
-            * ((np.average(features[g], axis=0, weights=weights[g]) - mean) ** 2).sum()
-        )
-        for g in map(list, groups)
+    """Return what one part of the features adds to how far apart the groups are."""
+
+    def away(x: Features, group: list[int]) -> Features:
+        """Return how far the mean of a group is from that of all."""
+        own: Features = np.average(x[group], axis=0, weights=weights[group])
+        return own - np.average(x, axis=0, weights=weights)
+
+    added = sum(
+        float(weights[g].sum() * (away(part, g) @ away(whole, g))) for g in map(list, groups)
     )
+    return max(added, 0.0)
 
 
 def _standardised(features: Features, weights: NDArray[np.float64], weight: float) -> Features:
