@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measure what --sparsity and --continuity do to blind separation and to activations.
+"""Measure what --sparsity, --continuity and --decorrelation do to blind stems and to activations.
 
-    compare_constraints.py FOLDER [--seconds S]
+    compare_constraints.py FOLDER [--seconds S] [--only WORD]
 
 FOLDER holds tracks as evaluate_tracks.py takes them; of each the first seconds are taken. Printed is a
 table in Markdown: SI-SDR in dB of blind separation (the number of sources is given, best match), and of
@@ -24,13 +24,18 @@ from audionmf.spectra.frames import pooled_magnitude
 
 LEAST = 1e-6
 """A weight that does nothing, but takes the same way: channels added up, one factorisation."""
-WEIGHTS = {
+WEIGHTS: dict[str, dict[str, float]] = {
     "none": {"sparsity": LEAST},
+    "blind separation as it is by default": {},
     "`--sparsity 0.1`": {"sparsity": 0.1},
     "`--sparsity 1`": {"sparsity": 1.0},
+    "`--continuity 0.01`": {"continuity": 0.01},
+    "`--continuity 0.1`": {"continuity": 0.1},
     "`--continuity 1`": {"continuity": 1.0},
     "`--continuity 10`": {"continuity": 10.0},
-    "`--sparsity 0.1 --continuity 1`": {"sparsity": 0.1, "continuity": 1.0},
+    "`--decorrelation 0.001`": {"decorrelation": 0.001},
+    "`--decorrelation 0.01`": {"decorrelation": 0.01},
+    "`--decorrelation 0.1`": {"decorrelation": 0.1},
 }
 
 
@@ -41,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--only", default="", help="rows with this word, and the first")
     options = parser.parse_args()
     tracks = sorted(path for path in options.folder.iterdir() if (path / "stems").is_dir())
     print(
@@ -48,6 +54,8 @@ def main() -> None:
     )
     first: NDArray[np.float64] | None = None
     for name, weights in WEIGHTS.items():
+        if first is not None and options.only not in name:
+            continue
         rows = np.array([measured(track, options.seconds, weights) for track in tracks])
         first = rows if first is None else first
         score, sparse, rough, _ = rows.mean(axis=0)
@@ -62,15 +70,16 @@ def measured(track: Path, seconds: float, weights: dict[str, float]) -> tuple[fl
     """Return SI-SDR of blind stems, and sparseness, roughness and divergence of 16 components."""
     mixture = beginning(next(track.glob("mixture.*")), seconds)
     stems = {p.stem: beginning(p, seconds).samples for p in sorted((track / "stems").iterdir())}
-    found = audionmf.separate(mixture, n_sources=len(stems), model="free", **weights)
+    model = "free" if weights else "auto"
+    found = audionmf.separate(mixture, n_sources=len(stems), model=model, **weights)
     score = float(np.mean(list(best_match(stems, found.sources).values())))
     parts = audionmf.decompose(mixture, n_components=16, **weights)
     H = parts.activations
     if H is None:
         raise SystemExit(f"{track}: the recording is too long to keep activations; ask for less")
     V = pooled_magnitude(parts.templates.stft.forward(mixture.samples))
-    model = parts.templates.templates @ H
-    divergence = float((V * np.log((V + 1e-20) / (model + 1e-20)) - V + model).sum())
+    WH = parts.templates.templates @ H
+    divergence = float((V * np.log((V + 1e-20) / (WH + 1e-20)) - V + WH).sum())
     return score, sparseness(H), roughness(H), divergence
 
 
