@@ -130,8 +130,8 @@ class Settings:
         signal, found in five rounds; it takes longer and pays where the masks are nearly right.
     sparsity, continuity, decorrelation : float, default 0
         Where components are learnt: weights, 0 to 1000, that draw activations to be few (0.1 is
-        little, 1 much), to change slowly (1 is little, 10 much), and components not to sound at the
-        same time (0.01 is little, 0.1 much); see `nmf.Penalties`. Under beta 1.
+        little, 1 much), to change slowly (0.01 is little, 1 much), and components not to sound at
+        the same time (0.001 is little, 0.01 much); see `nmf.Penalties`. Under beta 1.
     group_sparsity : float, default 0
         With templates or examples beside free components: a weight, 0 to 1000, that draws sources
         to be silent as a whole where they hardly sound (0.1 is little, 1 much). Under beta 1.
@@ -278,13 +278,13 @@ class Settings:
     )
     continuity: float = _option(
         0.0,
-        "components that are learnt: draw activations to change slowly; 1 is little, 10 much",
+        "components that are learnt: draw activations to change slowly; 0.01 is little, 1 much",
         _real(0, 1000),
         "a number from 0 to 1000",
     )
     decorrelation: float = _option(
         0.0,
-        "components that are learnt: draw them not to sound at the same time; 0.01 is little, 0.1 "
+        "components that are learnt: draw them not to sound at the same time; 0.001 is little, 0.01 "
         "much",
         _real(0, 1000),
         "a number from 0 to 1000",
