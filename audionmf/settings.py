@@ -14,7 +14,7 @@ from typing import Any
 
 from audionmf.errors import ParameterError
 
-__all__ = ["CPU", "DEVICE_RULE", "QUALITIES", "Settings", "is_device"]
+__all__ = ["CPU", "DEVICE_RULE", "PENALTIES", "QUALITIES", "Settings", "is_device"]
 
 QUALITIES: dict[str, dict[str, int]] = {
     "fast": {"adapt_iter": 20, "exemplars": False},
@@ -41,6 +41,10 @@ DEVICE_RULE = "'cpu', 'cuda', 'cuda:0', 'cuda:1', …, or 'torch'"
 
 CPU = "cpu"
 """The processor, by the machine code of this package."""
+
+
+PENALTIES = ("sparsity", "continuity", "decorrelation", "group_sparsity")
+"""The options that draw activations to a form."""
 
 
 def is_device(name: object) -> bool:
@@ -124,10 +128,13 @@ class Settings:
     phase : {"mixture", "consistent"}, default "mixture"
         Phases of the stems: those of the mixture, or such that spectra of stems are those of a
         signal, found in five rounds; it takes longer and pays where the masks are nearly right.
-    sparsity, continuity : float, default 0
+    sparsity, continuity, decorrelation : float, default 0
         Where components are learnt: weights, 0 to 1000, that draw activations to be few (0.1 is
-        little, 1 much), and to change slowly (1 is little, 10 much); see `nmf.Penalties`. Under
-        beta 1.
+        little, 1 much), to change slowly (0.01 is little, 1 much), and components not to sound at
+        the same time (0.001 is little, 0.01 much); see `nmf.Penalties`. Under beta 1.
+    group_sparsity : float, default 0
+        With templates or examples beside free components: a weight, 0 to 1000, that draws sources
+        to be silent as a whole where they hardly sound (0.1 is little, 1 much). Under beta 1.
     model : {"auto", "frames", "patterns", "harmonic", "free"}, default "auto"
         With examples: "patterns" models each source by one pattern of several frames (for drums and
         other struck sounds, in recordings up to 3 minutes), "frames" by single frames; "auto" takes
@@ -175,7 +182,8 @@ class Settings:
         on, a graphics card by PyTorch (the extra ``gpu``); "torch", PyTorch on the processor, to try
         it. Results are those of the processor but for rounding. A saved model is rendered by the
         processor. Models by scores, patterns and leads,
-        and what ``sparsity`` and ``continuity`` draw, are computed by the processor.
+        and activations that are drawn to a form (``sparsity`` and so on), are computed by the
+        processor.
 
     Raises
     ------
@@ -270,9 +278,24 @@ class Settings:
     )
     continuity: float = _option(
         0.0,
-        "components that are learnt: draw activations to change slowly; 1 is little, 10 much",
+        "components that are learnt: draw activations to change slowly; 0.01 is little, 1 much",
         _real(0, 1000),
         "a number from 0 to 1000",
+    )
+    decorrelation: float = _option(
+        0.0,
+        "components that are learnt: draw them not to sound at the same time; 0.001 is little, 0.01 "
+        "much",
+        _real(0, 1000),
+        "a number from 0 to 1000",
+    )
+    group_sparsity: float = _option(
+        0.0,
+        "free components beside templates: draw sources to be silent as a whole where they hardly "
+        "sound; 0.1 is little, 1 much",
+        _real(0, 1000),
+        "a number from 0 to 1000",
+        (_SEPARATE,),
     )
     model: str = _option(
         "auto",
@@ -453,7 +476,7 @@ class Settings:
     @property
     def penalised(self) -> bool:
         """Whether activations of components that are learnt are drawn to a form."""
-        return bool(self.sparsity or self.continuity)
+        return any(getattr(self, name) for name in PENALTIES)
 
     def n_fft_at(self, sample_rate: float) -> int:
         """Return the window length in samples at a sample rate in Hz."""

@@ -36,7 +36,9 @@ class Running:
     @contextlib.contextmanager
     def client(self, *, entered: bool = True) -> Iterator[httpx.Client]:
         headers = {"origin": self.base}
-        with httpx.Client(base_url=self.base, headers=headers, timeout=30) as client:
+        # Less than the server's 5 s, or a slow machine sends into a connection that is being closed.
+        limits = httpx.Limits(keepalive_expiry=2)
+        with httpx.Client(base_url=self.base, headers=headers, timeout=30, limits=limits) as client:
             if entered:
                 client.get(self.address).raise_for_status()
             yield client

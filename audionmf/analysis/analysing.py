@@ -20,7 +20,7 @@ from audionmf.analysis.by_several import analyse_several
 from audionmf.analysis.components import analyse_components
 from audionmf.analysis.forewarning import forewarning
 from audionmf.analysis.hinted import at_moments
-from audionmf.analysis.learning import at_rate
+from audionmf.analysis.learning import at_rate, penalties_of
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, open_source
 from audionmf.rendering.decomposition import Decomposition
@@ -126,12 +126,14 @@ def analyse_account(
 
 def _check_penalised(account: Account, settings: Settings) -> None:
     """Refuse to draw activations to a form where no components are learnt that could be drawn."""
+    if settings.group_sparsity and not account.free:
+        penalties_of(settings)  # says what is missing, before anything is read
     learnt = account.free or settings.dictionary == "nmf" or not account.sources
     if account.score is not None or account.voices or account.textures or not learnt:
         raise ParameterError(
-            "sparsity and continuity are for components that are learnt: with templates or examples, "
-            "of free components or a factorised dictionary (nmf), and blind; not with a score, a "
-            "lead, or harmonic and percussive sound"
+            "sparsity, continuity, decorrelation and group_sparsity are for components that are "
+            "learnt: with templates or examples, of free components or a factorised dictionary (nmf), "
+            "and blind; not with a score, a lead, or harmonic and percussive sound"
         )
 
 

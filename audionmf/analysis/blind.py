@@ -100,7 +100,7 @@ def analyse_blind(
     if free and settings.model in ("harmonic", "patterns"):
         raise ParameterError(
             f"the model {settings.model!r} has a number of components of its own and beta 1; leave "
-            "out n_components, beta, sparsity, continuity and front_end, or take the model 'free'"
+            "out n_components, beta, front_end and weights such as sparsity, or take the model 'free'"
         )
     if settings.model == "patterns" or (settings.model == "auto" and not free):
         always = settings.model == "patterns"

@@ -37,7 +37,7 @@ from audionmf.nmf.solver import thread_count
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
-from audionmf.settings import Settings
+from audionmf.settings import PENALTIES, Settings
 from audionmf.sources.known import Account, Known
 from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import Templates, describe_stft
@@ -152,7 +152,7 @@ def _as_struck(
     if not fits and always:
         raise ParameterError(
             "patterns go with examples alone, and with templates that bring patterns, under beta 1: "
-            "without free components, ranges, sparsity and continuity"
+            "without free components, ranges, and weights such as sparsity"
         )
     if not fits or settings.model == "frames" or settings.front_end != "stft":
         return None
@@ -317,8 +317,10 @@ def _bank(
         hop_length=stft.hop_length,
         window=stft.window,
     )
-    if settings.dictionary == "frames":  # the free components are drawn, frames are what they are
-        exact = dataclasses.replace(exact, sparsity=0.0, continuity=0.0)
+    # The free components are drawn; frames are what they are, and one source is no two groups.
+    frames = settings.dictionary == "frames"
+    undrawn: dict[str, Any] = dict.fromkeys(PENALTIES if frames else ["group_sparsity"], 0.0)
+    exact = dataclasses.replace(exact, **undrawn)
     banks = [
         _fitting(bank, stft, source, convert=account.convert)
         for known in account.sounding.values()
@@ -393,8 +395,8 @@ def _with_free(
         level = frames.V.sum(axis=0) / len(labels)
         start["activations"] = level * ~absent_frames(silence, labels, _places(frames))
     model = factorise(
-        frames.V, len(labels), config, report, templates=bank.templates, fixed_templates=True,
-        **start,
+        frames.V, len(labels), config, report, groups=[list(labels).index(one) for one in labels],
+        templates=bank.templates, fixed_templates=True, **start,
     )  # fmt: skip
     learnt = model.templates[:, bank.n_components :]
     joined = np.concatenate([bank.templates, learnt], axis=1)

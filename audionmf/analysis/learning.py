@@ -18,7 +18,7 @@ from audionmf.io.audio import Audio, AudioLike, Source, as_audio
 from audionmf.io.files import StrPath, one_form
 from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.solver import thread_count
-from audionmf.settings import Settings
+from audionmf.settings import PENALTIES, Settings
 from audionmf.sources.kits import kit_files
 from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.struck import Patterns
@@ -130,7 +130,8 @@ def learn(
     if config.dictionary == "frames":
         if config.penalised:
             raise ParameterError(
-                "sparsity and continuity are for a factorised dictionary: take the dictionary 'nmf'"
+                "sparsity, continuity and decorrelation are for a factorised dictionary: take the "
+                "dictionary 'nmf'"
             )
         count = min(wanted or config.example_frames or _BANK_FRAMES, V.shape[1])
         picked = _even_frames(V, count, exact=wanted is not None)
@@ -431,9 +432,13 @@ def factorise(
     config: Settings,
     report: Callable[[float], object],
     watch: nmf.Callback | None = None,
+    groups: Sequence[int] | None = None,
     **start: Any,
 ) -> nmf.NMF:
-    """Factorise V into `count` components as the settings say; `start` goes to `nmf.fit`."""
+    """Factorise V into `count` components as the settings say; `start` goes to `nmf.fit`.
+
+    `groups` says which components are of one source, where that is known beforehand.
+    """
 
     def callback(state: nmf.State) -> bool | None:
         report(state.iteration / state.max_iter)
@@ -442,23 +447,31 @@ def factorise(
     model = nmf.fit(
         V, count, beta=config.beta, max_iter=config.max_iter, tol=config.tol, seed=config.seed,
         n_threads=config.n_threads, device=config.device,
-        callback=callback, penalties=penalties_of(config), **start,
+        callback=callback, penalties=penalties_of(config, groups), **start,
     )  # fmt: skip
     report(1.0)
     return model
 
 
-def penalties_of(config: Settings) -> nmf.Penalties:
+def penalties_of(config: Settings, groups: Sequence[int] | None = None) -> nmf.Penalties:
     """Return what the settings draw activations to.
 
     Raises
     ------
     ParameterError
-        If that is asked for under another beta than 1.
+        If that is asked for under another beta than 1, or sources are to be silent as a whole and
+        their components are not known beforehand.
     """
-    if config.penalised and config.beta != 1:
-        raise ParameterError("sparsity and continuity go with beta 1 only; leave one of them out")
-    return nmf.Penalties(sparsity=config.sparsity, continuity=config.continuity)
+    weights = {name: getattr(config, name) for name in PENALTIES}
+    asked = " and ".join(name for name, weight in weights.items() if weight)
+    if asked and config.beta != 1:
+        raise ParameterError(f"{asked} and beta {config.beta:g} exclude each other; take beta 1")
+    if config.group_sparsity and groups is None:
+        raise ParameterError(
+            "group_sparsity needs to know which components are of one source before they are learnt: "
+            "give templates or examples, and free components beside them"
+        )
+    return nmf.Penalties(**weights, groups=groups if config.group_sparsity else None)
 
 
 def _at_one_rate(source: AudioLike | Sequence[AudioLike], rate: int | None) -> list[Source]:

@@ -98,7 +98,9 @@ def learn(
     if config.beta != 1:
         raise ParameterError("on a cluster, templates are learnt with beta 1")
     if config.penalised:
-        raise ParameterError("on a cluster, templates are learnt without sparsity and continuity")
+        raise ParameterError(
+            "on a cluster, templates are learnt without sparsity, continuity and decorrelation"
+        )
     given = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
     paths = [
         path

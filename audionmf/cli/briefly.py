@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Iterable
 
 __all__ = ["brief"]
-
-_KINDS = "wav, flac, aiff, mp3, ogg or opus (default: wav)"
 
 _WORDS = {
     "--n-sources": ("N", "so many sources (default: as many as fit)"),
@@ -20,27 +19,27 @@ _WORDS = {
     "--start": ("TIME", "begin there: seconds, M:SS or H:MM:SS"),
     "--duration": ("TIME", "go on for so long (default: to the end)"),
     "--out": (None, "where to write"),
-    "--format": ("KIND", _KINDS),
+    "--format": ("KIND", "{choices}"),
     "--report": (None, "a page to hear and see what was found"),
     "--export": ("KIND,...", "notes too: midi, labels, csv, events, raven"),
     "--map": ("NAME=KEY", "the source NAME is this drum, such as 36 or cowbell"),
     "--tempo": ("auto|BPM", "beats in a minute, for midi (default: none)"),
     "--jobs": ("N", "so many files at a time (default: 1)"),
-    "--quality": ("EFFORT", "fast, balanced or best (default: balanced)"),
+    "--quality": ("EFFORT", "{choices} (default: balanced)"),
     "--n-components": ("N", "how many components"),
     "--group": ("NAME=0,3,7", "components of one source, or 4-9; repeat it"),
     "--quiet": (None, "print nothing but warnings and errors"),
-    "--progress": ("HOW", "auto, json or none (default: auto)"),
+    "--progress": ("HOW", "{choices}"),
     "--mixture": ("FILE", "where the recording is now"),
     "--root": ("FOLDER", "where to look for what is not where it was"),
     "--model": ("FILE", "a model file instead of all that"),
     "--gain": ("NAME=DB", "gain of a source in dB, such as -6 or -inf; repeat it"),
     "--noise": (None, "where the noise is heard alone"),
-    "--sample-format": ("KIND", "raw input: u8, s16, s24, s32, f32 or f64"),
+    "--sample-format": ("KIND", "raw input: {choices}"),
     "--dictionary": ("KIND", "frames, or nmf (default: frames)"),
-    "--match": ("HOW", "auto, name or best (default: auto)"),
+    "--match": ("HOW", "{choices}"),
 }
-"""The value and what is said of it, by the name of the option."""
+"""The value and what is said of it, by the name of the option; {choices} are those of the command."""
 
 
 def brief(action: argparse.Action) -> argparse.Action:
@@ -52,9 +51,16 @@ def brief(action: argparse.Action) -> argparse.Action:
             shown.help = (action.help or "").partition(";")[0]
         return shown
     metavar, text = found
-    shown.help = text
+    shown.help = text.format(choices=_listed(action.choices))
+    told = metavar is None or action.choices
+    if told and action.default not in (None, "", argparse.SUPPRESS) and action.nargs != 0:
+        shown.help += f" (default: {action.default})"
     if metavar is not None:
         shown.metavar, shown.choices, shown.nargs = metavar, None, None
-    elif action.default and isinstance(action.default, str):
-        shown.help = f"{text} (default: {action.default})"
     return shown
+
+
+def _listed(choices: Iterable[object] | None) -> str:
+    """Return choices as they are spoken: ``a, b or c``."""
+    *most, last = map(str, choices or ("",))
+    return f"{', '.join(most)} or {last}" if most else last

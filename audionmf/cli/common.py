@@ -253,7 +253,12 @@ def add_settings(
 ) -> None:
     """Add the options of `Settings`; those that are not given stay out of the result."""
     group = parser.add_argument_group("analysis")
-    if command == "separate":
+    offered = {
+        field.name
+        for field in dataclasses.fields(Settings)
+        if command in field.metadata["commands"] and field.name not in without
+    }
+    if command == "separate" and any(offered & set(quality) for quality in QUALITIES.values()):
         group.add_argument(
             "--quality",
             choices=QUALITIES,
@@ -262,7 +267,7 @@ def add_settings(
             "(default: balanced)",
         )
     for field in dataclasses.fields(Settings):
-        if command not in field.metadata["commands"] or field.name in without:
+        if field.name not in offered:
             continue
         name, text = f"--{field.name.replace('_', '-')}", field.metadata["help"]
         if field.default is not None:

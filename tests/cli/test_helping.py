@@ -9,6 +9,7 @@ import pytest
 from conftest import sound, two_notes
 
 from audionmf.cli import main_parser
+from audionmf.cli.briefly import brief
 
 COMMANDS = main_parser().commands.choices
 SCREEN = 45
@@ -120,6 +121,24 @@ def test_the_short_help_counts_what_it_leaves_out(run):
     options = [a for a in COMMANDS["separate"]._actions if a.option_strings]
     assert left_out == len(options) - len(named) > 20
     assert {"--example", "--out", "--n-sources"} <= named
+
+
+def test_the_short_help_lists_the_choices_that_are_taken():
+    for command, parser in COMMANDS.items():
+        for action in parser._actions:
+            short = brief(action)
+            if action.choices and action.option_strings and short.choices is None:
+                listed = next(p for p in re.split(r" \(|: ", short.help) if " or " in p)
+                assert re.split(", | or ", listed) == list(action.choices), command
+
+
+def test_effort_is_asked_where_it_changes_something(run):
+    for command, parser in COMMANDS.items():
+        options = parser._option_string_actions
+        assert "--quality" not in options or "--adapt-iter" in options, command
+    code, _, err = run("morph", "a.wav", "b.wav", "-o", "c.wav", "--quality", "fast")
+    assert code == 2
+    assert "there is no option --quality" in err
 
 
 def test_most_used_options_are_options():
