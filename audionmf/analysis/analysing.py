@@ -78,7 +78,7 @@ def analyse(
     ScoreError
         If the score cannot be read, holds no notes, or none within the recording.
     """
-    told, others = Told.split(options)
+    told, others = Told.split(options, sources)
     config = Settings.from_options(settings, **others)
     source = open_source(mixture, sample_rate)
     account = told.account(sources, sample_rate=sample_rate)

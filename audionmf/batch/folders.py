@@ -106,7 +106,11 @@ def separate_files(
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     found = run.find_audio(paths, folder)
     told, others = Told.split(options)
-    known = {name: getattr(told, name) for name in options if name not in others}
+    known = {
+        name: getattr(told, name)
+        for name, value in options.items()
+        if name not in others and value is not None
+    }
     for name in known.keys() & {"templates", "examples"}:
         known[name] = _PATHS[name](known[name])
     tracks = [

@@ -176,7 +176,7 @@ class Bar:
         if (
             self._first is None
         ):  # notes of one instrument begin behind an analysis that there is not
-            self._first = share if stage in self._after else 0.0
+            self._first = share if stage in self._after and share < 1 else 0.0
         share = (share - self._first) / (1 - self._first)
         self._share = max(self._share, share)
         elapsed = time.monotonic() - self._begin

@@ -197,16 +197,14 @@ def ways_of(options: argparse.Namespace, n_inputs: int = 1) -> dict[str, Any]:
         raise ParameterError("--midi is the score of one recording; give one input")
     only = {"only": options.only} if "only" in options else {}
     kit = {"kit": options.drum_kit} if "drum_kit" in options else {}
+    named = {"templates": options.templates, "examples": examples, "solo": solo, "absent": absent}
     return {
         **only,
         **kit,
+        **{name: value for name, value in named.items() if value},
         "n_sources": options.n_sources,
-        "templates": options.templates,
-        "examples": examples,
         "free": options.free,
         "residual": options.residual,
-        "solo": solo,
-        "absent": absent,
         "same": same,
         "apart": apart,
         "convert": options.convert,

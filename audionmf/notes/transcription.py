@@ -187,6 +187,7 @@ def transcribe_stems(
         )
 
     done: dict[str, Stem] = {}
+    report("notes", 0.0)
     n_workers = max(1, min(thread_count(n_threads), len(sources), _MOST_THREADS))
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
         for name, stem in zip(sources, pool.map(work, sources), strict=True):

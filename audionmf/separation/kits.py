@@ -244,7 +244,7 @@ def oneshots(
     """
     keys = _check(takes, longest, drum_keys)
     source = excerpt(mixture, start, duration, sample_rate=sample_rate)
-    told, others = Told.split(options)
+    told, others = Told.split(options, sources)
     account = told.account(sources, sample_rate=sample_rate)
     config = Settings.from_options(settings, **others)
     found = analyse_account(account, source, config, progress)

@@ -39,6 +39,7 @@ __all__ = ["NotedFiles", "note_file", "transcribe"]
 _ONE_SOURCE = "recording"
 _WAYS = (
     "sources", "n_sources", "templates", "examples", "solo", "midi", "lead", "kit", "same", "apart",
+    "harmonic_percussive",
 )  # fmt: skip
 """What says which sources there are."""
 
@@ -228,11 +229,11 @@ def _taken_apart(
 
     Where nothing says what the sources are, there is no decomposition, and it is the only stem.
     """
+    told, others = Told.split({n: v for n, v in ways.items() if n not in _OWN}, ways.get("sources"))
     if not any(ways.get(way) for way in _WAYS):
         _require_no_sources(ways, only)
         yield None, {source.path.stem if source.path else _ONE_SOURCE: source}, {}
         return
-    told, others = Told.split({n: v for n, v in ways.items() if n not in _OWN})
     account = told.account(ways.get("sources"), sample_rate=ways.get("sample_rate"))
     config = Settings.from_options(ways.get("settings"), **others)
     found = analyse_account(account, source, config, progress)

@@ -167,7 +167,7 @@ def _account(
     sample_rate: int | None = None,
 ) -> tuple[Account, Settings]:
     """Return what is known of the sources, and the options of the analysis."""
-    told, others = Told.split(options)
+    told, others = Told.split(options, sources)
     config = Settings.from_options(settings, **others)
     return told.account(sources, sample_rate=sample_rate), config
 

@@ -541,7 +541,7 @@ def separate(
         If the score cannot be read, holds no notes, or none within the recording.
     """
     source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
-    told, others = Told.split(options)
+    told, others = Told.split(options, sources)
     account = told.account(sources, sample_rate=sample_rate)
     config = Settings.from_options(settings, **others)
     found = analyse_account(account, source, config, progress)

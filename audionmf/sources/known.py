@@ -13,12 +13,10 @@ A new kind of knowledge is one field of `Known`, and one of `Told` if it has a s
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,15 @@ from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
 from audionmf.io.files import StrPath, one_form, require_file
 from audionmf.io.foreign import audio_in
 from audionmf.io.parts import open_part, part_path
-from audionmf.settings import Settings
 from audionmf.sources.kits import is_bank, kit_files
 from audionmf.sources.labels import Labels, Moments, Ranges, check_moments
+from audionmf.sources.mistakes import (
+    NAMED,
+    check_examples,
+    is_whole,
+    refuse_empty,
+    refuse_unknown,
+)
 from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
 
@@ -255,11 +259,25 @@ class Told:
     apart: Moments = ()
 
     @classmethod
-    def split(cls, options: Mapping[str, Any]) -> tuple[Told, dict[str, Any]]:
-        """Return what options say of the sources, and the options that say something else."""
+    def split(
+        cls, options: Mapping[str, Any], sources: Mapping[str, Known] | None = None
+    ) -> tuple[Told, dict[str, Any]]:
+        """Return what options say of the sources, and the options that say something else.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such option, or an empty one, `sources` among them, stands alone: what
+            was forgotten would be a blind separation otherwise.
+        """
         names = {item.name for item in dataclasses.fields(Told)}
-        _refuse_unknown(options, names)
-        told = {name: value for name, value in options.items() if name in names}
+        refuse_unknown(options, names)
+        told = {
+            name: value
+            for name, value in options.items()
+            if name in names and not (value is None and name in NAMED)
+        }
+        refuse_empty({"sources": sources, **told})
         others = {name: value for name, value in options.items() if name not in names}
         return Told(**told), others
 
@@ -338,7 +356,7 @@ class Told:
                 "the number of sources is a whole number, 1 or more (None: it is chosen), not "
                 f"{self.n_sources!r}"
             )
-        _check_examples(self.examples)
+        check_examples(self.examples)
         if self.midi is None and (self.split_at is not None or self.midi_split != "track"):
             raise ParameterError("how a score is split goes with a score: give midi too")
         if not is_whole(self.free) or self.free < 0:
@@ -358,19 +376,6 @@ class Told:
         check_moments({"same": self.same, "apart": self.apart})
 
 
-def is_whole(value: Any) -> bool:
-    """Tell whether a value is a whole number, of Python or NumPy; True and False are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _refuse_unknown(options: Mapping[str, Any], told: set[str]) -> None:
-    """Refuse an option that says nothing of the sources and is no setting either."""
-    every = {*told, "quality", *(item.name for item in dataclasses.fields(Settings))}
-    for name in options:
-        if name not in every and (close := difflib.get_close_matches(name, every, 1)):
-            raise ParameterError(f"there is no option {name!r}; did you mean {close[0]!r}?")
-
-
 def _check_sources(sources: Any) -> None:
     if sources is None:
         return
@@ -385,21 +390,6 @@ def _check_sources(sources: Any) -> None:
             raise ParameterError(
                 f"what is known of {name!r} is a Known, such as Known(example='{name}.wav'), not "
                 f"{type(known).__name__}; or give examples={{{name!r}: …}}"
-            )
-
-
-def _check_examples(examples: Any) -> None:
-    if examples is None:
-        return
-    if not isinstance(examples, Mapping):
-        raise ParameterError(
-            "examples are a mapping from names to recordings, such as {'violin': 'violin.wav'}, "
-            f"not {type(examples).__name__}"
-        )
-    for name, example in examples.items():
-        if example is None or (isinstance(example, list | tuple) and not example):
-            raise ParameterError(
-                f"the example of {name!r} is empty; give a recording of it alone, or leave it out"
             )
 
 

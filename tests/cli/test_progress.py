@@ -122,6 +122,12 @@ def test_notes_of_one_instrument_begin_at_nothing_and_notes_of_several_behind_th
     assert shares[3] == 1
 
 
+def test_work_that_is_first_heard_of_when_it_is_done_is_done(capsys):
+    bar = Bar(options(progress="json", export=("midi",)))
+    bar("notes", 1.0)
+    assert json.loads(capsys.readouterr().err)["done"] == 1
+
+
 def test_events_are_lines_of_json(run, mixture, tmp_path):
     code, _, err = run(
         "separate", mixture, "-n", 2, "-o", tmp_path / "o", "--progress", "json", *TINY_OPTIONS

@@ -45,6 +45,14 @@ def apart(mixture=SOUND, *given, sample_rate=RATE, **options):
     )
 
 
+def noted(**options):
+    audionmf.transcribe(SOUND, sample_rate=RATE, **options)
+
+
+def in_files(**options):
+    audionmf.separate_files(__file__, **options)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -88,6 +96,21 @@ def test_tensors_and_tables_are_samples():
 def test_numbers_of_numpy_and_no_examples_are_right():
     assert len(apart(n_sources=np.int64(2)).sources) == 2
     assert len(apart(examples={}, n_sources=2).sources) == 2
+    nothing = dict.fromkeys(("examples", "templates", "solo", "absent", "kit", "sources"))
+    assert len(apart(**nothing, n_sources=2).sources) == 2
+
+
+@pytest.mark.parametrize("empty", [
+    {"examples": {}}, {"templates": []}, {"templates": (), "n_sources": None}, {"solo": {}},
+    {"absent": {}}, {"kit": {}}, {"sources": {}, "free": 0, "lead": False},
+])  # fmt: skip
+def test_an_empty_mapping_alone_is_no_blind_separation(empty):
+    name = next(iter(empty))
+    for call in (apart, noted, in_files):
+        if not (call is in_files and name == "sources"):
+            with pytest.raises(audionmf.ParameterError, match=f"^{name}= is empty") as caught:
+                call(**empty)
+            assert "\n" not in str(caught.value)
 
 
 def test_whole_numbers_are_scaled_by_their_full_scale():
