@@ -21,9 +21,6 @@ __all__ = ["GroupingChoice", "Tree", "join_clusters"]
 Features = NDArray[np.float64]
 
 
-_LEAST_SHARE = 0.15
-
-
 @dataclass(frozen=True)
 class GroupingChoice:
     """How many sources there seem to be, and why.
@@ -37,17 +34,20 @@ class GroupingChoice:
     shares : tuple of float
         For 2, 3, … sources, which share of all differences between the components is explained by
         telling that many sources apart instead of one fewer.
+    least : float
+        The share from which on one more is taken.
     """
 
     n_sources: int
     runner_up: int
     shares: tuple[float, ...]
+    least: float
 
     def to_text(self) -> str:
         """Return the choice and its reason in words."""
         gains = ", ".join(f"{share:.0%} for {n}" for n, share in enumerate(self.shares, start=2))
         return (
-            f"{self.n_sources} sources: one more is taken as long as it explains {_LEAST_SHARE:.1%} or "
+            f"{self.n_sources} sources: one more is taken as long as it explains {self.least:.1%} or "
             f"more of how the components differ ({gains}); else it would be {self.runner_up}"
         )
 
@@ -81,8 +81,15 @@ class Tree:
             members.setdefault(cluster, []).append(item)
         return [tuple(items) for items in members.values()]
 
-    def choose(self, most: int = MOST_SOURCES) -> GroupingChoice:
+    def choose(self, least: float, most: int = MOST_SOURCES) -> GroupingChoice:
         """Choose how many clusters there are: as long as a further one explains enough.
+
+        Parameters
+        ----------
+        least : float
+            The share of all differences that is enough.
+        most : int
+            Most clusters, 2 or more.
 
         Returns
         -------
@@ -91,14 +98,15 @@ class Tree:
         """
         total = self.costs.sum()
         if not total > 0:
-            return GroupingChoice(1, 1, ())
+            return GroupingChoice(1, 1, (), least)
         shares = tuple(float(cost / total) for cost in self.costs[::-1][: most - 1])
-        enough = [n for n, share in enumerate(shares, start=2) if share >= _LEAST_SHARE]
+        enough = [n for n, share in enumerate(shares, start=2) if share >= least]
         picked = max(enough, default=2)
-        near = {n: abs(share - _LEAST_SHARE) for n, share in enumerate(shares, start=2)}
+        near = {n: abs(share - least) for n, share in enumerate(shares, start=2)}
         beyond = [n for n in (picked - 1, picked + 1) if 1 <= n <= len(shares) + 1]
         doubt = {n: near[max(n, picked)] for n in beyond}
-        return GroupingChoice(picked, min(doubt, key=lambda n: doubt[n], default=picked), shares)
+        runner_up = min(doubt, key=lambda n: doubt[n], default=picked)
+        return GroupingChoice(picked, runner_up, shares, least)
 
 
 def join_clusters(features: Features, weights: NDArray[np.float64]) -> Tree:

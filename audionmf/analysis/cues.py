@@ -51,6 +51,7 @@ _TINY = 1e-12
 _ALIKE = 1e-9
 _PLACE = CUES[0]
 _SOUND_WEIGHT = 3.0
+_LEAST_SHARE = 0.15
 _LEAST_LEVEL_SPREAD = 0.02
 _LEAST_PHASE_SPREAD = 0.3
 _PHASE_WEIGHT = 0.3
@@ -185,7 +186,7 @@ def group_by_cues(
     columns, weights = _columns(cues, energies)
     features = _joined(columns, n_components)
     tree = join_clusters(features, weights)
-    choice = tree.choose() if n_sources is None else None
+    choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
     sound = sum(x for name, x in columns.items() if name != _PLACE)
     between = {

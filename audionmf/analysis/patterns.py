@@ -27,6 +27,7 @@ __all__ = ["blind_patterns", "count_strokes", "is_struck", "onset_patches", "pat
 Matrix = NDArray[np.floating[Any]]
 
 _MOST_ONSETS = 16
+_LEAST_SHARE = 0.085
 _LEAST_RISE = 0.25
 """Least flux of an onset, as a share of the largest."""
 _FRAMES_APART = 6
@@ -204,7 +205,7 @@ def count_strokes(V: ArrayLike, n_lags: int, most: int) -> GroupingChoice:
     data = as_data(V, "V")
     onsets = _onsets(data, _MIXED_ONSETS, _MIXED_RISE, _MIXED_APART)
     patches = np.pad(data, ((0, 0), (0, n_lags))).T[onsets[:, None] + np.arange(n_lags)]
-    return _attack_tree(patches).choose(most)
+    return _attack_tree(patches).choose(_LEAST_SHARE, most)
 
 
 def _attack_tree(patches: Matrix) -> Tree:
