@@ -422,13 +422,13 @@ def test_a_worker_killed_while_it_separates_is_survived(client, processes, jobs,
 @pytest.mark.parametrize("how", ["scheduler", "workers"])
 def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_path, monkeypatch):
     limits = {"scheduler": "_SILENT_SECONDS", "workers": "_STILL_SECONDS"}
-    monkeypatch.setattr(watch, limits[how], 15.0)  # more than a busy machine needs to answer
     running = Processes(tmp_path / "run", distributed.Security.temporary())
     struck = []
 
     def strike(_state):
         if not struck:
             struck.append(time.monotonic())
+            monkeypatch.setattr(watch, limits[how], 3.0)  # not before: a busy machine is no strike
             for process in [running._scheduler] if how == "scheduler" else running.workers:
                 process.send_signal(signal.SIGKILL if how == "scheduler" else signal.SIGSTOP)
 
