@@ -317,9 +317,9 @@ def test_a_hundred_files_with_seven_bad_ones(tmp_path, run):
         assert all(os.path.isfile(stem) for stem in file["stems"].values())  # noqa: PTH113
 
 
-def test_the_same_bytes_for_one_two_and_three_workers(tmp_path):
+def test_the_same_bytes_for_one_and_three_workers(tmp_path):
     trees = []
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         out = tmp_path / str(workers)
         jobs = make_jobs(tmp_path / "in", 5, out, 9000)
         jobs = [
@@ -330,7 +330,7 @@ def test_the_same_bytes_for_one_two_and_three_workers(tmp_path):
         assert (report.exit_code, states(report)) == (0, ["done"] * 5), report.outcomes
         trees.append(tree(out))
     assert len(trees[0]) == 15
-    assert trees[0] == trees[1] == trees[2]
+    assert trees[0] == trees[1]
 
 
 def test_cores_are_shared_out_between_workers(jobs, monkeypatch):

@@ -29,7 +29,7 @@ def optimum(V, W, beta):
             solver="mu",
             beta_loss=beta,
             tol=0,
-            max_iter=6000,
+            max_iter=3000,
         )
     return beta_divergence(V, W @ activations.T, beta)
 
@@ -38,7 +38,7 @@ def optimum(V, W, beta):
 @pytest.mark.parametrize(("n_bins", "n_components"), [(30, 5), (5, 9), (12, 1)])
 def test_the_convex_optimum_is_reached(n_bins, n_components, beta):
     V, W = positive(n_bins, 17) ** 2, positive(n_bins, n_components, seed=1) ** 2
-    H = activate(V, W, beta=beta, n_iter=6000)
+    H = activate(V, W, beta=beta, n_iter=3000)
     best = optimum(V, W, beta)
     assert beta_divergence(V, W @ H, beta) <= best * (1 + 1e-4) + 1e-9
 
