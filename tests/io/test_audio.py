@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -641,21 +640,23 @@ from audionmf.io import audio
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 recording = audio.Audio(np.random.default_rng(0).uniform(-1, 1, 100_000), 8000)
-try:
-    audio.write(sys.argv[1], recording, "PCM_16")
-except errors.OutputError as error:
-    print(error.errno, errors.exit_code(error))
+for path in sys.argv[1:]:
+    try:
+        audio.write(path, recording, "PCM_16")
+    except errors.OutputError as error:
+        print(error.errno, errors.exit_code(error))
 """
 
 
 @pytest.mark.parametrize("flags", [(), ("-O",)])
-@pytest.mark.parametrize("extension", ["wav", "flac", "aiff"])
-@pytest.mark.parametrize("existing", [True, False])
-def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path, flags, extension, existing):
-    path = tmp_path / f"a.{extension}"
-    if existing:
-        path.write_bytes(b"old")
-    result = child("-c", FULL_DISK, str(path), flags=flags)
-    assert result.stdout.decode().split() == [str(errno.EFBIG), "4"], result.stderr
-    assert files_below(tmp_path) == ([path.name] if existing else [])
-    assert not existing or Path(path).read_bytes() == b"old"
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path, flags):
+    extensions = ("wav", "flac", "aiff")
+    for extension in extensions:
+        (tmp_path / f"old.{extension}").write_bytes(b"old")
+    paths = [
+        tmp_path / f"{name}.{extension}" for name in ("old", "new") for extension in extensions
+    ]
+    result = child("-c", FULL_DISK, *map(str, paths), flags=flags)
+    assert result.stdout.decode().splitlines() == [f"{errno.EFBIG} 4"] * len(paths), result.stderr
+    assert files_below(tmp_path) == sorted(f"old.{extension}" for extension in extensions)
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}

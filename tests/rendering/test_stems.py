@@ -1,6 +1,7 @@
 """Stems as files: their names, their sum, the common gain, all or none."""
 
 import errno
+import json
 
 import numpy as np
 import pytest
@@ -287,31 +288,34 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
 
 
 FULL_DISK = """
-import resource, signal, sys
+import json, resource, signal, sys
 import numpy as np
 from audionmf import errors
 from audionmf.rendering import stems
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1, 100_000)).astype(np.float32)
-noise[0] *= float(sys.argv[4])
-paths = stems.stem_paths(sys.argv[1], "mix", ["a", "b"], extension=sys.argv[2])
-form = stems.StemFormat(8000, 1, sys.argv[3], 100_000)
-blocks = lambda: (noise[..., i : i + 9000] for i in range(0, 100_000, 9000))
-try:
-    stems.write_stems(blocks, paths, form)
-except errors.OutputError as error:
-    print(error.errno, errors.exit_code(error))
+even = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1, 100_000)).astype(np.float32)
+for extension, subtype, gain in json.loads(sys.argv[2]):
+    noise = even * np.float32([gain, 1])[:, None, None]
+    paths = stems.stem_paths(sys.argv[1], "mix", ["a", "b"], extension=extension)
+    form = stems.StemFormat(8000, 1, subtype, 100_000)
+    blocks = lambda: (noise[..., i : i + 9000] for i in range(0, 100_000, 9000))
+    try:
+        stems.write_stems(blocks, paths, form)
+    except errors.OutputError as error:
+        print(error.errno, errors.exit_code(error))
 """
 
 
 @pytest.mark.parametrize("flags", [(), ("-O",)])
-@pytest.mark.parametrize(
-    ("extension", "subtype", "gain"),
-    [("wav", "PCM_16", 1), ("wav", "FLOAT", 1), ("flac", "PCM_16", 0.01), ("wav", "PCM_16", 9)],
-)
-def test_a_full_disk_leaves_no_stem(tmp_path, flags, extension, subtype, gain):
-    result = child("-c", FULL_DISK, str(tmp_path), extension, subtype, str(gain), flags=flags)
-    assert result.stdout.decode().split() == [str(errno.EFBIG), "4"], result.stderr
+def test_a_full_disk_leaves_no_stem(tmp_path, flags):
+    ways = [
+        ("wav", "PCM_16", 1),
+        ("wav", "FLOAT", 1),
+        ("flac", "PCM_16", 0.01),
+        ("wav", "PCM_16", 9),
+    ]
+    result = child("-c", FULL_DISK, str(tmp_path), json.dumps(ways), flags=flags)
+    assert result.stdout.decode().splitlines() == [f"{errno.EFBIG} 4"] * 4, result.stderr
     assert result.stderr == b""
     assert files_below(tmp_path) == []
