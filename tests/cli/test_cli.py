@@ -408,12 +408,12 @@ def test_more_components_than_frames_are_code_2(run, mixture, tmp_path, command)
     assert files_below(tmp_path) == before
 
 
-@pytest.mark.parametrize("group", ["a", "a=", "=1", "a=x", "a=9", "a=0-9", "a=1,1", "rest=0"])
-def test_a_bad_group_is_code_2(run, model_file, out, group):
-    code, _, err = run("regroup", model_file, "--group", group, "-o", out)
-    assert code == 2
-    assert_one_line(err)
-    assert files_below(out) == []
+def test_a_bad_group_is_code_2(run, model_file, out):
+    for group in ("a", "a=", "=1", "a=x", "a=9", "a=0-9", "a=1,1", "rest=0"):
+        code, _, err = run("regroup", model_file, "--group", group, "-o", out)
+        assert code == 2, group
+        assert_one_line(err)
+        assert files_below(out) == []
 
 
 def test_a_silent_example_is_code_3(run, tmp_path):
