@@ -50,7 +50,12 @@ _CLIP = 3.0
 _TINY = 1e-12
 _ALIKE = 1e-9
 _PLACE = CUES[0]
-_SOUND_WEIGHT = 3.0
+_LEARNT = 3.0
+_BY_HAND = {
+    "timbre": [(1.25, slice(0, 12)), (1.0, slice(12, 13))],
+    "pitch": [(0.3, slice(1, 2))],
+    "course": [(0.5, slice(0, 1))],
+}
 _LEAST_SHARE = 0.15
 _LEAST_LEVEL_SPREAD = 0.02
 _LEAST_PHASE_SPREAD = 0.3
@@ -80,13 +85,17 @@ def component_cues(
     -------
     dict of str to list of (float, ndarray)
         For each of `CUES`, weights and features of shape (n_components, n_features), standardised
-        later: those of a place each, the others, which lie on the same axes, together.
+        later. The first ones of a sound are learnt, lie on the same axes for all cues, and are
+        added up.
     """
-    heard = likeness(sound_features(templates, activations, pitches))
-    return {
-        "place": [] if places is None else _place_features(places),
-        **{name: [(_SOUND_WEIGHT, x)] for name, x in heard.items()},
+    heard = sound_features(templates, activations, pitches)
+    places_heard = [] if places is None else _place_features(places)
+    by_hand = {
+        name: [(weight, heard[name][:, some]) for weight, some in pairs]
+        for name, pairs in _BY_HAND.items()
     }
+    learnt = likeness(heard)
+    return {"place": places_heard} | {n: [(_LEARNT, learnt[n]), *by_hand[n]] for n in by_hand}
 
 
 def _place_features(places: NDArray[np.complex128]) -> list[tuple[float, Features]]:
@@ -183,16 +192,13 @@ def group_by_cues(
             f"{n_sources} sources cannot be made of {n_components} components; "
             "ask for fewer sources or more components"
         )
-    columns, weights = _columns(cues, energies)
-    features = _joined(columns, n_components)
-    tree = join_clusters(features, weights)
+    alike, own, weights = _columns(cues, energies)
+    tree = join_clusters(_joined(alike, own, n_components), weights)
     choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
-    sound = sum(x for name, x in columns.items() if name != _PLACE)
-    between = {
-        name: _between(x, x if name == _PLACE else np.asarray(sound), weights, groups)
-        for name, x in columns.items()
-    }
+    between = {name: _between(x, x, weights, groups) for name, x in own.items()}
+    for name, x in alike.items():
+        between[name] += _between(x, sum(alike.values(), np.zeros(1)), weights, groups)
     total = sum(between.values())
     shares = {name: part / total for name, part in between.items()} if total > _ALIKE else {}
     return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
@@ -208,33 +214,35 @@ def joined_cues(
     cues, energies
         As in `group_by_cues`.
     """
-    columns, weights = _columns(cues, energies)
-    return _joined(columns, len(energies)), weights
+    alike, own, weights = _columns(cues, energies)
+    return _joined(alike, own, len(energies)), weights
 
 
 def _columns(
     cues: Mapping[str, Sequence[tuple[float, Features]]], energies: NDArray[np.float64]
-) -> tuple[dict[str, Features], NDArray[np.float64]]:
-    """Return the standardised features of each cue, and the weights of the components."""
+) -> tuple[dict[str, Features], dict[str, Features], NDArray[np.float64]]:
+    """Return the features of each cue on the axes of all, its own, and the weights of components."""
     weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
-    columns = {
-        name: np.concatenate([_standardised(x, weights, w) for w, x in cue], axis=1)
+    own = {
+        name: np.concatenate(
+            [_standardised(x, weights, w) for w, x in cue[name != _PLACE :]], axis=1
+        )
         for name, cue in cues.items()
-        if cue and name == _PLACE
+        if cue
     }
-    sounds = {name: cue[0] for name, cue in cues.items() if name != _PLACE}
-    if sounds:
-        centred = {n: x - np.average(x, axis=0, weights=weights) for n, (_, x) in sounds.items()}
-        power = np.average(sum(centred.values()) ** 2, axis=0, weights=weights).sum()
-        for name, x in centred.items():
-            columns[name] = x * (sounds[name][0] / np.sqrt(power) if power > _ALIKE else 0.0)
-    return columns, weights
+    learnt = {name: cue[0] for name, cue in cues.items() if name != _PLACE}
+    alike = {n: x - np.average(x, axis=0, weights=weights) for n, (_, x) in learnt.items()}
+    together = sum(alike.values(), np.zeros((len(weights), 1)))
+    power = np.average(together**2, axis=0, weights=weights).sum()
+    scale = {n: w / np.sqrt(power) if power > _ALIKE else 0.0 for n, (w, _) in learnt.items()}
+    return {name: x * scale[name] for name, x in alike.items()}, own, weights
 
 
-def _joined(columns: Mapping[str, Features], n_components: int) -> Features:
-    sounds = [x for name, x in columns.items() if name != _PLACE]
-    parts = [np.zeros((n_components, 1)), *([sum(sounds)] if sounds else [])]
-    return np.concatenate([*parts, *([columns[_PLACE]] if _PLACE in columns else [])], axis=1)
+def _joined(
+    alike: Mapping[str, Features], own: Mapping[str, Features], n_components: int
+) -> Features:
+    together = sum(alike.values(), np.zeros((n_components, 1)))
+    return np.concatenate([together, *own.values()], axis=1)
 
 
 def cues_in_words(shares: Mapping[str, float]) -> str:
