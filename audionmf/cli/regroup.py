@@ -53,7 +53,8 @@ def _run(options: argparse.Namespace) -> int:
     hints = Hints(parse_hints(options.same, "same"), parse_hints(options.apart, "apart"))
     if not (groups or hints or options.n_sources is not None):
         raise ParameterError(
-            "say how: --group NAME=0,3,7 by hand, --n-sources N by ear, or --same 3,7 and --apart 3,5"
+            "say how: --group NAME=0,3,7 by hand, --n-sources N by ear, or --same 3,7 and "
+            "--apart 3,5; audionmf regroup --help explains them"
         )
     bar = Bar(options)
     try:
