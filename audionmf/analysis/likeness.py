@@ -34,6 +34,7 @@ _FILE = "likeness.npz"
 _TINY = 1e-12
 _LOW_HZ = 20.0
 _CEPSTRAL_DB = 10.0
+_CEPSTRA = 12
 _LAGS = (1, 4, 16)
 _AXES = 12
 _SHRINKAGE = 0.5
@@ -71,7 +72,9 @@ def sound_features(
     peaked = np.log((shares**2).sum(axis=0) + 1e-6)
     known = ~np.isnan(pitches)
     pitch = np.where(known, np.nan_to_num(pitches), 12 * (brightness - np.log2(440)) + 69) / 12
-    cepstra = timbre_features(templates) / _CEPSTRAL_DB
+    cepstra = np.zeros((len(pitch), _CEPSTRA))  # short windows have fewer
+    known_ones = timbre_features(templates) / _CEPSTRAL_DB
+    cepstra[:, : known_ones.shape[1]] = known_ones
     return {
         "timbre": np.column_stack([cepstra, brightness, spread, flatness, peaked]),
         "pitch": np.column_stack([known.astype(np.float64), pitch]),

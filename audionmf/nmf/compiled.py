@@ -58,7 +58,7 @@ class OptionalCache:
         # numba would fill its tables of all functions it knows first; only compiling needs them,
         # while its runtime, which holds arrays that go in, is needed by all.
         rtsys.initialize(target_context)
-        kept = _loaded(super()._load_overload, sig, target_context)  # type: ignore[misc]
+        kept = _loaded(self._load_overload, sig, target_context)  # type: ignore[attr-defined]
         if kept is None:
             _clock.begin(id(self))
         else:

@@ -136,7 +136,9 @@ def test_the_numbers_of_a_mark_are_seen_whole(page):
     page.get_by_role("button", name="New source").click()
     page.get_by_role("button", name="Add by numbers").click()
     for number, value in zip(
-        page.locator(".mark input").all(), ("3500.05", "3599.95", "12340", "22050"), strict=True
+        page.locator(".mark input:not([type=range])").all(),
+        ("3500.05", "3599.95", "12340", "22050"),
+        strict=True,
     ):
         number.evaluate("(item, value) => { item.value = value; }", value)
         assert number.evaluate("item => item.scrollWidth <= item.clientWidth")
