@@ -3,7 +3,8 @@
 What comes from one instrument tends to come from one *place*, to have one *timbre*, to stay in one
 *pitch* range, and to start and end alike (its *course*). Every cue gives numbers for every component;
 components are joined, two clusters at a time, where the cues differ least. How much a difference in
-timbre, pitch and course says was learnt (`likeness`). No random start, and any cue can be left out.
+timbre, pitch and course says was learnt (`likeness`); weights chosen by hand stay beside that. No
+random start, and any cue can be left out.
 
 References
 ----------
@@ -225,7 +226,7 @@ def _columns(
     weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
     own = {
         name: np.concatenate(
-            [_standardised(x, weights, w) for w, x in cue[name != _PLACE :]], axis=1
+            [_standardised(x, weights, w) for w, x in (cue if name == _PLACE else cue[1:])], axis=1
         )
         for name, cue in cues.items()
         if cue

@@ -67,6 +67,18 @@ def test_it_says_which_cue_told_the_sources_apart(cue):
     assert cues_in_words(shares).startswith(f"told apart by {cue} ")
 
 
+def test_what_only_learnt_likeness_hears_tells_apart():
+    W = np.tile(spectrum(1500)[:, None], N).astype(np.float32)
+    slow = 1 - np.abs(np.linspace(-1, 1, 41))
+    H = np.tile(slow, (N, 3)).astype(np.float32)  # as fast up as down, all of them
+    H[1::2] = np.tile(np.pad(1 - np.abs(np.linspace(-1, 1, 11)), 15), 3)
+    templates = Templates(W, tuple("abcdef"), STFT(N_FFT, 256), RATE)
+    found = component_cues(templates, H, None, np.full(N, 60.0))
+    expected = {"source1": (0, 2, 4), "source2": (1, 3, 5)}
+    learnt = {n: [cue[0], (1.0, np.zeros((N, 1)))] for n, cue in found.items() if cue}
+    assert group_by_cues(learnt, np.ones(N), 2)[0] == expected
+
+
 def test_nothing_told_apart_what_is_alike_or_one():
     assert group_by_cues(cues(), np.ones(N), 2)[2] == {}
     assert group_by_cues(cues(**WAYS["pitch"]), np.ones(N), 1)[2] == {}

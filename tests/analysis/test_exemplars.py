@@ -152,6 +152,25 @@ def test_a_rest_is_silent_where_it_is_said_to_be():
     rest = render(MIXTURE, one, sample_rate=RATE).sources["rest"]
     before, after = np.split(rest, 2, axis=1)
     assert (before[:, :-600] ** 2).sum() < 1e-3 * (after**2).sum()
+    learnt = one.activations[list(one.grouping["rest"])]
+    assert not learnt[:, : learnt.shape[1] // 2 - 5].any()
+    assert learnt.any()
+
+
+def test_beside_a_rest_all_vote_and_not_squared(monkeypatch):
+    heard = []
+
+    def listen(*args):
+        heard.append(args[5])
+        return votes(*args)
+
+    monkeypatch.setattr(exemplars, "votes", listen)
+    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 0.0)  # the evidence never asks for them
+    assert by_example(examples={"low": EXAMPLES["low"]}).voters is not None
+    assert by_example().voters is None
+    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    assert by_example().voters is not None
+    assert heard == [1, 2]
 
 
 def test_votes_are_as_sharp_as_they_are_asked_to_be(found):
