@@ -15,6 +15,7 @@ A file imports only from those that are named before it:
 - `variants`: the sources of a kit: one pattern each, and which are heard
 - `by_patterns`: sources that are struck sounds
 - `scored_strokes`: struck sounds whose strokes are known
+- `coverage`: notes that examples lack
 - `exemplars`: sources of which frames are known, and how they go on
 - `by_example`: sources whose sound is known
 - `score_voices`: what stands for notes and strokes of a score, and when it may sound

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis.coverage import coverage
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
@@ -142,7 +143,7 @@ def analyse_exemplars(
         for name in bank.names
     ]
     exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
-    return _Fit(found, frames, front, progress, free or {}).run(exemplars)
+    return _Fit(found, frames, front, progress, free or {}, known=known).run(exemplars)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,11 +268,13 @@ class _Fit:
         front: _Front,
         progress: Progress,
         free: Mapping[str, int],
+        *,
+        known: bool,
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
         self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
-        self.free = free
+        self.free, self.known = free, known
         self.names = [*found.templates.names, *free]
         stacked = front.stack(frames.V, frames.context)
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
@@ -296,6 +299,9 @@ class _Fit:
         adapt(1.0)
         H *= self.peak
         found = self._decomposition(fitted, H)
+        given = "the example holds" if self.known else "the templates hold"
+        told = coverage(found.templates, H, fitted.penalties > 0, given)
+        found = dataclasses.replace(found, remarks=(*found.remarks, *told))
         found = self._with_voters(found, H, left)
         if self.frames.X is None:
             return found
