@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import join_clusters
@@ -80,6 +79,8 @@ def timbre_features(templates: Templates) -> NDArray[np.float64]:
     recognition in continuously spoken sentences", IEEE Transactions on Acoustics, Speech, and
     Signal Processing 28(4), 1980. The mel scale is that of Slaney's Auditory Toolbox.
     """
+    import scipy.fft
+
     power = templates.templates.astype(np.float64) ** 2
     peaks = power.max(axis=0)
     power /= np.where(peaks > 0, peaks, 1)
