@@ -36,10 +36,6 @@ from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
-    BITS,
-    COLUMNS,
-    TINY,
-    VECTORS,
     claim,
     log,
     ratio_tile,
@@ -48,19 +44,15 @@ from audionmf.nmf.intrinsics import (
     sum_tile,
     transpose,
 )
+from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
-    "PANELS",
-    "TILE",
     "add_chunks",
     "extrapolate_flat",
     "multiply_templates",
     "pack_templates",
     "update_chunks",
 ]
-
-TILE = 64
-PANELS = 2
 
 
 class _PrivateLocator(UserProvidedCacheLocator):
