@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from audionmf.nmf.intrinsics import BITS
+from audionmf.nmf.shapes import BITS
 
 CHAINS, LANES, ROUNDS = 16, BITS // 32, 4_000_000
 

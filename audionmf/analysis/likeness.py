@@ -20,7 +20,6 @@ from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from audionmf.analysis.timbre_groups import timbre_features
@@ -162,6 +161,8 @@ def learn_likeness(mixtures: Sequence[Judged]) -> dict[str, Features]:
     dict of str to ndarray, shape (n_features, n_axes)
         What `likeness` multiplies each kind of features by.
     """
+    import scipy.linalg
+
     names = list(mixtures[0].features)
     pairs = [_scatter(mixture, names) for mixture in mixtures]
     within, between = (np.mean(side, axis=0) for side in zip(*pairs, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import join_clusters
@@ -88,8 +87,17 @@ def timbre_features(templates: Templates) -> NDArray[np.float64]:
     levels = 10 * np.log10(np.maximum(bands, 1e-10))
     levels -= levels.max()
     levels = np.maximum(levels, -_DYNAMIC_RANGE_DB)
-    cepstra: NDArray[np.float64] = scipy.fft.dct(levels, axis=0, norm="ortho")[1:_N_MFCC].T
+    cepstra: NDArray[np.float64] = (_cosines(n_bands)[1:_N_MFCC] @ levels).T
     return cepstra
+
+
+def _cosines(n: int) -> NDArray[np.float64]:
+    """Return the matrix of the orthonormal discrete cosine transform (type 2) of n numbers."""
+    rows: NDArray[np.float64] = np.cos(
+        np.pi / n * np.arange(n)[:, None] * (np.arange(n) + 0.5)
+    ) * np.sqrt(2 / n)
+    rows[0] /= np.sqrt(2)
+    return rows
 
 
 def _mel_filters(stft: STFT, sample_rate: int, n_bands: int) -> NDArray[np.float64]:

@@ -244,7 +244,8 @@ def clear_earlier(before: Mapping[Path, OutputHash], kept: Iterable[StrPath]) ->
 
 def versions() -> dict[str, str]:
     """Return the versions of this package, of Python and of the libraries that compute."""
-    import numba
+    from importlib.metadata import version
+
     import numpy as np
     import scipy
     import soundfile
@@ -256,7 +257,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "libsndfile": soundfile.__libsndfile_version__,
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -8,8 +8,10 @@ A file imports only from those that are named before it:
 - `compiled`: machine code that numba keeps on disk
 - `divergence`: the β-divergence
 - `initialize`: where a factorisation starts
+- `shapes`: sizes that machine code is made for
 - `intrinsics`: vector instructions for numba
 - `passes`: one pass over a matrix as machine code
+- `ready`: machine code that is kept, run without its compiler
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
 - `card`: the same, and for any β, on a graphics card
 - `places`: what an iteration offers, by machine code or on a card

@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
+
 __all__ = [
-    "BITS",
-    "COLUMNS",
-    "TINY",
-    "VECTORS",
     "claim",
     "log",
     "ratio_tile",
@@ -31,21 +28,6 @@ __all__ = [
     "sum_tile",
     "transpose",
 ]
-
-TINY = 1e-30
-"""Least value of WH in a division; entries of W and H below it become 0, so none is denormal."""
-
-
-def _vector_bits() -> int:
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # not known for this processor
-        return 128
-    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
-
-
-BITS = _vector_bits()
-VECTORS, COLUMNS = (2, 8) if BITS == 512 else (3, 4)
 
 
 class _Vector:

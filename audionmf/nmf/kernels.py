@@ -17,16 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.nmf.intrinsics import BITS, COLUMNS, TINY, VECTORS
-from audionmf.nmf.passes import (
-    PANELS,
-    TILE,
-    add_chunks,
-    extrapolate_flat,
-    multiply_templates,
-    pack_templates,
-    update_chunks,
-)
+from audionmf.nmf.ready import kernel, laid
+from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = ["TINY", "KLKernel", "extrapolate"]
 
@@ -51,7 +43,8 @@ def extrapolate(x: Matrix, previous: Matrix, b: float) -> None:
     b : float
         0 (no momentum) to 1.
     """
-    extrapolate_flat(x.reshape(-1), previous.reshape(-1), b)
+    flat = kernel("extrapolate_flat", x.dtype)
+    flat(x.reshape(-1), previous.reshape(-1), float(b))
 
 
 class KLKernel:
@@ -94,7 +87,7 @@ class KLKernel:
         self._inverse_sums = _aligned(padded_K, dtype)
         self._N = _aligned(n_chunks * padded_F * padded_K, dtype).reshape(n_chunks, -1)
         self._row_sums = np.zeros((n_chunks, padded_K))
-        self._free_templates = np.asarray(free_templates, bool)
+        self._free_templates = np.array(free_templates, bool)
         self._free_activations = np.ones(padded_K, bool)
         self._free_activations[:n_components] = free_activations
         self._penalties = np.zeros(padded_K)
@@ -111,6 +104,23 @@ class KLKernel:
         ]
         others = len(self._scratch) - 1
         self._pool = ThreadPoolExecutor(others) if others else None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Find the kernels, and lay out the arguments that no call changes."""
+        names = ("update_chunks", "pack_templates", "add_chunks", "multiply_templates")
+        dtype = self._V.dtype
+        self._update, self._pack, self._add, self._multiply = (kernel(n, dtype) for n in names)
+        edges, V, free = laid(self._edges), laid(self._V), laid(self._free_activations)
+        Wp, Wt, inverse = laid(self._Wp), laid(self._Wt), laid(self._inverse_sums)
+        N, row_sums = self._sums = laid(self._N), laid(self._row_sums)
+        self._packing = Wp, Wt, inverse, laid(self._penalties)
+        self._free = laid(self._free_templates)
+        self._before = V, *self._strides
+        self._edges_laid = edges
+        self._after = [
+            (Wp, Wt, inverse, free, N, row_sums, *map(laid, scratch)) for scratch in self._scratch
+        ]
 
     def __enter__(self) -> KLKernel:
         return self
@@ -142,8 +152,8 @@ class KLKernel:
         """
         value = self._pass(W, H, 1, False, templates, divergence)
         if templates:
-            add_chunks(self._N, self._row_sums)
-            multiply_templates(W, self._N, self._row_sums, self._free_templates)
+            self._add(*self._sums)
+            self._multiply(W, *self._sums, self._free)
         return value
 
     def sums(
@@ -217,7 +227,7 @@ class KLKernel:
 
     def _gathered(self, W: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
         """Add the sums of all chunks, and return them in the layout of W."""
-        add_chunks(self._N, self._row_sums)
+        self._add(*self._sums)
         K, F = W.shape
         width = VECTORS * BITS // 8 // W.itemsize
         panels = self._N[0].reshape(-1, self._row_sums.shape[1], width)
@@ -227,18 +237,16 @@ class KLKernel:
     def _pass(
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
     ) -> float:
-        pack_templates(W, self._Wp, self._Wt, self._inverse_sums, self._penalties)
+        self._pack(W, *self._packing)
         values, counter = np.zeros(len(self._edges) - 1), np.zeros(1, np.int64)
+        before = counter, self._edges_laid, values, *self._before, H
+        sizes = self._n_bins, self._n_components, n_inner, momentum, gather, divergence
 
-        def work(scratch: tuple[Any, ...]) -> None:
-            update_chunks(
-                counter, self._edges, values, self._V, *self._strides, H, self._Wp, self._Wt,
-                self._inverse_sums, self._free_activations, self._N, self._row_sums, *scratch,
-                self._n_bins, self._n_components, n_inner, momentum, gather, divergence,
-            )  # fmt: skip
+        def work(after: tuple[Any, ...]) -> None:
+            self._update(*before, *after, *sizes)
 
-        others = [self._pool.submit(work, s) for s in self._scratch[1:]] if self._pool else []
-        work(self._scratch[0])
+        others = [self._pool.submit(work, a) for a in self._after[1:]] if self._pool else []
+        work(self._after[0])
         for future in others:
             future.result()
         return float(sum(values.tolist())) if divergence else float("nan")

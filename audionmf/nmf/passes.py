@@ -36,10 +36,6 @@ from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
-    BITS,
-    COLUMNS,
-    TINY,
-    VECTORS,
     claim,
     log,
     ratio_tile,
@@ -48,19 +44,15 @@ from audionmf.nmf.intrinsics import (
     sum_tile,
     transpose,
 )
+from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
-    "PANELS",
-    "TILE",
     "add_chunks",
     "extrapolate_flat",
     "multiply_templates",
     "pack_templates",
     "update_chunks",
 ]
-
-TILE = 64
-PANELS = 2
 
 
 class _PrivateLocator(UserProvidedCacheLocator):
@@ -309,7 +301,9 @@ def _update_chunk(
             X, x0, xs, beyond = V, t0 * ts, ts, TILE * ts
         Ht[:] = 0
         age[:] = 0
-        Ht[:n_frames, :K] = H[t0 : t0 + n_frames]
+        for t in range(n_frames):  # numba would compile the error of an unequal assignment
+            for k in range(K):
+                Ht[t, k] = H[t0 + t, k]
         if want_divergence:
             for k in range(K):
                 total = 0.0
@@ -339,7 +333,9 @@ def _update_chunk(
                 momentum and inner > 0,
                 not momentum or inner == n_inner - 1,
             )
-        H[t0 : t0 + n_frames] = Ht[:n_frames, :K]
+        for t in range(n_frames):
+            for k in range(K):
+                H[t0 + t, k] = Ht[t, k]
         if gather:
             for t in range(n_frames):
                 for k in range(Kp):

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
 from audionmf.io.audio import Samples, Source, as_audio
 from audionmf.io.parts import excerpt
 from audionmf.notes.events import Heard
 from audionmf.notes.sound import SILENCE
+from audionmf.spectra.fourier import rfft
 
 __all__ = ["Take", "cut_takes"]
 
@@ -178,7 +178,7 @@ def _powers(samples: Samples) -> Samples:
     """Return power spectra of half-overlapping pieces, channels added up."""
     padded = np.pad(samples, ((0, 0), (0, max(0, _N_FFT - samples.shape[1]) + _N_FFT)))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT, axis=-1)[:, :: _N_FFT // 2]
-    spectra = scipy.fft.rfft(pieces * np.hanning(_N_FFT), axis=-1)
+    spectra = rfft(pieces * np.hanning(_N_FFT))
     powers: Samples = (np.abs(spectra) ** 2).sum(axis=0)
     return powers
 

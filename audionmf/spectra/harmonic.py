@@ -124,13 +124,11 @@ def harmonic_start(
     keys : ndarray, shape (n_components,)
         Pitches in semitones; NaN for the free ones.
     """
-    from scipy.ndimage import median_filter
-
     combs, keys = pitch_combs(frequencies, sample_rate, bin_hertz)
     flux = np.maximum(np.diff(V, axis=1, prepend=V.dtype.type(0)), 0).sum(axis=0)
     loudest = np.argsort(-flux, kind="stable")
     strokes = loudest[np.arange(_NOISES) * _NOISE_APART % len(loudest)]
-    noises = median_filter(V[:, strokes].astype(np.float64), (_NOISE_SMOOTHING, 1))
+    noises = running_median(V[:, strokes].T.astype(np.float64), _NOISE_SMOOTHING).T
     noises += _LEAST * max(float(V.max()), _LEAST)
     templates = np.concatenate([combs, noises / noises.sum(axis=0)], axis=1)
     return templates.astype(np.float32), np.append(keys, np.full(_NOISES, np.nan))

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from audionmf.spectra.fourier import irfft, rfft
 from audionmf.spectra.stft import STFT
 
 __all__ = ["LiveSTFT"]
@@ -98,8 +98,8 @@ class LiveSTFT:
     def _next(self, n_out: int) -> Samples:
         """Transform the next frame and change it; return the first samples of what is summed up."""
         framed = self._waiting[:, : self._n_fft] * self._analysis
-        parts = self._change(scipy.fft.rfft(framed, axis=-1, overwrite_x=True))
-        frames = scipy.fft.irfft(parts, self._n_fft, axis=-1)[..., -self._n_synthesis :]
+        parts = self._change(rfft(framed))
+        frames = irfft(parts, self._n_fft)[..., -self._n_synthesis :]
         self._total += frames * self._synthesis
         self._weight += self._product
         finished: Samples = (

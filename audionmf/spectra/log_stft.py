@@ -31,7 +31,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
@@ -228,6 +227,8 @@ class LogSTFT(STFT):
     def _blocks_for(self, n_frames: int) -> int:
         """Return the hops of an FFT over some frames and all that they reach."""
         needed = n_frames - 1 + self.span // self.hop_length
+        import scipy.fft
+
         half: int = scipy.fft.next_fast_len(-(-needed // 2))
         return 2 * half
 
@@ -348,6 +349,8 @@ class _Bank:
 
     def forward(self, samples: Samples, lead: int, count: int, n_threads: int) -> Transform:
         """Return (count, n_bins): the first frame is centred on sample `lead`."""
+        import scipy.fft
+
         X = scipy.fft.rfft(samples, self.size, workers=n_threads)
         rows = X[self.index]
         np.conjugate(rows, out=rows, where=self.mirrored)
@@ -359,6 +362,8 @@ class _Bank:
 
     def inverse(self, frames: Transform, lead: int, n_threads: int) -> Samples:
         """Return what frames (n_bins, n) add to a signal, the first centred on sample `lead`."""
+        import scipy.fft
+
         first = lead // (self.size // self.weight.shape[1])
         placed = np.zeros(self.weight.shape, np.complex64)
         placed[:, first : first + frames.shape[1]] = frames

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
+from audionmf.spectra.fourier import irfft, rfft
 
 __all__ = ["STFT", "Inverse", "InverseStream"]
 
@@ -217,9 +217,7 @@ class STFT:
         ndarray, shape (..., (n_frames - 1) * hop_length + n_fft), float32
             Starts half a window before the centre of the first frame. `InverseStream` joins them.
         """
-        frames = scipy.fft.irfft(
-            np.swapaxes(transform, -1, -2), self.n_fft, axis=-1, workers=n_threads
-        )
+        frames: Samples = irfft(np.swapaxes(transform, -1, -2), self.n_fft, n_threads)
         frames *= self._window()
         return _overlap_add(frames, self.hop_length)
 
@@ -298,7 +296,7 @@ class STFT:
     def _frames(self, samples: Samples, count: int, window: Samples, n_threads: int) -> Transform:
         views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
         framed = views[:, : (count - 1) * self.hop_length + 1 : self.hop_length] * window
-        transform: Transform = scipy.fft.rfft(framed, axis=-1, workers=n_threads, overwrite_x=True)
+        transform: Transform = rfft(framed, n_threads)
         return np.swapaxes(transform, -1, -2)
 
     def _window(self) -> Samples:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from audionmf.spectra import medians
 from audionmf.spectra.medians import median_masks, median_models, median_sizes, running_median
 from audionmf.spectra.stft import STFT
 
@@ -49,3 +50,16 @@ def test_running_medians_are_those_of_a_filter_in_two_dimensions(shape, size, dt
     wanted = scipy.ndimage.median_filter(rows, (1, size), mode="reflect")
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_running_medians_do_without_the_code_that_they_load_alone(monkeypatch):
+    rows = np.random.default_rng(0).random((7, 40))
+    found = running_median(rows, 9)
+    assert medians._code_of_filters() is not None
+    monkeypatch.setattr(medians, "_code_of_filters", lambda: None)
+    np.testing.assert_array_equal(running_median(rows, 9), found)
+    monkeypatch.undo()
+    whole = np.arange(40)[None] % 7  # of integers, too
+    np.testing.assert_array_equal(
+        running_median(whole, 9), scipy.ndimage.median_filter(whole, (1, 9), mode="reflect")
+    )

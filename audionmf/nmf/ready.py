@@ -1,0 +1,359 @@
+"""Kernels as they were compiled, run without the compiler, which takes half a second to load.
+
+numba compiles `passes` and keeps what it needs to go on compiling. Of each kernel the machine code
+alone is kept here as well, with the names that it refers to and the kinds of its arguments. LLVM's
+linker, which is small, loads that, and it is called as numba calls it: two places for results, then
+for each array five numbers, its shape and its strides. What cannot be kept or is not there is left to
+numba: the code is the same, to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import stat
+import struct
+import sys
+import tempfile
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.io.private import private_folder
+
+__all__ = ["Kernel", "Laid", "kernel", "laid"]
+
+Matrix = NDArray[Any]
+
+_SOURCES = ("shapes.py", "intrinsics.py", "passes.py", "ready.py")
+_BESIDE = Path(__file__).parent / "__pycache__"
+_FOLDER = "NUMBA_CACHE_DIR"
+_NOT_CODE = (_FOLDER, "NUMBA_NUM_THREADS")
+"""Variables of numba that change nothing in the code."""
+_OF_NUMBA = ("NRT_", "numba_")
+"""What names of numba's own functions begin with."""
+_SYMBOLS = 2
+"""The kind of a section of an object file that is a table of symbols."""
+_NOT_KEPT = (
+    OSError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What another numba than is known here may raise, and a folder that cannot be written."""
+_SCALARS = {
+    bool: ("i8", ctypes.c_uint8),
+    int: ("i64", ctypes.c_int64),
+    float: ("double", ctypes.c_double),
+}
+
+
+class Laid(NamedTuple):
+    """An array that is an argument of many calls, with the numbers that stand for it."""
+
+    array: Matrix
+    numbers: tuple[int, ...]
+
+
+def laid(array: Matrix) -> Laid:
+    """Return a contiguous array with its numbers. It has to live as long as they are used."""
+    if not array.flags.c_contiguous:
+        raise ValueError("an array with gaps cannot be told by the numbers of one without")
+    return Laid(array, _numbers(array))
+
+
+def _numbers(array: Matrix) -> tuple[int, ...]:
+    place: int = array.__array_interface__["data"][0]
+    return (0, 0, array.size, array.itemsize, place, *array.shape, *array.strides)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """Machine code that can be called, and what its arguments have to be."""
+
+    run: Callable[..., int]
+    kinds: list[str]
+
+
+class Kernel:
+    """A function of `passes` for numbers of one type. Several threads may call it at once.
+
+    Parameters
+    ----------
+    name : str
+        Its name in `passes`.
+    dtype : str
+        "float32" or "float64".
+    """
+
+    def __init__(self, name: str, dtype: str) -> None:
+        self._name, self._dtype = name, dtype
+        self._code: _Code | None = None
+        self._sought = self._offered = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls need no compiler."""
+        return self._code is not None
+
+    def __call__(self, *arguments: Any) -> None:
+        """Do what the function does; arrays may come with their numbers."""
+        if not self._sought:
+            self._seek()
+        numbers = None if self._code is None else _flat(arguments, self._code.kinds)
+        if self._code is None or numbers is None:
+            self._compile([a.array if type(a) is Laid else a for a in arguments])
+        elif self._code.run(*_RESULTS, *numbers):
+            raise RuntimeError(f"the kernel {self._name} failed")
+
+    def _seek(self) -> None:
+        with self._lock:
+            if not self._sought and sys.platform == "linux":
+                self._code = _kept(f"{self._name}-{self._dtype}")
+            self._sought = True
+
+    def _compile(self, arguments: list[Any]) -> None:
+        from audionmf.nmf import passes
+
+        function = getattr(passes, self._name)
+        function(*arguments)
+        if self._code is not None or self._offered:
+            return
+        with self._lock, contextlib.suppress(*_NOT_KEPT):
+            if not self._offered:
+                self._offered = True
+                _keep(f"{self._name}-{self._dtype}", function, arguments)
+
+
+@functools.cache
+def kernel(name: str, dtype: np.dtype[Any]) -> Kernel:
+    """Return the kernel of a name for numbers of a type."""
+    return Kernel(name, str(dtype))
+
+
+_places = (ctypes.c_void_p * 2)()  # what a function returns that returns nothing, and its errors
+_RESULTS = (ctypes.addressof(_places), ctypes.addressof(_places) + ctypes.sizeof(ctypes.c_void_p))
+
+
+def _kind(argument: Any) -> str:
+    if isinstance(argument, np.ndarray):
+        return f"{argument.dtype.str}{argument.ndim}"
+    return next(name for of, (name, _) in _SCALARS.items() if isinstance(argument, of))
+
+
+def _flat(arguments: tuple[Any, ...], kinds: list[str]) -> list[Any] | None:
+    """Return the numbers of a call; None for arrays that the code is not for."""
+    numbers: list[Any] = []
+    for argument, kind in zip(arguments, kinds, strict=True):
+        if type(argument) is Laid:
+            numbers += argument.numbers
+        elif not isinstance(argument, np.ndarray):
+            numbers.append(argument)
+        elif argument.flags.c_contiguous and f"{argument.dtype.str}{argument.ndim}" == kind:
+            numbers += _numbers(argument)
+        else:
+            return None
+    return numbers
+
+
+# --- where code is kept
+
+
+def _folders() -> Iterator[Path]:
+    """Return where code may be kept, the first first; one beside the package is for all users."""
+    if os.environ.get(_FOLDER):
+        yield from (Path(os.environ[_FOLDER]), _BESIDE)
+        return
+    yield _BESIDE
+    with contextlib.suppress(RuntimeError):  # there is no home
+        cache = os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache").expanduser()
+        yield Path(cache, "audionmf")
+    private = private_folder()
+    if private is not None:
+        yield private
+
+
+@functools.cache
+def _processor_and_source() -> tuple[str, str]:
+    """Return words for the processor, and for all else that the code is made from."""
+    features = llvm.get_host_cpu_features().flatten()
+    processor = _digest(
+        f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}".encode()
+    )
+    made_from = [Path(__file__).with_name(name).read_bytes() for name in _SOURCES]
+    for package in ("numba", "llvmlite"):
+        found = importlib.util.find_spec(package)
+        if found is not None and found.origin is not None:
+            status = Path(found.origin).stat()
+            made_from.append(f"{found.origin} {status.st_mtime_ns} {status.st_size}".encode())
+    variables = {key: os.environ[key] for key in sorted(os.environ) if key.startswith("NUMBA_")}
+    variables = {key: value for key, value in variables.items() if key not in _NOT_CODE}
+    return processor, _digest(b"".join(made_from) + repr(variables).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _keep(name: str, function: Any, arguments: list[Any]) -> None:
+    """Keep the machine code of a function that was called with some arguments."""
+    import numba
+
+    if sys.platform != "linux":
+        return
+    types = tuple(numba.typeof(a) for a in arguments)  # type: ignore[no-untyped-call]
+    found = function.overloads[types]
+    description, kinds = found.fndesc, [_kind(a) for a in arguments]
+    called = found.target_context.call_conv.get_function_type(
+        description.restype, description.argtypes
+    )
+    if ["p" if str(t).endswith("*") else str(t) for t in called.args] != _expected(kinds):
+        return  # a numba that calls in another way
+    code, outside = _alone(_object_file(function, types, found))
+    text = json.dumps(
+        {
+            "symbol": description.llvm_func_name,
+            "kinds": kinds,
+            "outside": outside,
+            "code": b64encode(code).decode(),
+        }
+    ).encode()
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            _write(folder, name, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            return
+
+
+def _object_file(function: Any, types: tuple[Any, ...], found: Any) -> bytes:
+    """Return the object file of a compiled function, from where numba kept it if it is from there."""
+    try:
+        code: bytes = found.library.serialize_using_object_code()[2][0]
+    except RuntimeError:  # it was handed on to the linker
+        cache = function._cache
+        key = cache._index_key(types, found.target_context.codegen())
+        kept = cache._cache_file.load(key) or cache._beside.load(key)
+        code = kept[0][2][0]
+    return code
+
+
+def _expected(kinds: list[str]) -> list[str]:
+    """Return the types of all numbers of a call."""
+    found = ["p", "p"]
+    for kind in kinds:
+        if kind in ("i8", "i64", "double"):
+            found.append(kind)
+        else:
+            found += ["p", "p", "i64", "i64", "p"] + ["i64"] * (2 * int(kind[-1]))
+    return found
+
+
+def _alone(code: bytes) -> tuple[bytes, list[str]]:
+    """Return an object file (ELF, 64 bits) that refers to nothing of numba, and what else it needs.
+
+    numba's way from Python to the code, which lies in the file too and is not gone here, refers to
+    functions that only numba has. Their names are exchanged for one of Python's: those references
+    can be resolved, and are never followed.
+    """
+    names = {place: name for place, name in _undefined(code) if not name.startswith(_OF_NUMBA)}
+    python = next(place for place, name in names.items() if name.startswith("Py"))
+    patched = bytearray(code)
+    for place, _ in _undefined(code):
+        if place not in names:
+            patched[place : place + 4] = code[python : python + 4]
+    return bytes(patched), sorted(names.values())
+
+
+def _undefined(code: bytes) -> Iterator[tuple[int, str]]:
+    """Return the names that an object file does not define, and where it says which they are."""
+    (table,), (size, count) = (
+        struct.unpack_from("<Q", code, 40),
+        struct.unpack_from("<HH", code, 58),
+    )
+    sections = [struct.unpack_from("<IIQQQQIIQQ", code, table + i * size) for i in range(count)]
+    for _, kind, _, _, start, length, names, _, _, entry in sections:
+        if kind != _SYMBOLS:
+            continue
+        for place in range(start + entry, start + length, entry):
+            name, _, _, section = struct.unpack_from("<IBBH", code, place)
+            if section == 0:
+                begin = sections[names][4] + name
+                yield place, code[begin : code.index(b"\0", begin)].decode()
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file as a whole, and remove those of earlier sources."""
+    folder.mkdir(parents=True, exist_ok=True)
+    processor, source = _processor_and_source()
+    number, made = tempfile.mkstemp(".part", f"{name}-", folder)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+        Path(made).chmod(0o644)  # other users may read what lies beside the package
+        Path(made).replace(folder / f"{name}-{processor}-{source}.code")
+    except OSError:
+        Path(made).unlink()
+        raise
+    for old in folder.glob(f"{name}-{processor}-*.code"):
+        if not old.stem.endswith(source):
+            old.unlink(missing_ok=True)
+
+
+def _kept(name: str) -> _Code | None:
+    """Return the code that is kept of a kernel; None where there is none that can be used."""
+    with contextlib.suppress(OSError):
+        name = "-".join((name, *_processor_and_source())) + ".code"
+        for folder in _folders():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
+                if _trusted(folder / name):
+                    return _linked(_read(folder / name))
+    return None
+
+
+def _trusted(path: Path) -> bool:
+    """Tell whether nobody can have written a file but its user, the system or the package's owner."""
+    status, package = path.stat(), Path(__file__).stat()
+    owners = {os.getuid(), 0, package.st_uid}
+    return status.st_uid in owners and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    digest, _, text = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise ValueError("it was damaged")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+_engines: list[Any] = []
+
+
+def _linked(kept: dict[str, Any]) -> _Code | None:
+    """Load code; None if it refers to what is not in this process, over which LLVM would stop it."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    if any(llvm.address_of_symbol(name) is None for name in kept["outside"]):
+        return None
+    engine.add_object_file(llvm.ObjectFileRef.from_data(b64decode(kept["code"])))
+    engine.finalize_object()
+    place = engine.get_function_address(kept["symbol"])
+    if not place:
+        return None
+    _engines.append(engine)  # the code lives as long as it
+    types: list[Any] = []
+    for kind in kept["kinds"]:
+        scalar = [of for name, of in _SCALARS.values() if name == kind]
+        types += scalar or [ctypes.c_int64] * (5 + 2 * int(kind[-1]))
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64, *types)
+    return _Code(prototype(place), kept["kinds"])

@@ -1,0 +1,54 @@
+"""A file of machine code of another package, loaded without the package around it."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["extension"]
+
+
+def extension(package: str, folder: str, name: str, needs: Iterable[str]) -> ModuleType | None:
+    """Load a module of machine code that lies in a package, without what the package loads.
+
+    Such places are not promised by a package: who asks must be able to do without.
+
+    Parameters
+    ----------
+    package : str
+        Where it lies; what is above it is loaded, itself it is not.
+    folder : str
+        Folder below that of the package; "" for none.
+    name : str
+        The module.
+    needs : iterable of str
+        Names that must be in it.
+
+    Returns
+    -------
+    module or None
+        None where there is no such file, or not all of the names in it.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        return None
+    for ending in importlib.machinery.EXTENSION_SUFFIXES:
+        path = Path(found.origin).parent / folder / f"{name}{ending}"
+        if path.exists():
+            return _loaded(name, path, needs)
+    return None
+
+
+def _loaded(name: str, path: Path, needs: Iterable[str]) -> ModuleType | None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        return None
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except ImportError:
+        return None
+    return module if all(hasattr(module, need) for need in needs) else None

@@ -1,0 +1,75 @@
+"""The Fourier transform of real signals: SciPy's, without the time that loading all of it takes.
+
+`scipy.fft` loads special functions and the interfaces of other array libraries, which no transform
+here needs. The machine code of its transforms lies in a file of its own, which is loaded alone; where
+it is not found or lacks what is used here, `scipy.fft` does the same, to the bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from audionmf.spectra.extension import extension
+
+__all__ = ["irfft", "rfft"]
+
+_PLACE = ("_pocketfft", "pypocketfft")
+"""Folder in that of `scipy.fft`, and name of the module in it."""
+
+
+def rfft(samples: NDArray[Any], n_threads: int = 1) -> NDArray[Any]:
+    """Return the transforms of the rows of a real array.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (..., n), float32 or float64
+        Real signals, n ≥ 1.
+    n_threads : int, default 1
+        Threads that share the rows.
+
+    Returns
+    -------
+    ndarray, shape (..., n // 2 + 1), complex64 or complex128
+    """
+    code = _machine_code()
+    if code is None:
+        import scipy.fft
+
+        return scipy.fft.rfft(samples, axis=-1, workers=n_threads)  # type: ignore[no-any-return]
+    return code.r2c(samples, (-1,), True, 0, None, n_threads)  # type: ignore[no-any-return]
+
+
+def irfft(transform: NDArray[Any], n: int, n_threads: int = 1) -> NDArray[Any]:
+    """Return the real signals of which the rows of an array are the transforms.
+
+    Parameters
+    ----------
+    transform : ndarray, shape (..., n // 2 + 1), complex64 or complex128
+        Transforms, as from `rfft`.
+    n : int
+        Samples of a signal, ≥ 1.
+    n_threads : int, default 1
+        Threads that share the rows.
+
+    Returns
+    -------
+    ndarray, shape (..., n), float32 or float64
+    """
+    code = _machine_code()
+    if code is None:
+        import scipy.fft
+
+        return scipy.fft.irfft(  # type: ignore[no-any-return]
+            transform, n, axis=-1, workers=n_threads
+        )
+    return code.c2r(transform, (-1,), n, False, 2, None, n_threads)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _machine_code() -> ModuleType | None:
+    """Return SciPy's module of transforms; None where it is not where it has always been."""
+    return extension("scipy.fft", *_PLACE, needs=("r2c", "c2r"))

@@ -1,0 +1,54 @@
+"""Transforms of real signals are those of scipy.fft, loaded with it or without."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.fft
+
+from audionmf.spectra import fourier
+from audionmf.spectra.extension import extension
+
+
+@pytest.fixture(params=["alone", "with scipy.fft"])
+def loaded(request, monkeypatch):
+    if request.param == "with scipy.fft":
+        monkeypatch.setattr(fourier, "_machine_code", lambda: None)
+    else:
+        assert fourier._machine_code() is not None
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 7, 64])
+def test_transforms_are_to_the_bit_those_of_scipy(loaded, dtype, n):
+    samples = np.random.default_rng(0).standard_normal((2, 5, 2 * n)).astype(dtype)[..., ::2]
+    found = fourier.rfft(samples, 2)
+    expected = scipy.fft.rfft(samples, axis=-1)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    transform = np.asfortranarray(found)
+    back = fourier.irfft(transform, n)
+    np.testing.assert_array_equal(back, scipy.fft.irfft(transform, n, axis=-1))
+    np.testing.assert_allclose(back, samples, atol=1e-5)
+
+
+def test_a_scipy_that_keeps_its_code_elsewhere_transforms_all_the_same():
+    assert extension("scipy.fft", "_pocketfft", "nowhere", ()) is None
+    assert extension("scipy.fft", "_pocketfft", "pypocketfft", ("r2c", "not there")) is None
+    assert extension("scipy_that_is_not_there", "", "pypocketfft", ()) is None
+
+
+def test_transforms_and_medians_load_nothing_else_of_scipy():
+    program = (
+        "import sys, numpy as np; from audionmf.spectra.stft import STFT;"
+        "from audionmf.spectra.medians import running_median;"
+        "STFT(64, 16).forward(np.ones((1, 99), 'f')); running_median(np.ones((2, 9), 'f'), 3);"
+        "print(*[name for name in sys.modules if name.startswith('scipy.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not {"scipy.fft", "scipy.ndimage", "scipy.special"} & set(done.stdout.split()), (
+        done.stderr
+    )
+    assert "scipy.version" in done.stdout
