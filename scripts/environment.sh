@@ -11,14 +11,15 @@ prepare_environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$1"
 }
 
-# Brings PyTorch, on whose processor device the code for graphics cards is tested; those tests are
-# skipped with a reason where it cannot be had within five minutes. It is not in the extra `dev`: where
-# its build for cards is the default, it takes gigabytes.
+# Brings PyTorch, on whose processor device the code for graphics cards is tested, and torchnmf, beside
+# which patterns and moving templates are; those tests are skipped with a reason where they cannot be
+# had within five minutes. They are not in the extra `dev`: where PyTorch's build for cards is the
+# default, it takes gigabytes.
 prepare_torch() {
-    if .venv/bin/python -c 'import torch' 2> /dev/null; then return; fi
+    if .venv/bin/python -c 'import torchnmf' 2> /dev/null; then return; fi
     if ! timeout 300 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        'torch==2.13.0'; then
-        echo "$0: PyTorch cannot be installed; the tests of graphics cards' code are skipped" >&2
+        'torch==2.13.0' 'torchnmf==0.3.5'; then
+        echo "$0: PyTorch or torchnmf cannot be installed; tests that need them are skipped" >&2
     fi
 }
 

@@ -64,7 +64,9 @@ def consistent_parts(
     found = _shared_out(X, stft.consistent(parts, inside), shares)
     for _ in range(_ROUNDS):
         size = np.abs(found)
-        unit = np.divide(found, size, out=np.zeros_like(found), where=size > 0)
+        # Below this the inverse is beyond the type.
+        heard = size > np.finfo(size.dtype).tiny
+        unit = np.divide(found, size, out=np.zeros_like(found), where=heard)
         found = _shared_out(X, stft.consistent(unit * magnitudes, inside), shares)
     return found
 

@@ -62,3 +62,10 @@ def test_the_transform_of_a_signal_is_consistent(scene):
     signal = scene[1][0]
     found = STFT_.consistent(signal, (128, 128 + 8000))
     np.testing.assert_allclose(found, signal, atol=1e-3)
+
+
+def test_what_is_next_to_silence_stays_finite(scene):
+    X, parts, masks = parts_of(scene)
+    level = np.float32(1e-41)  # where the inverse is beyond the type
+    found = consistent_parts(X * level, parts * level, masks, STFT_, (128, 128 + 8000))
+    assert np.isfinite(found).all()
