@@ -210,7 +210,7 @@ def require_workers(client: Any) -> dict[str, int]:
     while not (threads := threads_of(client)):
         if time.monotonic() > until:
             raise ClusterError(
-                f"the cluster has no workers, nor had any for {_WORKER_SECONDS} s; start some: "
+                f"the cluster has had no worker for {_WORKER_SECONDS} s; start some: "
                 "dask worker ADDRESS"
             )
         with contextlib.suppress(TimeoutError):

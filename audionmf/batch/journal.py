@@ -191,7 +191,7 @@ class Journal:
         if len(line) > _MAX_LINE or self._n_bytes + len(line) > _MAX_BYTES:
             raise OutputError(
                 errno.EFBIG,
-                f"{str(self.path)!r} has as much as a journal may have; move it away, or write to "
+                f"{str(self.path)!r} is as large as a journal may be; move it away, or write to "
                 "another folder",
             )
         try:

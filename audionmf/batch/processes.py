@@ -182,7 +182,7 @@ class _Worker(threading.Thread):
             json.JSONDecodeError,
         ):
             pass  # it ended while it was told, or in mid-sentence
-        raise WorkerLostError(f"a worker process ended in mid-work{self._buried(process)}")
+        raise WorkerLostError(f"a worker process died while it worked{self._buried(process)}")
 
     def _running(self) -> subprocess.Popen[bytes]:
         with self._lock:

@@ -634,7 +634,7 @@ class _Clock:
     def go_on(self) -> None:
         """Stop the batch, if what is told of progress asked for it, in whatever thread that was."""
         if self._stopped:
-            raise StoppedError("the batch was stopped, as what was told of progress asked for")
+            raise StoppedError("the batch was stopped, because progress returned True")
 
     def finish(self, i: int, outcome: Outcome) -> None:
         """Hear of a file that is done with; one that was kept or failed says nothing of the pace."""

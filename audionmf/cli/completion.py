@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from audionmf.cli.common import Parser, command, show_lines
 from audionmf.errors import ParameterError
-from audionmf.settings import QUALITIES
+from audionmf.settings import QUALITIES, Settings
 
 __all__ = ["add", "script"]
 
@@ -33,16 +34,14 @@ examples:
 
 _NAMED_VALUES = {
     "--quality": tuple(QUALITIES),
-    "--dictionary": ("frames", "nmf"),
-    "--model": ("auto", "frames", "patterns", "harmonic", "free"),
     "--export": ("midi", "labels", "csv", "events", "raven"),
     "--scheduler": ("local",),
     "--tempo": ("auto",),
 }
-"""Values that an option takes among others, which the parser does not list."""
+"""Values that an option takes among others, which neither the parser nor its rule lists."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Option:
     """An option as a shell sees it: names, whether a value follows, which ones, files too, a word."""
 
@@ -80,8 +79,10 @@ _Known = dict[str, tuple[str, list[_Option]]]
 
 
 def _options(parser: Parser) -> Iterator[_Option]:
+    rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(Settings)}
     for action in parser._actions:
         named = _NAMED_VALUES.get(action.option_strings[-1] if action.option_strings else "", ())
+        named = named or tuple(re.findall(r"'([a-z]+)'", rules.get(action.dest, "")))
         values = tuple(map(str, action.choices)) if action.choices else named
         yield _Option(
             tuple(action.option_strings),
@@ -103,6 +104,8 @@ def _bash(known: _Known) -> Iterator[str]:
         '    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"',
         '    local command="${COMP_WORDS[1]}" words="" values=""',
         "    COMPREPLY=()",
+        '    if [ "$before" = "=" ]; then before="${COMP_WORDS[COMP_CWORD-2]}"; fi',
+        '    if [ "$word" = "=" ]; then word=""; fi',
         '    if [ "$COMP_CWORD" -eq 1 ]; then',
         f"        words={shlex.quote(' '.join([*known, '--help', '--help-all', '--version']))}",
         '        COMPREPLY=($(compgen -W "$words" -- "$word"))',

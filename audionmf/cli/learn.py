@@ -111,7 +111,7 @@ def _is_kit(options: argparse.Namespace) -> bool:
     folder = options.input[0]
     if options.kit:
         if len(options.input) > 1 or options.name or options.scheduler is not None:
-            raise ParameterError("a kit is one folder, without --name and --scheduler")
+            raise ParameterError("a kit is one folder; leave out --name and --scheduler")
         return True
     alone = len(options.input) == 1 and not options.name and options.scheduler is None
     if not alone or not is_folder(folder):
@@ -128,7 +128,7 @@ def _run_kit(options: argparse.Namespace) -> int:
     from audionmf.sources.kits import kit_files
 
     if getattr(options, "n_components", None) == "auto":
-        raise ParameterError("of a kit --n-components is a number")
+        raise ParameterError("with a kit, --n-components takes a number")
     folder = Path(options.input[0])
     out = Path(options.output or f"{folder.resolve().name}.npz")
     if out.suffix.lower() != ".npz":
@@ -179,9 +179,11 @@ def _learn_on_cluster(
     from audionmf.batch.cluster_learning import learn
 
     if count == "auto":
-        raise ParameterError("on a cluster --n-components is a number")
+        raise ParameterError("on a cluster, --n-components takes a number")
     if getattr(options, "dictionary", "nmf") != "nmf":
-        raise ParameterError("on a cluster templates are factorised: --dictionary nmf, or leave it")
+        raise ParameterError(
+            "on a cluster, templates are factorised; give --dictionary nmf, or leave it out"
+        )
     for name, reason in _NOT_ON_A_CLUSTER.items():
         if hasattr(options, name):
             option = f"--{name.replace('_', '-')}"

@@ -50,7 +50,7 @@ def kit_files(kit: Any) -> dict[str, list[str]]:
     if not is_folder(str(folder)):
         raise ParameterError(
             f"a kit is a folder of samples or a bank (.npz), not {str(folder)!r}; a recording to take "
-            "apart stands before --kit"
+            "apart is named before --kit"
         )
     found: dict[str, list[str]] = {}
     for file in map(Path, audio_in(str(folder))):

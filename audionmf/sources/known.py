@@ -358,7 +358,7 @@ class Told:
             )
         check_examples(self.examples)
         if self.midi is None and (self.split_at is not None or self.midi_split != "track"):
-            raise ParameterError("how a score is split goes with a score: give midi too")
+            raise ParameterError("a way to split a score needs a score: give midi too")
         if not is_whole(self.free) or self.free < 0:
             raise ParameterError(
                 "free components are a number, 0 or more, that goes with templates"
@@ -370,8 +370,8 @@ class Told:
             )
         if self.lead == ACCOMPANIMENT or not isinstance(self.lead, bool | str):
             raise ParameterError(
-                f"a lead is True, or what it is called, which cannot be {ACCOMPANIMENT!r}: that is "
-                f"all else; not {self.lead!r}"
+                f"lead is True or a name for it, but not {self.lead!r}; {ACCOMPANIMENT!r} is the "
+                "name of all else"
             )
         check_moments({"same": self.same, "apart": self.apart})
 

@@ -430,7 +430,7 @@ class Labels:
         for said in self.absent:
             if said.name not in spans:
                 raise ParameterError(
-                    f"{said} is of no source; there are {', '.join(map(repr, names))}"
+                    f"{said} names no source; there are {', '.join(map(repr, names))}"
                 )
             spans[said.name].append(_samples(said, source, what))
         for solo in self.solo:

@@ -56,9 +56,7 @@ def heard(progress: Progress | None) -> Callable[[str, float], None]:
 
     def tell(stage: str, done: float) -> None:
         if progress(stage, done) is True:
-            raise StoppedError(
-                f"stopped while at {stage!r}, as what was told of progress asked for"
-            )
+            raise StoppedError(f"stopped while at {stage!r}, because progress returned True")
 
     return tell
 

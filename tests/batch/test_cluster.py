@@ -582,7 +582,7 @@ def test_a_cluster_without_workers_is_told(client, processes, corpus, monkeypatc
             processes.kill_one()
 
     monkeypatch.setattr(cluster, "_WORKER_SECONDS", 0.5)
-    with pytest.raises(ClusterError, match=r"the cluster has no workers, nor had any for 0\.5 s"):
+    with pytest.raises(ClusterError, match=r"the cluster has had no worker for 0\.5 s"):
         learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
 
 

@@ -173,6 +173,10 @@ def test_bash_completes_commands_options_and_values(run):
         "--n-sources", "--n-fft", "--n-components", "--n-threads",
     }  # fmt: skip
     assert completed(script, "separate", "x.wav", "--quality", "b") == ["balanced", "best"]
+    assert completed(script, "separate", "--quality", "=", "b") == ["balanced", "best"]
+    assert completed(script, "separate", "--quality", "=") == ["fast", "balanced", "best"]
+    assert completed(script, "separate", "--mask", "") == ["wiener", "soft", "binary"]
+    assert completed(script, "separate", "--model", "p") == ["patterns"]
     assert completed(script, "evaluate", "a", "b", "--match", "") == ["auto", "name", "best"]
     assert completed(script, "completion", "z") == ["zsh"]
     assert completed(script, "separate", "--example", "") == []  # files, by default

@@ -261,7 +261,7 @@ def test_sources_with_nothing_said_are_left_out_and_others_refused():
     assert list(labels.silence(["a", "b", "c"], recording(), SMALL, "it")) == ["b", "c"]
     assert labels.silence(["a"], recording(), SMALL, "it") == {}
     with pytest.raises(
-        ParameterError, match="'x' from 0 to 1 s is of no source; there are 'a', 'b'"
+        ParameterError, match="'x' from 0 to 1 s names no source; there are 'a', 'b'"
     ):
         Labels.of(None, {"x": [(0, 1)]}).silence(["a", "b"], recording(), SMALL, "it")
 
