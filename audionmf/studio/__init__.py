@@ -28,6 +28,7 @@ A file imports only from those that are named before it:
 - `asking`: what a page asks for
 - `opening`: going on with a project or a model
 - `deliver`: stems, banks and models as files, the command line and the script that make them
+- `several`: a queue of recordings that are taken apart in one way
 - `mixing`: a remix, and the command line that makes the same
 - `keeping`: what is worked on, kept on the disk from second to second, and found again
 - `app`: requests become calls of a session; nothing else

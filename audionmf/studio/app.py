@@ -23,6 +23,7 @@ from audionmf.studio.mixing import remix, remix_commands
 from audionmf.studio.models import Model
 from audionmf.studio.opening import open_saved
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
+from audionmf.studio.several import Queue
 from audionmf.studio.work import Job
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def make_app(
         ("/api/models/{key}/levels", "GET", studio.levels),
         ("/api/models/{key}/audio/{index}", "GET", studio.audio),
         ("/api/models/{key}/suggest", "POST", studio.suggest),
+        ("/api/queue", "GET", studio.queued),
+        ("/api/queue/{key}", "DELETE", studio.unqueue),
         ("/api/commands", "GET", studio.commands),
         ("/api/deliveries/{key}", "GET", studio.fetch),
     ]
@@ -145,7 +148,7 @@ class _Studio:
         offered: list[tuple[str, Path, str]],
         keeper: Keeper | None,
     ) -> None:
-        self._keeper = keeper
+        self._keeper, self._queue = keeper, Queue(session)
         self._session, self._max_upload = session, max_upload
         self._offered = {secrets.token_urlsafe(12): item for item in offered}
         self._sample = secrets.token_urlsafe(12)
@@ -188,7 +191,7 @@ class _Studio:
             }
             for key, name, path in files
         ]
-        told = self._session.told() | self._session.remembered()
+        told = self._session.told() | self._session.remembered() | {"queue": self._queue.told()}
         limit = {"offered": offered, "max_upload": self._max_upload}
         return _json(told | limit | await _thread(self._kept, told["recordings"]))
 
@@ -298,6 +301,7 @@ class _Studio:
         kind = body.get("kind")
         starts = {
             "analyse": self._analyse,
+            "queue": self._start_queue,
             "open": self._open,
             "refine": self._refine,
             "notes": self._notes,
@@ -311,6 +315,41 @@ class _Studio:
     def _analyse(self, body: dict[str, Any]) -> Job:
         recording = self._session.recording(_typed(body, "recording", str))
         return self._session.analyse(recording, way_of(body, self._session))
+
+    def _start_queue(self, body: dict[str, Any]) -> Job:
+        if body.get("again") is True:
+            return self._queue.again()
+        keys = _typed(body, "recordings", list)
+        if not all(isinstance(key, str) for key in keys):
+            raise ParameterError("recordings are named by their ids")
+        recordings = [self._session.recording(key) for key in keys]
+        return self._queue.start(recordings, way_of(body, self._session))
+
+    async def queued(self, request: Request) -> Response:
+        extension = request.query_params.get("format", "wav")
+        if extension not in deliver.FORMATS:
+            raise ParameterError("stems are exported as wav or flac")
+        told = self._queue.told()
+        done = any(item["course"] == "done" for item in told["items"])
+        lines = self._queue.commands(extension) if done else []
+        return _json(told | {"lines": lines})
+
+    async def unqueue(self, request: Request) -> Response:
+        self._queue.stop(request.path_params["key"])
+        return _json(self._queue.told())
+
+    def _export_queue(self, body: dict[str, Any]) -> Job:
+        """Start to export the stems of all of the queue, or the files of one of its recordings."""
+        extension, key = _typed(body, "format", str), body.get("recording")
+        if extension not in deliver.FORMATS:
+            raise ParameterError("stems are exported as wav or flac")
+
+        def work(job: Job) -> dict[str, Any]:
+            if key is None:
+                return self._delivered(self._queue.stems(extension, job.progress))
+            return self._delivered(self._queue.files(str(key), extension, job.progress))
+
+        return self._session.worker.start("export", work)
 
     def _open(self, body: dict[str, Any]) -> Job:
         return open_saved(self._session, self._session.given(_typed(body, "file", str)))
@@ -328,6 +367,8 @@ class _Studio:
 
     def _export(self, body: dict[str, Any]) -> Job:
         what, session = _typed(body, "what", str), self._session
+        if what == "queue":
+            return self._export_queue(body)
         model, groups = self._present(), session.groups
         arranged = session.arranged.told() | {"history": session.history.saved(model)}
         extension = _typed(body, "format", str)
@@ -352,13 +393,16 @@ class _Studio:
             raise ParameterError(f"{', '.join(makers)} can be exported, as wav or flac")
 
         def work(job: Job) -> dict[str, Any]:
-            made = makers[what](job)
-            self._keep_deliveries(made if isinstance(made, list) else [made])
-            if isinstance(made, list):
-                return {"files": [item.told() for item in made]}
-            return made.told()
+            return self._delivered(makers[what](job))
 
         return session.worker.start("export", work)
+
+    def _delivered(self, made: deliver.Delivery | list[deliver.Delivery]) -> dict[str, Any]:
+        """Keep what was made until a page fetched it; return what that is told."""
+        self._keep_deliveries(made if isinstance(made, list) else [made])
+        if isinstance(made, list):
+            return {"files": [item.told() for item in made]}
+        return made.told()
 
     def _keep_deliveries(self, made: list[deliver.Delivery]) -> None:
         """Keep what was made last; what was made first goes."""

@@ -21,8 +21,10 @@ from typing import Any
 
 from audionmf.errors import AudioNMFError
 from audionmf.io.files import atomic_path
+from audionmf.studio.arrangement import History
 from audionmf.studio.deliver import saved_model
 from audionmf.studio.given import Given
+from audionmf.studio.models import Model
 from audionmf.studio.project import read_account, write_project
 from audionmf.studio.recordings import Recording
 from audionmf.studio.session import Session, UnknownIdError
@@ -72,8 +74,8 @@ class Keeper:
     Parameters
     ----------
     session : Session
-        What is kept. Its present recording, with parts, is written; those that were left stay as
-        they were written last.
+        What is kept. Its present recording, with parts, is written, and what a queue found; those
+        that were left stay as they were written last.
     folder : path
         Where to; made if it is not there.
     most_bytes : int, default KEPT_BYTES
@@ -118,32 +120,44 @@ class Keeper:
         """
         session = self._session
         with session.still():
-            model, arranged, history = session.model, session.arranged, session.history
-            told = arranged.told() | {"history": history.saved(model)} if model else {}
+            works = dict(session.unkept)
+            if session.model is not None:
+                present = (session.model, session.arranged, session.history)
+                works[session.model.recording.id] = present
+            told = [
+                (model, history, arranged.told() | {"history": history.saved(model)})
+                for model, arranged, history in works.values()
+            ]
             version = session.version
-        if model is None:
+        if not told:
             return
-        recording = model.recording
         try:
             for folder in (self._projects, self.files):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._lock:
-                for item in {recording, *(f for said in model.way.sources for f in said.files)}:
-                    self._shelter(item)
-                path = self._path(history.key)
-                kept = saved_model(model, session.folder)
-                write_project(path, recording, model.way, told, kept)
-                path.chmod(0o600)
-                self._replace_untouched(
-                    recording, path, touched=bool(history.past or history.future)
-                )
-                self._replace_taken(recording)
-                self._bound()
+            for model, history, arranged in told:
+                self._write(model, history, arranged)
+            with session.still():
+                for key, work in works.items():
+                    if session.unkept.get(key) is work:
+                        del session.unkept[key]
             self.trouble, self.version = "", version
         except (AudioNMFError, OSError) as error:
             reason = getattr(error, "strerror", None) or session.explain(error)
             self.trouble = f"what you do is not kept on the disk now: {reason}"
             self._dirty.set()
+
+    def _write(self, model: Model, history: History, arranged: dict[str, Any]) -> None:
+        recording = model.recording
+        with self._lock:
+            for item in {recording, *(f for said in model.way.sources for f in said.files)}:
+                self._shelter(item)
+            path = self._path(history.key)
+            kept = saved_model(model, self._session.folder)
+            write_project(path, recording, model.way, arranged, kept)
+            path.chmod(0o600)
+            self._replace_untouched(recording, path, touched=bool(history.past or history.future))
+            self._replace_taken(recording)
+            self._bound()
 
     def _path(self, key: str) -> Path:
         return self._projects / f"{key}.audionmf"

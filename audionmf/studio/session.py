@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from audionmf import nmf
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse, analyse_account
 from audionmf.analysis.blind import component_name
@@ -24,6 +25,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import REST
+from audionmf.spectra.frames import Progress
 from audionmf.studio.arrangement import Arrangement, History, Saved, arrangement_of
 from audionmf.studio.given import Given, given, what_is
 from audionmf.studio.marks import hint_of
@@ -62,6 +64,13 @@ class Session:
     ----------
     folder : path
         Private temporary folder; uploads and what is delivered lie in it.
+
+    Attributes
+    ----------
+    changed : callable
+        Called after each change.
+    unkept : dict
+        What was found of recordings that are not open, by their ids, until somebody keeps it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,6 +81,7 @@ class Session:
         self._models: dict[str, Model] = {}
         self._given: dict[str, Given] = {}
         self._left: dict[str, tuple[Model, Arrangement, History]] = {}
+        self.unkept: dict[str, tuple[Model, Arrangement, History]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
         self.version = 0
@@ -214,27 +224,31 @@ class Session:
         LockedError
             If something is being worked on already.
         """
-        settings = Settings.from_options(**way.settings)
-        window = settings.n_fft_at(recording.audio.sample_rate)
-        account = way.account()
-        account.labels.pieces(recording.audio, window, repr(recording.name))
+        self.check(recording, way)
 
         def work(job: Job) -> dict[str, Any]:
-            audio = recording.audio
-            if way.components and not account.sources:
-                found = analyse(
-                    audio,
-                    components=True,
-                    settings=settings,
-                    progress=job.progress,
-                    watch=job.watch,
-                )
-            else:
-                found = analyse_account(account, audio, settings, job.progress, job.watch)
+            found = self.find(recording, way, job.progress, job.watch)
             made = dataclasses.replace(way, by_hand=way.by_hand or job.cut_short)
             return self.adopt(recording, found, made, job)
 
         return self.worker.start("analyse", work)
+
+    def check(self, recording: Recording, way: Way) -> None:
+        """Make sure that a recording can be taken apart in a way; errors as of `analyse`."""
+        window = Settings.from_options(**way.settings).n_fft_at(recording.sample_rate)
+        way.account().labels.pieces(recording.audio, window, repr(recording.name))
+
+    def find(
+        self, recording: Recording, way: Way, progress: Progress, watch: nmf.Callback | None = None
+    ) -> Decomposition:
+        """Take a recording apart, and return what was found; nothing else is changed."""
+        settings = Settings.from_options(**way.settings)
+        account, audio = way.account(), recording.audio
+        if way.components and not account.sources:
+            return analyse(
+                audio, components=True, settings=settings, progress=progress, watch=watch
+            )
+        return analyse_account(account, audio, settings, progress, watch)
 
     def adopt(
         self,
@@ -253,15 +267,7 @@ class Session:
         saved : Saved, optional
             What was made of it before. Default: its sources are those that were found.
         """
-        if way.components:
-            found = with_activations(recording.audio, found, job.progress)
-            plain = way.named or way.by_hand
-            groups = {
-                n: ks for n, ks in found.grouping.items() if plain and n not in _unnamed(found)
-            }
-            told = self._adopt(recording, found, way, groups, job)
-        else:
-            told = self._adopt_stems(recording, tell_offset(recording.audio, found), way, job)
+        told = self._take(*self._parted(recording, found, way, job.progress), job.progress)
         if saved is not None:
             with self._lock:
                 past, future = saved.past, saved.future
@@ -269,6 +275,27 @@ class Session:
                 self.history = History.of(self.models(told["model"]), past, future)
                 self._change()
         return told
+
+    def shelve(
+        self, recording: Recording, found: Decomposition, way: Way, progress: Progress
+    ) -> Arrangement:
+        """Keep what was found as if it had been opened and left; return its sources. See `resume`."""
+        model, groups = self._parted(recording, found, way, progress)
+        self._prepare(model, progress)
+        arranged = _arranged(groups)
+        with self._lock:
+            self._left[recording.id] = (model, arranged, History())
+            self.unkept[recording.id] = self._left[recording.id]
+        self.changed()
+        return arranged
+
+    def work_of(self, recording: Recording) -> tuple[Model, Arrangement] | None:
+        """Return what was made of a recording so far, be it open or left; None if nothing was."""
+        with self._lock:
+            if self.model is not None and self.model.recording is recording:
+                return self.model, self.arranged
+            left = self._left.get(recording.id)
+            return None if left is None else left[:2]
 
     def refine(self, version: int) -> Job:
         """Start to refine the present model with the present marks.
@@ -302,36 +329,31 @@ class Session:
                 model.recording.audio, start, hints, progress=job.progress, watch=job.watch
             )
             way = dataclasses.replace(model.way, by_hand=True)
-            return self._adopt(model.recording, found, way, None, job)
+            return self._take(_linear(model.recording, found, way), None, job.progress)
 
         return self.worker.start("refine", work)
 
-    def _adopt(
-        self,
-        recording: Recording,
-        found: Decomposition,
-        way: Way,
-        groups: Mapping[str, Sequence[int]] | None,
-        job: Job,
-    ) -> dict[str, Any]:
-        linear = dataclasses.replace(found.settings, mask_exponent=1.0)
-        found = dataclasses.replace(found, settings=linear)
-        parts = found.regroup({component_name(k): (k,) for k in range(found.n_components)})
-        return self._take(Model(recording, parts, way), groups, job)
-
-    def _adopt_stems(
-        self, recording: Recording, found: Decomposition, way: Way, job: Job
-    ) -> dict[str, Any]:
-        """Render the stems of what was found, and take them over; each is a source but the rest."""
+    def _parted(
+        self, recording: Recording, found: Decomposition, way: Way, progress: Progress
+    ) -> tuple[Model, dict[str, list[int]]]:
+        """Return what was found as parts that can be heard, and which of them have a name."""
+        if way.components:
+            found = with_activations(recording.audio, found, progress)
+            plain = way.named or way.by_hand
+            groups = {
+                n: list(ks)
+                for n, ks in found.grouping.items()
+                if plain and n not in _unnamed(found)
+            }
+            return _linear(recording, found, way), groups
+        found = tell_offset(recording.audio, found)
         stems = Stems(recording, found, self.folder)
-        stems.render(job.progress)
+        stems.render(progress)
         names: dict[str, list[int]] = {}
         for k, name in enumerate(stems.names):
             if name != REST:
                 names[usable_name(name, names)] = [k]
-        made = self._take(Model(recording, found, way, stems), names, job)
-        self._bound_stems()
-        return made
+        return Model(recording, found, way, stems), names
 
     def _bound_stems(self) -> None:
         """Give back the disk of stems that were made first, where there are too many of them."""
@@ -343,24 +365,26 @@ class Session:
                 total -= model.stems.n_bytes
                 model.stems.drop()
 
-    def _take(
-        self, model: Model, groups: Mapping[str, Sequence[int]] | None, job: Job
-    ) -> dict[str, Any]:
+    def _prepare(self, model: Model, progress: Progress) -> None:
+        """Make what a page needs of a model, and keep it."""
         recording = model.recording
         if recording.spectrogram is None:
             stft = model.parts.templates.stft
-            recording.spectrogram = Spectrogram.of(recording.audio, stft, job.progress)
+            recording.spectrogram = Spectrogram.of(recording.audio, stft, progress)
         _ = model.described
-        job.progress("ready", 1.0)
+        progress("ready", 1.0)
         with self._lock:
             self._models[model.id] = model
-            refined, self.current, self.model = self.model, recording, model
+        self._bound_stems()
+
+    def _take(
+        self, model: Model, groups: Mapping[str, Sequence[int]] | None, progress: Progress
+    ) -> dict[str, Any]:
+        self._prepare(model, progress)
+        with self._lock:
+            refined, self.current, self.model = self.model, model.recording, model
             if groups is not None:
-                found = tuple(
-                    Group(f"s{i}", name, i % N_COLOURS, tuple(members))
-                    for i, (name, members) in enumerate(groups.items())
-                )
-                self.arranged, self.history = Arrangement(found), History()
+                self.arranged, self.history = _arranged(groups), History()
             elif refined is not None:
                 self.history.did(refined, self.arranged)
             self._change()
@@ -522,6 +546,24 @@ class Session:
     def _require(self, version: int) -> None:
         if version != self.version:
             raise StaleError("the sources were changed elsewhere, in another tab maybe")
+
+
+def _linear(recording: Recording, found: Decomposition, way: Way) -> Model:
+    """Return components as parts of which each is heard, whose stems sum to those of sources."""
+    linear = dataclasses.replace(found.settings, mask_exponent=1.0)
+    found = dataclasses.replace(found, settings=linear)
+    parts = found.regroup({component_name(k): (k,) for k in range(found.n_components)})
+    return Model(recording, parts, way)
+
+
+def _arranged(groups: Mapping[str, Sequence[int]]) -> Arrangement:
+    """Return sources of these names and parts, each of a colour of its own."""
+    return Arrangement(
+        tuple(
+            Group(f"s{i}", name, i % N_COLOURS, tuple(members))
+            for i, (name, members) in enumerate(groups.items())
+        )
+    )
 
 
 def _unnamed(found: Decomposition) -> set[str]:

@@ -31,7 +31,7 @@ class Job:
 
     Parameters
     ----------
-    kind : {"analyse", "refine", "export"}
+    kind : {"analyse", "queue", "open", "refine", "notes", "export"}
         What it does.
     id : str
         Random.

@@ -48,6 +48,8 @@ export const api = {
   start: (body) => send('POST', '/api/jobs', body),
   job: (id, since) => answer(`/api/jobs/${id}?since=${since}`).then((r) => r.json()),
   stop: (id, keep) => answer(`/api/jobs/${id}${keep ? '?keep=yes' : ''}`, { method: 'DELETE' }),
+  queue: (format) => answer(`/api/queue?format=${format}`).then((r) => r.json()),
+  unqueue: (id) => answer(`/api/queue/${id}`, { method: 'DELETE' }),
   templates: (id) => answer(`/api/models/${id}/templates`).then((r) => r.arrayBuffer()),
   activations: (id) => answer(`/api/models/${id}/activations`).then((r) => r.arrayBuffer()),
   levels: (id) => answer(`/api/models/${id}/levels`).then((r) => r.arrayBuffer()),

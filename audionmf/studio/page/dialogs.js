@@ -17,7 +17,7 @@ function dialog(name, ...children) {
 }
 
 // A link to something on this server, followed at once: the browser saves what it leads to.
-function save(href) {
+export function save(href) {
   const link = h('a', { href, download: '' });
   document.body.append(link);
   link.click();

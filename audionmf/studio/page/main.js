@@ -5,6 +5,7 @@ import { h, iconButton, setIcon, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
 import { sendAll } from './known.js';
 import { watchServer } from './presence.js';
+import { QueueView } from './several.js';
 import { Progress, Setup, startView } from './setup.js';
 import * as data from './store.js';
 import { Studio } from './studio.js';
@@ -70,10 +71,10 @@ function frame(view) {
 async function showStart() {
   await data.load().catch((error) => toast(error.message, 'error'));
   document.title = 'audionmf studio';
-  frame(startView({ opened: showSetup, openSaved, goOn }));
+  frame(startView({ opened: showSetup, openSaved, goOn, queue: showQueue }));
 }
 
-async function showSetup(recording) {
+async function showSetup(recording, ...others) {
   if (!store.state.recordings.some((item) => item.id === recording.id)) store.state.recordings.push(recording);
   document.title = `${recording.name} – audionmf studio`;
   if (!setups.has(recording.id)) {
@@ -83,7 +84,14 @@ async function showSetup(recording) {
   setup = setups.get(recording.id);
   const { left, kept } = told(recording);
   setup.back.hidden = !left && !kept;
+  for (const other of others) setup.others.add(other);
+  setup.others.fill();
   setup.draw();
+}
+
+function showQueue() {
+  document.title = 'Several recordings – audionmf studio';
+  frame(new QueueView({ leave: showStart, open: resume }).element);
 }
 
 function told(recording) {
@@ -125,6 +133,10 @@ async function analyse(body, recording) {
     job = await api.start(body);
   } catch (error) {
     toast(error.message, 'error');
+    return;
+  }
+  if (body.kind === 'queue') {
+    showQueue();
     return;
   }
   await watch(job, recording);
@@ -316,7 +328,8 @@ applyScheme();
 watchServer();
 try {
   await data.load();
-  if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
+  if (store.state.job?.kind === 'queue') showQueue();
+  else if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
   else showBest();
 } catch (error) {
   toast(error.message, 'error');

@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
 import { asSent, fileButton, freshSource, giveOrSpread, giveToAll, isKnown, knownCard, sendAll } from './known.js';
+import { Others } from './others.js';
 import { Player } from './player.js';
 import * as data from './store.js';
 
@@ -39,11 +40,17 @@ async function upload(file, bar) {
 // The first view: a place to drop a file.
 export function startView(actions) {
   const bar = h('progress', { max: 1, value: 0, hidden: true, 'aria-label': 'Sending the file' });
-  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3,.audionmf,.npz', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => input.files[0] && take(input.files[0]) });
+  const input = h('input', { type: 'file', accept: 'audio/*,.wav,.flac,.aiff,.aif,.ogg,.mp3,.audionmf,.npz', class: 'visually-hidden', tabindex: -1, 'aria-hidden': 'true', onchange: () => take([...input.files]) });
+  input.multiple = true;
 
-  async function take(file) {
-    const made = await upload(file, bar);
-    if (made && opens(made)) await actions.opened(made);
+  // Several recordings are taken apart in one way; of other files there is one at a time.
+  async function take(files) {
+    const opened = [];
+    for (const file of files) {
+      const made = await upload(file, bar);
+      if (made && opens(made)) opened.push(made);
+    }
+    if (opened.length) await actions.opened(...opened);
   }
 
   async function pick(id, button) {
@@ -73,12 +80,14 @@ export function startView(actions) {
     'div',
     { class: 'drop' },
     icon('export'),
-    h('p', { class: 'drop-title' }, 'Drop a recording here'),
+    h('p', { class: 'drop-title' }, 'Drop a recording here, or several'),
     h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, or a project (.audionmf), up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
     h('button', { type: 'button', class: 'primary', onclick: () => input.click() }, 'Choose a file'),
     input,
     bar,
   );
+  const { items } = store.state.queue;
+  const queue = items.length ? [h('button', { type: 'button', class: 'offer', onclick: () => actions.queue() }, h('span', {}, 'Several recordings'), h('span', { class: 'hint' }, `${items.filter((item) => item.course === 'done').length} of ${items.length} done`))] : [];
   const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, clock(item.duration, 0))));
   const offered = store.state.offered.filter((item) => !item.opened).map((item) => {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
@@ -100,12 +109,9 @@ export function startView(actions) {
     h('p', { class: 'lead' }, 'The studio finds the sounds that a recording is made of. Hear each of them alone, put them together into instruments, and save the stems.'),
     section,
     zone,
-    h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...opened, ...offered)),
+    h('section', { 'aria-label': 'Recordings to pick' }, h('h2', {}, 'Or pick one'), h('div', { class: 'offers' }, ...queue, ...opened, ...offered)),
   );
-  dropZone(view, zone, ([file, ...more]) => {
-    if (more.length) toast(`${file.name} is opened; one recording is taken apart at a time.`);
-    if (file) take(file);
-  });
+  dropZone(view, zone, take);
   return view;
 }
 
@@ -214,6 +220,7 @@ export class Setup {
     ].map(([value, title, text]) => h('label', { class: 'way' }, h('input', { type: 'radio', name: 'way', value, checked: value === 'auto', onchange: () => this.choose(value) }), h('span', {}, h('strong', {}, title), h('span', { class: 'hint' }, text))));
     this.back = h('button', { type: 'button', class: 'big', hidden: true, onclick: () => this.actions.resume() }, 'Go on where you left it');
     this.go = h('button', { type: 'button', class: 'primary big', title: 'Enter', onclick: () => this.start() }, 'Take it apart');
+    this.others = new Others(this);
     const view = h(
       'main',
       { class: 'setup' },
@@ -222,6 +229,7 @@ export class Setup {
       wave,
       h('fieldset', { class: 'ways' }, h('legend', {}, 'How should it be taken apart?'), ...ways),
       this.form,
+      this.others.element,
       h('div', { class: 'line end' }, h('button', { type: 'button', onclick: () => this.actions.leave() }, 'Another recording'), this.back, this.go),
     );
     this.choose('auto');
@@ -366,7 +374,8 @@ export class Setup {
   }
 
   start() {
-    const body = { kind: 'analyse', recording: this.recording.id, result: 'stems', components: 0, free: 0, number: 0, kit: false, sources: [] };
+    const several = this.others.chosen.size > 0;
+    const body = { ...(several ? { kind: 'queue', recordings: this.others.ids } : { kind: 'analyse', recording: this.recording.id }), result: 'stems', components: 0, free: 0, number: 0, kit: false, sources: [] };
     if (this.way === 'parts') {
       this.actions.start({ ...body, result: 'components', components: this.count || 16 });
       return;

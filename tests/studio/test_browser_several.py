@@ -1,0 +1,45 @@
+"""Several recordings in a real browser: one account for all, their states, all stems at once."""
+
+import zipfile
+
+from conftest import RATE, sound, tone
+from studio_browser import PATIENCE, begin, dropped, needs_browser, until
+
+pytestmark = needs_browser
+
+
+def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
+    begin(page)
+    paths = [sound(tmp_path / f"{n}.wav", tone(262 * n, RATE)) for n in (1, 2, 3)]
+    dropped(page, ".start", *paths)
+    page.get_by_role("button", name="Take 3 recordings apart").wait_for(timeout=PATIENCE)
+    assert page.locator("h1").inner_text() == "1.wav"
+    page.get_by_label("2.wav").uncheck()
+    page.get_by_label("What the recording is").select_option("textures")
+    go = page.get_by_role("button", name="Take 2 recordings apart")
+    go.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".queued")
+    until(page, "document.querySelectorAll('.queued[data-course=done]').length === 2")
+    assert page.locator(".queued .two span:first-child").all_inner_texts() == ["1.wav", "3.wav"]
+    assert "2 of 2 done" in page.locator(".setup > .hint").inner_text()
+    assert page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save all stems").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert sorted(archive.namelist()) == [
+            f"{n}/{stem}.wav" for n in (1, 3) for stem in ("harmonic", "percussive")
+        ]
+    until(page, "document.querySelector('.done').textContent === 'Saved stems.zip'")
+    assert page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    commands = page.locator(".commands").text_content()
+    assert commands == "audionmf separate 1.wav 3.wav --harmonic-percussive"
+
+    page.get_by_role("button", name="Open 3.wav").click()
+    page.wait_for_selector(".row")
+    assert page.locator("h1").inner_text() == "3.wav"
+    page.get_by_role("button", name="Another recording").click()
+    page.get_by_role("button", name="Several recordings").click()
+    page.wait_for_selector(".queued")
+    page.reload()
+    page.get_by_role("button", name="Several recordings").wait_for()
