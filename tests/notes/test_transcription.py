@@ -50,9 +50,9 @@ def played(notes):
 @pytest.fixture(scope="module")
 def stems():
     return {
-        "flute": stem(harmonic(MELODY[:4], 2.0, rate=RATE)),
-        "kick": stem(bursts([0.3, 0.9, 1.5], 2.0, RATE, "dark")),
-        "nothing": stem(np.zeros(2 * RATE)),
+        "flute": stem(harmonic(MELODY[:3], 1.5, rate=RATE)),
+        "kick": stem(bursts([0.3, 0.7, 1.1], 1.5, RATE, "dark")),
+        "nothing": stem(np.zeros(RATE)),
     }
 
 
@@ -63,7 +63,7 @@ def table(stems):
 
 def test_every_stem_gives_its_notes(table):
     assert table.sources == ("flute", "kick", "nothing")
-    assert onset_f(MELODY[:4], played(table.of("flute"))) >= 0.8
+    assert onset_f(MELODY[:3], played(table.of("flute"))) >= 0.8
     assert {(n.pitch, n.drum) for n in table.of("kick")} == {(36, True)}
     assert table.without == ["nothing"]
     assert list(table) == sorted(table, key=lambda n: n.onset)
@@ -109,7 +109,7 @@ def test_a_separation_gives_its_notes(stems):
     notes = separation.notes(drum_keys={"kick": 35}, tempo=100)
     assert notes.sources == ("flute", "kick")
     assert {n.pitch for n in notes.of("kick")} == {35}
-    assert onset_f(MELODY[:4], played(notes.of("flute"))) >= 0.6
+    assert onset_f(MELODY[:3], played(notes.of("flute"))) >= 0.6
     assert notes.tempo == 100
     assert {e.source for e in separation.activity()} == {"flute", "kick"}
     straight = audionmf.transcribe(
@@ -133,7 +133,7 @@ def test_examples_are_listened_to_for_notes_too(stems, monkeypatch):
         separation.notes()
     with pytest.warns(AudioNMFWarning, match="no notes"):
         audionmf.transcribe(stems["flute"], examples=examples, settings=TINY)
-    assert told == [[2 * RATE]] * 4
+    assert told == [[3 * RATE // 2]] * 4
 
 
 def test_a_source_without_notes_is_warned_of():
@@ -196,9 +196,9 @@ def test_an_input_is_not_overwritten(melody, run, tmp_path):
 
 
 def test_decompose_and_regroup_export_what_each_source_plays(melody, run, tmp_path):
-    mix, out = sound(tmp_path / "mix.wav", melody[1].samples), tmp_path / "out"
+    mix, out = sound(tmp_path / "mix.wav", melody[1].samples[:, :13_000]), tmp_path / "out"
     code, printed, _ = run(
-        "decompose", mix, "--n-components", 5, "--export", "csv,events", "-o", out
+        "decompose", mix, "--n-components", 3, "--export", "csv,events", "-o", out
     )
     assert code == 0
     assert "mix/notes.csv" in printed
@@ -208,7 +208,7 @@ def test_decompose_and_regroup_export_what_each_source_plays(melody, run, tmp_pa
     assert all(row["source"] == f"component{int(row['component']):02d}" for row in rows)
     model = out / "mix" / "model.npz"
     code, printed, _ = run(
-        "regroup", model, "--group", "all=0-4", "--export", "csv", "-o", tmp_path / "new"
+        "regroup", model, "--group", "all=0-2", "--export", "csv", "-o", tmp_path / "new"
     )
     assert (code, "mix/notes.csv" in printed) == (0, True)
     with (tmp_path / "new" / "mix" / "notes.csv").open(newline="") as stream:
@@ -217,7 +217,7 @@ def test_decompose_and_regroup_export_what_each_source_plays(melody, run, tmp_pa
             for r in csv.DictReader(stream)
             if r["source"] == "all"
         ]
-    assert onset_f(MELODY, notes) >= 0.8
+    assert onset_f(MELODY[:4], notes) >= 0.8
 
 
 def test_the_command_writes_notes_and_no_stems(stems, run, tmp_path):

@@ -29,7 +29,7 @@ RATE = 8000
 N_SAMPLES = 3 * RATE
 DARK = (1.0, 0.5, 0.3, 0.2)
 BRIGHT = (0.1, 0.1, 0.6, 1.0, 0.8, 0.5)
-QUICK = {"n_fft": 256, "max_iter": 25, "activation_iter": 20}
+QUICK = {"n_fft": 256, "max_iter": 10, "activation_iter": 8, "adapt_iter": 8, "n_threads": 1}
 
 
 def melody(partials, notes, n_samples=N_SAMPLES, rate=RATE):
@@ -103,6 +103,18 @@ def mixture(truth):
 
 
 @pytest.fixture(scope="module")
+def brief(mixture):
+    """Its first second, for what does not depend on how well it is separated."""
+    return mixture[:, :RATE]
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Some templates of the dark instrument, for the same."""
+    return audionmf.learn(dark_example()[:RATE], "dark", 4, sample_rate=RATE, **QUICK)
+
+
+@pytest.fixture(scope="module")
 def banks():
     return [
         audionmf.learn(dark_example(), "dark", 12, sample_rate=RATE),
@@ -132,11 +144,11 @@ def test_templates_separate_the_instruments(truth, mixture, banks):
     assert si_sdr(truth[1], stems.sources["bright"]) > 15
 
 
-def test_templates_from_a_file_are_those_in_memory(tmp_path, mixture, banks):
+def test_templates_from_a_file_are_those_in_memory(tmp_path, brief, banks):
     paths = [bank.save(tmp_path / f"{bank.names[0]}.npz") for bank in banks]
     assert_same(
-        audionmf.separate(mixture, templates=[paths[0], str(paths[1])], sample_rate=RATE),
-        audionmf.separate(mixture, templates=banks, sample_rate=RATE),
+        audionmf.separate(brief, templates=[paths[0], str(paths[1])], sample_rate=RATE),
+        audionmf.separate(brief, templates=banks, sample_rate=RATE),
     )
 
 
@@ -161,12 +173,10 @@ def test_free_components_catch_what_the_templates_do_not_know(truth, mixture, ba
 
 
 @pytest.mark.parametrize("n_sources", [1, 2, 5])
-def test_a_blind_separation_has_as_many_sources_as_were_asked_for(mixture, n_sources):
-    stems = audionmf.separate(
-        mixture, n_sources=n_sources, names="plain", sample_rate=RATE, **QUICK
-    )
+def test_a_blind_separation_has_as_many_sources_as_were_asked_for(brief, n_sources):
+    stems = audionmf.separate(brief, n_sources=n_sources, names="plain", sample_rate=RATE, **QUICK)
     assert list(stems.sources) == [f"source{i + 1}" for i in range(n_sources)]
-    assert_whole(stems, mixture)
+    assert_whole(stems, brief)
 
 
 def test_a_blind_separation_tells_a_tone_from_noise_bursts():
@@ -209,12 +219,10 @@ def test_stems_sum_to_the_mixture_blind(name):
 
 
 @pytest.mark.parametrize("name", ODD_MIXTURES)
-def test_stems_sum_to_the_mixture_with_templates_and_free_components(name):
+def test_stems_sum_to_the_mixture_with_templates_and_free_components(few, name):
     samples = ODD_MIXTURES[name].astype(np.float32)
-    bank = audionmf.learn(dark_example(), "dark", 5, sample_rate=RATE, **QUICK)
-    assert_whole(
-        audionmf.separate(samples, templates=bank, free=2, sample_rate=RATE, **QUICK), samples
-    )
+    stems = audionmf.separate(samples, templates=few, free=2, sample_rate=RATE, **QUICK)
+    assert_whole(stems, samples)
 
 
 @pytest.mark.parametrize(
@@ -273,29 +281,27 @@ def test_silence_gives_silent_stems_with_a_warning(shape):
 
 @pytest.mark.parametrize("block_frames", [1, 7, 100])
 @pytest.mark.parametrize("way", ["blind", "templates", "free"])
-def test_blocks_give_the_result_of_one_block(monkeypatch, mixture, way, block_frames):
-    bank = audionmf.learn(dark_example(), "dark", 4, sample_rate=RATE, **QUICK)
+def test_blocks_give_the_result_of_one_block(monkeypatch, brief, few, way, block_frames):
     options = {
         "blind": {"n_sources": 2},
-        "templates": {"templates": bank, "free": 0},
-        "free": {"templates": bank, "free": 3},
+        "templates": {"templates": few, "free": 0},
+        "free": {"templates": few, "free": 3},
     }[way]
-    samples = mixture[:, :9000] if block_frames == 1 else mixture
     results = []
     for frames in (1 << 20, block_frames):
         monkeypatch.setattr(rendering, "BLOCK_FRAMES", frames)
-        results.append(audionmf.separate(samples, sample_rate=RATE, **QUICK, **options))
+        results.append(audionmf.separate(brief, sample_rate=RATE, **QUICK, **options))
     for name, stem in results[0].sources.items():
-        assert decibels(results[1].sources[name] - stem, samples) < -100
-    assert_whole(results[1], samples)
+        assert decibels(results[1].sources[name] - stem, brief) < -100
+    assert_whole(results[1], brief)
 
 
-def test_the_blocks_that_a_recording_comes_in_do_not_matter(mixture):
+def test_the_blocks_that_a_recording_comes_in_do_not_matter(brief):
     class InPieces(Audio):
         def blocks(self, size=777):
             yield from super().blocks(777)
 
-    whole, pieces = Audio(mixture, RATE), InPieces(mixture, RATE)
+    whole, pieces = Audio(brief, RATE), InPieces(brief, RATE)
     assert_same(
         audionmf.separate(whole, n_sources=2, **QUICK),
         audionmf.separate(pieces, n_sources=2, **QUICK),
@@ -306,24 +312,25 @@ def test_the_blocks_that_a_recording_comes_in_do_not_matter(mixture):
 
 
 @pytest.mark.parametrize("way", ["blind", "examples", "free"])
-def test_the_number_of_threads_does_not_change_a_bit(mixture, way):
+def test_the_number_of_threads_does_not_change_a_bit(brief, way):
     options = {
         "blind": {"n_sources": 3},
-        "examples": {"examples": {"dark": dark_example(), "bright": bright_example()}},
-        "free": {"examples": {"dark": dark_example()}, "free": 4},
+        "examples": {
+            "examples": {"dark": dark_example()[:RATE], "bright": bright_example()[:RATE]}
+        },
+        "free": {"examples": {"dark": dark_example()[:RATE]}, "free": 4},
     }[way]
-    reference = audionmf.separate(mixture, sample_rate=RATE, n_threads=1, **QUICK, **options)
-    for n_threads in (2, 3, None):
-        assert_same(
-            audionmf.separate(mixture, sample_rate=RATE, n_threads=n_threads, **QUICK, **options),
-            reference,
-        )
+    options |= {"sample_rate": RATE, **QUICK}
+    reference = audionmf.separate(brief, **options)
+    for n_threads in (3, None):
+        found = audionmf.separate(brief, **options | {"n_threads": n_threads})
+        assert_same(found, reference)
 
 
-def test_the_same_seed_gives_the_same_stems_and_another_seed_others(mixture):
+def test_the_same_seed_gives_the_same_stems_and_another_seed_others(brief):
     first, again, other = (
         audionmf.separate(
-            mixture, n_sources=2, seed=seed, sample_rate=RATE, **QUICK, model="free", names="plain"
+            brief, n_sources=2, seed=seed, sample_rate=RATE, **QUICK, model="free", names="plain"
         )
         for seed in (1, 1, 2)
     )
@@ -334,34 +341,34 @@ def test_the_same_seed_gives_the_same_stems_and_another_seed_others(mixture):
 # Promise 5: inputs are never modified
 
 
-def test_inputs_are_only_read_and_may_have_any_layout(mixture):
-    strided = np.zeros((N_SAMPLES * 2, 4), np.float32)[::2, ::2].T
-    strided[...] = mixture
-    example = np.repeat(bright_example(), 2)[::2]
+def test_inputs_are_only_read_and_may_have_any_layout(brief):
+    strided = np.zeros((RATE * 2, 4), np.float32)[::2, ::2].T
+    strided[...] = brief
+    example = np.repeat(bright_example()[:RATE], 2)[::2]
     strided.flags.writeable = example.flags.writeable = False
     options = {"free": 2, "sample_rate": RATE, **QUICK}
     stems = audionmf.separate(strided, examples={"bright": example}, **options)
-    np.testing.assert_array_equal(strided, mixture)
-    np.testing.assert_array_equal(example, bright_example())
-    assert_same(stems, audionmf.separate(mixture, examples={"bright": bright_example()}, **options))
+    np.testing.assert_array_equal(strided, brief)
+    np.testing.assert_array_equal(example, bright_example()[:RATE])
+    assert_same(stems, audionmf.separate(brief, examples={"bright": example.copy()}, **options))
 
 
-def test_templates_are_only_read(mixture, banks):
+def test_templates_are_only_read(brief, banks):
     kept = banks[0].templates.copy()
-    audionmf.separate(mixture, templates=banks, free=2, sample_rate=RATE, max_iter=5)
+    audionmf.separate(brief, templates=banks, free=2, sample_rate=RATE, max_iter=5)
     np.testing.assert_array_equal(banks[0].templates, kept)
 
 
-def test_stems_do_not_share_memory_with_the_mixture(mixture):
-    samples = mixture.copy()
+def test_stems_do_not_share_memory_with_the_mixture(brief):
+    samples = brief.copy()
     stems = audionmf.separate(samples, n_sources=1, sample_rate=RATE, **QUICK, names="plain")
     stems.sources["source1"][...] = 0
-    np.testing.assert_array_equal(samples, mixture)
+    np.testing.assert_array_equal(samples, brief)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int16])
-def test_other_types_of_samples_are_converted(mixture, dtype):
-    samples = (mixture * 1000).astype(dtype)
+def test_other_types_of_samples_are_converted(brief, dtype):
+    samples = (brief * 1000).astype(dtype)
     full_scale = np.float32(2**15 if dtype == np.int16 else 1)
     options = {"n_sources": 2, "sample_rate": RATE, **QUICK}
     assert_same(
@@ -370,15 +377,15 @@ def test_other_types_of_samples_are_converted(mixture, dtype):
     )
 
 
-def test_one_dimension_is_one_channel(mixture):
+def test_one_dimension_is_one_channel(brief):
     options = {"n_sources": 2, "sample_rate": RATE, **QUICK}
-    assert_same(audionmf.separate(mixture[0], **options), audionmf.separate(mixture[:1], **options))
+    assert_same(audionmf.separate(brief[0], **options), audionmf.separate(brief[:1], **options))
 
 
-def test_an_array_with_its_rate_is_the_recording(mixture):
+def test_an_array_with_its_rate_is_the_recording(brief):
     assert_same(
-        audionmf.separate(mixture, n_sources=2, sample_rate=RATE, **QUICK),
-        audionmf.separate(Audio(mixture, RATE), n_sources=2, **QUICK),
+        audionmf.separate(brief, n_sources=2, sample_rate=RATE, **QUICK),
+        audionmf.separate(Audio(brief, RATE), n_sources=2, **QUICK),
     )
 
 
@@ -387,28 +394,27 @@ def test_an_array_with_its_rate_is_the_recording(mixture):
 
 @pytest.mark.parametrize("power", [-60, -7, 60])
 @pytest.mark.parametrize("way", ["blind", "templates", "free"])
-def test_a_power_of_two_scales_every_bit_of_the_stems(mixture, way, power):
-    bank = audionmf.learn(dark_example(), "dark", 4, sample_rate=RATE, **QUICK)
+def test_a_power_of_two_scales_every_bit_of_the_stems(brief, few, way, power):
     options = {
         "blind": {"n_sources": 3},
-        "templates": {"templates": [bank, relabelled(bank)]},
-        "free": {"templates": bank, "free": 3},
+        "templates": {"templates": [few, relabelled(few)]},
+        "free": {"templates": few, "free": 3},
     }[way] | {"sample_rate": RATE}
-    reference = audionmf.separate(mixture, **QUICK, **options)
-    scaled = audionmf.separate(np.ldexp(mixture, power), **QUICK, **options)
+    reference = audionmf.separate(brief, **QUICK, **options)
+    scaled = audionmf.separate(np.ldexp(brief, power), **QUICK, **options)
     below = 1e-40 if power < 0 else 0  # numbers that small have no more bits to keep
     for name, stem in reference.sources.items():
         np.testing.assert_allclose(scaled.sources[name], np.ldexp(stem, power), rtol=0, atol=below)
 
 
 @pytest.mark.parametrize("factor", [0.3, 1e-9, 1e9])
-def test_any_factor_scales_the_stems(mixture, factor):
+def test_any_factor_scales_the_stems(brief, factor):
     factor = np.float32(factor)
     options = {"n_sources": 2, "sample_rate": RATE, **QUICK}
-    reference = audionmf.separate(mixture, **options)
-    scaled = audionmf.separate(factor * mixture, **options)
+    reference = audionmf.separate(brief, **options)
+    scaled = audionmf.separate(factor * brief, **options)
     for name, stem in reference.sources.items():
-        assert decibels(scaled.sources[name] / factor - stem, mixture) < -80
+        assert decibels(scaled.sources[name] / factor - stem, brief) < -80
 
 
 def relabelled(bank):
@@ -459,11 +465,11 @@ def test_banks_that_do_not_fit_each_other_are_refused(mixture, banks):
         audionmf.separate(mixture, templates=[banks[0], other], sample_rate=RATE)
 
 
-def test_templates_bring_their_stft_along(mixture):
+def test_templates_bring_their_stft_along(brief):
     bank = audionmf.learn(dark_example(), "dark", 4, sample_rate=RATE, n_fft=300, hop_length=70)
-    stems = audionmf.separate(mixture, templates=bank, free=2, sample_rate=RATE, max_iter=5)
+    stems = audionmf.separate(brief, templates=bank, free=2, sample_rate=RATE, max_iter=5)
     assert stems.decomposition.templates.stft == STFT(300, 70)
-    assert_whole(stems, mixture)
+    assert_whole(stems, brief)
 
 
 # Learning
@@ -617,10 +623,10 @@ def test_rendering_a_recording_of_another_length_is_refused(parts, n_samples, kn
         audionmf.render(noise(2, n_samples), decomposition, sample_rate=RATE)
 
 
-def test_progress_goes_from_stage_to_stage_and_each_to_its_end(mixture):
+def test_progress_goes_from_stage_to_stage_and_each_to_its_end(brief):
     told = []
     audionmf.separate(
-        mixture,
+        brief,
         n_sources=2,
         sample_rate=RATE,
         progress=lambda stage, done: told.append((stage, done)),
