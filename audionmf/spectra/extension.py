@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 __all__ = ["extension"]
 
 
-def extension(package: str, folder: str, name: str, needs: Iterable[str]) -> ModuleType | None:
+def extension(
+    package: str, folder: str, name: str, works: Callable[[ModuleType], bool]
+) -> ModuleType | None:
     """Load a module of machine code that lies in a package, without what the package loads.
 
     Such places are not promised by a package: who asks must be able to do without.
@@ -24,13 +26,14 @@ def extension(package: str, folder: str, name: str, needs: Iterable[str]) -> Mod
         Folder below that of the package; "" for none.
     name : str
         The module.
-    needs : iterable of str
-        Names that must be in it.
+    works : callable
+        Given the module, calls it as it will be called and tells whether the right thing comes out;
+        a module that lacks a name or takes other arguments does not work.
 
     Returns
     -------
     module or None
-        None where there is no such file, or not all of the names in it.
+        None where there is no such file, or what is in it does not work.
     """
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
@@ -38,17 +41,17 @@ def extension(package: str, folder: str, name: str, needs: Iterable[str]) -> Mod
     for ending in importlib.machinery.EXTENSION_SUFFIXES:
         path = Path(found.origin).parent / folder / f"{name}{ending}"
         if path.exists():
-            return _loaded(name, path, needs)
+            return _loaded(name, path, works)
     return None
 
 
-def _loaded(name: str, path: Path, needs: Iterable[str]) -> ModuleType | None:
+def _loaded(name: str, path: Path, works: Callable[[ModuleType], bool]) -> ModuleType | None:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         return None
     try:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except ImportError:
+        return module if works(module) else None
+    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
         return None
-    return module if all(hasattr(module, need) for need in needs) else None

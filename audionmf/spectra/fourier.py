@@ -11,6 +11,7 @@ import functools
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.spectra.extension import extension
@@ -72,4 +73,12 @@ def irfft(transform: NDArray[Any], n: int, n_threads: int = 1) -> NDArray[Any]:
 @functools.cache
 def _machine_code() -> ModuleType | None:
     """Return SciPy's module of transforms; None where it is not where it has always been."""
-    return extension("scipy.fft", *_PLACE, needs=("r2c", "c2r"))
+    return extension("scipy.fft", *_PLACE, _transforms)
+
+
+def _transforms(code: ModuleType) -> bool:
+    """Tell whether a module transforms a signal there and back when it is called as above."""
+    samples = np.array([[1.0, -2.0, 4.0, 0.5, 3.0]])
+    there = code.r2c(samples, (-1,), True, 0, None, 1)
+    back = code.c2r(there, (-1,), samples.shape[1], False, 2, None, 1)
+    return bool(np.allclose(there, np.fft.rfft(samples)) and np.allclose(back, samples))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,9 +36,23 @@ def test_transforms_are_to_the_bit_those_of_scipy(loaded, dtype, n):
 
 
 def test_a_scipy_that_keeps_its_code_elsewhere_transforms_all_the_same():
-    assert extension("scipy.fft", "_pocketfft", "nowhere", ()) is None
-    assert extension("scipy.fft", "_pocketfft", "pypocketfft", ("r2c", "not there")) is None
-    assert extension("scipy_that_is_not_there", "", "pypocketfft", ()) is None
+    place = ("scipy.fft", "_pocketfft")
+    assert extension(*place, "pypocketfft", lambda code: True) is not None
+    assert extension(*place, "nowhere", lambda code: True) is None
+    assert extension("scipy_that_is_not_there", "", "pypocketfft", lambda code: True) is None
+
+
+def test_code_that_is_called_otherwise_or_does_something_else_is_left_alone():
+    def swapped(code):
+        return SimpleNamespace(r2c=code.r2c, c2r=lambda *a: code.c2r(*a) * 2)
+
+    def otherwise(code):
+        return SimpleNamespace(r2c=lambda samples: samples, c2r=code.c2r)
+
+    place = ("scipy.fft", "_pocketfft", "pypocketfft")
+    assert extension(*place, fourier._transforms) is not None
+    for other in (swapped, otherwise, lambda code: SimpleNamespace()):
+        assert extension(*place, lambda code, other=other: fourier._transforms(other(code))) is None
 
 
 def test_transforms_and_medians_load_nothing_else_of_scipy():
