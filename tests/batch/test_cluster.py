@@ -60,7 +60,8 @@ class Processes:
             [sys.executable, "-m", "dask", kind, *arguments, "--host", "127.0.0.1",
              "--no-dashboard", *self.options],
             cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-            env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1",
+                 "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"},
         )  # fmt: skip
         self._lines = queue.Queue()
         listener = threading.Thread(target=self._listen, args=(process, self._lines))
