@@ -55,6 +55,14 @@ def order_of(wing):
     return re.findall(r"^- `(\w+)`: ", text, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_depends_on_how_python_optimises(path):
+    """Neither assertions nor what asks for them: with ``-O`` everything is as without."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+        assert not (isinstance(node, ast.Name) and node.id == "__debug__"), f"{path}:{node.lineno}"
+
+
 def test_every_wing_has_its_place():
     found = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert found - {"__init__", "__main__"} == set(WINGS)

@@ -133,7 +133,7 @@ def test_a_flac_that_claims_2_to_the_36_samples_is_separated_to_its_end(run, tmp
     assert soundfile.info(stems[0]).format == "WAV"
 
 
-@pytest.mark.parametrize("rate", [1000, 8000, 11025, 44100, 96000, 384_000, 768_000])
+@pytest.mark.parametrize("rate", [1000, 11025, 44100, 768_000])
 def test_every_usual_rate_is_kept(run, tmp_path, out, rate):
     path = sound(tmp_path / "in" / "mix.wav", two_notes(2), rate=rate)
     code, _, err = separate(run, path, "-o", out)

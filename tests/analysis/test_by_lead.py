@@ -323,7 +323,7 @@ def test_what_sounds_louder_to_the_ear_is_stronger():
 
 
 def test_the_command_writes_both_stems_the_melody_and_what_makes_them_again(tmp_path, run, song):
-    path = sound(tmp_path / "song.wav", sum(song.values()))
+    path = sound(tmp_path / "song.wav", sum(song.values())[:, : REST.start])  # four notes
     out = tmp_path / "out"
     code, told, errors = run(
         "separate", path, "--lead", "-o", out, "--export", "csv", "--n-threads", 1
@@ -337,8 +337,8 @@ def test_the_command_writes_both_stems_the_melody_and_what_makes_them_again(tmp_
     assert np.abs(total - steps(path)).max() <= 2 / 32768
     rows = list(csv.DictReader((out / "song" / "notes.csv").read_text().splitlines()))
     sung = [int(row["midi"]) for row in rows if row["source"] == "lead"]
-    assert len([key for key in sung if key in TUNE]) > 0.7 * len(sung)
-    assert len(set(TUNE) & set(sung)) >= len(set(TUNE)) - 1
+    assert len([key for key in sung if key in TUNE[:4]]) > 0.7 * len(sung)
+    assert len(set(TUNE[:4]) & set(sung)) >= 3
     manifest = out / "song" / "manifest.json"
     assert json.loads(manifest.read_text())["job"]["lead"] is True
     code, told, _ = run("rerun", manifest)

@@ -1,7 +1,6 @@
 """Struck sounds with a score: patterns whose strokes are written, but for some."""
 
 import numpy as np
-import pytest
 from conftest import RATE
 from scores import midi, strokes, track
 
@@ -78,10 +77,8 @@ def test_an_example_beside_the_score_teaches_its_own_drum(tmp_path):
     assert si_sdr(truth, taught) > si_sdr(truth, alone) + 3
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_threads_change_nothing(tmp_path, n_threads):
+def test_threads_change_nothing(tmp_path):
     one, many = (
-        audionmf.separate(MIXTURE, midi=score(tmp_path), n_threads=n).sources["hat"]
-        for n in (1, n_threads)
+        audionmf.separate(MIXTURE, midi=score(tmp_path), n_threads=n).sources["hat"] for n in (1, 3)
     )
     np.testing.assert_array_equal(one, many)

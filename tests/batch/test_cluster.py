@@ -60,7 +60,8 @@ class Processes:
             [sys.executable, "-m", "dask", kind, *arguments, "--host", "127.0.0.1",
              "--no-dashboard", *self.options],
             cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-            env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1",
+                 "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"},
         )  # fmt: skip
         self._lines = queue.Queue()
         listener = threading.Thread(target=self._listen, args=(process, self._lines))
@@ -606,6 +607,17 @@ def test_workers_without_the_package_are_told(client, processes, monkeypatch):
         cluster.connect(processes.address, tls=processes.certificates()),
     ):
         pass
+
+
+def test_a_cluster_without_workers_is_told(client, processes, corpus, monkeypatch):
+    # The last of those that need workers, which would have to be started anew.
+    def kill(stage, _):
+        while stage == "learn notes" and processes.workers:
+            processes.kill_one()
+
+    monkeypatch.setattr(cluster, "_WORKER_SECONDS", 0.5)
+    with pytest.raises(ClusterError, match=r"the cluster has no workers, nor had any for 0\.5 s"):
+        learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
 
 
 def test_a_client_that_is_no_friend_gets_no_answer(processes, monkeypatch):

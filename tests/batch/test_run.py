@@ -435,7 +435,7 @@ def test_a_killed_worker_process_is_noticed_and_the_others_go_on(tmp_path, jobs)
         dataclasses.replace(job, settings=dataclasses.replace(QUICK, max_iter=3)) for job in jobs
     ]
     for job in long:
-        sound(Path(job.input), tone(300, 60_000))
+        sound(Path(job.input), tone(300, 12_000))
     report = separate_files(long, executor=lambda lock: Murderous(2, 1, (lock.descriptor,)))
     assert states(report) == ["done", "failed", "done", "done"]
     assert "killed by signal 9" in report.outcomes[1].message

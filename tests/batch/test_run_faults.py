@@ -106,12 +106,12 @@ for line in sys.stdin:
 class Server:
     """Runs the command line in forks of one child."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder):
         self.log = str(folder / "log")
         first = sound(folder / "first.wav", tone(300, 700))
         warm = ["separate", str(first), "-o", str(folder / "first"), *OPTIONS]
         self._process = subprocess.Popen(
-            [sys.executable, "-B", *flags, "-c", SERVER, json.dumps(warm)],
+            [sys.executable, "-B", "-c", SERVER, json.dumps(warm)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -199,7 +199,7 @@ def test_killed_at_twenty_points_and_resumed_the_tree_is_that_of_an_undisturbed_
     assert left_something > 3  # or it would prove little
 
 
-def test_killed_with_workers_and_resumed_with_others(inputs, undisturbed, tmp_path):
+def test_killed_with_workers_and_resumed_with_others(server, inputs, undisturbed, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "audionmf", "separate", str(inputs), "-o", str(out), *OPTIONS]
     with subprocess.Popen([*command, "-j", "2"], stdout=subprocess.PIPE) as process:
@@ -211,21 +211,34 @@ def test_killed_with_workers_and_resumed_with_others(inputs, undisturbed, tmp_pa
     with FolderLock(out):  # at the latest after a moment: its workers noticed, and are gone
         done = finished(out)
         assert done
-    resumed = child("-m", "audionmf", *command[3:], "--resume", "-j", "3")
-    assert (resumed.returncode, resumed.stderr) == (0, b"")
+    assert server.run(*command[3:], "--resume") == 0
+    assert server.told() == ""
     assert tree(out) == undisturbed[0]
-    assert resumed.stdout.count(b"finished before") == len(done)
+    assert server.told("stdout").count("finished before") == len(done)
 
 
 # --- interrupted
 
 
-@pytest.mark.parametrize("phase", ["lock", "read", "factorise", "render", "write", "finish",
-                                   "rename", "journal", "journal written"])  # fmt: skip
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [  # both signals take the same way; each is sent in every other phase, and both in one
+        ("lock", signal.SIGINT),
+        ("read", signal.SIGTERM),
+        ("factorise", signal.SIGINT),
+        ("render", signal.SIGTERM),
+        ("write", signal.SIGINT),
+        ("write", signal.SIGTERM),
+        ("finish", signal.SIGTERM),
+        ("rename", signal.SIGINT),
+        ("journal", signal.SIGTERM),
+        ("journal written", signal.SIGINT),
+    ],
+)
 def test_a_signal_in_any_phase_leaves_no_partial_file_and_can_be_resumed(
-    server, inputs, undisturbed, tmp_path, phase, number, code
+    server, inputs, undisturbed, tmp_path, phase, number
 ):
+    code = 128 + number
     out = tmp_path / "out"
     arguments = ("separate", inputs, "-o", out, *OPTIONS)
     begin = time.monotonic()
@@ -291,26 +304,20 @@ def test_two_runs_at_once_are_code_7(server, inputs, tmp_path):
     assert server.run("separate", inputs / "t0.wav", "-o", out, *OPTIONS) == 0
 
 
-@pytest.mark.parametrize("flags", [(), ("-O",)])
-def test_a_full_disk_fails_the_files_that_do_not_fit(server, tmp_path, flags):
+def test_a_full_disk_fails_the_files_that_do_not_fit(server, tmp_path):
     for i, n_samples in enumerate((700, 20_000, 700)):
         sound(tmp_path / "in" / f"t{i}.wav", tone(300 + i, n_samples))
     out = tmp_path / "out"
-    running = Server(tmp_path, *flags) if flags else server
-    try:
-        arguments = ("separate", tmp_path / "in", "-o", out, *OPTIONS)
-        assert running.run(*arguments, limit=12_000) == 1
-        assert "t1.wav" in running.told()
-        assert "Traceback" not in running.told()
-        told = json.loads((out / ".audionmf" / "report.json").read_text())["files"]
-        assert [file["code"] for file in told] == [0, 4, 0]
-        assert {name.partition("/")[0] for name in tree(out)} == {"t0", "t2"}
-        assert leftovers(out) == []
-        assert running.run(*arguments, "--resume") == 0
-        assert running.told("stdout").count("finished before") == 2
-    finally:
-        if running is not server:
-            running.close()
+    arguments = ("separate", tmp_path / "in", "-o", out, *OPTIONS)
+    assert server.run(*arguments, limit=12_000) == 1
+    assert "t1.wav" in server.told()
+    assert "Traceback" not in server.told()
+    told = json.loads((out / ".audionmf" / "report.json").read_text())["files"]
+    assert [file["code"] for file in told] == [0, 4, 0]
+    assert {name.partition("/")[0] for name in tree(out)} == {"t0", "t2"}
+    assert leftovers(out) == []
+    assert server.run(*arguments, "--resume") == 0
+    assert server.told("stdout").count("finished before") == 2
 
 
 def test_a_user_who_may_not_write_is_told_before_anything_is_computed(server, inputs):

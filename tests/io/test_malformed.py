@@ -24,9 +24,10 @@ DECODER = ("Note: ", "Warning: Xing", "[src/libmpg123/", "\tThis", "main: [src")
 """How lines of the MP3 decoder start, which writes to standard error by itself."""
 
 HELPER = """
-import json, os, resource, signal, sys, time
+import gc, importlib, json, os, pkgutil, resource, signal, sys, time
 
 sys.argv.pop(0)
+import audionmf
 from audionmf.cli import main
 from audionmf.cli.common import fail
 from audionmf.sources.score import read_score
@@ -36,6 +37,11 @@ told = os.dup(1)
 os.dup2(silent, 1)
 if main(warm_up):
     sys.exit("the good file failed")
+for wing in ("io", "nmf", "sources", "rendering", "analysis", "separation", "batch", "cli"):
+    for file in pkgutil.iter_modules([f"{os.path.dirname(audionmf.__file__)}/{wing}"]):
+        importlib.import_module(f"audionmf.{wing}.{file.name}")  # or many a child would
+gc.collect()
+gc.freeze()  # children share what nobody touches
 in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 
 def read(path):

@@ -279,9 +279,7 @@ def test_a_score_that_fits_stays_as_it_is(performance):
     assert align(score, audio, STFT_8K) == Alignment()
 
 
-@pytest.mark.parametrize(
-    "change", [(0.1, 1.0), (-0.25, 1.0), (3.0, 1.0), (0.2, 1.06), (-1.0, 0.85)]
-)
+@pytest.mark.parametrize("change", [(-0.25, 1.0), (3.0, 1.0), (-1.0, 0.85)])
 def test_a_score_of_another_clock_is_brought_to_the_recording(performance, change):
     score, audio = performance
     moved = unmoved(score, Alignment(*change))
