@@ -22,6 +22,7 @@ import audionmf
 
 IMPORT = "import audionmf"
 HELP = "from audionmf.cli import main; main(['--help'])"
+KEPT = (".nbi", ".nbc", ".code")
 FIRST = "import sys, audionmf; audionmf.separate(sys.argv[1], n_sources=2)"
 
 
@@ -50,7 +51,7 @@ def main() -> None:
         shutil.copytree(home, Path(folder, home.name), ignore=shutil.ignore_patterns("__pycache__"))
         first = seconds(FIRST, path, code=folder)
         later = least(lambda: seconds(FIRST, path, code=folder))
-        kept = sum(file.stat().st_size for file in Path(folder).rglob("*.nb?"))
+        kept = sum(file.stat().st_size for file in Path(folder).rglob("*.*") if file.suffix in KEPT)
     print(f"two sources, the first run    {first:6.2f} s")
     print(f"two sources, later runs       {later:6.2f} s")
     print(f"code kept on disk             {kept / 1e6:6.2f} MB")

@@ -134,7 +134,7 @@ def hear_source(S: Matrix, stft: STFT, sample_rate: int) -> HeardSource:
         return HeardSource(0.0, 0.0, 0.0, np.inf, 0.0, 0.0)
     S = S / top
     frequencies = stft.frequencies(sample_rate)
-    energy = np.square(S, dtype=np.float64).sum(axis=1)
+    energy = np.einsum("ft,ft->f", S, S, dtype=np.float64)  # no squares of all are held
     below = energy.cumsum() / energy.sum()
     low, middle, high = (float(frequencies[np.searchsorted(below, q)]) for q in (0.05, 0.5, 0.95))
     height = float(np.log2(frequencies + _LOW_HZ) @ energy / energy.sum())
@@ -250,15 +250,18 @@ def _pieces(
         part = gather(excerpt(source, start, _PIECE_SECONDS), stft, warn=False)
         return part.V, found.models(found.activate(part.V, thread_count(found.settings.n_threads)))
 
-    shown: dict[int, NDArray[np.float32]] = {}
-    for j, loud in enumerate(loudness):
-        parts = []
-        for first in _loudest(loud, length):
-            if first not in shown:
-                V, models = near(first)
-                shown[first] = V * ratio_masks(models, exponent)
-            parts.append(shown[first][j])
-        yield np.concatenate(parts, axis=1)
+    chosen = [_loudest(loud, length) for loud in loudness]
+    shown: dict[tuple[int, int], NDArray[np.float32]] = {}
+    for j, mine in enumerate(chosen):
+        for first in mine:
+            if (j, first) in shown:
+                continue
+            V, models = near(first)
+            masks = ratio_masks(models, exponent)
+            for k in range(j, len(chosen)):  # of no other source: they would fill the memory
+                if first in chosen[k]:
+                    shown[k, first] = V * masks[k]
+        yield np.concatenate([shown.pop((j, first)) for first in mine], axis=1)
 
 
 def _loudest(loudness: Vector, length: int) -> list[int]:

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_ALL_LANES = ir.Constant(ir.IntType(16), -1)
+
+
 class _Vector:
     """Emits vector instructions for the element type of an array argument."""
 
@@ -66,6 +69,29 @@ class _Vector:
         empty = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(empty, value, ir.IntType(32)(0))
         return self.shuffle(first, first, [0] * self.lanes)
+
+    def divide(self, x: Any, y: Any) -> Any:
+        """Return x / y for finite x and normal y, to the last bit or the one before it.
+
+        With 512 bits the instruction takes as long as a dozen of others. An estimate of 1 / y to 14
+        bits and one step of Newton's method for the quotient take a third of that.
+        """
+        if BITS < 512 or self.align == 8:
+            return self.builder.fdiv(x, y)
+        estimate, fused = self._estimate(), self._fused()
+        r = self.builder.call(estimate, [y, ir.Constant(self.type, ir.Undefined), _ALL_LANES])
+        q = self.builder.fmul(x, r)
+        left = self.builder.call(fused, [self.builder.fneg(y), q, x])
+        return self.builder.call(fused, [r, left, q])
+
+    def _estimate(self) -> Any:
+        kind = ir.FunctionType(self.type, [self.type, self.type, _ALL_LANES.type])
+        name = "llvm.x86.avx512.rcp14.ps.512"
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+    def _fused(self) -> Any:
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        return cgutils.get_or_insert_function(self.builder.module, kind, "llvm.fma.v16f32")
 
     def prefetch(self, pointer: Any, offset: Any) -> None:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -132,7 +158,7 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
                 v, v_place = vector.pointer(11, v0), builder.add(builder.mul(vns, i64(j)), lanes[i])
                 floor = vector.constant(TINY)
                 bounded = builder.select(builder.fcmp_ordered(">", x, floor), x, floor)
-                value = builder.fdiv(vector.load(v, v_place), bounded)
+                value = vector.divide(vector.load(v, v_place), bounded)
                 vector.prefetch(v, builder.add(v_place, ahead))
             vector.store(value, c, place)
         return context.get_dummy_value()

@@ -344,7 +344,7 @@ def _update_chunk(
                 p1 = min(p0 + PANELS, n_panels)
                 _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
                 for p in range(p0, p1):
-                    for k in range(0, Kp, COLUMNS):
+                    for k in range(0, K, COLUMNS):  # beyond them N stays 0
                         sum_tile(
                             n_columns, R, (p - p0) * width, stride, Ht, k, Kp, 1,
                             N, (p * Kp + k) * width, width,

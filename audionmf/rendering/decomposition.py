@@ -84,6 +84,8 @@ MODEL_KIND = Kind(
 )
 
 _MAX_CHANNELS = 64
+_MOST_POWERS = 12 << 20
+"""Numbers (float32) that are kept from one pass over the mixture to the next."""
 
 
 @dataclass(frozen=True)
@@ -504,13 +506,24 @@ class Decomposition:
         progress("place in stereo", 0.0)
         level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
 
+        n_kept = _MOST_POWERS // (len(self.grouping) * len(X[0]) * BLOCK_FRAMES)
+        kept: dict[int, NDArray[np.float32]] = {}
+
         def block(i: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
             frames = slice(i * BLOCK_FRAMES, (i + 1) * BLOCK_FRAMES)
+            powers = kept.get(i)
+            if powers is None:
+                powers = powers_of(frames)
+            if i < n_kept:  # each pass asks for them again
+                kept[i] = powers
+            return X[..., frames] * level, powers
+
+        def powers_of(frames: slice) -> NDArray[np.float32]:
             if self.patterns is None:
                 models = self.voted(self.models(H[:, frames]), pooled_magnitude(X[..., frames]))
             else:
                 models = self._pattern_models(frames.start, H[:, frames])
-            return X[..., frames] * level, ratio_masks(models, self.settings.mask_exponent)
+            return ratio_masks(models, self.settings.mask_exponent)
 
         on_card = self.settings.device != CPU
         learnt = estimate_covariances(

@@ -10,6 +10,7 @@ import audionmf
 from audionmf.analysis import naming
 from audionmf.analysis.naming import HeardSource, hear_source, named, renamed
 from audionmf.spectra.frames import gather, pooled_magnitude
+from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.stft import STFT
 
 RATE = 22050
@@ -146,3 +147,18 @@ def test_a_plain_name_stays(monkeypatch):
     source = audionmf.Audio(mixture(), RATE)
     frames = gather(source, found.templates.stft)
     assert named(found, source, frames, found.activations) is found
+
+
+def test_pieces_are_where_each_source_is_loudest(monkeypatch):
+    monkeypatch.setattr(naming, "_PIECE_SECONDS", 0.4)
+    found = audionmf.analyse(mixture(), sample_rate=RATE, n_sources=3, max_iter=5, names="plain")
+    source = audionmf.Audio(mixture(), RATE)
+    frames, H = gather(source, found.templates.stft), found.activations
+    length = round(0.4 * RATE / found.templates.stft.hop_length)
+    loudness = np.random.default_rng(0).random((3, H.shape[1]))
+    whole = frames.V * ratio_masks(found.models(H), found.settings.mask_exponent)
+    pieces = list(naming._pieces(found, source, frames, H, loudness))
+    for stem, piece, loud in zip(whole, pieces, loudness, strict=True):
+        places = naming._loudest(loud, length)
+        expected = np.concatenate([stem[:, k : k + length] for k in places], axis=1)
+        np.testing.assert_allclose(piece, expected, rtol=1e-4, atol=1e-6)

@@ -342,6 +342,18 @@ def test_extrapolation_carries_on_by_the_pade_form_of_a_power(b, dtype):
     np.testing.assert_allclose(near, new * 1.01 ** (1 + b), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ratios_are_quotients_to_the_last_bit_or_the_one_before(dtype):
+    rng = np.random.default_rng(0)
+    V = np.exp(rng.uniform(-30, 30, (3000, 1))).astype(dtype)
+    V[::7] = 0
+    W = np.exp(rng.uniform(-30, 30, (1, 3000))).astype(dtype)
+    with kernel_of(V, 1) as kernel:
+        found = kernel.template_sums(W, np.ones((1, 1), dtype))
+    assert not found[0, ::7].any()
+    np.testing.assert_array_max_ulp(found[0], V[:, 0] / W[0], 1)
+
+
 # The compiler
 
 

@@ -11,9 +11,11 @@ from audionmf import nmf
 from audionmf.errors import ParameterError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import write_archive
 from audionmf.io.audio import AudioFile
+from audionmf.rendering import decomposition as decomposing
 from audionmf.rendering.decomposition import MODEL_KIND, Decomposition, Mixture
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
+from audionmf.spectra import spatial
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
@@ -363,3 +365,21 @@ def test_a_model_knows_its_recording_by_its_bytes(tmp_path):
     sound(moved, two_notes()[:, ::-1])
     with pytest.raises(TemplateMismatchError, match="not the recording"):
         known.check_mixture(AudioFile(moved))
+
+
+@pytest.mark.parametrize("most", [0, 5_000, 1 << 20])
+def test_places_are_learnt_from_powers_that_are_made_once_as_far_as_they_may_be_kept(
+    monkeypatch, most
+):
+    rng = np.random.default_rng(0)
+    n_frames, made = 3 * decomposing.BLOCK_FRAMES - 5, []
+    X = (rng.random((2, 9, n_frames)) + 1j * rng.random((2, 9, n_frames))).astype(np.complex64)
+    H = rng.random((3, n_frames)).astype(np.float32)
+    expected = model().with_covariances(X, H).covariances
+    monkeypatch.setattr(decomposing, "_MOST_POWERS", most)
+    masks = decomposing.ratio_masks
+    monkeypatch.setattr(decomposing, "ratio_masks", lambda *a: made.append(1) or masks(*a))
+    again = model().with_covariances(X, H).covariances
+    np.testing.assert_array_equal(again, expected)
+    kept = min(3, most // (2 * 9 * decomposing.BLOCK_FRAMES))
+    assert len(made) == kept + spatial.PASSES * (3 - kept)
