@@ -1,5 +1,7 @@
 """How the pages are built: `scripts/docs`."""
 
+from pathlib import Path
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
@@ -37,9 +39,14 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 html_theme = "furo"
 html_title = "audionmf"
-html_extra_path = ["house.png", "house-dark.png"]  # named in HTML, which Sphinx does not read
+html_extra_path = sorted(  # pictures with a dark twin are named in HTML, which Sphinx does not read
+    f"{picture.stem.removesuffix('-dark')}{ending}.png"
+    for picture in Path(__file__).parent.glob("*-dark.png")
+    for ending in ("", "-dark")
+)
 html_static_path = ["style", "sounds"]
 html_css_files = ["pictures.css"]
+html_js_files = ["pictures.js"]
 html_show_copyright = False
 
 myst_heading_anchors = 3

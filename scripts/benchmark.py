@@ -524,19 +524,29 @@ def imports(V: Matrix, samples: Matrix, rate: int) -> Result:
 
 
 def draw_growth(figures: Result, path: Path) -> None:
-    """Draw time over frames and over components, with straight lines through the last point."""
+    """Draw time over frames and over components, in both themes, with lines of plain proportion."""
     from audionmf import plot
+    from audionmf.plot.style import dressed, theme_of
 
-    picture = plot.figure(9, 3.6)
-    for i, (name, label) in enumerate((("frames", "frames"), ("components", "components (K)"))):
-        axes = picture.add_subplot(1, 2, i + 1)
-        x = np.array([int(n) for n in figures[name]])
-        y = 1e3 * np.array(list(figures[name].values()))
-        axes.plot(x, y, "o-", label="one iteration")
-        axes.plot(x, y[-1] * x / x[-1], "--", color="gray", label="proportional")
-        axes.set(xlabel=label, ylabel="time (ms)", xlim=(0, None), ylim=(0, None))
-        axes.legend()
-    plot.save(picture, path)
+    kinds = (
+        ("frames", "frames, with 16 components", "twice the frames, twice the time"),
+        ("components", "components", "twice the components, twice the time"),
+    )
+    for theme in plot.THEMES:
+        picture, shades = plot.figure(11, 4.2, theme), theme_of(theme)
+        for i, (name, label, title) in enumerate(kinds):
+            axes = dressed(picture.add_subplot(1, 2, i + 1), theme)
+            x = np.array([int(n) for n in figures[name]])
+            y = 1e3 * np.array(list(figures[name].values()))
+            line = {"color": shades.faint, "linestyle": "--", "label": "in proportion"}
+            axes.plot([0, x[-1]], [0, y[-1]], **line)
+            axes.plot(x, y, "o-", color=shades.sources[0], label="measured")
+            axes.set(xlabel=label, xlim=(0, None), ylim=(0, None))
+            axes.set(ylabel="time of an iteration (ms)", title=title)
+            axes.title.set_color(shades.text)
+            axes.legend(facecolor=shades.background, edgecolor="none", labelcolor=shades.text)
+        ending = "" if theme == "light" else f"-{theme}"
+        plot.save(picture, path.with_stem(path.stem + ending), 80)
 
 
 PARTS: dict[str, Callable[[Matrix, Matrix, int], Result]] = {

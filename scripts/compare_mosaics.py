@@ -65,16 +65,19 @@ def nearest(U: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def draw(sounds: dict[str, Audio], picture: Path) -> None:
-    """Draw the spectrograms one below the other."""
-    figure = plot.figure(11, 2.6 * len(sounds), "light")
-    for i, (name, sound) in enumerate(sounds.items()):
-        stft = STFT(n := Settings().n_fft_at(sound.sample_rate), n // 4)
-        seen = plot.overview(sound, stft)
-        axes = figure.add_subplot(len(sounds), 1, i + 1)
-        plot.spectrogram(
-            axes, seen.V, stft, sound.sample_rate, frame_seconds=seen.frame_seconds
-        ).set(title=name, ylim=(100, 6000))
-    plot.save(figure, picture, DPI)
+    """Draw the spectrograms one below the other, on one time axis, in both themes."""
+    for theme in plot.THEMES:
+        figure = plot.figure(11, 2.4 * len(sounds), theme)
+        every = figure.subplots(len(sounds), 1, sharex=True)
+        for axes, (name, sound) in zip(every, sounds.items(), strict=True):
+            stft = STFT(n := Settings().n_fft_at(sound.sample_rate), n // 4)
+            seen = plot.overview(sound, stft)
+            plot.spectrogram(
+                axes, seen.V, stft, sound.sample_rate, frame_seconds=seen.frame_seconds, theme=theme
+            ).set(title=name, ylim=(100, 6000))
+            axes.label_outer()
+        ending = "" if theme == "light" else f"-{theme}"
+        plot.save(figure, picture.with_stem(picture.stem + ending), DPI)
 
 
 if __name__ == "__main__":

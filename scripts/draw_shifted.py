@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import audionmf
 from audionmf import nmf, plot
-from audionmf.plot.style import dressed
+from audionmf.plot.style import clock_axis, dressed
 from audionmf.spectra.frames import pooled_magnitude
 
 TRIO = ("oboe", "harp", "bassoon")
@@ -114,10 +114,10 @@ def drawn(found: dict[str, Any], notes: dict[str, Any], seconds: float, theme: s
         ]
         step = max(1, len(apart) // 9 + 1)
         right.set_yticks(apart[::step], [f"{NAMES[k % 12]}{k // 12 - 1}" for k in apart[::step]])
-        right.set(title="activations at each shift; outlines: the true notes", ylim=edges[2:])
+        right.set(title="found: bright; the notes of the score: outlines", ylim=edges[2:])
         if row == len(found) - 1:
-            left.set_xlabel("partial of the one template")
-            right.set_xlabel("seconds")
+            left.set_xlabel("partials of its one template")
+            clock_axis(right)
     return picture
 
 

@@ -22,7 +22,6 @@ from audionmf.plot.fit import convergence, reconstruction
 from audionmf.plot.overviews import Overview, overview
 from audionmf.plot.rolls import (
     RollNotes,
-    clock,
     key_labels,
     key_range,
     piano_roll,
@@ -35,6 +34,7 @@ from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
     N_COLOURS,
     THEMES,
+    clock,
     figure,
     png,
     save,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.plot.style import theme_of
+from audionmf.plot.style import clock_axis, theme_of
 from audionmf.spectra.mel import hz_to_mel, mel_to_hz
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ class Grid:
         self.set_frequency_axis(axes)
 
     def set_time_axis(self, axes: Axes) -> None:
-        """Let the time axis end with the last frame."""
+        """Let the time axis end with the last frame, with minutes and seconds on it."""
         axes.set_xlim(0, self._seconds * max(1, self._n_frames - 1))
+        clock_axis(axes)
 
     def set_frequency_axis(self, axes: Axes) -> None:
         """Let the frequency axis follow the scale, with round frequencies on it."""

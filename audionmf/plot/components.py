@@ -22,7 +22,7 @@ from audionmf.plot.style import (
     shown_names,
     theme_of,
 )
-from audionmf.spectra.timbre import timbre
+from audionmf.spectra.timbre import note_name, timbre
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +125,7 @@ def templates(
     sample_rate : int
         In Hz.
     names : sequence of str, optional
-        Name of each template; default: its number.
+        Name of each template; default: its note and its number, such as "D3 #17".
     groups : sequence of str, optional
         Group of each template, those of a group side by side: its name stands above them, and a
         line between two groups.
@@ -164,6 +164,7 @@ def templates(
     if alone:  # beside a spectrogram its own scale says the same
         colour_bar(axes, mesh, "dB below the peak of each", theme)
     axes.set(xlabel="component", ylabel="frequency (Hz)", title="templates (W)")
+    names = names or _heard(W, stft, sample_rate)
     _component_ticks(axes.xaxis, shown_names(order, names))
     grid.set_frequency_axis(axes)
     _mark_groups(axes, [groups[k] for k in order] if groups else (), theme)
@@ -285,7 +286,7 @@ def activations(
     sample_rate : int
         In Hz.
     names : sequence of str, optional
-        Name of each component; default: its number.
+        Name of each component; default: as in `templates` with what was found, else its number.
     groups : sequence of str, optional
         Group of each component, as in `templates`.
     order : sequence of int, optional
@@ -312,6 +313,7 @@ def activations(
         H, stft, sample_rate = _known_activations(found), bank.stft, bank.sample_rate
         groups = groups_of(found, bank)
         order = order or pitch_order(bank.templates, stft, sample_rate, groups)
+        names = names or _heard(bank.templates, stft, sample_rate)
     H, stft, sample_rate = _whole(H, stft, sample_rate)
     alone, axes = on is None, dressed(on, theme)
     order = list(order) or list(range(H.shape[0]))
@@ -321,7 +323,7 @@ def activations(
     mesh = draw_levels(axes, grid.times, rows, shown, theme, ACTIVATION_RANGE_DB)
     if alone:
         colour_bar(axes, mesh, "dB below the loudest", theme)
-    axes.set(xlabel="time (s)", ylabel="component", title="activations (H)")
+    axes.set(ylabel="component", title="activations (H)")
     grid.set_time_axis(axes)
     _component_ticks(axes.yaxis, shown_names(order, names))
     _mark_groups(axes, [groups[k] for k in order] if groups else (), theme, vertical=True)
@@ -378,7 +380,7 @@ def decomposition(
     sample_rate : int
         In Hz.
     names : sequence of str, optional
-        Names of the components.
+        Names of the components; default: as in `templates`.
     groups : sequence of str, optional
         Group of each component, as in `templates`.
     order : sequence of int, optional
@@ -417,6 +419,7 @@ def decomposition(
     top = picture.add_subplot(grid[0, 1])
     bottom = picture.add_subplot(grid[1, 1], sharex=top)
     seconds = frame_seconds or stft.hop_length / sample_rate
+    names = names or _heard(W, stft, sample_rate)
     templates(left, W, stft, sample_rate, names, groups, order=order, theme=theme)
     spectrogram(top, V, stft, sample_rate, frame_seconds=seconds, theme=theme)
     activations(
@@ -425,6 +428,13 @@ def decomposition(
     )  # fmt: skip
     share_time(top)
     return picture
+
+
+def _heard(W: Matrix, stft: STFT, sample_rate: int) -> list[str]:
+    """Return the note of each template with its number, by which `--group` knows it."""
+    sounds = [timbre(column, sample_rate / stft.n_fft) for column in stft.on_line(W).T]
+    notes = [note_name(sound.pitch.hertz)[0] if sound.pitch else "noise" for sound in sounds]
+    return [f"{note} #{k}" for k, note in enumerate(notes)]
 
 
 def _placed(axes: Any, given: Any) -> tuple[Any, Any]:

@@ -160,6 +160,6 @@ def _residual(
         vmax=_RESIDUAL_RANGE_DB,
         rasterized=True,
     )
-    axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title="what is left (V over W·H)")
+    axes.set(ylabel="frequency (Hz)", title="what is left (V over W·H)")
     grid.set_axes(axes)
     colour_bar(axes, mesh, "dB more than the model", theme)

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from audionmf.plot.cells import Grid, decibels, draw_levels
 from audionmf.plot.overviews import Overview
-from audionmf.plot.style import dressed, figure, share_time, shortened, source_colours, theme_of
+from audionmf.plot.style import (
+    clock_axis,
+    dressed,
+    figure,
+    share_time,
+    shortened,
+    source_colours,
+    theme_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RollNotes",
-    "clock",
     "key_labels",
     "key_range",
     "piano_roll",
@@ -65,12 +72,6 @@ class RollNotes(NamedTuple):
             return self.keys.astype(np.float64)
         places = {key: i for i, key in enumerate(sorted(self.drums))}
         return np.array([places[int(key)] for key in self.keys], np.float64)
-
-
-def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, such as 3:20."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
 
 
 def key_range(notes: RollNotes) -> tuple[float, float]:
@@ -159,8 +160,8 @@ def piano_roll(
             )
     places, names = zip(*key_labels(every), strict=True)
     axes.set_yticks(places, names)
-    axes.set(xlim=(0, seconds), ylim=(low, high), xlabel="time (min:s)", ylabel="key")
-    axes.xaxis.set_major_formatter(lambda value, _: clock(value) if value % 1 == 0 else "")
+    axes.set(xlim=(0, seconds), ylim=(low, high), ylabel="note")
+    clock_axis(axes)
     return axes
 
 

@@ -16,6 +16,7 @@ from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
     N_COLOURS,
     add_legend,
+    clock_axis,
     dressed,
     figure,
     share_time,
@@ -89,7 +90,7 @@ def masks(
     background = _rgb(theme_of(theme).background)
     image = background + strength[..., None] * (painted - background)
     axes.pcolormesh(grid.times, grid.hertz, np.clip(image, 0, 1), rasterized=True)
-    axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title="which source has what (masks)")
+    axes.set(ylabel="frequency (Hz)", title="which source has what (masks)")
     grid.set_axes(axes)
     if legend:
         add_legend(axes, colours, shown_names(list(range(len(shares))), names), theme)
@@ -134,8 +135,9 @@ def stems(
         axes.fill_between(
             edges, -row - height, -row + height, step="post", color=colour, linewidth=0
         )
-    axes.set(xlabel="time (s)", ylabel="stem", title=f"level (rows span {_STEM_RANGE_DB:.0f} dB)")
+    axes.set(ylabel="stem", title=f"how loud each stem is (a row is {_STEM_RANGE_DB:.0f} dB high)")
     axes.set_xlim(0, max(len(seen.level) * seen.level_seconds for seen in sources.values()))
+    clock_axis(axes)
     axes.set_ylim(0.6 - len(heights), 0.6)
     axes.set_yticks([-row for row in range(len(heights))], [shortened(name) for name in heights])
     for tick, colour in zip(axes.get_yticklabels(), colours, strict=True):

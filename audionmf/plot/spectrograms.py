@@ -63,7 +63,7 @@ def spectrogram(
     axes = dressed(axes, theme)
     grid = Grid(V, stft, sample_rate, scale, frame_seconds)
     mesh = draw_levels(axes, grid.times, grid.hertz, decibels(grid.pool(V), peak), theme)
-    axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title="spectrogram")
+    axes.set(ylabel="frequency (Hz)", title="spectrogram")
     grid.set_axes(axes)
     colour_bar(axes, mesh, "dB below peak", theme)
     return axes

@@ -8,6 +8,7 @@ first eight colours are told apart with any colour vision for sources, which are
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ __all__ = [
     "THEMES",
     "Theme",
     "add_legend",
+    "clock",
+    "clock_axis",
     "colour_bar",
     "dressed",
     "figure",
@@ -40,6 +43,11 @@ __all__ = [
 ]
 
 _MAX_NAME = 24
+_TIME_STEPS = (
+    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 36_000),
+)
+_MAX_TIMES = 9
 
 
 @dataclass(frozen=True)
@@ -207,6 +215,45 @@ def add_legend(axes: Axes, colours: Sequence[str], names: Sequence[str], theme: 
         text.set_parse_math(False)
 
 
+def clock(seconds: float) -> str:
+    """Return a time as a clock shows it, such as 3:20 or 1:02:00, to the second."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours}:{left:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def clock_axis(axes: Axes) -> None:
+    """Let the time axis show minutes and seconds at round times, also where it is zoomed into."""
+    from matplotlib.ticker import FixedLocator
+
+    class Times(FixedLocator):
+        def __call__(self) -> Any:
+            return self.tick_values(*axes.get_xlim())
+
+        def tick_values(self, vmin: float, vmax: float) -> list[float]:
+            step = _time_step(vmin, vmax)
+            return [k * step for k in range(math.ceil(vmin / step), math.floor(vmax / step) + 1)]
+
+    axes.xaxis.set_major_locator(Times([]))
+    axes.xaxis.set_major_formatter(lambda time, _: _time(time, _time_step(*axes.get_xlim())))
+    axes.set_xlabel("time (min:s)")
+
+
+def _time_step(first: float, last: float) -> float:
+    """Return the seconds from one time on the axis to the next: a few of them, round ones."""
+    span = abs(last - first)
+    days = 86_400 * max(1, math.ceil(span / (86_400 * _MAX_TIMES)))
+    return next((step for step in _TIME_STEPS if span / step <= _MAX_TIMES), days)
+
+
+def _time(seconds: float, step: float) -> str:
+    if step >= 1:
+        return clock(seconds)
+    digits = math.ceil(-math.log10(step))
+    minutes, rest = divmod(round(seconds * 10**digits), 60 * 10**digits)
+    return f"{minutes}:{rest / 10**digits:0{3 + digits}.{digits}f}"
+
+
 def share_time(*upper: Axes) -> None:
     """Leave the time axis to the lowest of axes that share it."""
     for axes in upper:
@@ -215,8 +262,8 @@ def share_time(*upper: Axes) -> None:
 
 
 def shown_names(order: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Return the names of components in an order; their numbers where they have none."""
-    return [shortened(names[k]) if names else str(k) for k in order]
+    """Return names in an order; numbers where there are none."""
+    return [shortened(names[k]) if names else f"#{k}" for k in order]
 
 
 def shortened(name: str) -> str:

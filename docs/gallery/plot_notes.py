@@ -25,7 +25,8 @@ for table, low, height, label in ((true.of(oboe), -0.4, 0.8, "score"), (heard, -
         )
 names = {note.pitch: note.name for note in true.of(oboe)}
 axes.set_yticks(list(names), names.values())
-axes.set(xlabel="time (s)")
+axes.set(xlabel="time (min:s)", ylabel="note")
+axes.xaxis.set_major_formatter(lambda seconds, _: audionmf.plot.clock(seconds))
 axes.legend()
 
 # %%

@@ -14,6 +14,7 @@ drums = Path("../../audio_samples/drums")
 examples = {path.stem: path for path in sorted((drums / "examples").glob("*.flac"))}
 stems = audionmf.separate(drums / "mixture.wav", examples=examples)
 practice = stems.remix({"hihat": 0.0, "snare": 0.5})
+stems
 
 # %%
 # Sources that keep their gain are not touched: with none changed the remix is the mixture, bit for

@@ -17,9 +17,7 @@ banks = [
     for path in sorted((drums / "examples").glob("*.flac"))
 ]
 bank = audionmf.Templates.merge(banks)
-axes = plot.templates(
-    None, bank.templates, bank.stft, bank.sample_rate, names=bank.labels, groups=bank.labels
-)
+axes = plot.templates(bank)
 
 # %%
 # Saved and read again it is the same, and separates.

@@ -33,7 +33,7 @@ def test_a_decomposition_becomes_one_labelled_picture(tmp_path, n_components, n_
     labels = {axes.get_title(): (axes.get_xlabel(), axes.get_ylabel()) for axes in picture.axes}
     assert labels["templates (W)"] == ("component", "frequency (Hz)")
     assert labels["spectrogram"][1] == "frequency (Hz)"
-    assert labels["activations (H)"] == ("time (s)", "component")
+    assert labels["activations (H)"] == ("time (min:s)", "component")
     path = plot.save(picture, tmp_path / "picture.png")
     content = path.read_bytes()
     assert content.startswith(PNG)
@@ -60,7 +60,7 @@ def test_a_spectrogram_is_in_decibels_below_its_peak_over_seconds():
     V, _, _ = factors(n_frames=50)
     axes = new_axes()
     assert plot.spectrogram(axes, V, TRANSFORM, RATE) is axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (s)", "frequency (Hz)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (min:s)", "frequency (Hz)")
     assert axes.get_yscale() == "log"
     assert axes.get_ylim()[1] == RATE / 2
     drawn = axes.collections[0].get_array()
@@ -86,13 +86,45 @@ def test_each_template_is_in_decibels_below_its_own_peak():
     np.testing.assert_allclose(drawn.max(axis=0), [0, 0, -80])
 
 
-def test_components_are_named_or_numbered():
+def test_components_have_their_names_or_their_notes_and_numbers():
     _, W, H = factors()
-    numbered = plot.templates(new_axes(), W, TRANSFORM, RATE)
-    assert [text.get_text() for text in numbered.get_xticklabels()] == ["0", "1", "2"]
+    W[:, 1] = 1e-3
+    W[4::4, 1] = 1  # partials 250 Hz apart
+    heard = plot.templates(new_axes(), W, TRANSFORM, RATE)
+    assert [text.get_text() for text in heard.get_xticklabels()] == [
+        "noise #0",
+        "B3 #1",
+        "noise #2",
+    ]
+    numbered = plot.activations(new_axes(), H, TRANSFORM, RATE)
+    assert [text.get_text() for text in numbered.get_yticklabels()] == ["#0", "#1", "#2"]
+    for axes in plot.decomposition(W @ H, W, H, TRANSFORM, RATE).axes:
+        ticks = {"templates (W)": axes.get_xticklabels(), "activations (H)": axes.get_yticklabels()}
+        assert "B3 #1" in [text.get_text() for text in ticks.get(axes.get_title(), ())] or (
+            axes.get_title() not in ticks
+        )
     named = plot.activations(new_axes(), H, TRANSFORM, RATE, ["bass", "keys", "voice"])
     assert [text.get_text() for text in named.get_yticklabels()] == ["bass", "keys", "voice"]
-    assert (named.get_xlabel(), named.get_ylabel()) == ("time (s)", "component")
+    assert (named.get_xlabel(), named.get_ylabel()) == ("time (min:s)", "component")
+
+
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        ((0, 0.4), ["0:00.00", "0:00.05", "0:00.10"]),
+        ((0, 4), ["0:00.0", "0:00.5", "0:01.0"]),
+        ((0, 12), ["0:00", "0:02", "0:04"]),
+        ((195, 270), ["3:20", "3:30", "3:40"]),
+        ((0, 240), ["0:00", "0:30", "1:00"]),
+        ((3540, 7200), ["1:00:00", "1:10:00", "1:20:00"]),
+        ((0, 20 * 86_400), ["0:00", "72:00:00", "144:00:00"]),
+    ],
+)
+def test_times_are_round_minutes_and_seconds_also_where_it_is_zoomed(span, shown):
+    axes = plot.spectrogram(None, factors()[0], TRANSFORM, RATE)
+    axes.set_xlim(*span)
+    assert [text.get_text() for text in axes.get_xticklabels()][:3] == shown
+    assert 2 < len(axes.get_xticks()) <= 10
 
 
 def test_many_components_get_no_more_labels_than_there_is_room_for():
@@ -245,7 +277,7 @@ def test_pictures_have_named_axes_with_units_and_share_the_time():
     for picture in drawings("light"):
         assert all(axes.get_ylabel() for axes in picture.axes)
         timed = [axes for axes in picture.axes if axes.get_xlabel().startswith("time")]
-        assert all(axes.get_xlabel() == "time (s)" for axes in timed)
+        assert all(axes.get_xlabel() == "time (min:s)" for axes in timed)
     stacked = plot.reconstruction(factors()[0], factors()[0], TRANSFORM, RATE).axes[:3]
     assert len({axes.get_xlim() for axes in stacked}) == 1
     stacked[0].set_xlim(0, 0.05)
@@ -326,7 +358,8 @@ def test_templates_are_put_in_the_order_of_their_pitch_within_their_groups():
         groups=groups,
         order=plot.pitch_order(both, stft, RATE, groups),
     )
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["2", "4", "0", "3", "1"]
+    shown = ["A3 #2", "E4 #4", "noise #0", "A4 #3", "A5 #1"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == shown
     assert [text.get_text() for text in axes.texts] == ["b", "a"]
 
 
