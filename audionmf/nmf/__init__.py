@@ -16,6 +16,7 @@ A file imports only from those that are named before it:
 - `card`: the same, and for any β, on a graphics card
 - `places`: what an iteration offers, by machine code or on a card
 - `updates`: the multiplicative updates, the plain one and the fast ones
+- `loop`: the loop of every factorisation: momentum, when to stop, whom to tell
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `thinning`: fewer frames and rows, and back
 - `activating`: `activate`

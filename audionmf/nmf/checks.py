@@ -14,6 +14,7 @@ __all__ = [
     "as_data",
     "as_start",
     "check_beta",
+    "check_method",
     "check_tolerance",
     "check_whole",
     "free_mask",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 Matrix = NDArray[np.floating[Any]]
+
+_METHODS = ("accelerated", "plain")
 
 
 def as_data(V: ArrayLike, name: str, n_dimensions: int = 2) -> Matrix:
@@ -87,6 +90,12 @@ def check_beta(beta: float) -> None:
     """Raise `ParameterError` if a β is no finite number."""
     if not np.isfinite(beta):
         raise ParameterError(f"beta must be a finite number, not {beta!r}")
+
+
+def check_method(method: str) -> None:
+    """Raise `ParameterError` if a method is none of those of `fit`."""
+    if method not in _METHODS:
+        raise ParameterError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
 
 
 def check_tolerance(tol: float) -> None:

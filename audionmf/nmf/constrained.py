@@ -28,7 +28,6 @@ Journal of Machine Learning Research 11, 2010.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
-from audionmf.nmf.solver import Callback, State
+from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, follow
 
 __all__ = ["MAX_PENALTY", "Constrained", "fit_constrained"]
 
@@ -47,7 +46,6 @@ MAX_PENALTY = 50.0
 """The largest penalty: a weight of 2e-22, above which nothing changes any more."""
 
 _BLOCK_FRAMES = 256
-_WINDOW = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,8 @@ class Constrained:
         H, in the unit of V.
     objective : ndarray, shape (n_iter + 1,), float64
         J at the start and after each iteration. It never rises.
+    n_iter : int
+        Iterations done.
     reason : {"tolerance", "max_iter", "cancelled"}
         Why it stopped.
     """
@@ -69,12 +69,8 @@ class Constrained:
     templates: Matrix
     activations: Matrix
     objective: NDArray[np.float64]
-    reason: str
-
-    @property
-    def n_iter(self) -> int:
-        """Iterations done."""
-        return len(self.objective) - 1
+    n_iter: int
+    reason: StopReason
 
 
 def fit_constrained(
@@ -115,7 +111,7 @@ def fit_constrained(
     fixed_templates : bool, default False
         Find activations alone; W stays as it is.
     callback : callable, optional
-        Called with a `State`, which holds J, after each iteration; returning True cancels the rest.
+        As in `fit`; its `State` holds J.
     n_threads : int, optional
         Threads; default: one for each core that this process may use. The result does not depend
         on it.
@@ -141,117 +137,91 @@ def fit_constrained(
     members = _members(groups, W.shape[1], weights.shape[1])
     plane = _zones(zones, data.shape, len(weights))
     scale = 2.0 ** np.floor(np.log2(float(data.max()) or 1.0))
-    fit = _Fit(
-        (data / data.dtype.type(scale)).T,
-        np.ascontiguousarray(W.T),
-        np.ascontiguousarray((H / H.dtype.type(scale)).T),
-        members,
-        plane.T,
-        weights,
-        fixed_templates,
-    )
-    with ThreadPoolExecutor(thread_count(n_threads)) as pool:
-        values, reason = _iterate(fit, pool, max_iter, tol, scale, callback)
+    W = np.ascontiguousarray(W.T)
+    H = np.ascontiguousarray((H / H.dtype.type(scale)).T)
+    watch = Watch(max_iter, tol, scale, callback)
+    with Workers(thread_count(n_threads), watch) as workers:
+        updates = _Updates(
+            (data / data.dtype.type(scale)).T, members, plane.T, weights, workers
+        )  # fmt: skip
+        follow(watch, updates, W, H, templates=not fixed_templates)
     if not fixed_templates:
-        fit.normalise()
+        sums = W.sum(axis=1)
+        sums[sums == 0] = 1
+        W /= sums[:, None]
+        H *= sums
     return Constrained(
-        fit.W.T, (fit.H * fit.H.dtype.type(scale)).T, np.array(values) * scale, reason
+        W.T, (H * H.dtype.type(scale)).T, np.array(watch.values) * scale, watch.n_iter, watch.reason
     )
 
 
-def _iterate(
-    fit: _Fit,
-    pool: ThreadPoolExecutor,
-    max_iter: int,
-    tol: float,
-    scale: float,
-    callback: Callback | None,
-) -> tuple[list[float], str]:
-    from threadpoolctl import threadpool_limits
+class _Updates:
+    """The two updates for one V, in place.
 
-    with threadpool_limits(1, user_api="blas"):
-        values = [fit.objective(pool)]
-        for iteration in range(1, max_iter + 1):
-            fit.iterate(pool)
-            # What rounding adds is not a rise.
-            values.append(min(values[-1], fit.objective(pool)))
-            if callback and callback(State(iteration, max_iter, values[-1] * scale)):
-                return values, "cancelled"
-            if len(values) > _WINDOW and values[-1 - _WINDOW] - values[-1] < tol * values[-1]:
-                return values, "tolerance"
-    return values, "max_iter"
-
-
-class _Fit:
-    """The state: frames as rows of V and H, components as rows of W; blocks of frames at a time.
-
-    The sums of blocks are added in the order of the blocks, whatever thread they come from.
+    Frames are rows of V and H, components rows of W. The sums of blocks of frames are added in the
+    order of the blocks, whatever thread they come from.
     """
 
     def __init__(
         self,
         V: Matrix,
-        W: Matrix,
-        H: Matrix,
         members: list[NDArray[np.int64]],
         zones: NDArray[Any],
         weights: Matrix,
-        fixed: bool,
+        workers: Workers,
     ) -> None:
-        self.V, self.W, self.H = V, W, H
-        self._fixed = fixed
-        self._members, self._zones = members, zones
+        self._V, self._members, self._zones, self._each = V, members, zones, workers.each
         self._weights = np.ascontiguousarray(weights.T)
         self._tiny = np.finfo(V.dtype).tiny
         blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, len(V), _BLOCK_FRAMES)]
         self._blocks = [(block, self._touched(block)) for block in blocks]
 
-    def iterate(self, pool: ThreadPoolExecutor) -> None:
-        sums = self.W.sum(axis=1)
-        parts = list(pool.map(lambda block: self._update(block, sums), self._blocks))
-        if self._fixed:
-            return
-        over = parts[0]
-        for more in parts[1:]:
-            over += more
-        under = self.H.sum(axis=0, dtype=np.float64).astype(self.W.dtype)
-        self.W *= self._ratio(over, under[:, None])
-        self.W[self._tiny > self.W] = 0
-
-    def objective(self, pool: ThreadPoolExecutor) -> float:
-        parts = pool.map(self._value, self._blocks)
-        model = self.W.sum(axis=1, dtype=np.float64) @ self.H.sum(axis=0, dtype=np.float64)
-        return float(sum(parts) + model)
-
-    def normalise(self) -> None:
-        sums = self.W.sum(axis=1)
-        sums[sums == 0] = 1
-        self.W /= sums[:, None]
-        self.H *= sums
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Update H and, if asked to, W; return J before, if asked for."""
+        sums = W.sum(axis=1)
+        mass = float(W.sum(axis=1, dtype=np.float64) @ H.sum(axis=0, dtype=np.float64))
+        parts = self._each(
+            lambda block: self._update(block, W, H, sums, templates, divergence), self._blocks
+        )
+        if templates:
+            over = parts[0][1]
+            for _, more in parts[1:]:
+                over += more
+            under = H.sum(axis=0, dtype=np.float64).astype(W.dtype)
+            W *= self._ratio(over, under[:, None])
+            W[self._tiny > W] = 0
+        return float(sum(value for value, _ in parts)) + mass
 
     def _touched(self, frames: slice) -> list[int]:
         """Return the groups that have a penalty somewhere in some frames."""
         present = np.unique(self._zones[frames])
         return [g for g, weights in enumerate(self._weights) if (weights[present] < 1).any()]
 
-    def _update(self, block: tuple[slice, list[int]], sums: Matrix) -> Matrix:
-        """Update the activations of a block in place; return its numerators for the templates.
-
-        With fixed templates there are none.
-        """
+    def _update(
+        self,
+        block: tuple[slice, list[int]],
+        W: Matrix,
+        H: Matrix,
+        sums: Matrix,
+        templates: bool,
+        divergence: bool,
+    ) -> tuple[float, Matrix]:
+        """Update the activations of a block in place; return its J and numerators for templates."""
         frames, touched = block
-        weights = self._spread(frames, touched)
-        H = self.H[frames]
-        for group, claim in self._claims(frames, weights):
+        V, weights, H = self._V[frames], self._spread(frames, touched), H[frames]
+        gamma = self._gamma(W, H, weights)
+        value = self._value(V, gamma) if divergence else float("nan")
+        for group, claim in self._claims(V, gamma, weights):
             # All claims were made before: they see the old activations.
-            H[:, group] *= self._ratio(claim @ self.W[group].T, sums[group])
+            H[:, group] *= self._ratio(claim @ W[group].T, sums[group])
         H[self._tiny > H] = 0
-        over = np.empty_like(self.W if not self._fixed else self.W[:0])
-        if self._fixed:
-            return over
-        for group, claim in self._claims(frames, weights):
-            over[group] = H[:, group].T @ claim
-        return over
+        over = np.empty_like(W if templates else W[:0])
+        if templates:
+            for group, claim in self._claims(V, self._gamma(W, H, weights), weights):
+                over[group] = H[:, group].T @ claim
+        return value, over
 
     def _spread(self, frames: slice, touched: list[int]) -> dict[int, Matrix]:
         """Return ``exp(-Λ)`` of some groups, (n_frames, n_bins)."""
@@ -265,24 +235,23 @@ class _Fit:
         kept = [group for g, group in enumerate(self._members) if g not in weights]
         return np.concatenate(kept) if kept else np.empty(0, np.int64)
 
-    def _claims(self, frames: slice, weights: dict[int, Matrix]) -> list[tuple[Any, Matrix]]:
+    def _claims(
+        self, V: Matrix, gamma: Matrix, weights: dict[int, Matrix]
+    ) -> list[tuple[Any, Matrix]]:
         """Return ``V exp(-Λ) / Γ``, (n_frames, n_bins), and the components that it is for."""
-        share = self._ratio(self.V[frames], self._gamma(frames, weights))
+        share = self._ratio(V, gamma)
         claims = [(self._members[g], share * weight) for g, weight in weights.items()]
         return [*claims, (self._others(weights), share)]
 
-    def _gamma(self, frames: slice, weights: dict[int, Matrix]) -> Matrix:
+    def _gamma(self, W: Matrix, H: Matrix, weights: dict[int, Matrix]) -> Matrix:
         others = self._others(weights)
-        total: Matrix = self.H[frames, others] @ self.W[others]
+        total: Matrix = H[:, others] @ W[others]
         for g, weight in weights.items():
             group = self._members[g]
-            total += weight * (self.H[frames, group] @ self.W[group])
+            total += weight * (H[:, group] @ W[group])
         return total
 
-    def _value(self, block: tuple[slice, list[int]]) -> float:
-        frames, touched = block
-        V = self.V[frames]
-        gamma = self._gamma(frames, self._spread(frames, touched))
+    def _value(self, V: Matrix, gamma: Matrix) -> float:
         ratio = V / np.maximum(gamma, self._tiny)
         logarithms = np.log(np.maximum(ratio, self._tiny, out=ratio), out=ratio)
         return float((V * logarithms).sum(dtype=np.float64) - V.sum(dtype=np.float64))

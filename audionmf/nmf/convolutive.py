@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,18 +48,15 @@ from audionmf.nmf.checks import (
     free_mask,
     thread_count,
 )
+from audionmf.nmf.loop import Callback, StopReason, Watch, follow
 from audionmf.nmf.places import Updater
-from audionmf.nmf.solver import State
 from audionmf.nmf.updates import make_updater
 
 __all__ = ["ConvolutiveNMF", "activate", "fit", "model"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
-StopReason = Literal["tolerance", "max_iter", "cancelled"]
-Callback = Callable[[State], bool | None]
 
-_WINDOW = 10
 _BLOCK_FRAMES = 4096
 
 
@@ -149,7 +146,7 @@ def fit(
     fixed_templates : bool or mask of shape (n_components,) or (k,), default False
         Templates that are kept as they are: all of those given (True), or those marked.
     callback : callable, optional
-        Called with a `State` after each iteration; returning True cancels the rest.
+        As in `nmf.fit`.
     n_threads : int, optional
         Threads, 1 or more; default: one for each core that this process may use. The result does
         not depend on it.
@@ -178,26 +175,24 @@ def fit(
     n_threads = thread_count(n_threads)
     W, sums = _start_templates(given, (n_lags, len(data), n_components), data.dtype, seed)
     data, scale = _levelled(data)
-    run = _Run(W, _start_activations(started, data, sums, scale))
-
-    def tell(iteration: int, divergence: float) -> bool | None:
-        return callback and callback(State(iteration, max_iter, divergence * scale))
-
-    _iterate(data, run, free, max_iter, tol, tell, n_threads)
+    H = _start_activations(started, data, sums, scale)
+    watch = Watch(max_iter, tol, scale, callback)
+    with _Updates(data, n_lags, free, n_threads, watch.ask) as updates:
+        follow(watch, updates, W, H, templates=bool(free.any()))
     # Patterns that were free sum to 1; the others get back the scale, and the values, they had.
-    levels = np.where(free, _sums(run.W), 1 / sums)
-    found = (run.W / _sums(run.W)[:, None]).astype(data.dtype).transpose(0, 2, 1)
+    levels = np.where(free, _sums(W), 1 / sums)
+    found = (W / _sums(W)[:, None]).astype(data.dtype).transpose(0, 2, 1)
     if given is not None:
         kept = np.flatnonzero(~free)
         found[:, :, kept] = given[:, :, kept]
     return ConvolutiveNMF(
         templates=found,
-        activations=(run.H * (levels[:, None] * scale)).astype(data.dtype),
-        divergence=np.array(run.values) * scale,
-        evaluated=np.arange(len(run.values)),
-        n_iter=len(run.values) - 1,
-        converged=run.reason == "tolerance",
-        reason=run.reason,
+        activations=(H * (levels[:, None] * scale)).astype(data.dtype),
+        divergence=np.array(watch.values) * scale,
+        evaluated=np.array(watch.evaluated, np.int64),
+        n_iter=watch.n_iter,
+        converged=watch.reason == "tolerance",
+        reason=watch.reason,
     )
 
 
@@ -250,7 +245,7 @@ def activate(
     free = np.zeros(len(H), bool)
     with _Updates(data, len(W), free, thread_count(n_threads)) as updates:
         for _ in range(n_iter):
-            updates.update_activations(W, H)
+            updates.iterate(W, H, templates=False)
     return (H * (scale / sums[:, None])).astype(data.dtype)
 
 
@@ -289,32 +284,22 @@ def model(templates: ArrayLike, activations: ArrayLike) -> Matrix:
     return total.T
 
 
-@dataclass
-class _Run:
-    """Where the iterations are, with patterns W (n_lags, n_components, n_bins)."""
-
-    W: Matrix
-    H: Matrix
-    values: list[float] = field(default_factory=list)
-    reason: StopReason = "max_iter"
-
-    def record(self, divergence: float) -> None:
-        """Note the divergence; what rounding does to it is not a rise, nor does it go below 0."""
-        self.values.append(max(0.0, min([divergence, *self.values[-1:]])))
-
-    def gained_less_than(self, share: float) -> bool:
-        """Tell whether the last ten iterations gained less than a share of the divergence."""
-        if len(self.values) <= _WINDOW:
-            return False
-        before, now = self.values[-1 - _WINDOW], self.values[-1]
-        return before - now < share * now
-
-
 class _Updates:
-    """The two updates for one V, in place; its buffers and threads. A context manager."""
+    """The two updates for one V, in place; its buffers and threads. A context manager.
 
-    def __init__(self, V: Matrix, n_lags: int, free: Mask, n_threads: int) -> None:
+    It asks between blocks of frames whether to go on.
+    """
+
+    def __init__(
+        self,
+        V: Matrix,
+        n_lags: int,
+        free: Mask,
+        n_threads: int,
+        ask: Callable[[], None] = lambda: None,
+    ) -> None:
         self._n_frames, self._free, self._open = V.shape[1], free, ExitStack()
+        self._ask = ask
         stacked = np.ones(n_lags * len(free), bool)
 
         def kernel(data: Matrix) -> Updater:
@@ -334,7 +319,16 @@ class _Updates:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def update_activations(self, W: Matrix, H: Matrix) -> float:
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Update H and, if asked to, W; return the divergence before, if asked for."""
+        value = self._update_activations(W, H, divergence)
+        if templates:
+            self._update_templates(W, H)
+        return value
+
+    def _update_activations(self, W: Matrix, H: Matrix, divergence: bool) -> float:
         """Update H; return the divergence before."""
         n_lags, n_components, n_bins = W.shape
         now = self._later[: self._n_frames]
@@ -343,7 +337,7 @@ class _Updates:
             W.reshape(-1, n_bins),
             now.reshape(self._n_frames, -1),
             templates=False,
-            divergence=True,
+            divergence=divergence,
         )
         # Every copy came back with its own ratio; times its own denominator that is its numerator.
         under = W.sum(axis=2, dtype=np.float64)
@@ -355,7 +349,7 @@ class _Updates:
         H[...] = _divided(over, total).T
         return value
 
-    def update_templates(self, W: Matrix, H: Matrix) -> None:
+    def _update_templates(self, W: Matrix, H: Matrix) -> None:
         """Update the free components of W."""
         n_lags, _, n_bins = W.shape
         rows = _copies(H, n_lags).transpose(1, 2, 0).reshape(-1, self._n_frames)
@@ -363,35 +357,13 @@ class _Updates:
         shares = _divided(sums, sums.sum(axis=0)).astype(W.dtype)
         updated = np.zeros((n_bins, len(rows)), W.dtype)
         for block, share, updater in zip(self._blocks, shares, self._over_bins, strict=True):
+            if block.start:
+                self._ask()
             part = W.reshape(-1, n_bins).T.copy()
             updater.iterate(np.ascontiguousarray(rows[:, block]), part, templates=False)
             part *= share
             updated += part
         np.copyto(W, updated.T.reshape(W.shape), where=self._free[:, None])
-
-
-def _iterate(
-    V: Matrix,
-    run: _Run,
-    free: Mask,
-    max_iter: int,
-    tol: float,
-    tell: Callable[[int, float], bool | None],
-    n_threads: int,
-) -> None:
-    """Update H and W until it is time to stop; the divergence of the result comes last."""
-    with _Updates(V, len(run.W), free, n_threads) as updates:
-        for iteration in range(1, max_iter + 1):
-            run.record(updates.update_activations(run.W, run.H))
-            if free.any():
-                updates.update_templates(run.W, run.H)
-            if tol and run.gained_less_than(tol):
-                run.reason = "tolerance"
-                break
-            if tell(iteration, run.values[-1]):
-                run.reason = "cancelled"
-                break
-        run.record(updates.update_activations(run.W, run.H.copy()))
 
 
 def _start_templates(

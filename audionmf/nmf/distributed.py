@@ -37,16 +37,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
+from audionmf.nmf.checks import (
+    as_data,
+    as_start,
+    check_method,
+    check_tolerance,
+    check_whole,
+    thread_count,
+)
 from audionmf.nmf.initialize import initialize
-from audionmf.nmf.solver import METHODS, NMF, Callback, State, StopReason, _normalise
+from audionmf.nmf.loop import Callback, Watch, descend
+from audionmf.nmf.solver import NMF, _normalise
 
 __all__ = [
     "Order",
@@ -63,7 +71,6 @@ Matrix = NDArray[np.floating[Any]]
 Vector = NDArray[np.float64]
 
 _LOW, _HIGH = 2.0**-20, 2.0**20
-_WINDOW = 10
 _MOST_MOMENTUM = 0.5
 _EXACT_BITS = 52
 _DIVERGENCE_RANGE = 2.0**10
@@ -448,15 +455,14 @@ def _learn(
     check_whole("n_components", n_components, 1)
     check_whole("max_iter", max_iter, 0)
     check_tolerance(tol)
-    if method not in METHODS:
-        raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    check_method(method)
     n_frames, peaks = frames.measure()
     W = _first_templates(peaks, n_components, seed, templates)
     scale = _scale(float(peaks.max()))
     most = n_frames * (peaks.astype(np.float64) / scale)
     bins = frames.begin(Start(n_components, scale, float(W.sum(dtype=np.float64)), _grid(most)))
-    rounds = _Rounds(frames, W, bins, max_iter, tol, scale, callback, method == "accelerated")
-    reason = rounds.run()
+    rounds = _Rounds(max_iter, tol, scale, callback, frames=frames, W=W, bins=bins)
+    descend(rounds, rounds.step, momentum=rounds if method == "accelerated" else None)
     residual = rounds.certify()
     sums = np.ones((1, n_components), W.dtype)
     _normalise(rounds.W, sums)
@@ -466,66 +472,54 @@ def _learn(
         divergence=np.array(rounds.values) * scale,
         evaluated=np.array(rounds.evaluated, np.int64),
         n_iter=rounds.n_iter,
-        converged=reason in ("tolerance", "precision"),
-        reason=reason,
+        converged=rounds.reason in ("tolerance", "precision"),
+        reason=rounds.reason,
         kkt_residual=residual,
         beta=1.0,
     )
     return model, sums.T
 
 
-@dataclass(eq=False)
-class _Rounds:
-    """The templates, how the divergence fell, and the rounds that did it."""
+@dataclass(eq=False, kw_only=True)
+class _Rounds(Watch):
+    """The templates, how the divergence fell, and the rounds that did it: what `fit` does."""
 
     frames: Sharded
     W: Matrix
     bins: Vector
-    max_iter: int
-    tol: float
-    scale: float
-    callback: Callback | None
-    accelerated: bool
-    n_iter: int = 0
     number: int = 0
+    momentum: float = 0.0
     undo: bool = False
-    values: list[float] = field(default_factory=list)
-    evaluated: list[int] = field(default_factory=list)
+    before: Matrix | None = None
 
-    def run(self) -> StopReason:
-        """Do rounds until it is learnt, step by step what `fit` does; tell why that ended."""
+    def step(self) -> float:
+        """Do a round; return the divergence before it."""
+        self.number += 1
+        sums = self.frames.step(self._order(self.momentum))
+        self.undo = False
+        self.W = _updated(self.W, sums)
+        return sums.divergence
+
+    def leap(self, b: float) -> None:
+        """Extrapolate the templates, and let the frames do so with their activations."""
         from audionmf.nmf.kernels import extrapolate
 
-        previous, age = self.W.copy(), 0
-        while self.n_iter < self.max_iter:
-            momentum = min(age / (age + 3), _MOST_MOMENTUM) if self.accelerated else 0.0
-            extrapolate(self.W, previous, momentum)
-            self.number += 1
-            sums = self.frames.step(self._order(momentum))
-            self.undo = False
-            if self.accelerated and self.values and sums.divergence > self.values[-1]:
-                np.copyto(self.W, previous)
-                self.undo = True
-                if age == 0:  # a plain update only rises by rounding
-                    return "precision"
-                age = 0
-                continue
-            self.W = _updated(self.W, sums)
-            self._record(sums.divergence)
-            self.n_iter += 1
-            age += 1
-            if self.tol and self._gained_little():
-                return "tolerance"
-            state = State(self.n_iter, self.max_iter, sums.divergence * self.scale)
-            if self.callback and self.callback(state):
-                return "cancelled"
-        return "max_iter"
+        self.momentum = min(b, _MOST_MOMENTUM)
+        if self.before is None:
+            self.before = self.W.copy()
+        extrapolate(self.W, self.before, self.momentum)
+
+    def back(self) -> None:
+        """Return to the templates before, and let the frames do so with their activations."""
+        if self.before is not None:
+            np.copyto(self.W, self.before)
+        self.undo = True
 
     def certify(self) -> float:
         """Evaluate the result; return how far one more update would carry it, as in `NMF`."""
         self.number += 1
         sums, before, change = self.frames.certify(self._order(0.0))
-        self._record(sums.divergence)
+        self.record(sums.divergence)
         weights = self.W.sum(axis=1, dtype=np.float64)
         moved = np.abs(_updated(self.W, sums) - self.W).sum(axis=1, dtype=np.float64)
         return max(
@@ -541,16 +535,6 @@ class _Rounds:
             self.number, self.W, momentum, self.undo, _grid(self.bins), _grid(most),
             float(_grid(np.float64(total * _DIVERGENCE_RANGE))),
         )  # fmt: skip
-
-    def _record(self, divergence: float) -> None:
-        self.values.append(min([divergence, *self.values[-1:]]))
-        self.evaluated.append(self.n_iter)
-
-    def _gained_little(self) -> bool:
-        if len(self.values) <= _WINDOW:
-            return False
-        before, now = self.values[-1 - _WINDOW], self.values[-1]
-        return before - now < self.tol * now
 
 
 def _updated(W: Matrix, sums: Sums) -> Matrix:

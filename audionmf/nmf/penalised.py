@@ -99,16 +99,12 @@ class Penalties:
 
 
 class Penalised:
-    """Iterations on one V, in place, by the fused kernel. Use as a context manager.
+    """Iterations on one V, in place, by the fused kernel: an `Updater`, whose divergence is J.
 
     Parameters
     ----------
     V : ndarray, shape (n_bins, n_frames), float32 or float64
         Data, ≥ 0, with a peak not far from 1. Not modified.
-    W : ndarray, shape (n_components, n_bins)
-        Templates, each summing to 1 or 0.
-    H : ndarray, shape (n_frames, n_components)
-        Activations; what is 0 stays 0.
     penalties : Penalties
         The weights.
     free_templates, free_activations : ndarray of bool, shape (n_components,)
@@ -120,8 +116,6 @@ class Penalised:
     def __init__(
         self,
         V: Matrix,
-        W: Matrix,
-        H: Matrix,
         penalties: Penalties,
         free_templates: Mask,
         free_activations: Mask,
@@ -129,14 +123,14 @@ class Penalised:
     ) -> None:
         from audionmf.nmf.kernels import KLKernel
 
-        self.W, self.H = W, H
         self._penalties = penalties
         self._free = (free_templates, free_activations)
-        self._level = float(V.sum(dtype=np.float64)) / H.size or 1.0
-        self._members = penalties.members(len(W))
-        every = np.ones(len(W), bool)
-        self._kernel = KLKernel(V, len(W), n_threads, every, every)
-        self._explained: Matrix | None = None
+        n_components = len(free_templates)
+        n_activations = V.shape[1] * n_components
+        self._level = float(V.sum(dtype=np.float64)) / n_activations or 1.0
+        self._members = penalties.members(n_components)
+        every = np.ones(n_components, bool)
+        self._kernel = KLKernel(V, n_components, n_threads, every, every)
         self._tiny = np.finfo(V.dtype).tiny
 
     def __enter__(self) -> Penalised:
@@ -145,31 +139,28 @@ class Penalised:
     def __exit__(self, *_: object) -> None:
         self._kernel.__exit__()
 
-    def iterate(self) -> None:
-        """Update the activations, then the templates."""
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Update the activations, then the templates, which sum to 1 or 0; return J before."""
+        explained, value = self._kernel.explained(W, H)
+        value += self._penalty(H.astype(np.float64))
         if self._free[1].any():
-            known = self._explained
-            explained = self._kernel.explained(self.W, self.H)[0] if known is None else known
-            updated = self._minimum(explained)
-            np.copyto(self.H, updated.astype(self.H.dtype), where=self._free[1])
-        self._explained = None
-        if self._free[0].any():
-            moved = self.W * self._kernel.template_sums(self.W, self.H)
+            updated = self._minimum(explained, W, H.astype(np.float64))
+            np.copyto(H, updated.astype(H.dtype), where=self._free[1])
+        if templates:
+            moved = W * self._kernel.template_sums(W, H)
             sums = moved.sum(axis=1, keepdims=True)
             # A template that explains nothing stays as it is: its activations are zero.
             moving = (sums > self._tiny) & self._free[0][:, None]
-            np.copyto(self.W, moved / np.where(moving, sums, 1), where=moving)
-            self.W[self._tiny > self.W] = 0
+            np.copyto(W, moved / np.where(moving, sums, 1), where=moving)
+            W[self._tiny > W] = 0
+        return value
 
-    def objective(self) -> float:
-        """Return J, in the unit of V; the pass over V serves the next iteration too."""
-        self._explained, divergence = self._kernel.explained(self.W, self.H)
-        return divergence + self._penalty()
-
-    def _minimum(self, over: Matrix) -> NDArray[np.float64]:
+    def _minimum(self, over: Matrix, W: Matrix, H: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where ``-over log h + b h + c h²`` is least, for each activation."""
-        p, level, H = self._penalties, self._level, self.H.astype(np.float64)
-        b = np.broadcast_to(self.W.sum(axis=1, dtype=np.float64) > 0, H.shape).astype(np.float64)
+        p, level = self._penalties, self._level
+        b = np.broadcast_to(W.sum(axis=1, dtype=np.float64) > 0, H.shape).astype(np.float64)
         c = np.zeros_like(H if p.continuity or p.decorrelation else H[:1])
         if p.sparsity:
             b += p.sparsity / (1 + H / level)
@@ -189,8 +180,8 @@ class Penalised:
         found = _root(over.astype(np.float64), b, c)
         return np.where((H > 0) & (found > self._tiny), found, 0)
 
-    def _penalty(self) -> float:
-        p, level, H = self._penalties, self._level, self.H.astype(np.float64)
+    def _penalty(self, H: NDArray[np.float64]) -> float:
+        p, level = self._penalties, self._level
         total = 0.0
         if p.sparsity:
             total += p.sparsity * level * float(np.log1p(H / level).sum())

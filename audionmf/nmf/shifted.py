@@ -14,7 +14,8 @@ those of NMF, with numerators and denominators added up over the shifts::
 
 with Q = V / model computed anew for each of the two, so that the divergence never rises. All shifts
 of a template side by side are a matrix, so that each sum is one product of matrices; the products
-are done in blocks of frames.
+are done in blocks of frames, whose sums are added in their order: the number of threads does not
+matter.
 
 References
 ----------
@@ -25,24 +26,27 @@ source separation", ICA 2006 (with courses in time as well).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.nmf.checks import as_data, check_tolerance, check_whole, thread_count
-from audionmf.nmf.solver import State
+from audionmf.nmf.checks import (
+    as_data,
+    check_method,
+    check_tolerance,
+    check_whole,
+    thread_count,
+)
+from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, follow
 
 __all__ = ["ShiftedNMF", "fit_shifted", "shifted_model"]
 
 Matrix = NDArray[np.floating[Any]]
-Callback = Callable[[State], bool | None]
 
-_WINDOW = 10
-_BLOCK_FRAMES = 512
+_BLOCK_FRAMES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +64,8 @@ class ShiftedNMF:
     n_iter : int
         Iterations done.
     converged : bool
-        True if the tolerance was reached.
-    reason : {"tolerance", "max_iter", "cancelled"}
+        True if the tolerance, or the precision of the type, was reached.
+    reason : {"tolerance", "max_iter", "cancelled", "precision"}
         Why it stopped.
     """
 
@@ -70,7 +74,7 @@ class ShiftedNMF:
     divergence: NDArray[np.float64]
     n_iter: int
     converged: bool
-    reason: Literal["tolerance", "max_iter", "cancelled"]
+    reason: StopReason
 
     def model(self) -> Matrix:
         """Return what each component makes of V, shape (n_components, n_bins, n_frames)."""
@@ -84,6 +88,7 @@ def fit_shifted(
     *,
     max_iter: int = 100,
     tol: float = 1e-4,
+    method: str = "accelerated",
     seed: int | np.random.Generator = 0,
     templates: ArrayLike | None = None,
     fixed_templates: bool = False,
@@ -106,6 +111,8 @@ def fit_shifted(
     tol : float, default 1e-4
         Stop when ten iterations together lower the divergence by less than this share of it. 0
         runs all iterations.
+    method : {"accelerated", "plain"}, default "accelerated"
+        As in `fit`, without a start on fewer frames.
     seed : int or numpy.random.Generator, default 0
         For the templates, unless they are given. Activations start at one level in each frame.
     templates : array, shape (n_bins - n_shifts + 1, n_components), optional
@@ -113,9 +120,10 @@ def fit_shifted(
     fixed_templates : bool, default False
         Keep them, but for their level.
     callback : callable, optional
-        Called with a `State` after each iteration; returning True cancels the rest.
+        As in `fit`.
     n_threads : int, optional
-        Threads, 1 or more; default: one for each core that this process may use.
+        Threads, 1 or more; default: one for each core that this process may use. The result does
+        not depend on it.
 
     Returns
     -------
@@ -128,24 +136,32 @@ def fit_shifted(
         If V or templates have negative or non-finite values or shapes that do not fit, or an option
         is out of its range.
     """
-    from threadpoolctl import threadpool_limits
-
     data = as_data(V, "V")
     check_whole("n_components", n_components, 1)
     check_whole("n_shifts", n_shifts, 1)
     check_whole("max_iter", max_iter, 0)
     check_tolerance(tol)
+    check_method(method)
     if n_shifts > len(data):
         raise ParameterError(f"n_shifts is {n_shifts}, more than the {len(data)} bins of V")
     if fixed_templates and templates is None:
         raise ParameterError("fixed_templates needs templates to keep")
     W = _start(templates, (len(data) - n_shifts + 1, n_components), data.dtype, seed)
     scale = float(data.max()) or 1.0
-    with threadpool_limits(thread_count(n_threads), user_api="blas"):
-        return _iterate(
-            (data / data.dtype.type(scale)), scale, W, n_shifts, max_iter, tol, fixed_templates,
-            callback,
+    data = data / data.dtype.type(scale)
+    heard = W.sum(axis=0) > 0
+    H = np.zeros((n_components, n_shifts, data.shape[1]), data.dtype)
+    H[heard] = data.sum(axis=0) / max(1, int(heard.sum()) * n_shifts)
+    watch = Watch(max_iter, tol, scale, callback)
+    with Workers(thread_count(n_threads), watch) as workers:
+        follow(
+            watch, _Updates(data, n_shifts, workers), W, H, templates=not fixed_templates,
+            accelerated=method == "accelerated",
         )  # fmt: skip
+    return ShiftedNMF(
+        W, H * data.dtype.type(scale), np.array(watch.values) * scale, watch.n_iter,
+        watch.reason in ("tolerance", "precision"), watch.reason,
+    )  # fmt: skip
 
 
 def shifted_model(templates: ArrayLike, activations: ArrayLike) -> Matrix:
@@ -191,43 +207,55 @@ def _moved(W: Matrix, n_shifts: int) -> Matrix:
     return moved.reshape(n_components * n_shifts, -1).T
 
 
-def _iterate(
-    V: Matrix,
-    scale: float,
-    W: Matrix,
-    n_shifts: int,
-    max_iter: int,
-    tol: float,
-    fixed: bool,
-    callback: Callback | None,
-) -> ShiftedNMF:
-    n_components, n_frames = W.shape[1], V.shape[1]
-    heard = W.sum(axis=0) > 0
-    H = np.zeros((n_components, n_shifts, n_frames), V.dtype)
-    H[heard] = V.sum(axis=0) / max(1, int(heard.sum()) * n_shifts)
-    rows, moved = H.reshape(-1, n_frames), _moved(W, n_shifts)
-    values = [_divergence(V, moved, rows)]
-    reason: Literal["tolerance", "max_iter", "cancelled"] = "max_iter"
-    for iteration in range(1, max_iter + 1):
-        _update_activations(V, moved, rows)
-        if not fixed:
-            W = _updated_templates(V, W, moved, H)
-            moved = _moved(W, n_shifts)
-        values.append(min(values[-1], _divergence(V, moved, rows)))
-        if callback and callback(State(iteration, max_iter, values[-1] * scale)):
-            reason = "cancelled"
-            break
-        if iteration >= _WINDOW and values[-1 - _WINDOW] - values[-1] < tol * values[-1]:
-            reason = "tolerance"
-            break
-    return ShiftedNMF(
-        W, H * V.dtype.type(scale), np.array(values) * scale, len(values) - 1,
-        reason == "tolerance", reason,
-    )  # fmt: skip
+class _Updates:
+    """The two updates for one V, in place.
 
+    W is (n_places, n_components), H (n_components, n_shifts, n_frames).
+    """
 
-def _blocks(n_frames: int) -> list[slice]:
-    return [slice(i, i + _BLOCK_FRAMES) for i in range(0, n_frames, _BLOCK_FRAMES)]
+    def __init__(self, V: Matrix, n_shifts: int, workers: Workers) -> None:
+        self._V, self._n_shifts, self._each = V, n_shifts, workers.each
+        starts = range(0, V.shape[1], _BLOCK_FRAMES)
+        self._blocks = [slice(i, i + _BLOCK_FRAMES) for i in starts]
+
+    def iterate(
+        self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
+    ) -> float:
+        """Update H and, if asked to, W, whose sums are 1 then; return the divergence before."""
+        moved, rows = _moved(W, self._n_shifts), H.reshape(-1, H.shape[2])
+        sums = np.repeat(W.sum(axis=0), self._n_shifts)[:, None]
+        inverse = np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)
+
+        def activate(block: slice) -> float:
+            V, part = self._V[:, block], rows[:, block]
+            model = moved @ part
+            part *= (moved.T @ _ratio(V, model)) * inverse
+            return _divergence(V, model) if divergence else float("nan")
+
+        value = float(sum(self._each(activate, self._blocks)))
+        if templates:
+            self._update_templates(W, H, moved)
+        return value
+
+    def _update_templates(self, W: Matrix, H: Matrix, moved: Matrix) -> None:
+        """Update W, then make its sums 1; H takes the level."""
+        rows = H.reshape(-1, H.shape[2])
+
+        def gather(block: slice) -> Matrix:
+            part = rows[:, block]
+            found: Matrix = part @ _ratio(self._V[:, block], moved @ part).T
+            return found
+
+        over = np.sum(self._each(gather, self._blocks), axis=0, dtype=float)
+        by_shift = over.reshape(*H.shape[:2], -1)
+        gathered = np.zeros(W.shape)
+        for shift in range(self._n_shifts):
+            gathered += by_shift[:, shift, shift : shift + len(W)].T
+        under = H.sum(axis=(1, 2), dtype=np.float64)
+        found = W * gathered / np.where(under > 0, under, 1)
+        sums = found.sum(axis=0)
+        H *= sums.astype(H.dtype)[:, None, None]
+        W[...] = found / np.where(sums > 0, sums, 1)
 
 
 def _ratio(V: Matrix, model: Matrix) -> Matrix:
@@ -235,37 +263,8 @@ def _ratio(V: Matrix, model: Matrix) -> Matrix:
     return np.divide(V, model, out=np.zeros_like(V), where=model > tiny)
 
 
-def _divergence(V: Matrix, moved: Matrix, rows: Matrix) -> float:
-    total, tiny = 0.0, float(np.finfo(V.dtype).tiny)
-    for block in _blocks(V.shape[1]):
-        data = V[:, block].astype(np.float64)
-        model = np.maximum(moved @ rows[:, block], tiny).astype(np.float64)
-        logs = np.log(np.where(data > 0, data / model, 1))
-        total += float((data * logs - data + model).sum())
-    return max(0.0, total)
-
-
-def _update_activations(V: Matrix, moved: Matrix, rows: Matrix) -> None:
-    """Update H in place; the sums of templates are 1, or 0 where nothing sounds."""
-    for block in _blocks(V.shape[1]):
-        part = rows[:, block]
-        part *= moved.T @ _ratio(V[:, block], moved @ part)
-
-
-def _updated_templates(V: Matrix, W: Matrix, moved: Matrix, H: Matrix) -> Matrix:
-    """Return W after its update, its sums 1; H takes the level."""
-    n_components, n_shifts, n_frames = H.shape
-    over = np.zeros((len(V), n_components * n_shifts))
-    rows = H.reshape(-1, n_frames)
-    for block in _blocks(n_frames):
-        part = rows[:, block]
-        over += _ratio(V[:, block], moved @ part) @ part.T
-    by_shift = over.T.reshape(n_components, n_shifts, -1)
-    gathered = np.zeros(W.shape)
-    for shift in range(n_shifts):
-        gathered += by_shift[:, shift, shift : shift + len(W)].T
-    under = H.sum(axis=(1, 2), dtype=np.float64)
-    found = W * gathered / np.where(under > 0, under, 1)
-    sums = found.sum(axis=0)
-    H *= sums.astype(H.dtype)[:, None, None]
-    return (found / np.where(sums > 0, sums, 1)).astype(W.dtype)
+def _divergence(V: Matrix, model: Matrix) -> float:
+    data, tiny = V.astype(np.float64), float(np.finfo(V.dtype).tiny)
+    model = np.maximum(model, tiny).astype(np.float64)
+    logs = np.log(np.where(data > 0, data / model, 1))
+    return float((data * logs - data + model).sum())

@@ -8,9 +8,8 @@ Inside, both factors lie component by component and frame by frame: W (n_compone
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +19,7 @@ from audionmf.nmf.checks import (
     as_data,
     as_start,
     check_beta,
+    check_method,
     check_tolerance,
     check_whole,
     free_mask,
@@ -27,23 +27,19 @@ from audionmf.nmf.checks import (
 )
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
+from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
 from audionmf.nmf.thinning import averaged, between, row_groups, spread_rows
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 
-__all__ = ["NMF", "State", "fit", "thread_count"]
+__all__ = ["NMF", "Callback", "Problem", "State", "StopReason", "fit", "thread_count"]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
-StopReason = Literal["tolerance", "max_iter", "cancelled", "fixed", "precision"]
-Callback = Callable[["State"], bool | None]
-
-METHODS = ("accelerated", "plain")
 
 _FLOOR = 1e-12
-_WINDOW = 10
 _THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
 _THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
 _THINNED_MIN_FRAMES = 1000
@@ -108,25 +104,6 @@ class NMF:
         return int(self.templates.shape[1])
 
 
-@dataclass(frozen=True)
-class State:
-    """What a callback of `fit` is told after each iteration.
-
-    Parameters
-    ----------
-    iteration : int
-        Iterations done.
-    max_iter : int
-        Most iterations.
-    divergence : float
-        The last evaluated divergence.
-    """
-
-    iteration: int
-    max_iter: int
-    divergence: float
-
-
 def fit(
     V: ArrayLike,
     n_components: int,
@@ -186,7 +163,9 @@ def fit(
         What activations are drawn to, for β = 1: sparse, smooth in time, or exclusive ones. The
         updates are then plain ones, and ``divergence`` is the objective with the penalties.
     callback : callable, optional
-        Called with a `State` after each iteration; returning True cancels the rest.
+        Called with a `State` after each iteration; returning True cancels the rest. Other models than
+        V ≈ WH, which come block by block of frames, call it within an iteration too, where that takes
+        more than a second.
     n_threads : int, optional
         Threads, 1 or more; default: one for each core that this process may use. The result does
         not depend on it.
@@ -218,8 +197,7 @@ def fit(
     check_whole("n_components", n_components, 1)
     check_whole("max_iter", max_iter, 0)
     check_tolerance(tol)
-    if method not in METHODS:
-        raise ParameterError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    check_method(method)
     check_beta(beta)
     data, scale = in_range(data, beta)
     given = (as_start(templates, data, "templates"), as_start(activations, data, "activations"))
@@ -258,30 +236,21 @@ def fit(
     )
 
 
-@dataclass
-class _Run:
+@dataclass(kw_only=True)
+class _Run(Watch):
     """Where the iterations are."""
 
     W: Matrix
     H: Matrix
-    n_iter: int = 0
-    reason: StopReason = "max_iter"
     residual: float = float("nan")
     passes: float = 0.0
-    values: list[float] = field(default_factory=list)
-    evaluated: list[int] = field(default_factory=list)
 
-    def record(self, divergence: float) -> None:
-        """Note the divergence; what rounding adds to it is not a rise."""
-        self.values.append(min([divergence, *self.values[-1:]]))
-        self.evaluated.append(self.n_iter)
-
-    def gained_less_than(self, share: float) -> bool:
-        """Tell whether the last ten iterations gained less than a share of the divergence."""
-        if len(self.values) <= _WINDOW:
-            return False
-        before, now = self.values[-1 - _WINDOW], self.values[-1]
-        return before - now < share * now
+    def end(self, divergence: float, W: Matrix, H: Matrix) -> None:
+        """Note the divergence of the result, and how far one more update carries it: to W and H."""
+        self.record(divergence)
+        change_H = _relative_change(self.H, H, self.W.sum(axis=1, dtype=np.float64))
+        change_W = _relative_change(self.W.T, W.T, H.sum(axis=0, dtype=np.float64))
+        self.residual = max(change_H, change_W)
 
 
 @dataclass(frozen=True)
@@ -307,11 +276,13 @@ class Problem:
 
     def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> _Run:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
-        run = _Run(W, H)
+        run = self._run(W, H)
         moving = self.free_W.any() or self.free_H.any()
         start = self._start_thinned(run) if thinning and self._worth_thinning() else None
-        if run.reason != "cancelled":
-            run.reason = self._iterate(run, self.V, self.max_iter, start) if moving else "fixed"
+        if not moving:
+            run.reason = "fixed"
+        elif run.reason != "cancelled":
+            self._iterate(run, self.V, self.max_iter, start)
         self._certify(run)
         return run
 
@@ -323,27 +294,17 @@ class Problem:
             raise ParameterError("penalties are computed by the processor: leave device at 'cpu'")
         sums = W.sum(axis=1)
         sums[sums == 0] = 1
-        rows, run = W / sums[:, None], _Run(W, H * sums)
-        with Penalised(
-            self.V, rows, run.H, penalties, self.free_W, self.free_H, self.n_threads
-        ) as fit:
-            run.record(fit.objective())
-            if not (self.free_W.any() or self.free_H.any()):
+        run = self._run(W / sums[:, None], H * sums)
+        templates = bool(self.free_W.any())
+        run.passes = float("nan")
+        with Penalised(self.V, penalties, self.free_W, self.free_H, self.n_threads) as fit:
+            if templates or self.free_H.any():
+                descend(run, Factors(fit, run.W, run.H, templates=templates).step)
+            else:
                 run.reason = "fixed"
-            while run.reason == "max_iter" and run.n_iter < self.max_iter:
-                before = (rows.copy(), run.H.copy())
-                fit.iterate()
-                run.n_iter += 1
-                run.record(fit.objective())
-                run.residual = max(
-                    _relative_change(before[1], run.H, np.ones(len(rows))),
-                    _relative_change(before[0].T, rows.T, run.H.sum(axis=0, dtype=np.float64)),
-                )
-                if self.tol and run.gained_less_than(self.tol):
-                    run.reason = "tolerance"
-                elif self.callback and self.callback(self._state(run, run.values[-1])):
-                    run.reason = "cancelled"
-        run.W, run.H = rows * sums[:, None], run.H / sums
+            W, H = run.W.copy(), run.H.copy()
+            run.end(fit.iterate(W, H, templates=templates), W, H)
+        run.W, run.H = run.W * sums[:, None], run.H / sums
         return run
 
     def far(self, W: Matrix, H: Matrix) -> bool:
@@ -393,10 +354,12 @@ class Problem:
                 if step_before == 1
                 else between(H, step_before // step, frames.shape[1])
             )
-            level = _Run(np.add.reduceat(W, edges, axis=1), H, run.n_iter, passes=run.passes)
+            level = self._run(np.add.reduceat(W, edges, axis=1), H)
+            level.n_iter, level.passes = run.n_iter, run.passes
+            level.unit *= self.V.shape[1] / frames.shape[1]
             stop = run.n_iter + round(share * self.max_iter)
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
-            level.reason = self._iterate(level, pooled, stop)
+            self._iterate(level, pooled, stop)
             W = spread_rows(level.W, edges, frames.sum(axis=1))
             run.n_iter, run.passes, H, step_before = level.n_iter, level.passes, level.H, step
             if level.reason == "cancelled":
@@ -418,84 +381,42 @@ class Problem:
     def _updater(self, V: Matrix, free_W: Mask, free_H: Mask) -> Updater:
         return make_updater(V, self.beta, self.n_threads, free_W, free_H, device=self.device)
 
+    def _run(self, W: Matrix, H: Matrix) -> _Run:
+        return _Run(self.max_iter, self.tol, self.unit, self.callback, W=W, H=H)
+
     def _iterate(
-        self, run: _Run, V: Matrix, stop: int, start: tuple[Matrix, Matrix] | None = None
-    ) -> StopReason:
-        """Update from extrapolated points; one that raised the divergence is taken back.
-
-        The divergence of the point that an update starts from is known when the update is done.
-        """
+        self, run: _Run, V: Matrix, n_most: int, start: tuple[Matrix, Matrix] | None = None
+    ) -> None:
+        """Iterate on a V; from `start` instead where the divergence is higher than it was there."""
         with self._updater(V, self.free_W, self.free_H) as updater:
-            arrays = run.W, run.H
-            run.W, run.H = updater.taken(run.W), updater.taken(run.H)
+            steps = Factors(
+                updater, updater.taken(run.W), updater.taken(run.H),
+                templates=bool(self.free_W.any()), constrain=self.constrain,
+                extrapolate=updater.extrapolate,
+            )  # fmt: skip
+
+            def instead() -> None:
+                if start:
+                    steps.W[...], steps.H[...] = updater.taken(start[0]), updater.taken(start[1])
+
             try:
-                return self._loop(run, V, stop, updater, start)
+                descend(
+                    run, steps.step, momentum=steps if self.accelerated else None, n_most=n_most,
+                    instead=instead if start else None,
+                )  # fmt: skip
             finally:
-                run.W, run.H = updater.given(run.W, arrays[0]), updater.given(run.H, arrays[1])
-
-    def _loop(
-        self,
-        run: _Run,
-        V: Matrix,
-        stop: int,
-        updater: Updater,
-        start: tuple[Matrix, Matrix] | None,
-    ) -> StopReason:
-        """Iterate; from `start` instead where the divergence is higher than it was there."""
-        templates = bool(self.free_W.any())
-        share = V.size / self.V.size
-        age = 0
-        previous = (deepcopy(run.W), deepcopy(run.H)) if self.accelerated else None
-        while run.n_iter < stop:
-            if previous:
-                updater.extrapolate(run.W, previous[0], age / (age + 3))
-                updater.extrapolate(run.H, previous[1], age / (age + 3))
-                self._constrain(run.W)
-            value = updater.iterate(run.W, run.H, templates=templates, divergence=True)
-            run.passes += share
-            if start and value > run.values[-1]:
-                run.W[...], run.H[...] = updater.taken(start[0]), updater.taken(start[1])
-                start = None
-                continue
-            start = None
-            if previous and run.values and value > run.values[-1]:
-                run.W[...], run.H[...] = previous
-                if age == 0:  # a plain update only rises by rounding
-                    return "precision"
-                age = 0
-                continue
-            self._constrain(run.W)
-            run.record(value)
-            run.n_iter += 1
-            age += 1
-            if self.tol and run.gained_less_than(self.tol):
-                return "tolerance"
-            if self.callback and self.callback(
-                self._state(run, value * self.V.shape[1] / V.shape[1])
-            ):
-                return "cancelled"
-        return "max_iter"
-
-    def _constrain(self, W: Matrix) -> None:
-        if self.constrain:
-            self.constrain(W)
-
-    def _state(self, run: _Run, divergence: float) -> State:
-        return State(run.n_iter, self.max_iter, divergence * self.unit)
+                run.W, run.H = updater.given(steps.W, run.W), updater.given(steps.H, run.H)
+                run.passes += steps.n_passes * V.size / self.V.size
 
     def _certify(self, run: _Run) -> None:
         """Evaluate the result, and see how far one more plain update would carry it."""
         W, H = run.W.copy(), run.H.copy()
-        templates = bool(self.free_W.any())
         with self._updater(self.V, self.free_W, self.free_H) as updater:
             point = updater.taken(W), updater.taken(H)
-            value = updater.iterate(*point, templates=templates, divergence=True)
-            run.passes += 1
+            value = updater.iterate(*point, templates=bool(self.free_W.any()), divergence=True)
             W, H = updater.given(point[0], W), updater.given(point[1], H)
-        run.record(value)
-        change_H = _relative_change(run.H, H, run.W.sum(axis=1, dtype=np.float64))
-        change_W = _relative_change(run.W.T, W.T, H.sum(axis=0, dtype=np.float64))
-        run.residual = max(change_H, change_W)
+        run.passes += 1
+        run.end(value, W, H)
 
 
 def _relative_change(before: Matrix, after: Matrix, weights: NDArray[np.float64]) -> float:

@@ -12,7 +12,6 @@ from the sum, plus what models have to pay for their own parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -23,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, check_tolerance, check_whole, thread_count
+from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, descend
 from audionmf.nmf.models import PHASES, SourceModel, Spectra
 from audionmf.nmf.places import kernel_on
-from audionmf.nmf.solver import Callback, State
 from audionmf.settings import CPU
 
 __all__ = ["Fitted", "fit_sum"]
@@ -34,7 +33,6 @@ Matrix = NDArray[np.floating[Any]]
 
 _BLOCK_FRAMES = 128
 _FLOOR = 1e-20
-_WINDOW = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ class Fitted:
 
     divergence: NDArray[np.float64]
     n_iter: int
-    reason: str
+    reason: StopReason
 
 
 def fit_sum(
@@ -91,8 +89,7 @@ def fit_sum(
         As in `fit`: where spectra alone are fitted. What is measured, and other models, stay on the
         processor.
     callback : callable, optional
-        Called with a `State` after each iteration, whose divergence is that before it (NaN if it is
-        not measured); returning True cancels the rest.
+        As in `fit`; the divergence it is told is that before the iteration, NaN if it is not measured.
 
     Returns
     -------
@@ -121,7 +118,7 @@ def fit_sum(
     levelled = data if scale == 1 else data / data.dtype.type(scale)
     for model in models:
         model.scale(1 / scale)
-    watch = _Watch(max_iter, tol, scale, callback)
+    watch = Watch(max_iter, tol, scale, callback)
     dense = [model for model in models if isinstance(model, Spectra)]
     threads = thread_count(n_threads)
     if len(dense) < len(models):
@@ -132,43 +129,11 @@ def fit_sum(
         _fit_dense(levelled, dense, watch, threads, device)
     for model in models:
         model.scale(scale)
-    return Fitted(np.array(watch.values) * scale, watch.n_done, watch.reason)
-
-
-class _Watch:
-    """When to stop: values of the divergence come in, the first that of the start."""
-
-    def __init__(self, max_iter: int, tol: float, scale: float, callback: Callback | None) -> None:
-        self.max_iter, self._tol, self._scale, self._callback = max_iter, tol, scale, callback
-        self.values: list[float] = []
-        self.n_done = 0
-        self.reason = "max_iter"
-
-    def _gained_less(self) -> bool:
-        """Tell whether the last iterations lowered the divergence by less than the tolerance."""
-        if len(self.values) <= _WINDOW:
-            return False
-        return self.values[-1 - _WINDOW] - self.values[-1] < self._tol * self.values[-1]
-
-    def end(self, value: float) -> None:
-        """Take the divergence of the result, which rounding does not raise."""
-        self.values.append(min([value, *self.values[-1:]]))
-
-    def done(self, before: float | None) -> bool:
-        """Count an iteration, before which the divergence was this; tell whether to stop."""
-        if before is not None:
-            self.values.append(before)
-        self.n_done += 1
-        value = self.values[-1] * self._scale if self.values else float("nan")
-        if self._callback and self._callback(State(self.n_done, self.max_iter, value)):
-            self.reason = "cancelled"
-        elif self._tol and self._gained_less():
-            self.reason = "tolerance"
-        return self.n_done == self.max_iter or self.reason != "max_iter"
+    return Fitted(np.array(watch.values) * scale, watch.n_iter, watch.reason)
 
 
 def _fit_dense(
-    V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads: int, device: str
+    V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads: int, device: str
 ) -> None:
     """Fit spectra as one product, by the fused kernel or on a card."""
     from threadpoolctl import threadpool_limits
@@ -180,16 +145,18 @@ def _fit_dense(
         kernel_on(device, V, n_threads, free, free, together.penalties) as kernel,
     ):
         played = kernel.taken(together.H)
-        stop = watch.max_iter == 0
-        while not stop:
+
+        def step() -> float:
             over, sums = kernel.sums(together.rows(), played, gather=learns)
             if over is not None and sums is not None:
                 together.absorb(over, sums)
-            stop = watch.done(None)
+            return float("nan")
+
+        descend(watch, step)
         kernel.given(played, together.H)
 
 
-def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads: int) -> None:
+def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads: int) -> None:
     """Fit spectra as one product by the fused kernel, and measure the divergence in each pass."""
     from audionmf.nmf.kernels import KLKernel
 
@@ -197,17 +164,18 @@ def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: _Watch, n_threads
     n_components = together.H.shape[1]
     free, learns = np.ones(n_components, bool), any(model.free for model in models)
     with KLKernel(V, n_components, n_threads, free, free, together.penalties) as kernel:
-        stop = watch.max_iter == 0
-        while not stop:
+
+        def step() -> float:
             rows, H = together.rows(), together.H
-            if learns:
-                over, sums, before = kernel.sums_and_divergence(rows, H)
-                together.absorb(over, sums)
-            else:
-                before = kernel.iterate(rows, H, templates=False, divergence=True)
-            stop = watch.done(before)
+            if not learns:
+                return kernel.iterate(rows, H, templates=False, divergence=True)
+            over, sums, before = kernel.sums_and_divergence(rows, H)
+            together.absorb(over, sums)
+            return before
+
+        descend(watch, step)
         copy = together.H.copy()
-        watch.end(kernel.iterate(together.rows(), copy, templates=False, divergence=True))
+        watch.record(kernel.iterate(together.rows(), copy, templates=False, divergence=True))
 
 
 class _Together:
@@ -237,32 +205,32 @@ class _Together:
 
 
 def _fit_blocks(
-    V: Matrix, models: Sequence[SourceModel], watch: _Watch, measure: bool, n_threads: int
+    V: Matrix, models: Sequence[SourceModel], watch: Watch, measure: bool, n_threads: int
 ) -> None:
     """Fit models of all kinds, by blocks of frames."""
-    from threadpoolctl import threadpool_limits
-
     blocks = [slice(a, a + _BLOCK_FRAMES) for a in range(0, V.shape[1], _BLOCK_FRAMES)]
     pieces = [(np.ascontiguousarray(V[:, block].T), block) for block in blocks]
     phases = [phase for phase in PHASES if any(model.moves(phase) for model in models)]
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        stop = watch.max_iter == 0
-        while not stop:
-            before = None
+    with Workers(n_threads, watch) as workers:
+
+        def step() -> float:
+            before = float("nan")
             for phase in phases:
                 first = measure and phase == phases[0]
                 costs = sum(model.cost() for model in models) if first else 0.0
                 work = partial(_phase_of_block, phase, models, first)
-                found = list(pool.map(work, pieces))
+                found = workers.each(work, pieces)
                 if first:
                     before = costs + sum(value for value, _ in found)
                 moving = [model for model in models if model.moves(phase)]
                 for j, model in enumerate(moving):
                     model.move(phase, [gathered[j] for _, gathered in found])
-            stop = watch.done(before)
+            return before
+
+        descend(watch, step)
         if measure:
-            values = pool.map(partial(_value_of_block, models), pieces)
-            watch.end(sum(values) + sum(model.cost() for model in models))
+            values = workers.each(partial(_value_of_block, models), pieces)
+            watch.record(sum(values) + sum(model.cost() for model in models))
 
 
 def _phase_of_block(

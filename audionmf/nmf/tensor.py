@@ -28,7 +28,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
+from audionmf.nmf.checks import (
+    as_data,
+    as_start,
+    check_method,
+    check_tolerance,
+    check_whole,
+    thread_count,
+)
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.solver import Callback, Problem, StopReason, in_range
 from audionmf.settings import CPU
@@ -125,8 +132,7 @@ def fit_channels(
     check_whole("n_components", n_components, 1)
     check_whole("max_iter", max_iter, 0)
     check_tolerance(tol)
-    if method not in ("accelerated", "plain"):
-        raise ParameterError(f"method must be accelerated or plain, not {method!r}")
+    check_method(method)
     n_channels, n_bins, n_frames = tensor.shape
     rows = np.ascontiguousarray(tensor.transpose(2, 0, 1)).reshape(n_frames, -1)
     data, scale = in_range(rows.T)

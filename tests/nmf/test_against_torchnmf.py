@@ -68,7 +68,9 @@ def test_moving_templates_take_the_same_path_as_nmf2d():
     n_bins, n_frames, n_shifts, n_components = 20, 30, 6, 2
     V = rng.uniform(0.1, 2, (n_bins, n_frames))
     W = rng.uniform(0.1, 1, (n_bins - n_shifts + 1, n_components))
-    found = nmf.fit_shifted(V, n_components, n_shifts, templates=W, max_iter=N_ITER, tol=0)
+    found = nmf.fit_shifted(
+        V, n_components, n_shifts, templates=W, max_iter=N_ITER, tol=0, method="plain"
+    )
     level = np.tile(V.sum(axis=0) / (n_components * n_shifts), (n_components, n_shifts, 1))
     net = theirs.NMF2D(
         W=torch.tensor(np.ascontiguousarray((W / W.sum(axis=0)).T[None, :, :, None])),

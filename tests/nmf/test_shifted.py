@@ -45,7 +45,7 @@ def _plain(V: np.ndarray, W: np.ndarray, n_shifts: int, n_iter: int) -> tuple[np
 def test_it_is_what_the_equations_say() -> None:
     rng = np.random.default_rng(1)
     V, W = rng.uniform(0.1, 2, (9, 7)), rng.uniform(0.1, 1, (6, 2))
-    found = nmf.fit_shifted(V, 2, 4, templates=W, max_iter=5, tol=0)
+    found = nmf.fit_shifted(V, 2, 4, templates=W, max_iter=5, tol=0, method="plain")
     templates, activations, _ = _plain(V, W, 4, 5)
     np.testing.assert_allclose(found.templates, templates, rtol=1e-9)
     np.testing.assert_allclose(found.activations, activations, rtol=1e-9)
@@ -57,16 +57,19 @@ def test_it_is_what_the_equations_say() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 6), st.sampled_from("fd"))
 def test_divergence_never_rises(seed: int, n_components: int, n_shifts: int, kind: str) -> None:
+    method = ("plain", "accelerated")[seed % 2]
     rng = np.random.default_rng(seed)
     V = (rng.gamma(0.3, size=(8, 11)) * 10.0 ** rng.integers(-6, 6)).astype(kind)
     V[rng.uniform(size=V.shape) < 0.3] = 0
-    found = nmf.fit_shifted(V, n_components, n_shifts, max_iter=30, tol=0, seed=seed)
+    found = nmf.fit_shifted(V, n_components, n_shifts, max_iter=30, tol=0, seed=seed, method=method)
     model = found.model().sum(axis=0).astype(np.float64)
     kept = V > 0
     last = (V[kept] * np.log(V[kept] / model[kept])).sum() - V.sum() + model.sum()
     np.testing.assert_allclose(found.divergence[-1], last, rtol=1e-2, atol=1e-4 * V.sum())
     raw = [
-        nmf.fit_shifted(V, n_components, n_shifts, max_iter=n, tol=0, seed=seed).model().sum(axis=0)
+        nmf.fit_shifted(V, n_components, n_shifts, max_iter=n, tol=0, seed=seed, method=method)
+        .model()
+        .sum(axis=0)
         for n in (1, 8, 30)
     ]
     values = [
@@ -110,13 +113,23 @@ def test_fixed_templates_threads_seed_and_cancelling() -> None:
     assert not silent.activations.any()
 
 
+def test_momentum_gets_further_in_as_many_iterations() -> None:
+    rng = np.random.default_rng(5)
+    V = shifted_model(rng.random((20, 2)) ** 4, rng.gamma(0.1, size=(2, 9, 60))).sum(axis=0) + 1e-3
+    plain, fast = (
+        nmf.fit_shifted(V, 2, 9, max_iter=40, tol=0, method=method).divergence[-1]
+        for method in ("plain", "accelerated")
+    )
+    assert fast < 0.9 * plain
+
+
 def test_one_place_is_plain_nmf() -> None:
     rng = np.random.default_rng(4)
     V, W = rng.uniform(size=(10, 20)), rng.uniform(0.1, 1, (10, 3))
     W /= W.sum(axis=0)
     H = np.tile(V.sum(axis=0) / 3, (3, 1))
     plain = nmf.fit(V, 3, templates=W, activations=H, method="plain", max_iter=10, tol=0)
-    found = nmf.fit_shifted(V, 3, 1, templates=W, max_iter=10, tol=0)
+    found = nmf.fit_shifted(V, 3, 1, templates=W, max_iter=10, tol=0, method="plain")
     np.testing.assert_allclose(
         found.model().sum(axis=0), plain.templates @ plain.activations, rtol=1e-6
     )
@@ -130,6 +143,7 @@ def test_one_place_is_plain_nmf() -> None:
         ({"templates": np.ones((3, 2))}, "have the shape"),
         ({"fixed_templates": True}, "needs templates"),
         ({"tol": 2}, "tol must be"),
+        ({"method": "fast"}, "method must be one of accelerated, plain"),
     ],
 )
 def test_bad_arguments_are_one_line(options: dict, message: str) -> None:
