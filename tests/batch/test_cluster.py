@@ -577,16 +577,6 @@ def test_a_worker_that_forgot_is_told_again(client, corpus, expected):
     assert np.array_equal(bank.templates, expected)
 
 
-def test_a_cluster_without_workers_is_told(client, processes, corpus, monkeypatch):
-    def kill(stage, _):
-        while stage == "learn notes" and processes.workers:
-            processes.kill_one()
-
-    monkeypatch.setattr(cluster, "_WORKER_SECONDS", 0.5)
-    with pytest.raises(ClusterError, match=r"the cluster has had no worker for 0\.5 s"):
-        learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
-
-
 def test_another_version_on_the_workers_is_refused(client, processes, monkeypatch):
     monkeypatch.setattr(cluster, "__version__", "0.0.1")
     with (
@@ -616,7 +606,7 @@ def test_a_cluster_without_workers_is_told(client, processes, corpus, monkeypatc
             processes.kill_one()
 
     monkeypatch.setattr(cluster, "_WORKER_SECONDS", 0.5)
-    with pytest.raises(ClusterError, match=r"the cluster has no workers, nor had any for 0\.5 s"):
+    with pytest.raises(ClusterError, match=r"the cluster has had no worker for 0\.5 s"):
         learn(corpus, "notes", 2, client=client, progress=kill, **OPTIONS)
 
 
