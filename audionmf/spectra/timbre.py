@@ -199,10 +199,9 @@ def _pitch(magnitudes: Vector, bin_hertz: float) -> Pitch | None:
     candidates = (strong[:, None] / np.arange(1, _DIVISORS + 1)).ravel()
     candidates = candidates[(candidates >= low) & (candidates <= min(high, len(magnitudes) - 1))]
     best, best_fit = 0.0, 0.0
-    for candidate in candidates:
-        spacing, fit = _match(candidate, places, heights, len(magnitudes))
+    for spacing, fit in zip(*_matches(candidates, places, heights), strict=True):
         if fit > best_fit * (1 + 1e-9):
-            best, best_fit = spacing, fit
+            best, best_fit = float(spacing), float(fit)
     if not low <= best <= high:
         return None
     harmonicity = _harmonicity(magnitudes, best)
@@ -224,30 +223,31 @@ def _peaks(magnitudes: Vector) -> tuple[Vector, Vector]:
     return found + np.clip(offset, -0.5, 0.5), magnitudes[found]
 
 
-def _match(spacing: float, places: Vector, heights: Vector, n_bins: int) -> tuple[float, float]:
-    """Return the spacing that fits the matched peaks best, and how well partials and peaks match.
+def _matches(spacings: Vector, places: Vector, heights: Vector) -> tuple[Vector, Vector]:
+    """Return the spacings that fit the matched peaks best, and how well partials and peaks match.
 
-    The spacing is refined from the lowest partials up: the nearer to it they lie, the more
-    partials can be told from their neighbours.
+    Each is refined from the lowest partials up: the nearer to it they lie, the more partials can be
+    told from their neighbours. One that no peak matches at some time has a match of 0.
     """
-    orders = np.empty(0)
-    matched = np.zeros(len(places), bool)
+    found, alive = spacings[:, None].copy(), np.ones(len(spacings), bool)
     for reach in (2, 4, 8, 16, _MAX_PARTIALS):
-        nearest = np.clip(np.rint(places / spacing), 1, reach)
-        distance = np.abs(places - nearest * spacing)
-        tolerance = np.minimum(_TOLERANCE * nearest * spacing + _TOLERANCE_BINS, 0.25 * spacing)
+        nearest = np.clip(np.rint(places / found), 1, reach)
+        distance = np.abs(places - nearest * found)
+        tolerance = np.minimum(_TOLERANCE * nearest * found + _TOLERANCE_BINS, 0.25 * found)
         matched = distance <= tolerance
-        if not matched.any():
-            return spacing, 0.0
-        orders = nearest[matched]
-        weights = heights[matched] ** 2
-        spacing = float((weights * orders) @ places[matched] / ((weights * orders) @ orders))
-    recall = heights[matched].sum() / heights.sum()
-    present = np.zeros(_MAX_PARTIALS + 1)
-    np.maximum.at(present, orders.astype(int), heights[matched])
-    reached = int(orders[heights[matched] >= 0.1 * heights[matched].max()].max())
-    precision = np.count_nonzero(present[1 : reached + 1]) / reached
-    return spacing, float(recall * np.sqrt(precision))
+        alive &= matched.any(axis=1)
+        weights = np.where(matched, heights**2 * nearest, 0)
+        sums = (weights * nearest).sum(axis=1)
+        found[alive, 0] = (weights @ places)[alive] / sums[alive]
+    of_matched = np.where(matched, heights, 0)
+    recall = of_matched.sum(axis=1) / max(heights.sum(), _SILENT)
+    loud = matched & (heights >= 0.1 * of_matched.max(axis=1, initial=0, keepdims=True))
+    reached = np.where(loud, nearest, 1).max(axis=1, initial=1)
+    present = np.zeros((len(spacings), _MAX_PARTIALS + 1), bool)
+    rows, peaks = np.nonzero(matched)
+    present[rows, nearest[rows, peaks].astype(int)] = True
+    counts = (present & (np.arange(_MAX_PARTIALS + 1) <= reached[:, None])).sum(axis=1)
+    return found[:, 0], np.where(alive, recall * np.sqrt(counts / reached), 0)
 
 
 def _harmonicity(magnitudes: Vector, spacing: float) -> float:

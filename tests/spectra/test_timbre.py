@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audionmf.spectra import timbre as timbres
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import note_name, ring_lengths, timbre
 
@@ -131,3 +132,18 @@ def test_a_blip_counts_less_than_a_note():
     H = np.zeros((1, 30))
     H[0, 0:10], H[0, 20] = 1, 0.2
     assert 9.5 < ring_lengths(H)[0] < 10
+
+
+def test_spacings_are_matched_each_by_itself():
+    """The true spacing matches best, one that no peak is near not at all, whatever stands beside."""
+    places, heights = np.arange(1, 9) * 20.3, 1 / np.arange(1, 9)
+    spacings = np.array([20.0, 10.1, 7.0, 300.0])
+    refined, fits = timbres._matches(spacings, places, heights)
+    for k in range(4):
+        alone = timbres._matches(spacings[k : k + 1], places, heights)
+        np.testing.assert_allclose(alone, [refined[k : k + 1], fits[k : k + 1]], rtol=1e-12)
+    assert refined[0] == pytest.approx(20.3)
+    assert fits[0] == pytest.approx(1)
+    assert fits[1] == pytest.approx(np.sqrt(0.5), rel=0.05)  # every second partial is missing
+    assert fits[3] == 0
+    assert fits.argmax() == 0
