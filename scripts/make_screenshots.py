@@ -69,12 +69,13 @@ def show_studio(page: Page, address: str, samples: Path) -> None:
     """Take the trio apart by its examples, and look at where the oboe is."""
     page.set_viewport_size(STUDIO_SIZE)
     page.goto(address)
-    page.get_by_label("By examples").check()
+    page.get_by_label("By what you know").check()
     page.get_by_role("button", name="Add a source").click()
     for i, name in enumerate(TRIO):
         card = page.locator(".known .source").nth(i)
         card.locator("input[type=file]").set_input_files(example(samples, name))
         card.locator(".chip").wait_for()
+    page.get_by_label("What comes out").select_option("components")
     page.get_by_label("Components for each source").select_option("6")
     page.get_by_role("button", name="Take it apart").click()
     page.locator(".row").first.wait_for()

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.errors import ParameterError
-from audionmf.io.audio import Source
+from audionmf.io.audio import Audio, Source
 from audionmf.nmf.constrained import MAX_PENALTY, fit_constrained
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.frames import Progress, gather
 from audionmf.spectra.stft import STFT
 
-__all__ = ["MOST_SPANS", "Hint", "refine"]
+__all__ = ["MOST_SPANS", "Hint", "refine", "refine_within"]
 
 MOST_SPANS = 256
 """Rectangles that a hint may consist of."""
@@ -138,34 +138,14 @@ def refine(
         two sources to choose between, or the decomposition cannot be refined.
     """
     report = progress or (lambda _stage, _done: None)
-    H = decomposition.activations
-    if H is None or decomposition.patterns is not None or decomposition.settings.beta != 1:
-        raise ParameterError(
-            "only a decomposition into templates, under beta 1 and with activations, can be refined"
-        )
-    names = list(decomposition.grouping)
-    if not hints or len(names) < 2:
-        raise ParameterError("to refine takes at least one hint and two sources to choose between")
+    H = _activations(decomposition)
+    problem = _posed(mixture, decomposition, H, hints, report)
     templates, config = decomposition.templates, decomposition.settings
-    zones, penalties = _zones(hints, names, templates.stft, templates.sample_rate, H.shape[1])
-    frames = gather(
-        mixture, templates.stft, H.shape[1], n_threads=thread_count(config.n_threads),
-        progress=lambda done: report("read", done),
-    )  # fmt: skip
-    owner = {k: g for g, name in enumerate(names) for k in decomposition.grouping[name]}
-
-    def callback(state: nmf.State) -> bool | None:
-        report("refine", state.iteration / state.max_iter)
-        return watch(state) if watch else None
-
-    problem = _Problem(
-        frames.V, H, [owner[k] for k in range(len(owner))], zones, penalties, config.n_threads
-    )
-    chosen, counts = _learned_from(np.asarray(zones.any(axis=0)))
+    chosen, counts = _learned_from(np.asarray(problem.zones.any(axis=0)))
     found = fit_constrained(
         problem.V[:, chosen] * counts, templates.templates, H[:, chosen] * counts, problem.groups,
-        zones[:, chosen], penalties, max_iter=max_iter, tol=config.tol, callback=callback,
-        n_threads=config.n_threads,
+        problem.zones[:, chosen], problem.penalties, max_iter=max_iter, tol=config.tol,
+        callback=_told(report, watch), n_threads=config.n_threads,
     )  # fmt: skip
     if len(chosen) == H.shape[1]:
         activations = found.activations
@@ -181,6 +161,81 @@ def refine(
         banded=False,
         covariances=None,
     )
+
+
+def refine_within(
+    mixture: Audio,
+    decomposition: Decomposition,
+    hints: Sequence[Hint],
+    within: tuple[float, float],
+    *,
+    progress: Progress | None = None,
+    watch: nmf.Callback | None = None,
+) -> Decomposition:
+    """Find the activations of a part of a recording again, with hints, and leave all else as it is.
+
+    Templates stay what they are, so that this takes as long as the part is, not the recording: it is
+    what can be heard while hints are being drawn. `refine` then learns from them, too.
+
+    Parameters
+    ----------
+    mixture, decomposition, hints, progress, watch
+        As of `refine`; hints outside the part are passed over.
+    within : (float, float)
+        From where to where, in seconds.
+
+    Returns
+    -------
+    Decomposition
+        With other activations in the part.
+
+    Raises
+    ------
+    ParameterError
+        As `refine` does, or if there is no frame or no hint in the part.
+    """
+    start, end = within
+    templates, H = decomposition.templates, _activations(decomposition)
+    stft, rate = templates.stft, templates.sample_rate
+    times = stft.times(H.shape[1], rate)
+    inside = np.flatnonzero((times >= start) & (times <= end))
+    if not inside.size:
+        raise ParameterError(f"there is nothing from {start:g} to {end:g} s")
+    first = max(0, int(inside[0]) - -(-stft.n_fft // stft.hop_length))  # whole windows at the edge
+    stop = int(inside[-1]) + 1
+    cut = Audio(
+        mixture.samples[:, first * stft.hop_length : stop * stft.hop_length + stft.n_fft], rate
+    )
+    shift, length = float(times[first]), cut.duration
+    moved = [own for hint in hints if (own := _moved(hint, shift, length)) is not None]
+    n_frames = stft.n_frames(cut.n_samples)
+    part = np.zeros((H.shape[0], n_frames), np.float32)
+    known = min(n_frames, H.shape[1] - first)
+    part[:, :known] = H[:, first : first + known]
+    report = progress or (lambda _stage, _done: None)
+    problem = _posed(cut, decomposition, part, moved, report)
+    found = fit_constrained(
+        problem.V, templates.templates, part, problem.groups, problem.zones, problem.penalties,
+        max_iter=_HINTED_ITERATIONS, fixed_templates=True, callback=_told(report, watch),
+        n_threads=decomposition.settings.n_threads,
+    )  # fmt: skip
+    activations = H.copy()
+    activations[:, inside] = found.activations[:, inside - first]
+    return dataclasses.replace(decomposition, activations=activations)
+
+
+def _moved(hint: Hint, seconds: float, length: float) -> Hint | None:
+    """Return a hint on the clock of a part of the recording; None if it is not in it."""
+    spans = hint.spans or ((hint.start, hint.end, hint.low, hint.high),)
+    kept = tuple(
+        (max(0.0, start - seconds), min(length, end - seconds), low, high)
+        for start, end, low, high in spans
+        if max(0.0, start - seconds) < min(length, end - seconds)
+    )
+    if not kept:
+        return None
+    begin, finish = min(s[0] for s in kept), max(s[1] for s in kept)
+    return dataclasses.replace(hint, start=begin, end=finish, spans=kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +263,48 @@ class _Problem:
             n_threads=self.n_threads,
         ).activations  # fmt: skip
         return found
+
+
+def _activations(decomposition: Decomposition) -> NDArray[np.float32]:
+    """Return the activations of a decomposition that can be refined."""
+    H = decomposition.activations
+    if H is None or decomposition.patterns is not None or decomposition.settings.beta != 1:
+        raise ParameterError(
+            "only a decomposition into templates, under beta 1 and with activations, can be refined"
+        )
+    return H
+
+
+def _posed(
+    mixture: Source,
+    decomposition: Decomposition,
+    H: NDArray[np.float32],
+    hints: Sequence[Hint],
+    report: Progress,
+) -> _Problem:
+    """Return what is to be refined, from these activations of the frames of a recording."""
+    names = list(decomposition.grouping)
+    if not hints or len(names) < 2:
+        raise ParameterError("to refine takes at least one hint and two sources to choose between")
+    templates, config = decomposition.templates, decomposition.settings
+    zones, penalties = _zones(hints, names, templates.stft, templates.sample_rate, H.shape[1])
+    frames = gather(
+        mixture, templates.stft, H.shape[1], n_threads=thread_count(config.n_threads),
+        progress=lambda done: report("read", done),
+    )  # fmt: skip
+    owner = {k: g for g, name in enumerate(names) for k in decomposition.grouping[name]}
+    groups = [owner[k] for k in range(len(owner))]
+    return _Problem(frames.V, H, groups, zones, penalties, config.n_threads)
+
+
+def _told(report: Progress, watch: nmf.Callback | None) -> nmf.Callback:
+    """Return a callback that tells how far the iterations are."""
+
+    def callback(state: nmf.State) -> bool | None:
+        report("refine", state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    return callback
 
 
 def _learned_from(hinted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

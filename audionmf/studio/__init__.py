@@ -22,6 +22,7 @@ A file imports only from those that are named before it:
 - `loudness`: how loud parts are, alone and in any sum
 - `models`: decompositions into parts, and how they were asked for
 - `sources`: groups of components that have a name
+- `scores`: notes that were written in the page, as a score
 - `marks`: marks in the spectrogram
 - `arrangement`: sources, marks and gains, and the steps that led there
 - `session`: all of these for one page, with versions

@@ -10,20 +10,25 @@ import asyncio
 import json
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import AudioNMFError, LimitError, LockedError, ParameterError
+from audionmf.io.files import require_file
+from audionmf.sources.known import REST
 from audionmf.studio import deliver
 from audionmf.studio.asking import way_of
 from audionmf.studio.keeping import Keeper
 from audionmf.studio.mixing import remix, remix_commands
 from audionmf.studio.models import Model
 from audionmf.studio.opening import open_saved
+from audionmf.studio.scores import write_score
 from audionmf.studio.session import SAMPLE_FILE, Session, StaleError, UnknownIdError
 from audionmf.studio.several import Queue
+from audionmf.studio.sources import Group
 from audionmf.studio.work import Job
 
 if TYPE_CHECKING:
@@ -97,6 +102,8 @@ def make_app(
         ("/api/recordings/{key}/audio/{index}", "GET", studio.original_audio),
         ("/api/recordings/{key}/file", "GET", studio.original),
         ("/api/recordings/{key}/tiles/{level}/{index}", "GET", studio.tile),
+        ("/api/scores", "POST", studio.score),
+        ("/api/given/{key}/file", "GET", studio.given_file),
         ("/api/kept/{key}", "POST", studio.go_on),
         ("/api/kept/{key}", "DELETE", studio.forget),
         ("/api/jobs", "POST", studio.start),
@@ -109,6 +116,7 @@ def make_app(
         ("/api/models/{key}/suggest", "POST", studio.suggest),
         ("/api/queue", "GET", studio.queued),
         ("/api/queue/{key}", "DELETE", studio.unqueue),
+        ("/api/stems/{key}", "GET", studio.stem),
         ("/api/commands", "GET", studio.commands),
         ("/api/deliveries/{key}", "GET", studio.fetch),
     ]
@@ -154,6 +162,8 @@ class _Studio:
         self._sample = secrets.token_urlsafe(12)
         self._deliveries: dict[str, deliver.Delivery] = {}
         self._made: list[list[deliver.Delivery]] = []
+        self._single: tuple[tuple[str, tuple[Group, ...]], list[deliver.Delivery]] | None = None
+        self._lock = threading.Lock()
         page = resources.files("audionmf.studio") / "page"
         self._static = {item.name: item.read_bytes() for item in page.iterdir() if item.is_file()}
 
@@ -287,6 +297,23 @@ class _Studio:
             recording.path, filename=recording.name, media_type="application/octet-stream"
         )
 
+    async def score(self, request: Request) -> Response:
+        """Take the notes of sources as they are in the page; they are known by them then."""
+        body = await _body(request, {"recording": str, "parts": list})
+        recording = self._session.recording(body["recording"])
+        path, names = await _thread(write_score, body["parts"], self._session.folder)
+        name = f"{Path(recording.name).stem}-notes.mid"
+        item = await _thread(self._session.add_given, path, name)
+        parts = dict(zip(names, item.parts, strict=True))
+        return _json({"given": item.told(), "parts": parts}, 201)
+
+    async def given_file(self, request: Request) -> Response:
+        from starlette.responses import FileResponse
+
+        item = self._session.given(request.path_params["key"])
+        require_file(item.path)
+        return FileResponse(item.path, filename=item.name, media_type="application/octet-stream")
+
     async def tile(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])
         picture = recording.spectrogram
@@ -304,6 +331,7 @@ class _Studio:
             "queue": self._start_queue,
             "open": self._open,
             "refine": self._refine,
+            "try": self._try,
             "notes": self._notes,
             "export": self._export,
         }
@@ -356,6 +384,14 @@ class _Studio:
 
     def _refine(self, body: dict[str, Any]) -> Job:
         return self._session.refine(_typed(body, "version", int))
+
+    def _try(self, body: dict[str, Any]) -> Job:
+        span = body.get("span")
+        sound = isinstance(span, list) and len(span) == 2
+        if span is not None and not (sound and all(type(s) in (int, float) for s in span)):
+            raise ParameterError("a span has a start and an end")
+        within = None if span is None else (float(span[0]), float(span[1]))
+        return self._session.try_marks(_typed(body, "version", int), within)
 
     def _notes(self, _body: dict[str, Any]) -> Job:
         model, groups, folder = self._present(), self._session.groups, self._session.folder
@@ -413,6 +449,8 @@ class _Studio:
             for item in oldest:
                 del self._deliveries[item.id]
             deliver.discard(item.path for item in oldest)
+            if self._single is not None and self._single[1] is oldest:
+                self._single = None
 
     async def job(self, request: Request) -> Response:
         since = _index(request.query_params.get("since", "0"))
@@ -456,6 +494,29 @@ class _Studio:
             self._session.suggest, request.path_params["key"], body["components"], body["sources"]
         )
         return _json({"groups": groups})
+
+    async def stem(self, request: Request) -> Response:
+        """Answer with the stem of one source, as one that is dragged out of the page wants it."""
+        from starlette.responses import FileResponse
+
+        made = await _thread(self._stem, request.path_params["key"])
+        return FileResponse(made.path, filename=made.name, media_type="audio/wav")
+
+    def _stem(self, key: str) -> deliver.Delivery:
+        """Return the stem of a source; those of the others are made with it, and wait."""
+        with self._lock:
+            model, groups = self._present(), self._session.groups
+            names = {group.id: group.name for group in groups if group.components} | {REST: REST}
+            wanted = list(model.members({g.name: g.components for g in groups}))
+            if names.get(key) not in wanted:
+                raise UnknownIdError("there is no stem of this source")
+            if self._single is None or self._single[0] != (model.id, groups):
+                made = deliver.stem_files(
+                    model, groups, self._session.folder, "wav", lambda *_: None
+                )
+                self._keep_deliveries(made)
+                self._single = ((model.id, groups), made)
+            return self._single[1][wanted.index(names[key])]
 
     async def commands(self, request: Request) -> Response:
         extension = request.query_params.get("format", "wav")

@@ -17,7 +17,7 @@ from audionmf import nmf
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse, analyse_account
 from audionmf.analysis.blind import component_name
-from audionmf.analysis.refinement import refine
+from audionmf.analysis.refinement import refine, refine_within
 from audionmf.analysis.timbre_groups import by_timbre
 from audionmf.errors import AudioNMFError, LimitError, ParameterError
 from audionmf.io.audio import write
@@ -44,7 +44,8 @@ _Item = TypeVar("_Item")
 
 SAMPLE_FILE = "sample.wav"
 
-_STEPS = ("do", "undo", "redo")
+_STEPS = ("do", "undo", "redo", "swap")
+_MOST_TRIALS = 6
 _MAX_RECORDINGS = 64
 _STEM_BYTES = 4 << 30
 
@@ -81,6 +82,7 @@ class Session:
         self._models: dict[str, Model] = {}
         self._given: dict[str, Given] = {}
         self._left: dict[str, tuple[Model, Arrangement, History]] = {}
+        self._trials: list[str] = []
         self.unkept: dict[str, tuple[Model, Arrangement, History]] = {}
         self._hidden: dict[str, str] = {str(folder): "the studio"}
         self.worker = Worker(self.explain)
@@ -309,6 +311,54 @@ class Session:
         LockedError
             If something is being worked on already.
         """
+        work = self._refining(version, None)
+
+        def whole(job: Job) -> dict[str, Any]:
+            return self._take(work(job), None, job.progress)
+
+        return self.worker.start("refine", whole)
+
+    def try_marks(self, version: int, within: tuple[float, float] | None = None) -> Job:
+        """Start to refine with the present marks, to be heard; `edit` takes over what comes of it.
+
+        Parameters
+        ----------
+        version : int
+            As of `edit`.
+        within : (float, float), optional
+            Only from here to there, in seconds, and with the templates as they are: at once.
+            Default: all of it, as `refine` does.
+
+        Raises
+        ------
+        StaleError, ParameterError, LockedError
+            As `refine` does.
+        """
+        work = self._refining(version, within)
+
+        def trial(job: Job) -> dict[str, Any]:
+            model = work(job)
+            self._prepare(model, job.progress)
+            with self._lock:
+                self._trials.append(model.id)
+                self._drop_trials()
+            return {"model": model.told()}
+
+        return self.worker.start("try", trial)
+
+    def _drop_trials(self) -> None:
+        """Forget the first of the models that were only tried."""
+        kept = {model.id for model, _, _ in self._left.values()}
+        kept |= {step.model.id for step in (*self.history.past, *self.history.future)}
+        kept |= {self.model.id} if self.model else set()
+        for key in self._trials[:-_MOST_TRIALS]:
+            self._trials.remove(key)
+            if key not in kept:
+                self._models.pop(key, None)
+                (self.folder / f"{key}.model").unlink(missing_ok=True)
+
+    def _refining(self, version: int, within: tuple[float, float] | None) -> Callable[[Job], Model]:
+        """Return the work that refines the present model with the present marks."""
         with self._lock:
             self._require(version)
             model, groups, marks = self.model, self.groups, self.marks
@@ -324,14 +374,18 @@ class Session:
         names = {group.id: group.name for group in groups}
         hints = [hint_of(mark, names) for mark in marks]
 
-        def work(job: Job) -> dict[str, Any]:
-            found = refine(
-                model.recording.audio, start, hints, progress=job.progress, watch=job.watch
-            )
+        def work(job: Job) -> Model:
+            audio, watch = model.recording.audio, job.watch
+            if within is None:
+                found = refine(audio, start, hints, progress=job.progress, watch=watch)
+            else:
+                found = refine_within(
+                    audio, start, hints, within, progress=job.progress, watch=watch
+                )
             way = dataclasses.replace(model.way, by_hand=True)
-            return self._take(_linear(model.recording, found, way), None, job.progress)
+            return _linear(model.recording, found, way)
 
-        return self.worker.start("refine", work)
+        return work
 
     def _parted(
         self, recording: Recording, found: Decomposition, way: Way, progress: Progress
@@ -407,8 +461,9 @@ class Session:
         ----------
         version, model, groups, marks, gains
             From which version, and what is now; default of the gains: 0 dB each.
-        step : {"do", "undo", "redo"}
-            Whether it is a change, or one that is taken back or made again.
+        step : {"do", "undo", "redo", "swap"}
+            Whether it is a change, or one that is taken back or made again; or goes with the step
+            before it, as parts that were found with a mark do.
 
         Raises
         ------
@@ -428,7 +483,7 @@ class Session:
             arranged = arrangement_of(told, len(chosen.names))
             if self.model is not None and step == "do":
                 self.history.did(self.model, self.arranged)
-            elif self.model is not None:
+            elif self.model is not None and step != "swap":
                 self.history.moved(step, self.model, self.arranged)
             self.arranged, self.model, self.current = arranged, chosen, chosen.recording
             self._change()

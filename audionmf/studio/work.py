@@ -31,7 +31,7 @@ class Job:
 
     Parameters
     ----------
-    kind : {"analyse", "queue", "open", "refine", "notes", "export"}
+    kind : {"analyse", "queue", "open", "refine", "try", "notes", "export"}
         What it does.
     id : str
         Random.
@@ -122,7 +122,7 @@ class Worker:
         self._future: Future[None] | None = None
 
     def start(self, kind: str, work: Callable[[Job], dict[str, Any]]) -> Job:
-        """Start a job; its result is what `work` returns.
+        """Start a job; its result is what `work` returns. One that only tries something gives way.
 
         Raises
         ------
@@ -130,7 +130,10 @@ class Worker:
             If another one is still running.
         """
         with self._lock:
-            if self._future is not None and not self._future.done():
+            busy = self._future is not None and not self._future.done()
+            if busy and self.job is not None and self.job.kind == "try":
+                self.job.stop()  # and the one thread goes on with the other
+            elif busy:
                 raise LockedError("something is being worked on already; wait for it, or stop it")
             self.job = Job(kind)
             self._future = self._pool.submit(self._run, self.job, work)

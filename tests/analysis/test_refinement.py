@@ -8,7 +8,7 @@ from conftest import RATE, tone
 
 from audionmf.analysis import refinement
 from audionmf.analysis.analysing import analyse
-from audionmf.analysis.refinement import Hint, refine
+from audionmf.analysis.refinement import Hint, refine, refine_within
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio
 
@@ -52,6 +52,32 @@ def test_what_belongs_to_a_source_goes_there_and_its_sound_with_it(found):
     assert better.grouping == found.grouping
     assert better.templates.labels == found.templates.labels
     assert (np.diff(better.divergence) <= 0).all()
+
+
+def test_a_part_is_found_again_at_once_and_all_else_stays(found):
+    """With the templates as they are; as in all of it, but for the hints that are elsewhere."""
+    mask = Hint("b", belongs=False, start=0.6, end=0.9, low=800, high=960)
+    elsewhere = dataclasses.replace(mask, start=1.1, end=1.4)
+    part = refine_within(MIX, found, [mask, elsewhere], (0.55, 1.0))
+    assert share(part, "b", mask) < 0.1
+    assert share(part, "b", elsewhere) == share(found, "b", elsewhere)
+    assert part.templates is found.templates
+    times = found.templates.stft.times(found.activations.shape[1], RATE)
+    moved = (part.activations != found.activations).any(axis=0)
+    assert moved.any()
+    assert (times[moved] >= 0.55).all()
+    assert (times[moved] <= 1.0).all()
+    # Where in the recording the part is makes no difference to what is found.
+    later = refine_within(MIX, found, [mask], (0.0, 1.5))
+    inside = (times > 0.62) & (times < 0.88)
+    np.testing.assert_allclose(
+        part.activations[:, inside], later.activations[:, inside], rtol=0.05, atol=1e-4
+    )
+    for wrong in ([elsewhere], []):
+        with pytest.raises(ParameterError, match="at least one hint"):
+            refine_within(MIX, found, wrong, (0.0, 0.5))
+    with pytest.raises(ParameterError, match="nothing from"):
+        refine_within(MIX, found, [mask], (7.0, 8.0))
 
 
 def test_a_long_recording_is_learned_from_a_few_of_its_frames(found, monkeypatch):

@@ -416,36 +416,6 @@ def test_a_curve_is_cut_where_a_pass_looks_at_more_of_the_recording(page):
     assert page.evaluate(script, [9, 5, 4.9]) == [0]
 
 
-def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
-    take_apart(page)
-    page.get_by_role("button", name="Group rest by timbre").click()
-    page.wait_for_selector("li.source:nth-child(4)")
-    button = page.get_by_role("button", name="Notes", exact=True)
-    button.click()
-    roll = page.get_by_role("img", name="Piano roll")
-    roll.wait_for(timeout=60_000)  # the first hearing loads what it needs
-    assert button.get_attribute("aria-pressed") == "true"
-    box = roll.bounding_box()
-    spot = page.evaluate(
-        """([width, height]) => {
-      const canvas = document.querySelector('canvas.roll');
-      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      for (let i = 0; i < canvas.width * canvas.height; i += 1) {
-        const at = [(i % canvas.width) / canvas.width, Math.floor(i / canvas.width) / canvas.height];
-        if (data[4 * i + 3] > 100) return [at[0] * width + 3, at[1] * height + 2];
-      }
-      return null;
-    }""",
-        [box["width"], box["height"]],
-    )
-    roll.click(position={"x": spot[0], "y": spot[1]})
-    sounds(page)
-    assert page.locator("li.source button[aria-pressed=true]").count() == 1
-    page.get_by_role("button", name="Pause").click()
-    page.locator(".row select").first.select_option(label="rest")
-    roll.wait_for(state="hidden")  # they were the notes of other sources
-
-
 def test_a_banner_says_that_the_server_is_gone_and_nothing_is_lost(own):
     page = own
     page.get_by_role("button", name="New source").click()

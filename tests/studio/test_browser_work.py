@@ -202,6 +202,19 @@ def test_stems_go_to_a_folder_and_a_tour_of_five_steps_can_be_left(page):
     assert sizes == {"keys.wav": whole, "rest.wav": whole}
     page.keyboard.press("Escape")
 
+    # Dragged out of the page a stem is a file, which the browser fetches from this address.
+    kind, name, address = page.evaluate(
+        """() => {
+          const dataTransfer = new DataTransfer();
+          document.querySelector('a.stem').dispatchEvent(new DragEvent('dragstart', { dataTransfer }));
+          const told = dataTransfer.getData('DownloadURL').split(':');
+          return [told[0], told[1], told.slice(2).join(':')];
+        }"""
+    )
+    assert (kind, name) == ("audio/wav", "keys.wav")
+    fetched = "(a) => fetch(a).then((r) => r.arrayBuffer()).then((b) => b.byteLength)"
+    assert page.evaluate(fetched, address) == whole
+
     page.locator(".picture").focus()
     page.keyboard.press("?")
     page.get_by_role("button", name="Show me around").click()

@@ -372,6 +372,9 @@ def test_a_request_that_is_too_large_is_413(client):
         ("GET", "/api/models/x/activations"),
         ("GET", "/api/models/x/audio/0"),
         ("GET", "/api/deliveries/x"),
+        ("GET", "/api/given/x/file"),
+        ("GET", "/api/stems/x"),
+        ("DELETE", "/api/queue/x"),
         ("GET", "/api/nothing"),
     ],
 )
@@ -480,6 +483,20 @@ def test_exported_stems_sum_to_the_recording(client, analysed, form):
     assert set(stems) == {f"low.{form}", f"_img src_.{form}", f"rest.{form}"}
     mixture = np.round(two_notes(2, 8000).T * 32768) / 32768
     assert np.abs(sum(stems.values()) - mixture).max() < 4 / 32768
+
+
+def test_one_stem_is_the_one_of_the_archive(client, analysed):
+    grouped(client).raise_for_status()
+    body = {"kind": "export", "what": "stems", "format": "wav"}
+    told = finish(client, client.post("/api/jobs", json=body))["result"]
+    with zipfile.ZipFile(io.BytesIO(client.get(f"/api/deliveries/{told['id']}").content)) as made:
+        stems = {name.rpartition("/")[2]: made.read(name) for name in made.namelist()}
+    for key in ("a", "rest"):
+        answer = client.get(f"/api/stems/{key}").raise_for_status()
+        name = "low.wav" if key == "a" else "rest.wav"
+        assert name in answer.headers["content-disposition"]
+        assert answer.content == stems[name]
+    assert client.get("/api/stems/nobody").status_code == 404
 
 
 def test_an_exported_bank_and_model_open_again(client, analysed, tmp_path):

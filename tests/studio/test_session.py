@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import io
 import shlex
+import threading
 import zipfile
 
 import httpx
@@ -181,6 +182,52 @@ def test_a_refinement_is_a_new_model_that_undo_can_leave(studio, run, tmp_path, 
     assert studio.edit(studio.version, first.id, [], [])["model"]["id"] == first.id
     with pytest.raises(ParameterError, match="mark"):
         studio.refine(studio.version)
+
+
+def test_marks_are_tried_and_taken_over_without_a_step_of_their_own(studio, tmp_path, monkeypatch):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(3)))
+    mark = {
+        "source": "a", "belongs": True, "start": 0.1, "end": 0.4, "low": 500.0, "high": 900.0,
+        "strength": 10.0,
+    }  # fmt: skip
+    groups = [group("a", "one", 0), group("b", "two", 1, 2)]
+    told = studio.edit(1, model.id, groups, [mark])
+    tried = studio.try_marks(told["version"], (0.0, 0.5))
+    assert ended(studio, tried) is model  # nothing is taken over yet
+    made = tried.result["model"]["id"]
+    assert np.array_equal(
+        studio.models(made).parts.templates.templates, model.parts.templates.templates
+    )
+    assert not np.array_equal(studio.models(made).parts.activations, model.parts.activations)
+    n_steps = len(studio.history.past)
+    told = studio.edit(told["version"], made, groups, [mark], {}, "swap")
+    assert (studio.model.id, len(studio.history.past)) == (made, n_steps)
+    assert not studio.history.future
+
+    monkeypatch.setattr("audionmf.studio.session._MOST_TRIALS", 1)
+    for _ in range(2):
+        ended(studio, studio.try_marks(told["version"]))
+    assert studio.models(made) is studio.model  # what is heard is kept, the other trial is not
+    assert len(studio._models) == 3
+
+
+def test_what_is_only_tried_gives_way(studio):
+    worker, begun, go = Worker(str), threading.Event(), threading.Event()
+
+    def trial(job):
+        begun.set()
+        go.wait(10)
+        job.progress("refine", 0.5)
+        return {}
+
+    first = worker.start("try", trial)
+    assert begun.wait(10)
+    second = worker.start("export", lambda job: {"made": job.kind})
+    go.set()
+    worker._future.result()
+    assert (first.outcome, second.outcome) == ("stopped", "done")
+    worker.close()
 
 
 def test_an_early_stop_keeps_what_there_is(studio, tmp_path, monkeypatch):

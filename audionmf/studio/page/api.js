@@ -50,6 +50,7 @@ export const api = {
   stop: (id, keep) => answer(`/api/jobs/${id}${keep ? '?keep=yes' : ''}`, { method: 'DELETE' }),
   queue: (format) => answer(`/api/queue?format=${format}`).then((r) => r.json()),
   unqueue: (id) => answer(`/api/queue/${id}`, { method: 'DELETE' }),
+  score: (recording, parts) => send('POST', '/api/scores', { recording, parts }),
   templates: (id) => answer(`/api/models/${id}/templates`).then((r) => r.arrayBuffer()),
   activations: (id) => answer(`/api/models/${id}/activations`).then((r) => r.arrayBuffer()),
   levels: (id) => answer(`/api/models/${id}/levels`).then((r) => r.arrayBuffer()),

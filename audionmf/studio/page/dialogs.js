@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { announce, h, iconButton, toast } from './dom.js';
-import { gainOf, recording, REST, silent, sources, store } from './store.js';
+import { gainOf, model, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
@@ -22,6 +22,12 @@ export function save(href) {
   document.body.append(link);
   link.click();
   link.remove();
+}
+
+// The scores that the present parts were found with.
+function scores() {
+  const found = model().way.sources.flatMap((source) => (source.notes ? [source.notes[0]] : []));
+  return [...new Map(found.map((item) => [item.id, item])).values()];
 }
 
 export async function exportDialog() {
@@ -138,6 +144,7 @@ export async function exportDialog() {
     h('div', { class: 'export stacked' }, h('div', { class: 'heading' }, h('h3', {}, 'The same at the command line'), copier(lines, 'Copy the command line')), lines,
       h('p', { class: 'hint' }, 'Run it beside your recording',
         recording() ? [' (', h('a', { href: `/api/recordings/${recording().id}/file`, download: '' }, 'save it'), ')'] : null,
+        ...scores().flatMap((item) => [', ', h('a', { href: `/api/given/${item.id}/file`, download: '' }, item.name)]),
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
@@ -155,7 +162,7 @@ const KEYS = [
   ['0', 'on the page: hear everything again'],
   ['A', 'hear the recording as it is, and the mix again'],
   ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
-  ['B', 'draw marks on the spectrogram'],
+  ['B', 'draw marks on the spectrogram; with notes in the roll a click marks all of a note, edges are drawn to notes (not with Alt)'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
   ['E', 'export'],
   ['On a component', ''],
@@ -165,6 +172,9 @@ const KEYS = [
   ['X', 'select'],
   ['1 … 9', 'put it, or all that are selected, into that source; 0: into the rest'],
   ['N', 'make a new source of it'],
+  ['On the notes, with Edit notes', ''],
+  ['← →, Delete, N', 'the note before and after, take it away, add one at the playhead'],
+  ['↑ ↓, Ctrl Z', 'move it by a semitone, take the last back'],
   ['With the mouse on the spectrogram', ''],
   ['Wheel', 'zoom the time; with Shift scroll it, with Alt zoom the frequencies'],
   ['Click, drag', 'move the playhead, move what is in view'],

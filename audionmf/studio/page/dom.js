@@ -78,6 +78,13 @@ export function hertz(value) {
   return value >= 1000 ? `${+(value / 1000).toFixed(1)} kHz` : `${Math.round(value)} Hz`;
 }
 
+const LETTERS = ['C', 'C♯', 'D', 'D♯', 'E', 'F', 'F♯', 'G', 'G♯', 'A', 'A♯', 'B'];
+
+// The name of a MIDI key.
+export function keyName(key) {
+  return `${LETTERS[key % 12]}${Math.floor(key / 12) - 1}`;
+}
+
 export function noteName(note) {
   return note.replace('#', '♯');
 }

@@ -127,6 +127,29 @@ async function tell(files, name = '') {
   });
 }
 
+// Take it apart again with notes as they were written in the roll: what is not there is not played.
+async function withNotes(parts) {
+  const recording = data.recording();
+  const { way } = data.model();
+  const names = data.sources().map((source) => source.name);
+  let made;
+  try {
+    made = await api.score(recording.id, parts);
+  } catch (error) {
+    toast(error.message, 'error');
+    return;
+  }
+  await store.sending;
+  setups.delete(recording.id);
+  await leave(async () => {
+    await data.load();
+    await showSetup(recording);
+    setup.take(way, names);
+    setup.know(made);
+    toast('The notes are known now: take it apart with them, or go on where you left it.');
+  });
+}
+
 async function analyse(body, recording) {
   let job;
   try {
@@ -181,7 +204,7 @@ async function watch(job, recording) {
 function showStudio() {
   document.title = `${data.recording().name} – audionmf studio`;
   quiet();
-  studio = new Studio({ leave: () => leave(), tell, exports: exportDialog, help, themeButton, run });
+  studio = new Studio({ leave: () => leave(), tell, withNotes, exports: exportDialog, help, themeButton, run });
   app.replaceChildren(studio.element);
   studio.show().catch((error) => toast(error.message, 'error'));
   studio.sourcesChanged();
@@ -245,6 +268,7 @@ function fresh() {
 }
 
 async function leave(next = showStart) {
+  studio?.live.rest();
   try {
     await store.sending;
     const { recording } = store.state;
@@ -329,7 +353,7 @@ watchServer();
 try {
   await data.load();
   if (store.state.job?.kind === 'queue') showQueue();
-  else if (store.state.job && !['export', 'notes'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
+  else if (store.state.job && !['export', 'notes', 'try'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
   else showBest();
 } catch (error) {
   toast(error.message, 'error');

@@ -7,6 +7,8 @@ import * as data from './store.js';
 const { store } = data;
 const COLUMN = 4; // pixels; a brush and a lasso leave columns of this width
 const MOST_SPANS = 256;
+const SNAP = 8; // pixels within which an edge is drawn to that of a note
+const PARTIALS = 24;
 const NEAR = 3; // pixels that two columns may differ by, to be one
 const TOOLS = [['rectangle', 'Rectangle'], ['brush', 'Brush'], ['lasso', 'Lasso'], ['eraser', 'Eraser']];
 
@@ -23,7 +25,10 @@ export class Marking {
     const force = h('input', { type: 'range', class: 'short', min: 1, max: 20, value: 10, 'aria-label': 'How firmly, from soft to firm', title: 'From soft to firm' });
     this.force = force;
     this.says = h('span', { class: 'says' }, this.kind, this.source, h('span', {}, 'soft'), force, h('span', {}, 'firm'));
-    this.tools = h('span', { class: 'mark-tools', hidden: true }, this.tool, this.size, this.says);
+    this.live = h('input', { type: 'checkbox', checked: true });
+    this.state = h('span', { class: 'hint', role: 'status' });
+    const atOnce = h('label', { class: 'field tight', title: 'Find the components again after each stroke: around it at once, in all of the recording a little later' }, this.live, 'hear at once');
+    this.tools = h('span', { class: 'mark-tools', hidden: true }, this.tool, this.size, this.says, atOnce, this.state);
   }
 
   set(on) {
@@ -58,6 +63,11 @@ export class Marking {
     data.edit((next) => {
       next.marks.push({ ...fields, ...place });
     });
+    this.hear(place.start, place.end);
+  }
+
+  hear(start, end) {
+    if (this.live.checked) this.studio.live.drew(start, end);
   }
 
   // One by numbers, for the keyboard.
@@ -70,7 +80,9 @@ export class Marking {
     const { low, high } = store.state.spectrogram;
     const { start, span } = timeline;
     const from = +clamp(player.seconds, start, start + 0.9 * span).toFixed(2);
-    this.push({ start: from, end: +Math.min(timeline.duration, from + Math.min(1, span / 4)).toFixed(2), low: Math.ceil(low), high: Math.round(Math.min(high, 1000)) });
+    const note = this.notes().find((item) => item.onset <= from && from < item.offset);
+    if (note) this.push(this.wholeNote(note));
+    else this.push({ start: from, end: +Math.min(timeline.duration, from + Math.min(1, span / 4)).toFixed(2), low: Math.ceil(low), high: Math.round(Math.min(high, 1000)) });
     panel.querySelector('.mark:last-child select')?.focus();
   }
 
@@ -83,6 +95,7 @@ export class Marking {
     const points = [at(event)];
     this.drawing = { tool: this.tool.value, points, radius: Number(this.size.value), width: box.width, height: box.height };
     paintOver();
+    this.drawing.free = event.altKey; // not drawn to notes
     this.studio.capture(event, frame, (e) => {
       for (const one of e.getCoalescedEvents?.() || []) points.push(at(one));
       points.push(at(e));
@@ -95,9 +108,53 @@ export class Marking {
     });
   }
 
-  finish({ tool, points, radius, width, height }) {
+  // Notes that a mark is drawn to: those of its source that are in the roll.
+  notes() {
+    const { roll } = this.studio;
+    if (roll.element.hidden) return [];
+    return (roll.sources.find((source) => source.id === this.fields().source)?.notes || []).filter((note) => !note.drum);
+  }
+
+  // All of a note: its partials, each as wide as a semitone.
+  wholeNote(note) {
+    const { low, high } = store.state.spectrogram;
+    const spans = [];
+    for (const [a, b] of partials(note)) if (b > low && a < high && spans.length < MOST_SPANS) spans.push([+note.onset.toFixed(3), +Math.min(this.studio.timeline.duration, note.offset).toFixed(3), +a.toFixed(1), +b.toFixed(1)]);
+    return { ...around(spans), spans };
+  }
+
+  // The note whose partial is at a place.
+  noteAt(x, y, width, height) {
+    const { timeline, picture } = this.studio;
+    const [seconds, hertz] = [timeline.seconds(x, width), picture.frequencyAt(y, height)];
+    return this.notes().find((note) => note.onset <= seconds && seconds < note.offset && partials(note).some(([a, b]) => a <= hertz && hertz <= b));
+  }
+
+  // A place with its edges on those of notes that are near.
+  snapped(place, width, height) {
+    const { timeline, picture } = this.studio;
+    const near = (value, candidates, at) => {
+      const [best] = candidates.map((c) => [Math.abs(at(c) - at(value)), c]).sort((a, b) => a[0] - b[0]);
+      return best && best[0] <= SNAP ? best[1] : value;
+    };
+    const notes = this.notes();
+    const x = (seconds) => timeline.x(seconds, width);
+    const y = (hertz) => picture.y(hertz, height);
+    const [start, end] = [near(place.start, notes.map((n) => n.onset), x), near(place.end, notes.map((n) => n.offset), x)];
+    const bands = notes.filter((note) => note.onset < end && note.offset > start).flatMap(partials);
+    const snap = { start, end, low: near(place.low, bands.map((b) => b[0]), y), high: near(place.high, bands.map((b) => b[1]), y) };
+    return snap.start < snap.end && snap.low < snap.high ? snap : place;
+  }
+
+  finish({ tool, points, radius, width, height, free }) {
     if (tool === 'rectangle') {
-      const place = this.rectangle(points, width, height);
+      const [first, last] = [points[0], points.at(-1)];
+      const note = Math.hypot(last[0] - first[0], last[1] - first[1]) < NEAR && !free && this.noteAt(...first, width, height);
+      if (note) {
+        this.push(this.wholeNote(note));
+        return;
+      }
+      const place = this.rectangle(points, width, height, free);
       if (place.end - place.start > 0.02 && place.high > place.low * 1.02) this.push(place);
       return;
     }
@@ -109,12 +166,13 @@ export class Marking {
     else this.push({ ...around(spans), spans });
   }
 
-  rectangle(points, width, height) {
+  rectangle(points, width, height, free = false) {
     const [a, b] = [points[0], points.at(-1)];
     const { timeline, picture } = this.studio;
     const times = [a, b].map(([x]) => clamp(timeline.seconds(x, width), 0, timeline.duration)).sort((m, n) => m - n);
     const hertz = [a, b].map(([, y]) => picture.frequencyAt(y, height)).sort((m, n) => m - n);
-    return { start: times[0], end: times[1], low: hertz[0], high: hertz[1] };
+    const place = { start: times[0], end: times[1], low: hertz[0], high: hertz[1] };
+    return free ? place : this.snapped(place, width, height);
   }
 
   // Columns of pixels, each [left, right, top, bottom], as [start, end, low, high].
@@ -142,6 +200,7 @@ export class Marking {
       return !fine && JSON.stringify(next.marks) !== before;
     });
     if (fine) toast('What is left would be too fine: erase with a larger brush.');
+    else this.hear(...Object.values(around(spans)).slice(0, 2));
   }
 
   // painting
@@ -151,7 +210,7 @@ export class Marking {
     const { drawing } = this;
     if (!drawing) return;
     if (drawing.tool === 'rectangle') {
-      this.paintMark(context, width, height, { ...this.fields(), ...this.rectangle(drawing.points, width, height) });
+      this.paintMark(context, width, height, { ...this.fields(), ...this.rectangle(drawing.points, width, height, drawing.free) });
       return;
     }
     const source = data.sources().find((item) => item.id === this.fields().source);
@@ -197,6 +256,12 @@ export class Marking {
     context.textBaseline = 'middle';
     context.fillText(text, left + 5, top - (top > 17 ? 8 : -9));
   }
+}
+
+// The partials of a note, each from a quarter of a tone below it to one above, in hertz.
+function partials(note) {
+  const hertz = 440 * 2 ** ((note.key - 69) / 12);
+  return Array.from({ length: PARTIALS }, (_, i) => [hertz * (i + 1) * 2 ** (-1 / 24), hertz * (i + 1) * 2 ** (1 / 24)]);
 }
 
 // What a round brush leaves along a path: columns, each [left, right, top, bottom].

@@ -1,29 +1,27 @@
 // The notes of all sources as a piano roll under the spectrogram, on the same timeline.
 
-import { clamp, clock, colour, h, oncePerFrame, prepare } from './dom.js';
+import { clamp, clock, colour, h, keyName, oncePerFrame, prepare } from './dom.js';
+import { Noting } from './noting.js';
 
-const LETTERS = ['C', 'C♯', 'D', 'D♯', 'E', 'F', 'F♯', 'G', 'G♯', 'A', 'A♯', 'B'];
 const BLACK = [1, 3, 6, 8, 10];
 const LEAST_KEYS = 12;
 const NEAR_PIXELS = 4;
 
-function keyName(key) {
-  return `${LETTERS[key % 12]}${Math.floor(key / 12) - 1}`;
-}
-
 export class Roll {
-  constructor(timeline, hear) {
+  constructor(timeline, hear, use) {
     Object.assign(this, { timeline, hear });
     this.sources = [];
     this.lit = null;
     this.axis = h('canvas', { class: 'axis', 'aria-hidden': 'true' });
     this.canvas = h('canvas', { class: 'roll', role: 'img', 'aria-label': 'Piano roll' });
-    this.element = h('div', { class: 'band rolls', hidden: true }, h('div', { class: 'lit' }, this.axis), this.canvas);
+    this.noting = new Noting(this, use);
+    this.element = h('div', { hidden: true }, this.noting.element, h('div', { class: 'band rolls' }, h('div', { class: 'lit' }, this.axis), this.canvas));
     this.draw = oncePerFrame(() => this.paint());
     timeline.addEventListener('change', this.draw);
     new ResizeObserver(this.draw).observe(this.canvas);
     this.canvas.addEventListener('pointermove', (event) => this.point(event));
     this.canvas.addEventListener('click', (event) => {
+      if (this.noting.on) return;
       const note = this.at(event);
       if (note) this.hear(note);
     });
@@ -32,6 +30,15 @@ export class Roll {
   // Show notes: a list of { id, name, colour(), notes: [{ onset, offset, key, velocity, drum, name }] }.
   show(sources) {
     this.sources = sources;
+    this.noting.fill();
+    this.measure();
+    this.element.hidden = false;
+    this.draw();
+  }
+
+  // Which keys are in view, and what is said of all of it.
+  measure() {
+    const { sources } = this;
     const pitches = sources.flatMap((s) => s.notes.filter((n) => !n.drum).map((n) => n.key));
     this.drums = [...new Map(sources.flatMap((s) => s.notes.filter((n) => n.drum).map((n) => [n.key, n.name])))].sort((a, b) => a[0] - b[0]);
     const low = Math.min(...pitches) - 2;
@@ -39,13 +46,13 @@ export class Roll {
     const short = Math.max(0, LEAST_KEYS - (high - low));
     this.range = pitches.length ? [low - Math.floor(short / 2), high + Math.ceil(short / 2)] : null;
     const count = sources.reduce((sum, s) => sum + s.notes.length, 0);
-    this.canvas.setAttribute('aria-label', `Piano roll: ${count} notes. ${sources.map((s) => `${s.name} ${s.notes.length}`).join(', ')}`);
-    this.element.hidden = false;
+    this.canvas.setAttribute('aria-label', `Piano roll: ${count} notes. ${sources.map((s) => `${s.name} ${s.notes.length}`).join(', ')}${this.noting.on ? '. Left and right go through the notes, Delete takes one away, N adds one, up and down move it.' : ''}`);
     this.draw();
   }
 
   hide() {
     this.element.hidden = true;
+    this.noting.set(false);
   }
 
   // Only the notes of one source stand out, or those of all.
@@ -89,9 +96,15 @@ export class Roll {
         if (left > width || left + wide < 0) continue;
         context.globalAlpha = faint ? 0.15 : 0.45 + (0.55 * note.velocity) / 127;
         context.fillRect(left, top + 0.5, wide, Math.max(2, tall - 1));
+        if (note !== this.noting.note) continue;
+        context.globalAlpha = 1;
+        context.strokeStyle = colour('--text');
+        context.lineWidth = 2;
+        context.strokeRect(left - 1, top - 0.5, wide + 2, Math.max(2, tall - 1) + 2);
       }
     }
     context.globalAlpha = 1;
+    this.noting.paint(context, width, height);
     this.paintAxis();
   }
 
@@ -128,7 +141,7 @@ export class Roll {
         const far = Math.hypot(x - clamp(x, left, left + wide), y - clamp(y, top, top + tall));
         if (far < least) {
           least = far;
-          best = { ...note, source };
+          best = { ...note, source, own: note };
         }
       }
     }

@@ -187,6 +187,17 @@ export class Setup {
     this.pick('known');
   }
 
+  // Take over the notes of sources, by their names.
+  know({ given, parts }) {
+    for (const [name, part] of Object.entries(parts)) {
+      let source = this.sources.find((item) => item.name === name);
+      if (!source) this.sources.push(source = { ...freshSource(this.sources.length), name });
+      source.notes = [given, part];
+    }
+    this.sources = this.sources.filter((source) => source.name || isKnown(source));
+    this.pick('known');
+  }
+
   pick(way) {
     const box = this.element.querySelector(`input[name="way"][value="${way}"]`);
     box.checked = true;

@@ -1,7 +1,7 @@
 // The sources: named, coloured groups of components; what is in none is "rest".
 
 import { api } from './api.js';
-import { clock, h, hertz, iconButton, options, percent, toast } from './dom.js';
+import { clock, h, hertz, icon, iconButton, options, percent, toast } from './dom.js';
 import { knownWords } from './known.js';
 import { sourceColour, title } from './rows.js';
 import * as data from './store.js';
@@ -135,6 +135,8 @@ export class Sources {
     const chips = itself ? [] : members.map((k) => this.chip(k));
     const said = data.model().way.sources.find((source) => source.name === name);
     const known = said ? knownWords(said) : [];
+    const whole = members.length && data.sources().some((source) => source.components.length);
+    if (whole) after.push(this.stemLink(id, name));
     const amount = h('div', { class: 'source-sub' }, this.amount(members));
     this.lines.push([amount, members]);
     const card = h(
@@ -149,6 +151,18 @@ export class Sources {
     card.addEventListener('pointerenter', () => data.light({ source: id }));
     card.addEventListener('pointerleave', () => data.light(null));
     return card;
+  }
+
+  // The stem as a file: a click saves it, and where the browser can it is dragged out of the page.
+  stemLink(id, name) {
+    const href = `/api/stems/${encodeURIComponent(id)}`;
+    const file = `${name.replace(/[\\/:*?"<>|]/g, '_')}.wav`; // the server names what is saved by a click
+    const link = h('a', { class: 'stem', href, download: '', draggable: 'true', 'aria-label': `Save the stem of ${name}`, title: 'Save the stem, or drag it to a folder or another program' }, icon('export'));
+    link.addEventListener('dragstart', (event) => {
+      event.dataTransfer.setData('DownloadURL', `audio/wav:${file}:${new URL(href, location.href)}`);
+      event.dataTransfer.effectAllowed = 'copy';
+    });
+    return link;
   }
 
   // Products of all pairs of components, by which the loudness of any of their sums is known.

@@ -90,6 +90,12 @@ export function edit(change) {
   show(after, 'do');
 }
 
+// Hear other parts of the same arrangement; that is of one step with what it came from.
+export function swap(made) {
+  store.models.set(made.id, made);
+  show({ ...snapshot(), model: made.id }, 'swap');
+}
+
 export function undo() {
   move(store.past, store.future, 'undo');
 }

@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { announce, clamp, clock, colour, h, iconButton, oncePerFrame, options, percent, prepare, setIcon, toast } from './dom.js';
+import { Live } from './live.js';
 import { Marking } from './marking.js';
 import { Player } from './player.js';
 import { Roll } from './roll.js';
@@ -20,7 +21,9 @@ export class Studio {
     this.player = new Player();
     this.timeline = new Timeline(data.recording().duration);
     this.marking = new Marking(this);
-    this.roll = new Roll(this.timeline, (note) => this.hearNote(note));
+    this.roll = new Roll(this.timeline, (note) => this.hearNote(note), (parts) => actions.withNotes(parts));
+    this.roll.now = () => this.player.seconds;
+    this.live = new Live(this);
     this.element = this.build();
     this.picture = new Spectrogram(this.canvas, this.axis, this.timeline);
     this.rows = new Rows(this.list, this.timeline, this.handlers());
@@ -83,14 +86,15 @@ export class Studio {
     this.picture.setFactors({ ...factors, components: n, frames: model.frames, energies: model.components.map((c) => c.energy) });
     this.rows.setFactors(factors, this.picture);
     this.lit();
-    api.levels(model.id).then((levels) => {
+    if (model.tried) this.sources.levels = null; // soon there is another
+    else api.levels(model.id).then((levels) => {
       if (model === data.model()) this.sources.setLevels(new Float32Array(levels));
     }).catch(() => {}); // figures that are missing stop nothing
     await loaded;
   }
 
   sourcesChanged() {
-    if (!this.roll.element.hidden && this.grouped !== this.grouping()) this.hideNotes();
+    if (!this.roll.element.hidden && this.grouped !== this.grouping() && !this.live.own(data.model().id)) this.hideNotes();
     this.roll.draw();
     if (this.rows.order === 'source') this.rows.arrange();
     else this.rows.update();
@@ -547,6 +551,7 @@ export class Studio {
   }
 
   async refine() {
+    this.live.rest();
     await store.sending;
     const done = await this.actions.run({ kind: 'refine', version: store.state.version }, 'Refining');
     if (!done) return;
