@@ -64,11 +64,32 @@ def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
 
     # A mark is drawn to the note whose source it is about: a click marks all of its partials.
     name = page.locator("li.source:has(.toggle.S[aria-pressed=true]) input.name").input_value()
+    page.locator(".row select").first.select_option(label="rest")
+    roll.wait_for(state="hidden")  # they were the notes of other sources
+
+
+def test_marks_are_drawn_to_notes_and_notes_are_edited(page):
+    """The notes are those of a job that is answered here: hearing them is tested elsewhere."""
+    name = "Source 1"
+    rolls = {name: [[0.5, 1.5, 69, 90, False, "A4"], [2.0, 2.5, 72, 70, False, "C5"]]}
+    told = {
+        "id": "x", "kind": "notes", "stage": "", "share": 1, "divergence": [], "iterations": 0,
+        "outcome": "done", "error": "", "notes": [], "result": {"rolls": rolls},
+    }  # fmt: skip
+    take_apart(page, "2")
+    page.get_by_role("button", name="New source").click()
+    page.keyboard.press("Escape")
+    page.route("**/api/jobs", lambda route: route.fulfill(json=told))
+    page.get_by_role("button", name="Notes", exact=True).click()
+    page.locator("canvas.roll").wait_for()
+
+    # A mark is drawn to the note whose source it is about: a click marks all of its partials.
     page.locator(".picture").focus()
     page.keyboard.press("b")
     page.get_by_label("Source of the next mark").select_option(label=name)
     page.get_by_label("hear at once").uncheck()
     first, second, hertz = notes_of(page, name)
+    first, second, hertz = 0.5, 1.5, 440.0
     picture = page.locator(".picture").bounding_box()
     middle = picture["x"] + picture["width"] * (first + second) / 2 / 4
     page.mouse.click(middle, picture["y"] + height_of(page, hertz) * picture["height"])
