@@ -9,7 +9,7 @@ from collections.abc import Iterable
 __all__ = ["brief"]
 
 _WORDS = {
-    "--n-sources": ("N", "so many sources (default: as many as fit)"),
+    "--n-sources": ("N", "so many sources (default: {default})"),
     "--lead": (None, "one voice leads, called 'lead' or NAME"),
     "--templates": ("FILE...", "templates that audionmf learn made"),
     "--example": ("NAME=FILE", "a source alone: a file or folder; repeat it"),
@@ -21,7 +21,7 @@ _WORDS = {
     "--out": (None, "where to write"),
     "--format": ("KIND", "{choices}"),
     "--report": (None, "a page to hear and see what was found"),
-    "--export": ("KIND,...", "notes too: midi, labels, csv, events, raven"),
+    "--export": ("KIND,...", "write midi, labels, csv, events, raven"),
     "--map": ("NAME=KEY", "the source NAME is this drum, such as 36 or cowbell"),
     "--tempo": ("auto|BPM", "beats in a minute, for midi (default: none)"),
     "--jobs": ("N", "so many files at a time (default: 1)"),
@@ -39,7 +39,8 @@ _WORDS = {
     "--dictionary": ("KIND", "frames, or nmf (default: frames)"),
     "--match": ("HOW", "{choices}"),
 }
-"""The value and what is said of it, by the name of the option; {choices} are those of the command."""
+"""The value and what is said of it, by the name of the option; {choices} and {default} are those of the
+command, the default as its full help tells it."""
 
 
 def brief(action: argparse.Action) -> argparse.Action:
@@ -51,13 +52,21 @@ def brief(action: argparse.Action) -> argparse.Action:
             shown.help = (action.help or "").partition(";")[0]
         return shown
     metavar, text = found
-    shown.help = text.format(choices=_listed(action.choices))
+    shown.help = text.format(choices=_listed(action.choices), default=_default(action))
     told = metavar is None or action.choices
-    if told and action.default not in (None, "", argparse.SUPPRESS) and action.nargs != 0:
+    if told and action.default not in (None, "", False, argparse.SUPPRESS) and action.nargs != 0:
         shown.help += f" (default: {action.default})"
+    elif action.default and isinstance(action.default, tuple):
+        shown.help += f" (default: {','.join(action.default)})"
     if metavar is not None:
         shown.metavar, shown.choices, shown.nargs = metavar, None, None
     return shown
+
+
+def _default(action: argparse.Action) -> str:
+    """Return what the full help says is done without the option, up to a semicolon."""
+    told = (action.help or "").rpartition("(default: ")[2].partition(")")[0]
+    return told.partition(";")[0]
 
 
 def _listed(choices: Iterable[object] | None) -> str:

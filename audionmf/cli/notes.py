@@ -33,10 +33,9 @@ _TEXT = """\
 Write the notes that the sources of a recording play, without stems. Say what the sources are, or say
 nothing, and the recording is one source: a lone instrument.
 
-Say what the sources are as for audionmf separate: --example, --templates, --solo, --labels, --midi,
---lead or --n-sources. Say nothing, and the recording is one source: a lone instrument.
-What has a pitch becomes notes; drums become strokes, with the keys of General MIDI by their names.
-Files land in OUT/TRACK/: notes.mid, notes.txt (labels for Audacity) and notes.csv.
+Sources are told as for audionmf separate: --example, --templates, --solo, --labels, --midi, --lead or
+--n-sources. What has a pitch becomes notes; drums become strokes, with the keys of General MIDI by
+their names. Files land in OUT/TRACK/: notes.mid, notes.txt (labels for Audacity) and notes.csv.
 """
 
 _EXAMPLES = """\

@@ -114,6 +114,25 @@ def test_the_full_help_has_every_option_and_every_example(run, command):
     assert COMMANDS[command].epilog.rstrip() in text
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_description_says_a_thing_twice(command):
+    words = re.findall(r"[\w-]+", COMMANDS[command].description.lower())
+    spoken = [tuple(words[i : i + 8]) for i in range(len(words) - 7)]
+    assert len(spoken) == len(set(spoken))
+
+
+def test_the_short_help_tells_the_defaults_of_its_command():
+    def told(command, name):
+        [action] = [a for a in COMMANDS[command]._actions if name in a.option_strings]
+        return brief(action).help
+
+    assert told("notes", "--n-sources").endswith("(default: the recording is one source)")
+    assert told("separate", "--n-sources").endswith("(default: as many as fit)")
+    assert told("notes", "--export").endswith("(default: midi,labels,csv)")
+    assert "default" not in told("separate", "--export")
+    assert "False" not in told("notes", "--lead")
+
+
 def test_the_short_help_counts_what_it_leaves_out(run):
     _, text, _ = run("separate", "-h")
     left_out = int(re.search(r"(\d+) more options", text)[1])
