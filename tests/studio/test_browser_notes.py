@@ -17,18 +17,6 @@ def said(page, name):
     return int(label.partition(f"{name} ")[2].replace(",", ".").partition(".")[0])
 
 
-def notes_of(page, name):
-    """Onset, offset and frequency of the first note of a source, as the server heard it."""
-    rolls = page.evaluate(
-        """async () => {
-          const { api } = await import('/static/api.js');
-          return (await api.follow(await api.start({ kind: 'notes' }), () => {})).rolls;
-        }"""
-    )
-    onset, offset, key = min(rolls[name])[:3]
-    return onset, offset, 440 * 2 ** ((key - 69) / 12)
-
-
 def height_of(page, hertz):
     """Where a frequency is in the spectrogram, 0 at the top, 1 at the bottom."""
     meta = page.evaluate("fetch('/api/state').then((r) => r.json())")["spectrogram"]
@@ -61,9 +49,6 @@ def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
     sounds(page)
     assert page.locator("li.source button[aria-pressed=true]").count() == 1
     page.get_by_role("button", name="Pause").click()
-
-    # A mark is drawn to the note whose source it is about: a click marks all of its partials.
-    name = page.locator("li.source:has(.toggle.S[aria-pressed=true]) input.name").input_value()
     page.locator(".row select").first.select_option(label="rest")
     roll.wait_for(state="hidden")  # they were the notes of other sources
 
@@ -88,7 +73,6 @@ def test_marks_are_drawn_to_notes_and_notes_are_edited(page):
     page.keyboard.press("b")
     page.get_by_label("Source of the next mark").select_option(label=name)
     page.get_by_label("hear at once").uncheck()
-    first, second, hertz = notes_of(page, name)
     first, second, hertz = 0.5, 1.5, 440.0
     picture = page.locator(".picture").bounding_box()
     middle = picture["x"] + picture["width"] * (first + second) / 2 / 4
@@ -132,11 +116,6 @@ def test_marks_are_drawn_to_notes_and_notes_are_edited(page):
     page.wait_for_selector(".known")
     chips = page.locator(".known .source", has=page.locator(f"input.name[value='{name}']"))
     assert "notes mix & match-notes.mid" in chips.locator(".chip").first.inner_text()
-    page.get_by_role("button", name="Go on where you left it").click()
-    page.get_by_role("button", name="Notes", exact=True).click()
-    roll.wait_for(timeout=PATIENCE)
-    page.locator(".row select").first.select_option(label="rest")
-    roll.wait_for(state="hidden")  # they were the notes of other sources
 
 
 def test_marks_are_heard_while_they_are_drawn_in_one_step_with_them(page):
