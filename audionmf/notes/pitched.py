@@ -1,9 +1,10 @@
 """Notes that sound together, from the activations of the keys.
 
 A note is fitted before it is judged. Where a row of activations rises a note may begin; of these many
-are ghosts: partials, octaves and bleed. A note stays if it is no ghost by three measures in dB added
-up: what share of the spectrum nobody else could take over, how soft it is beside the loudest of all,
-and how soft beside those that sound with it.
+are ghosts: partials, octaves and bleed. The worst are left out, templates are learnt again from the
+rest, and by these they are judged. A note stays if it is no ghost by three measures in dB added up:
+what share of the spectrum nobody else could take over, how soft it is beside the loudest of all, and
+how soft beside those that sound with it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ _OWN_RANGE_DB, _RANGE_DB = 26.0, 30.0
 _FALL = 0.15
 _LEAST_SECONDS = 0.05
 _EVIDENCE_DB = -30.0
+_LIKELY_DB = -50.0
+_LEARNING_ITERATIONS, _HELD = 6, 0.05
 _TAKE_OVER_ITERATIONS = 6
 _SEARCH = 6
 _LEAD_FRAMES = 3
 _LONGEST_JUDGED = 60
 _LOUD_FRAMES = 10
+_LATE_SECONDS = 0.015  # from stroke to steepest rise: medians of four instruments are 9 to 26 ms
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,14 @@ def chords(spectra: Spectra, fit: Fit, deficit_db: float = 0.0) -> list[Heard]:
     kept = [c for c in _judged(spectra, fit, candidates, louder) if c.evidence > _EVIDENCE_DB]
     levels = _levels(spectra, fit, kept)
     return sorted(
-        Heard(c.onset * SECONDS, c.end * SECONDS, int(fit.keys[c.row]), level)
+        Heard(_struck(c), c.end * SECONDS, int(fit.keys[c.row]), level)
         for c, level in zip(kept, levels, strict=True)
     )
+
+
+def _struck(c: _Candidate) -> float:
+    """Return when a note was struck, in seconds: before its partials rise most."""
+    return max(0.0, c.onset * SECONDS - _LATE_SECONDS)
 
 
 def _levels(spectra: Spectra, fit: Fit, notes: list[_Candidate]) -> list[float]:
@@ -148,19 +157,45 @@ def _steepest(row: Matrix, short: Vector, valley: int, peak: int) -> int:
 def _judged(
     spectra: Spectra, fit: Fit, candidates: list[_Candidate], louder: float
 ) -> list[_Candidate]:
-    """Return the candidates with their evidence in dB."""
+    """Return the likely candidates with their evidence in dB, by templates learnt from them."""
     edges = np.concatenate([np.arange(0, 200, 2), np.arange(200, len(spectra.V), 4)])
     edges = edges[edges < len(spectra.V)]
     V, W = (np.add.reduceat(X, edges, axis=0) for X in (spectra.V, fit.W))
-    H, n_keys = fit.H.copy(), len(fit.keys)
-    sounding = np.zeros((n_keys, H.shape[1]), bool)
+    n_keys = len(fit.keys)
+    loudest = louder * max((c.level for c in candidates), default=1.0)
+    H = _gated(V, W, fit, candidates)
+    first = [_evidence(V, W, H, c, n_keys, loudest) for c in candidates]
+    likely = [c for c, db in zip(candidates, first, strict=True) if db > _LIKELY_DB]
+    W, H = _learnt(V, W, _gated(V, W, fit, likely))
+    return [replace(c, evidence=_evidence(V, W, H, c, n_keys, loudest)) for c in likely]
+
+
+def _gated(V: Matrix, W: Matrix, fit: Fit, candidates: list[_Candidate]) -> Matrix:
+    """Return activations of the keys where there are candidates, and of the bands."""
+    gated, sounding = fit.H.copy(), np.zeros(fit.H.shape, bool)
     for c in candidates:
         sounding[c.row, max(0, c.onset - _LEAD_FRAMES) : c.end] = True
-    H[:n_keys] *= sounding
+    sounding[len(fit.keys) :] = True
+    gated *= sounding
     for _ in range(_LEAD_FRAMES):
-        H *= W.T @ (V / (W @ H + np.float32(SILENCE)))
-    loudest = louder * max((c.level for c in candidates), default=1.0)
-    return [replace(c, evidence=_evidence(V, W, H, c, n_keys, loudest)) for c in candidates]
+        gated *= W.T @ (V / (W @ gated + np.float32(SILENCE)))
+    return gated
+
+
+def _learnt(V: Matrix, W: Matrix, H: Matrix) -> tuple[Matrix, Matrix]:
+    """Return templates as this instrument has them, and their activations.
+
+    A comb is the same for all instruments but for the shares of its partials, and its neighbours'
+    shares are near its own. What sounds much may move away from that, within its partials; what sounds
+    little stays.
+    """
+    start, silence = W, np.float32(SILENCE)
+    for _ in range(_LEARNING_ITERATIONS):
+        ratio, sums = V / (W @ H + silence), H.sum(axis=1)
+        learnt = W * (ratio @ H.T) + np.float32(_HELD * float(sums.max())) * start
+        W = learnt / (learnt.sum(axis=0) + silence)
+        H = H * (W.T @ (V / (W @ H + silence)))
+    return W, H
 
 
 def _evidence(V: Matrix, W: Matrix, H: Matrix, c: _Candidate, n_keys: int, loudest: float) -> float:

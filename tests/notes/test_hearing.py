@@ -9,7 +9,7 @@ import pytest
 from instruments import RATE, audio, bursts, harmonic, onset_f
 
 from audionmf.io.audio import Audio
-from audionmf.notes import hearing, lines, sound
+from audionmf.notes import hearing, lines, pitched, sound
 from audionmf.notes.drums import DRUMS
 from audionmf.notes.hearing import hear
 
@@ -218,3 +218,27 @@ def test_memory_does_not_grow_with_the_length(monkeypatch):
             tracemalloc.stop()
         assert len(stem.notes) == pytest.approx(repeats * len(STROKES), abs=1)
     assert peaks[2] < peaks[1] + 1e6  # 24 s more are 4 MB as samples
+
+
+def test_a_struck_note_begins_where_it_is_struck():
+    struck = [(0.3 + 0.5 * i, 0.75 + 0.5 * i, key) for i in range(5) for key in (50, 65, 74)]
+    found = hear(audio(harmonic(struck, 3, attack=0.03))).notes
+    late = [
+        min((n.onset - onset for n in found if n.key == key), key=abs) for onset, _, key in struck
+    ]
+    assert abs(np.median(late)) < 0.009
+
+
+def test_templates_are_learnt_from_what_sounds_much_and_within_its_partials():
+    rng = np.random.default_rng(0)
+    comb = np.zeros((60, 2), np.float32)
+    comb[[3, 13, 23], 0], comb[[7, 27, 47], 1] = 1 / 3, 1 / 3
+    true = comb.copy()
+    true[[3, 13, 23], 0], true[[7, 27, 47], 1] = (0.1, 0.2, 0.7), (0.7, 0.2, 0.1)
+    H = rng.uniform(0.5, 1.0, (2, 40)).astype(np.float32) * np.float32([[1.0], [0.002]])
+    learnt, activations = pitched._learnt(true @ H, comb, H)
+    np.testing.assert_allclose(learnt.sum(axis=0), 1, rtol=1e-4)
+    assert not learnt[comb == 0].any()
+    assert (activations >= 0).all()
+    assert np.abs(learnt - true)[:, 0].sum() < 0.2 * np.abs(comb - true)[:, 0].sum()
+    assert np.abs(learnt - comb)[:, 1].sum() < 0.1 * np.abs(true - comb)[:, 1].sum()
