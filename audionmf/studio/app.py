@@ -462,8 +462,8 @@ class _Studio:
         return _json(job.told(0), 202)
 
     def _job(self, request: Request) -> Job:
-        job = self._session.worker.job
-        if job is None or job.id != request.path_params["key"]:
+        job = self._session.worker.find(request.path_params["key"])
+        if job is None:
             raise UnknownIdError("there is no such job")
         return job
 

@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from audionmf.errors import AudioNMFError, AudioNMFWarning, LockedError
 __all__ = ["Job", "StoppedError", "Worker"]
 
 _LOG = logging.getLogger(__name__)
+
+_LATEST = 32
 
 Outcome = Literal["running", "done", "failed", "stopped"]
 
@@ -119,6 +122,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(1, "audionmf-job")
         self._lock = threading.Lock()
         self.job: Job | None = None
+        self._latest: deque[Job] = deque(maxlen=_LATEST)
         self._future: Future[None] | None = None
 
     def start(self, kind: str, work: Callable[[Job], dict[str, Any]]) -> Job:
@@ -136,8 +140,14 @@ class Worker:
             elif busy:
                 raise LockedError("something is being worked on already; wait for it, or stop it")
             self.job = Job(kind)
+            self._latest.append(self.job)
             self._future = self._pool.submit(self._run, self.job, work)
             return self.job
+
+    def find(self, key: str) -> Job | None:
+        """Return one of the latest jobs: a page may ask for one that gave way to another still."""
+        with self._lock:
+            return next((job for job in self._latest if job.id == key), None)
 
     def close(self) -> None:
         """Stop what runs, and wait until it has ended."""

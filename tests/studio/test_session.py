@@ -227,6 +227,7 @@ def test_what_is_only_tried_gives_way(studio):
     go.set()
     worker._future.result()
     assert (first.outcome, second.outcome) == ("stopped", "done")
+    assert worker.find(first.id) is first  # a page may still ask for it
     worker.close()
 
 
