@@ -1,6 +1,7 @@
 """The house: every wing imports only from wings below it, every file only from those named before."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -23,9 +24,14 @@ def name_of(path):
     return ".".join(part for part in parts if part != "__init__")
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imported(path):
     """Yield what a file imports of the package, wherever in it, for type checking too."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -55,12 +61,13 @@ def order_of(wing):
     return re.findall(r"^- `(\w+)`: ", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_nothing_depends_on_how_python_optimises(path):
+def test_nothing_depends_on_how_python_optimises():
     """Neither assertions nor what asks for them: with ``-O`` everything is as without."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
-        assert not (isinstance(node, ast.Name) and node.id == "__debug__"), f"{path}:{node.lineno}"
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+            named = isinstance(node, ast.Name) and node.id == "__debug__"
+            assert not named, f"{path}:{node.lineno}"
 
 
 def test_every_wing_has_its_place():

@@ -35,6 +35,7 @@ from audionmf.errors import (
 )
 from audionmf.io.files import make_room, no_such_file, refuse_overwriting, require_file
 from audionmf.show.report import clear_report, report_path, write_report
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Progress
 
 __all__ = ["DONE", "FAILED", "KEPT", "NOT_RUN", "Outcome", "Task", "describe_error", "perform"]
@@ -188,15 +189,13 @@ def perform(task: Mapping[str, Any], progress: Progress | None = None) -> dict[s
     dict
         As `Outcome.from_dict` takes it; failures are outcomes too.
     """
-    from threadpoolctl import threadpool_limits
-
     begin = time.perf_counter()
     given = Task.from_dict(task)
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("error" if given.strict else "always", AudioNMFWarning)
         try:
-            with threadpool_limits(given.n_threads, user_api="blas"):
+            with blas_threads(given.n_threads):
                 outcome = _perform(given, progress)
         except Exception as error:
             outcome = Outcome.of_failure(given.job.input, error)

@@ -26,6 +26,7 @@ from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, descend
 from audionmf.nmf.models import PHASES, SourceModel, Spectra
 from audionmf.nmf.places import kernel_on
 from audionmf.settings import CPU
+from audionmf.spectra.blas import blas_threads
 
 __all__ = ["Fitted", "fit_sum"]
 
@@ -136,12 +137,10 @@ def _fit_dense(
     V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads: int, device: str
 ) -> None:
     """Fit spectra as one product, by the fused kernel or on a card."""
-    from threadpoolctl import threadpool_limits
-
     together = _Together(V, models)
     free, learns = np.ones(together.H.shape[1], bool), any(model.free for model in models)
     with (
-        threadpool_limits(1, user_api="blas"),  # its threads would wait beside the kernel's
+        blas_threads(1),  # its threads would wait beside the kernel's
         kernel_on(device, V, n_threads, free, free, together.penalties) as kernel,
     ):
         played = kernel.taken(together.H)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from audionmf.nmf.divergence import beta_divergence, exponent
 from audionmf.nmf.places import Updater, kernel_on
 from audionmf.settings import CPU
+from audionmf.spectra.blas import blas_threads
 
 __all__ = ["BlockUpdater", "Updater", "make_updater", "plain_update"]
 
@@ -114,15 +115,13 @@ class BlockUpdater:
         free_templates: Mask,
         free_activations: Mask,
     ) -> None:
-        from threadpoolctl import threadpool_limits
-
         self._V, self._beta = V.T, beta
         # Below β = 1 powers of a model near its floor are beyond single precision.
         self._dtype = np.dtype(np.float64) if beta < 1 else V.dtype
         self._free_templates, self._free_activations = free_templates, free_activations
         starts = range(0, V.shape[1], _BLOCK_FRAMES)
         self._blocks = [slice(i, i + _BLOCK_FRAMES) for i in starts]
-        self._limits = threadpool_limits(1, user_api="blas")
+        self._limits = blas_threads(1)
         self._pool = ThreadPoolExecutor(n_threads)
 
     def __enter__(self) -> BlockUpdater:
@@ -130,7 +129,7 @@ class BlockUpdater:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
-        self._limits.restore_original_limits()
+        self._limits.__exit__(None, None, None)
 
     def iterate(
         self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False

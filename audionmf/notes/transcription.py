@@ -32,6 +32,7 @@ from audionmf.notes.table import NoteTable
 from audionmf.notes.tempo import Tempo, beats_of, parse_tempo, tempo_of_beats
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, stem_paths
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Progress, heard
 
 __all__ = [
@@ -176,8 +177,6 @@ def transcribe_stems(
     FileNotFoundError, AudioReadError, InvalidAudioError
         If a stem cannot be read.
     """
-    from threadpoolctl import threadpool_limits
-
     chosen, report, told = check_keys(drum_keys), heard(progress), alone or {}
     sources = {name: open_source(stem) for name, stem in stems.items()}
 
@@ -189,7 +188,7 @@ def transcribe_stems(
     done: dict[str, Stem] = {}
     report("notes", 0.0)
     n_workers = max(1, min(thread_count(n_threads), len(sources), _MOST_THREADS))
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_workers) as pool:
+    with blas_threads(1), ThreadPoolExecutor(n_workers) as pool:
         for name, stem in zip(sources, pool.map(work, sources), strict=True):
             done[name] = stem
             report("notes", len(done) / len(sources))

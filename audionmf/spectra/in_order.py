@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from audionmf.spectra.blas import blas_threads
+
 __all__ = ["in_order"]
 
 _Item = TypeVar("_Item")
@@ -36,9 +38,7 @@ def in_order(
     object
         What the function returned; what it raised is raised here.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+    with blas_threads(1), ThreadPoolExecutor(n_threads) as pool:
         pending: deque[Future[_Result]] = deque()
         try:
             for item in items:
