@@ -396,7 +396,7 @@ def test_a_model_with_other_things_for_runs_is_refused(tmp_path, stems, text):
         ({"absent": {"dark": [(0, 1)]}}, "go with templates, examples or solo ranges"),
         ({"solo": {"a": [(0, 1)], "b": [(0.5, 2)]}}, "overlap; only one can play alone"),
         ({"solo": SOLO, "absent": {"dark": [(1, 2)]}}, "'dark' from 0 to 1.5 s, where it plays"),
-        ({"solo": SOLO, "absent": {"x": [(1, 2)]}}, "of no source; there are 'dark', 'bright'"),
+        ({"solo": SOLO, "absent": {"x": [(1, 2)]}}, "names no source; there are 'dark', 'bright'"),
         ({"solo": {"dark": [(5, 7)]}}, "'dark' from 5 to 7 s is not inside the array"),
         ({"solo": {"dark": [(5, 5.1)]}}, "800 samples, less than one window of 1024"),
         (

@@ -688,7 +688,7 @@ def test_plain_tcp_to_another_host_is_warned_of():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--n-components", "auto"], "--n-components is a number"),
+        (["--n-components", "auto"], "--n-components takes a number"),
         (["--dictionary", "frames"], "templates are factorised"),
         (["--max-frames", "99"], "--max-frames means nothing on a cluster"),
         (["--example-frames", "9"], "--example-frames means nothing on a cluster"),
