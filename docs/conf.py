@@ -90,7 +90,9 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", own_pictures),
     "remove_config_comments": True,
     "show_memory": False,
-    "min_reported_time": 3600,  # how long a script took is that of the machine that built the pages
+    # How long scripts took is that of this machine, and the table of it asks the network.
+    "min_reported_time": 3600,
+    "write_computation_times": False,
     "ignore_repr_types": r"matplotlib\.(legend|text|axes|lines)",
     "abort_on_example_error": True,
     "plot_gallery": True,
