@@ -22,7 +22,7 @@ from audionmf.cli.common import (
     printable,
     settings_of,
 )
-from audionmf.cli.sources import add_only, add_sources, ways_of
+from audionmf.cli.sources import add_only, add_part, add_sources, part_of, ways_of
 
 if TYPE_CHECKING:
     from audionmf.notes.table import NoteTable
@@ -89,6 +89,7 @@ def _run(options: argparse.Namespace) -> int:
                 track=given.track,
                 settings=settings,
                 progress=bar,
+                **part_of(options),
                 **ways,
             )
         finally:
@@ -132,12 +133,13 @@ def add(commands: Any) -> None:
         _run,
         most_used=(
             "--n-sources", "--example", "--templates", "--midi", "--lead", "--out", "--export",
-            "--map", "--tempo", "--quality", "--quiet",
+            "--map", "--tempo", "--start", "--duration", "--quality", "--quiet",
         ),
         first_examples=2,
     )  # fmt: skip
     add_inputs(parser, "recordings to listen to, or folders to search for them")
     add_only(add_sources(parser, "the recording is one source"))
+    add_part(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "-o",

@@ -11,8 +11,9 @@ from typing import Any
 
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
-from audionmf.io.audio import AudioLike, Source, open_source
+from audionmf.io.audio import AudioLike, Source
 from audionmf.io.files import StrPath, make_room, refuse_overwriting
+from audionmf.io.parts import excerpt
 from audionmf.notes.events import Activity
 from audionmf.notes.table import NoteTable
 from audionmf.notes.transcription import (
@@ -72,6 +73,8 @@ def transcribe(
     only: str | None = None,
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
     sample_rate: int | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -92,6 +95,9 @@ def transcribe(
         What to listen to; a file is read block by block.
     sources, only, settings, **options
         As in `audionmf.separate`.
+    start, duration : float, optional
+        A part of the recording, in seconds; default: from its start, to its end. All times count
+        from the start of the part, those of the notes too.
     drum_keys : mapping of str to int or str, optional
         Sources that are drums, with their key of General MIDI, 0 to 127, or the name of a drum such
         as "cowbell". Default: by their names; where these say nothing, kick, snare or hi-hat by the
@@ -127,7 +133,7 @@ def transcribe(
         If a source has neither a pitch nor strokes.
     """
     check_asked(drum_keys, tempo)
-    source = open_source(recording, sample_rate)
+    source = excerpt(recording, start, duration, sample_rate=sample_rate)
     ways = {"sources": sources, "sample_rate": sample_rate, "settings": settings, **options}
     scored = options.get("midi") is not None
     with _taken_apart(source, ways, only, progress, stems=not scored) as (found, stems, alone):
@@ -143,6 +149,8 @@ def note_file(
     pattern: str = DEFAULT_PATTERN,
     drum_keys: Mapping[str, int | str] | None = None,
     tempo: str | float | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
     only: str | None = None,
     others: Sequence[StrPath] = (),
     track: str = "",
@@ -165,7 +173,7 @@ def note_file(
         What else is read, and must not be overwritten.
     track : str, default ""
         What the recording is called; empty for the name of its file.
-    drum_keys, tempo, only, progress, **ways
+    drum_keys, tempo, start, duration, only, progress, **ways
         As in `transcribe`.
 
     Returns
@@ -179,7 +187,7 @@ def note_file(
         As `transcribe` does, and `OutputError` where a file would overwrite an input or cannot be
         written.
     """
-    source = open_source(path)
+    source = excerpt(path, start, duration)
     check_asked(drum_keys, tempo)
     paths = export_paths(folder, track or Path(path).stem, export, pattern)
     refuse_overwriting(paths.values(), [path, *others])

@@ -48,6 +48,19 @@ def test_a_part_is_remixed(run, tmp_path, long, take):
     assert np.array_equal(steps(out), steps(long)[:, 2000:])
 
 
+def test_the_notes_of_a_part_are_those_of_a_cut_file(run, tmp_path, long):
+    (tmp_path / "cut").mkdir()
+    cut = sound(tmp_path / "cut" / "long.wav", steps(long)[:, 4000:12000])
+    part = ("--start", "0.5", "--duration", "1")
+    for recording, named, out in ((long, part, "a"), (cut, (), "b")):
+        given = (*named, "--export", "midi,csv,events", "-o", tmp_path / out)
+        assert run("notes", recording, *given)[0] == 0
+    assert len((tmp_path / "a" / "long" / "notes.csv").read_text().splitlines()) > 1
+    for name in ("notes.mid", "notes.csv", "events.csv"):
+        made, wanted = (tmp_path / out / "long" / name for out in "ab")
+        assert made.read_bytes() == wanted.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
