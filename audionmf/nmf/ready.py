@@ -237,7 +237,8 @@ def _keep(name: str, function: Any, arguments: list[Any]) -> None:
 def _object_file(function: Any, types: tuple[Any, ...], found: Any) -> bytes:
     """Return the object file of a compiled function, from where numba kept it if it is from there."""
     try:
-        code: bytes = found.library.serialize_using_object_code()[2][0]
+        made = found._asdict()["library"].serialize_using_object_code()
+        code: bytes = made[2][0]
     except RuntimeError:  # it was handed on to the linker
         cache = function._cache
         key = cache._index_key(types, found.target_context.codegen())

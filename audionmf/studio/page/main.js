@@ -108,46 +108,47 @@ async function goOn(kept) {
   await openBy(() => api.goOn(kept.id));
 }
 
-// Tell more of a source, from the studio: the account of the recording, with what was dropped.
-async function tell(files, name = '') {
+// Back to the account of the recording as it was taken apart, with more that is known.
+async function knowMore(give, said) {
   const recording = data.recording();
   const { way } = data.model();
   const names = data.sources().map((source) => source.name);
-  const given = [];
-  await sendAll(files, document.createElement('progress'), (made) => given.push(made));
-  if (!given.length) return;
   await store.sending;
   setups.delete(recording.id);
   await leave(async () => {
     await data.load();
     await showSetup(recording);
     setup.take(way, names);
-    for (const made of given) setup.give(made, name);
-    toast(`${given.map((made) => made.name).join(', ')} ${given.length > 1 ? 'are' : 'is'} known now: take it apart again with it, or go on where you left it.`);
+    give();
+    toast(said);
   });
+}
+
+// Tell more of a source, from the studio: the account of the recording, with what was dropped.
+async function tell(files, name = '') {
+  const given = [];
+  await sendAll(files, document.createElement('progress'), (made) => given.push(made));
+  if (!given.length) return;
+  const named = given.map((made) => made.name).join(', ');
+  await knowMore(
+    () => given.forEach((made) => setup.give(made, name)),
+    `${named} ${given.length > 1 ? 'are' : 'is'} known now: take it apart again with it, or go on where you left it.`,
+  );
 }
 
 // Take it apart again with notes as they were written in the roll: what is not there is not played.
 async function withNotes(parts) {
-  const recording = data.recording();
-  const { way } = data.model();
-  const names = data.sources().map((source) => source.name);
   let made;
   try {
-    made = await api.score(recording.id, parts);
+    made = await api.score(data.recording().id, parts);
   } catch (error) {
     toast(error.message, 'error');
     return;
   }
-  await store.sending;
-  setups.delete(recording.id);
-  await leave(async () => {
-    await data.load();
-    await showSetup(recording);
-    setup.take(way, names);
-    setup.know(made);
-    toast('The notes are known now: take it apart with them, or go on where you left it.');
-  });
+  await knowMore(
+    () => setup.know(made),
+    'The notes are known now: take it apart with them, or go on where you left it.',
+  );
 }
 
 async function analyse(body, recording) {
