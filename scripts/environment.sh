@@ -11,15 +11,21 @@ prepare_environment() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$1"
 }
 
-# Brings PyTorch, on whose processor device the code for graphics cards is tested, and torchnmf, beside
-# which patterns and moving templates are; those tests are skipped with a reason where they cannot be
-# had within five minutes. They are not in the extra `dev`: where PyTorch's build for cards is the
-# default, it takes gigabytes.
+# Brings PyTorch, on whose processor device the code for graphics cards is tested, Triton, whose
+# interpreter runs the kernels for them, and torchnmf, beside which patterns and moving templates are.
+# Those tests are skipped with a reason where they cannot be had within five minutes each. They are not
+# in the extra `dev`: where PyTorch's build for cards is the default, it takes gigabytes (and brings
+# the Triton it was made for).
 prepare_torch() {
-    if .venv/bin/python -c 'import torchnmf' 2> /dev/null; then return; fi
-    if ! timeout 300 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        'torch==2.13.0' 'torchnmf==0.3.5'; then
-        echo "$0: PyTorch or torchnmf cannot be installed; tests that need them are skipped" >&2
+    bring torchnmf 'torch==2.13.0' 'torchnmf==0.3.5'
+    bring triton 'triton==3.9.0'
+}
+
+# Installs packages unless a module is there.
+bring() {
+    if .venv/bin/python -c "import $1" 2> /dev/null; then return; fi
+    if ! timeout 300 .venv/bin/python -m pip install --quiet --disable-pip-version-check "${@:2}"; then
+        echo "$0: $1 cannot be installed; tests that need it are skipped" >&2
     fi
 }
 

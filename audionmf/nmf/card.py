@@ -1,12 +1,14 @@
 """The multiplicative updates on a graphics card, by PyTorch: what `kernels` and `updates` do.
 
 V stays on the card while there are iterations, and so do W and H: `taken` and `given` carry them
-there and back. Frames are worked on in blocks, so that what lies beside V, W and H is bounded.
+there and back. Where the kernels of `fused` can be used, they do the work for β = 1. Elsewhere frames
+are worked on in blocks, so that what lies beside V, W and H is bounded.
 """
 
 from __future__ import annotations
 
 import contextlib
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,17 @@ Mask = NDArray[np.bool_]
 _BLOCK_NUMBERS = 1 << 25
 _LEAST_FRAMES = 256
 _TINY, _FLOOR = 1e-30, 1e-20
+
+
+def fused_on(place: Any, n_components: int) -> ModuleType | None:
+    """Return `fused` if its kernels can be used on PyTorch's device, else None."""
+    if place.type != "cuda":
+        return None
+    try:
+        from audionmf.nmf import fused
+    except ImportError:  # Triton: not in every build of PyTorch
+        return None
+    return fused if fused.usable(place, n_components) else None
 
 
 class CardUpdater:
@@ -76,8 +89,14 @@ class CardUpdater:
         step = max(_LEAST_FRAMES, _BLOCK_NUMBERS // V.shape[0])
         self._blocks = [slice(i, i + step) for i in range(0, V.shape[1], step)]
         self._within = contextlib.ExitStack()
+        fused = None if double or beta != 1 else fused_on(self._place, len(weights))
         with exact_products():
-            self._V = self.taken(V.T).to(self._dtype)
+            if fused is None:
+                self._passes, self._V = None, self.taken(V.T).to(self._dtype)
+            else:
+                self._V = fused.spacious(V.shape[1], V.shape[0], self._place)
+                self._V.copy_(torch.from_numpy(np.array(V.T, order="C")))
+                self._passes = fused.Passes(self._V, len(weights), self._free_H)
 
     def __enter__(self) -> CardUpdater:
         self._within.enter_context(exact_products())
@@ -124,6 +143,9 @@ class CardUpdater:
             for _ in range(n_iter):
                 self.iterate(W, H, templates=False)
             return
+        if self._passes:
+            self._passes.activate(W, H, self._sums(W), n_iter)
+            return
         for block in self._blocks:
             self._activate_block(self._V[block], W, H[block], n_iter)
 
@@ -150,6 +172,11 @@ class CardUpdater:
         if divergence and self._beta == 1:
             level = self._sums(W, infinite=False)
             value += float((H.sum(dim=0, dtype=self._torch.float64) * level).sum())
+        if self._passes:
+            more, over = self._passes.update(
+                W, H, self._sums(W), moving=self._moving, gather=gather, divergence=divergence
+            )
+            return float(value + more), over, H.sum(dim=0, dtype=self._torch.float64)[:, None]
         over = under = 0.0
         for block in self._blocks:
             V, part = self._V[block], H[block].to(self._dtype)
