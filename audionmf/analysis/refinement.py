@@ -99,7 +99,7 @@ def refine(
     decomposition: Decomposition,
     hints: Sequence[Hint],
     *,
-    max_iter: int = 30,
+    max_iter: int = 15,
     progress: Progress | None = None,
     watch: nmf.Callback | None = None,
 ) -> Decomposition:
@@ -117,7 +117,7 @@ def refine(
         Where to start; found under β = 1, with its activations.
     hints : sequence of Hint
         Each about a source of ``decomposition.grouping``.
-    max_iter : int, default 30
+    max_iter : int, default 15
         Most iterations: the start is near already.
     progress : callable, optional
         Told the stage and the share done.

@@ -27,9 +27,9 @@ Journal of Machine Learning Research 11, 2010.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,14 +38,18 @@ from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_tolerance, check_whole, thread_count
 from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, follow
 
+if TYPE_CHECKING:
+    from audionmf.nmf.kernels import KLKernel
+
 __all__ = ["MAX_PENALTY", "Constrained", "fit_constrained"]
 
 Matrix = NDArray[np.floating[Any]]
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 MAX_PENALTY = 50.0
 """The largest penalty: a weight of 2e-22, above which nothing changes any more."""
 
-_BLOCK_FRAMES = 256
+_BLOCK_FRAMES = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +145,10 @@ def fit_constrained(
     H = np.ascontiguousarray((H / H.dtype.type(scale)).T)
     watch = Watch(max_iter, tol, scale, callback)
     with Workers(thread_count(n_threads), watch) as workers:
-        updates = _Updates(
-            (data / data.dtype.type(scale)).T, members, plane.T, weights, workers
-        )  # fmt: skip
-        follow(watch, updates, W, H, templates=not fixed_templates)
+        levelled = (data / data.dtype.type(scale)).T
+        threads = thread_count(n_threads)
+        with _Updates(levelled, members, plane.T, weights, workers.each, threads) as updates:
+            follow(watch, updates, W, H, templates=not fixed_templates, accelerated=True)
     if not fixed_templates:
         sums = W.sum(axis=1)
         sums[sums == 0] = 1
@@ -155,11 +159,32 @@ def fit_constrained(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """Some bins of a block of frames.
+
+    Components are together where the penalties on their groups are the same; those without any are
+    `free`.
+    """
+
+    bins: slice
+    hinted: list[tuple[NDArray[np.int64], Matrix]]
+    free: NDArray[np.int64]
+
+    def claims(self, share: Matrix) -> Iterator[tuple[NDArray[np.int64], Matrix]]:
+        """Yield ``V exp(-Λ) / Γ``, (n_frames, n_bins), and the components that it is for."""
+        for group, weight in self.hinted:
+            yield group, share * weight
+        if self.free.size:
+            yield self.free, share
+
+
 class _Updates:
     """The two updates for one V, in place.
 
-    Frames are rows of V and H, components rows of W. The sums of blocks of frames are added in the
-    order of the blocks, whatever thread they come from.
+    Frames are rows of V and H, components rows of W. Frames without a penalty are those of the plain
+    divergence, and are left to its kernel. The sums of blocks of the others are added in the order of
+    the blocks, whatever thread they come from.
     """
 
     def __init__(
@@ -168,40 +193,99 @@ class _Updates:
         members: list[NDArray[np.int64]],
         zones: NDArray[Any],
         weights: Matrix,
-        workers: Workers,
+        each: Each,
+        n_threads: int,
     ) -> None:
-        self._V, self._members, self._zones, self._each = V, members, zones, workers.each
-        self._weights = np.ascontiguousarray(weights.T)
+        self._members, self._each, self._weights = members, each, weights.T.copy()
         self._tiny = np.finfo(V.dtype).tiny
-        blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, len(V), _BLOCK_FRAMES)]
-        self._blocks = [(block, self._touched(block)) for block in blocks]
+        hints = np.asarray((weights < 1).any(axis=1))
+        hinted = np.asarray(hints[zones].any(axis=1))
+        self._hinted, self._plain = np.flatnonzero(hinted), np.flatnonzero(~hinted)
+        self._V, self._zones = V[self._hinted], zones[self._hinted]
+        n_hinted, n = len(self._V), sum(map(len, members))
+        blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, n_hinted, _BLOCK_FRAMES)]
+        self._blocks = [(block, self._regions(block)) for block in blocks]
+        free = np.ones(n, bool)
+        # numba takes a third of a second to load: not before it is needed.
+        from audionmf.nmf.kernels import KLKernel
+
+        plain = V[self._plain].T
+        self._kernel = KLKernel(plain, n, n_threads, free, free) if plain.size else None
+
+    def __enter__(self) -> _Updates:
+        if self._kernel:
+            self._kernel.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._kernel:
+            self._kernel.__exit__(*error)
 
     def iterate(
         self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
     ) -> float:
         """Update H and, if asked to, W; return J before, if asked for."""
-        sums = W.sum(axis=1)
-        mass = float(W.sum(axis=1, dtype=np.float64) @ H.sum(axis=0, dtype=np.float64))
+        hinted, plain = H[self._hinted], H[self._plain]
+        sums, mass = W.sum(axis=1), W.sum(axis=1, dtype=np.float64) @ hinted.sum(0, np.float64)
         parts = self._each(
-            lambda block: self._update(block, W, H, sums, templates, divergence), self._blocks
+            lambda block: self._update(block, W, hinted, sums, templates, divergence), self._blocks
         )
+        if self._kernel:
+            parts.append(self._update_plain(self._kernel, W, plain, templates))
+        H[self._hinted], H[self._plain] = hinted, plain
         if templates:
-            over = parts[0][1]
+            over = parts[0][1].copy()
             for _, more in parts[1:]:
                 over += more
             under = H.sum(axis=0, dtype=np.float64).astype(W.dtype)
             W *= self._ratio(over, under[:, None])
             W[self._tiny > W] = 0
-        return float(sum(value for value, _ in parts)) + mass
+        return float(sum(value for value, _ in parts) + mass)
 
-    def _touched(self, frames: slice) -> list[int]:
-        """Return the groups that have a penalty somewhere in some frames."""
-        present = np.unique(self._zones[frames])
-        return [g for g, weights in enumerate(self._weights) if (weights[present] < 1).any()]
+    def _update_plain(
+        self, kernel: KLKernel, W: Matrix, H: Matrix, templates: bool
+    ) -> tuple[float, Matrix]:
+        """Do what `_update` does, in frames without a penalty; the value has its mass with it."""
+        if not templates:
+            return kernel.iterate(W, H, templates=False, divergence=True), W[:0]
+        over, _, value = kernel.sums_and_divergence(W, H)
+        return value, over
+
+    def _regions(self, frames: slice) -> list[_Region]:
+        """Return some frames as the bins where hints are, and the rest."""
+        zones = self._zones[frames]
+        hints = np.asarray((self._weights < 1).any(axis=0))
+        bins = np.flatnonzero(hints[zones].any(axis=0))
+        hinted = slice(int(bins[0]), int(bins[-1]) + 1)
+        rest = [slice(0, hinted.start), slice(hinted.stop, zones.shape[1])]
+        everyone = np.concatenate(self._members)
+        return [
+            self._region(frames, hinted),
+            *(_Region(r, [], everyone) for r in rest if r.start < r.stop),
+        ]
+
+    def _region(self, frames: slice, bins: slice) -> _Region:
+        zones = self._zones[frames, bins]
+        present, places = np.unique(zones, return_inverse=True)
+        alike: dict[tuple[float, ...], list[NDArray[np.int64]]] = {}
+        for weights, group in zip(self._weights[:, present], self._members, strict=True):
+            alike.setdefault(tuple(weights.tolist()), []).append(group)
+        free = alike.pop((1.0,) * len(present), [])
+        return _Region(
+            bins,
+            [
+                (
+                    np.concatenate(groups),
+                    np.array(weights, self._V.dtype)[places].reshape(zones.shape),
+                )
+                for weights, groups in alike.items()
+            ],
+            np.concatenate([np.empty(0, np.int64), *free]),
+        )
 
     def _update(
         self,
-        block: tuple[slice, list[int]],
+        block: tuple[slice, list[_Region]],
         W: Matrix,
         H: Matrix,
         sums: Matrix,
@@ -209,59 +293,45 @@ class _Updates:
         divergence: bool,
     ) -> tuple[float, Matrix]:
         """Update the activations of a block in place; return its J and numerators for templates."""
-        frames, touched = block
-        V, weights, H = self._V[frames], self._spread(frames, touched), H[frames]
-        gamma = self._gamma(W, H, weights)
-        value = self._value(V, gamma) if divergence else float("nan")
-        for group, claim in self._claims(V, gamma, weights):
-            # All claims were made before: they see the old activations.
-            H[:, group] *= self._ratio(claim @ W[group].T, sums[group])
+        frames, regions = block
+        V, H, value = self._V[frames], H[frames], 0.0
+        asked, over = np.zeros_like(H), np.empty_like(W if templates else W[:0])
+        for region in regions:
+            share = self._share(V, W, H, region)
+            for group, claim in region.claims(share):
+                asked[:, group] += claim @ W[group, region.bins].T
+            value += self._value(V[:, region.bins], share) if divergence else 0.0
+        H *= self._ratio(asked, sums)
         H[self._tiny > H] = 0
-        over = np.empty_like(W if templates else W[:0])
-        if templates:
-            for group, claim in self._claims(V, self._gamma(W, H, weights), weights):
-                over[group] = H[:, group].T @ claim
+        for region in regions if templates else ():
+            for group, claim in region.claims(self._share(V, W, H, region)):
+                over[group, region.bins] = H[:, group].T @ claim
         return value, over
 
-    def _spread(self, frames: slice, touched: list[int]) -> dict[int, Matrix]:
-        """Return ``exp(-Λ)`` of some groups, (n_frames, n_bins)."""
-        zones = self._zones[frames]
-        return {g: self._weights[g][zones] for g in touched}
+    def _share(self, V: Matrix, W: Matrix, H: Matrix, region: _Region) -> Matrix:
+        """Return ``V / Γ`` in a region, (n_frames, n_bins)."""
+        gamma: Matrix = H[:, region.free] @ W[region.free, region.bins]
+        for group, weight in region.hinted:
+            part = H[:, group] @ W[group, region.bins]
+            part *= weight
+            gamma += part
+        return self._ratio(V[:, region.bins], gamma)
 
-    def _others(self, weights: dict[int, Matrix]) -> Any:
-        """Return the components of the groups without a penalty here."""
-        if not weights:
-            return slice(None)
-        kept = [group for g, group in enumerate(self._members) if g not in weights]
-        return np.concatenate(kept) if kept else np.empty(0, np.int64)
-
-    def _claims(
-        self, V: Matrix, gamma: Matrix, weights: dict[int, Matrix]
-    ) -> list[tuple[Any, Matrix]]:
-        """Return ``V exp(-Λ) / Γ``, (n_frames, n_bins), and the components that it is for."""
-        share = self._ratio(V, gamma)
-        claims = [(self._members[g], share * weight) for g, weight in weights.items()]
-        return [*claims, (self._others(weights), share)]
-
-    def _gamma(self, W: Matrix, H: Matrix, weights: dict[int, Matrix]) -> Matrix:
-        others = self._others(weights)
-        total: Matrix = H[:, others] @ W[others]
-        for g, weight in weights.items():
-            group = self._members[g]
-            total += weight * (H[:, group] @ W[group])
-        return total
-
-    def _value(self, V: Matrix, gamma: Matrix) -> float:
-        ratio = V / np.maximum(gamma, self._tiny)
-        logarithms = np.log(np.maximum(ratio, self._tiny, out=ratio), out=ratio)
-        return float((V * logarithms).sum(dtype=np.float64) - V.sum(dtype=np.float64))
+    def _value(self, V: Matrix, share: Matrix) -> float:
+        logarithms = np.maximum(share, self._tiny)
+        np.log(logarithms, out=logarithms)
+        logarithms *= V
+        logarithms -= V
+        return float(logarithms.sum(axis=1).sum(dtype=np.float64))
 
     def _ratio(self, over: Matrix, under: Matrix) -> Matrix:
-        # Where no model reaches, data over the smallest number is no guide.
+        """Return a quotient, 0 where nothing is under: where no model reaches, data is no guide."""
+        if under.min(initial=np.inf) > self._tiny:
+            quotient: Matrix = over / under
+            return quotient
         with np.errstate(over="ignore"):
             ratio: Matrix = over / np.maximum(under, self._tiny)
-        if (unknown := under <= self._tiny).any():
-            ratio[np.broadcast_to(unknown, ratio.shape)] = 0
+        ratio[np.broadcast_to(under <= self._tiny, ratio.shape)] = 0
         return ratio
 
 

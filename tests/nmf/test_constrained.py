@@ -77,9 +77,7 @@ def test_plain_updates_themselves_do_not_raise_it():
 
 
 def test_without_hints_it_is_the_plain_factorisation():
-    plain = nmf.fit(
-        V, N_COMPONENTS, method="plain", max_iter=12, tol=0, templates=W0, activations=H0
-    )
+    plain = nmf.fit(V, N_COMPONENTS, max_iter=12, tol=0, templates=W0, activations=H0)
     found = fit(zones=NOWHERE, max_iter=12, tol=0)
     np.testing.assert_allclose(
         found.templates @ found.activations,

@@ -22,7 +22,7 @@ def by_sum(callback):
 
 
 def by_hints(callback):
-    zones, penalties = np.zeros(V.shape, int), np.zeros((1, 2))
+    zones, penalties = np.zeros(V.shape, int), np.array([[0, 1]])
     return fit_constrained(V, W, H, [0, 1], zones, penalties, callback=callback)
 
 
@@ -63,10 +63,10 @@ def test_what_is_at_work_has_ended_when_a_fit_is_cancelled(monkeypatch):
     """Hints move activations block by block: the divergence told is that of what is returned."""
     monkeypatch.setattr(loop, "_PATIENCE_S", 0.0)
     found = by_hints(lambda state: True)
-    model = found.templates @ found.activations
-    assert found.objective[-1] == pytest.approx(nmf.beta_divergence(V, model), rel=1e-9)
-    start = nmf.beta_divergence(V, W @ H)
-    assert found.objective[-1] < start
+    W, H = found.templates, found.activations
+    hinted = W @ (np.exp([0, -1])[:, None] * H)
+    objective = nmf.beta_divergence(V, hinted) + (W @ H - hinted).sum()
+    assert found.objective[-1] == pytest.approx(objective, rel=1e-9)
 
 
 class Going:
