@@ -23,6 +23,7 @@ import audionmf
 from audionmf import nmf, plot
 from audionmf.plot.style import clock_axis, dressed
 from audionmf.spectra.frames import pooled_magnitude
+from audionmf.spectra.timbre import key_name
 
 TRIO = ("oboe", "harp", "bassoon")
 BINS = 36
@@ -30,7 +31,6 @@ BINS = 36
 MARGIN = 3
 N_FFT, HOP = 8192, 1024
 PARTIALS = 12
-NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 
 
 def main(samples: Path, target: Path) -> None:
@@ -113,7 +113,7 @@ def drawn(found: dict[str, Any], notes: dict[str, Any], seconds: float, theme: s
             key for i, key in enumerate(named) if i == 0 or key - named[i - 1] > 1 or i % 2 == 0
         ]
         step = max(1, len(apart) // 9 + 1)
-        right.set_yticks(apart[::step], [f"{NAMES[k % 12]}{k // 12 - 1}" for k in apart[::step]])
+        right.set_yticks(apart[::step], [key_name(k) for k in apart[::step]])
         right.set(title="found: bright; the notes of the score: outlines", ylim=edges[2:])
         if row == len(found) - 1:
             left.set_xlabel("partials of its one template")

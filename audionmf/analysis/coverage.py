@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.sources.score import key_hertz
 from audionmf.sources.templates import Templates
-from audionmf.spectra.timbre import note_name, timbre
+from audionmf.spectra.timbre import key_name, timbre
 
 __all__ = ["coverage"]
 
@@ -101,6 +100,6 @@ def _in_words(keys: Sequence[int]) -> str:
             runs[-1].append(key)
         else:
             runs.append([key])
-    names = [[note_name(key_hertz(key))[0] for key in run] for run in runs]
+    names = [[key_name(key) for key in run] for run in runs]
     words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in names]
     return ", ".join(words[:_PLACES]) + (" and others" if len(words) > _PLACES else "")

@@ -28,7 +28,7 @@ from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.stft import STFT
-from audionmf.spectra.timbre import note_name
+from audionmf.spectra.timbre import key_name
 
 __all__ = ["HeardSource", "hear_source", "named", "renamed"]
 
@@ -290,7 +290,7 @@ def _range(keys: Vector | None, weights: Vector) -> str:
     order = np.argsort(keys[pitched], kind="stable")
     below = weights[pitched][order].cumsum() / weights[pitched].sum()
     ends = [keys[pitched][order][np.searchsorted(below, q)] for q in (0.05, 0.95)]
-    low, high = (note_name(440 * 2 ** ((key - 69) / 12))[0] for key in ends)
+    low, high = (key_name(round(key)) for key in ends)
     return low if low == high else f"{low}–{high}"
 
 

@@ -14,7 +14,7 @@ from audionmf.batch.manifest import MANIFEST_NAME, Manifest, manifest_in, output
 from audionmf.batch.outputs import MadeFiles, manifest_kind
 from audionmf.batch.regrouped import Regrouping
 from audionmf.errors import ParameterError
-from audionmf.io.files import StrPath
+from audionmf.io.files import StrPath, counted
 from audionmf.io.foreign import is_folder
 from audionmf.settings import Settings
 from audionmf.show import info
@@ -126,7 +126,7 @@ def manifest_text(d: dict[str, Any]) -> str:
     regrouped = d["kind"] == "regrouping"
     way = "by regrouping components" if regrouped else "by a separation"
     lines = [
-        f"{d['path']!r} is a manifest: {len(d['outputs'])} files made {way}.",
+        f"{d['path']!r} is a manifest: {counted(len(d['outputs']), 'file')} made {way}.",
         f"  mixture   {d['mixture']!r}",
     ]
     lines += _regrouping_lines(d) if regrouped else _separation_lines(d)

@@ -33,7 +33,7 @@ from audionmf.errors import (
     AudioReadError,
     exit_code,
 )
-from audionmf.io.files import make_room, no_such_file, refuse_overwriting, require_file
+from audionmf.io.files import counted, make_room, no_such_file, refuse_overwriting, require_file
 from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Progress
@@ -156,7 +156,9 @@ class Outcome:
 
     def __repr__(self) -> str:
         said = f": {self.message}" if self.message else ""
-        return f"<Outcome of {self.input!r}: {self.state}, {len(self.stems)} stems{said}>"
+        return (
+            f"<Outcome of {self.input!r}: {self.state}, {counted(len(self.stems), 'stem')}{said}>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that go into JSON."""

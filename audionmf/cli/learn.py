@@ -164,12 +164,12 @@ def _found(out: Path, bank: Templates) -> dict[str, Any]:
 
 def _contents(bank: Templates) -> str:
     """Return what a bank of one source holds, in words."""
-    struck = "" if bank.patterns is None else f" and {_count(len(bank.patterns.labels), 'pattern')}"
-    return f"{_count(bank.n_components, 'template')}{struck} of {bank.names[0]!r}"
+    from audionmf.io.files import counted
 
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    struck = (
+        "" if bank.patterns is None else f" and {counted(len(bank.patterns.labels), 'pattern')}"
+    )
+    return f"{counted(bank.n_components, 'template')}{struck} of {bank.names[0]!r}"
 
 
 def _learn_on_cluster(

@@ -55,7 +55,7 @@ _DEFAULT = ("midi", "labels", "csv")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from audionmf.io.files import refuse_overwriting
+    from audionmf.io.files import counted, refuse_overwriting
     from audionmf.io.lock import FolderLock
     from audionmf.io.parts import part_path
     from audionmf.notes.transcription import export_paths
@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         for file in done.paths.values():
             print(printable(f"  {os.path.relpath(file, options.out)}"))
         for name, count in counts.items():
-            print(printable(f"  {name}: {count} notes"))
+            print(printable(f"  {name}: {counted(count, 'note')}"))
         if done.notes.tempo is not None:
             print(f"  {_tempo_words(done.notes)}")
 

@@ -99,6 +99,10 @@ def printable(text: str) -> str:
     """
     encoding = sys.stdout.encoding or "ascii"
     safe = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    try:
+        safe.encode(encoding)
+    except UnicodeEncodeError:
+        safe = safe.replace("♯", "#")  # F#3 is read better than an escape
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 

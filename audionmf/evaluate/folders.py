@@ -22,7 +22,7 @@ from audionmf.errors import AudioReadError, AudioWarning, InvalidAudioError, Par
 from audionmf.evaluate import measures
 from audionmf.evaluate.measures import BssEval, Scores
 from audionmf.io.audio import AudioFile, read
-from audionmf.io.files import StrPath, require_file, write_bytes
+from audionmf.io.files import StrPath, counted, require_file, write_bytes
 
 __all__ = [
     "MATCHES",
@@ -118,7 +118,7 @@ class Report:
     def __repr__(self) -> str:
         silent = all(stem.silent for stem in self.stems)
         mean = "" if silent else f", SI-SDR {self.mean['si_sdr']:.1f} dB in the mean"
-        return f"<Report: {len(self.stems)} stems of {str(self.estimates)!r}{mean}>"
+        return f"<Report: {counted(len(self.stems), 'stem')} of {str(self.estimates)!r}{mean}>"
 
     @property
     def mean(self) -> dict[str, float]:

@@ -31,6 +31,7 @@ __all__ = [
     "Together",
     "atomic_path",
     "clear_temporaries",
+    "counted",
     "file_hash",
     "find_moved",
     "flush",
@@ -502,6 +503,11 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words: ``1 source``, ``3 sources``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audionmf.notes.drums import drum_name
-from audionmf.sources.score import key_hertz
-from audionmf.spectra.timbre import note_name
+from audionmf.spectra.timbre import key_name
 
 __all__ = ["Activity", "Heard", "SourceNote", "level_of", "velocity_of"]
 
@@ -51,7 +50,7 @@ class SourceNote:
     @property
     def name(self) -> str:
         """The pitch in letters, or which drum."""
-        return drum_name(self.pitch) if self.drum else note_name(key_hertz(self.pitch))[0]
+        return drum_name(self.pitch) if self.drum else key_name(self.pitch)
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,11 @@ def _follow(made: Any, course: Sequence[tuple[float, float]]) -> None:
 
 def notes_labels(notes: Iterable[SourceNote]) -> bytes:
     """Return notes as a label track: onset, offset and "source pitch", with tabs between."""
-    return _labels((n.onset, n.offset, f"{_one_line(n.source)} {n.name}") for n in notes)
+    return _labels((n.onset, n.offset, f"{_one_line(n.source)} {_plain(n)}") for n in notes)
+
+
+def _plain(note: SourceNote) -> str:
+    return note.name.replace("♯", "#")  # not every program that reads tables takes them for UTF-8
 
 
 def notes_csv(notes: Iterable[SourceNote]) -> bytes:
@@ -140,7 +144,7 @@ def notes_csv(notes: Iterable[SourceNote]) -> bytes:
         _CSV_HEADER,
         (
             (
-                n.source, n.component, n.name, n.pitch, f"{n.onset:.4f}", f"{n.offset:.4f}",
+                n.source, n.component, _plain(n), n.pitch, f"{n.onset:.4f}", f"{n.offset:.4f}",
                 n.velocity, f"{n.level_db:.1f}", int(n.drum),
             )
             for n in notes

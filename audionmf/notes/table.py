@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from audionmf.errors import ParameterError
-from audionmf.io.files import StrPath, listed, make_room, write_bytes
+from audionmf.io.files import StrPath, counted, listed, make_room, write_bytes
 from audionmf.notes.events import SourceNote
 from audionmf.notes.files import notes_csv, notes_labels, notes_midi, read_notes
 from audionmf.notes.tempo import Tempo
@@ -44,7 +44,8 @@ class NoteTable(Sequence[SourceNote]):
 
     def __repr__(self) -> str:
         end = f", up to {max(note.offset for note in self.notes):.1f} s" if self.notes else ""
-        return f"<NoteTable: {len(self.notes)} notes of {listed(self.sources) or 'nothing'}{end}>"
+        sources = listed(self.sources) or "nothing"
+        return f"<NoteTable: {counted(len(self.notes), 'note')} of {sources}{end}>"
 
     @overload
     def __getitem__(self, index: int) -> SourceNote: ...

@@ -19,6 +19,7 @@ from audionmf.plot.style import (
     source_colours,
     theme_of,
 )
+from audionmf.spectra.timbre import key_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,6 @@ __all__ = [
     "strip",
 ]
 
-_LETTERS = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 _BLACK = (1, 3, 6, 8, 10)
 _LEAST_KEYS, _MARGIN_KEYS = 12, 2
 _WIDE_KEYS, _MIDDLE_KEYS = 30, 16
@@ -91,7 +91,7 @@ def key_labels(notes: RollNotes) -> list[tuple[float, str]]:
     wide = high - low
     named = (0,) if wide > _WIDE_KEYS else (0, 7) if wide > _MIDDLE_KEYS else (0, 4, 7)
     keys = range(int(np.ceil(low)), int(high) + 1)
-    return [(float(k), f"{_LETTERS[k % 12]}{k // 12 - 1}") for k in keys if k % 12 in named]
+    return [(float(k), key_name(k)) for k in keys if k % 12 in named]
 
 
 def piano_roll(

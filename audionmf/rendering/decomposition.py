@@ -21,7 +21,7 @@ from audionmf import nmf
 from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateMismatchError
 from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
-from audionmf.io.files import StrPath, file_hash, listed
+from audionmf.io.files import StrPath, counted, file_hash, listed
 from audionmf.nmf import convolutive
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.absent import Absent, absent_frames, alike, within
@@ -201,7 +201,7 @@ class Decomposition:
         where = f" of {Path(mixture.path).name!r}" if mixture.path else ""
         seconds = mixture.n_samples / self.templates.sample_rate
         return (
-            f"<Decomposition{where}: {self.n_components} components, sources "
+            f"<Decomposition{where}: {counted(self.n_components, 'component')}, sources "
             f"{listed(self.source_names)}, {seconds:.2f} s>"
         )
 

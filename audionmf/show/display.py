@@ -21,6 +21,7 @@ import numpy as np
 from audionmf import plot
 from audionmf.errors import AudioNMFError, MissingExtraError
 from audionmf.io.audio import Audio, AudioFile, Samples
+from audionmf.io.files import counted
 from audionmf.rendering.blocks import render_blocks
 from audionmf.rendering.trust import Trust
 from audionmf.show.embedding import can_embed, embed_flac
@@ -101,7 +102,7 @@ def separation_html(separation: Stems) -> str:
         share, words = trust.energy_share[name], trust.words(name)
         notes[name] = f"{share:.0%} of the energy; {words}"
     return _card(
-        f"{track}: {_count(len(sources), 'stem')}, {n_samples / rate:.1f} s",
+        f"{track}: {counted(len(sources), 'stem')}, {n_samples / rate:.1f} s",
         _players(list(sources), list(sources.values()), rate, n_samples, notes),
         _picture(draw, "which source has what, and how loud each stem is"),
         _rolls(separation, stft),
@@ -130,7 +131,7 @@ def _rolls(separation: Stems, stft: STFT) -> str:
         )  # fmt: skip
 
     rows = "".join(
-        _row(name, tones(mine, seconds), _count(len(mine), "note") + " as tones", colours[name])
+        _row(name, tones(mine, seconds), counted(len(mine), "note") + " as tones", colours[name])
         for name, mine in played.items()
     )
     without = ", ".join(name for name in heard.without if name in stems)
@@ -168,9 +169,9 @@ def decomposition_html(decomposition: Decomposition) -> str:
     templates, mixture = decomposition.templates, decomposition.mixture
     names = decomposition.source_names
     seconds = mixture.n_samples / templates.sample_rate
-    parts = _count(decomposition.n_components, "component")
+    parts = counted(decomposition.n_components, "component")
     if not is_ungrouped(decomposition):
-        parts = f"{_count(len(names), 'source')} of {parts}"
+        parts = f"{counted(len(names), 'source')} of {parts}"
     title = (
         f"{Path(mixture.path).stem or 'decomposition'}: {parts}, {seconds:.1f} s, "
         f"{describe_stft(templates.stft)}"
@@ -278,7 +279,3 @@ def _card(title: str, *parts: str) -> str:
 
 def _note(text: str) -> str:
     return f'<p style="margin:0.4em 0;color:#5b606a">{html.escape(text)}</p>'
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

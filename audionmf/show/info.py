@@ -12,7 +12,7 @@ from audionmf import plot
 from audionmf.errors import ParameterError
 from audionmf.io.archive import read_kind
 from audionmf.io.audio import AudioFile
-from audionmf.io.files import StrPath, make_room, refuse_overwriting, require_file
+from audionmf.io.files import StrPath, counted, make_room, refuse_overwriting, require_file
 from audionmf.rendering.decomposition import MODEL_KIND, Decomposition
 from audionmf.sources.struck import Patterns
 from audionmf.sources.templates import TEMPLATES_KIND, Templates, describe_stft
@@ -249,11 +249,11 @@ def _templates_text(d: dict[str, Any], *, every: bool) -> list[str]:
     for name, source in d["sources"].items():
         low, high = source["centroid_hz"][0], source["centroid_hz"][-1]
         lines.append(
-            f"  {name!r}: {source['n_components']} templates, "
+            f"  {name!r}: {counted(source['n_components'], 'template')}, "
             f"centre of the spectrum from {low:.0f} to {high:.0f} Hz"
         )
         if count := source["n_patterns"]:
-            lines.append(f"    struck: {count} pattern{'' if count == 1 else 's'}")
+            lines.append(f"    struck: {counted(count, 'pattern')}")
         lines.append(f"    {_summary(source['templates'])}")
         if every:
             lines += [f"    {_template_line(template)}" for template in source["templates"]]
@@ -300,7 +300,7 @@ def _model_text(d: dict[str, Any]) -> list[str]:
     seconds = d["n_samples"] / d["sample_rate"]
     lines = [
         f"{d['path']!r} is a model: a recording of {_clock(seconds)} in "
-        f"{d['n_components']} components.",
+        f"{counted(d['n_components'], 'component')}.",
         f"  mixture   {d['mixture']!r}",
         f"  made at   {d['sample_rate']} Hz, {d['stft']}",
     ]

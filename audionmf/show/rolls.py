@@ -11,6 +11,7 @@ import numpy as np
 
 from audionmf import plot
 from audionmf.errors import MissingExtraError
+from audionmf.io.files import counted
 from audionmf.notes.events import SourceNote
 from audionmf.notes.table import NoteTable
 from audionmf.spectra.stft import STFT
@@ -119,8 +120,8 @@ def _datum(note: SourceNote) -> list[float]:
 def _words(notes: Sequence[SourceNote]) -> str:
     count = len(notes)
     if notes[0].drum:
-        return f"{count} stroke" + ("" if count == 1 else "s")
-    words = f"{count} note" + ("" if count == 1 else "s")
+        return counted(count, "stroke")
+    words = counted(count, "note")
     low, high = (pick(notes, key=lambda n: n.pitch) for pick in (min, max))
     return f"{words}, {low.name}" + ("" if low.pitch == high.pitch else f" to {high.name}")
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioNMFWarning, ParameterError, ScoreError
 from audionmf.io.control import read_small
-from audionmf.io.files import StrPath, listed, require_file
+from audionmf.io.files import StrPath, counted, listed, require_file
 from audionmf.sources.midi import Event, Track, parse_midi
 
 __all__ = [
@@ -178,7 +178,7 @@ class Part:
     program: int = 0
 
     def __repr__(self) -> str:
-        return f"<Part {self.name!r}: {len(self.notes)} notes>"
+        return f"<Part {self.name!r}: {counted(len(self.notes), 'note')}>"
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Score:
 
     def __repr__(self) -> str:
         where = f" {self.path!r}" if self.path else ""
-        return f"<Score{where}: {len(self.notes)} notes of {listed(self.names)}>"
+        return f"<Score{where}: {counted(len(self.notes), 'note')} of {listed(self.names)}>"
 
     @property
     def names(self) -> list[str]:

@@ -29,6 +29,7 @@ __all__ = [
     "MIN_HARMONICITY",
     "Pitch",
     "Timbre",
+    "key_name",
     "note_name",
     "ring_lengths",
     "ring_peaks",
@@ -41,7 +42,7 @@ Vector = NDArray[np.float64]
 MIN_HARMONICITY = 0.25
 """Share of the magnitudes at the partials, beyond chance, from which a spectrum has a pitch."""
 
-_NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 _A4_HZ = 440.0
 _PITCH_RANGE_HZ = (25.0, 5000.0)
 _MIN_SPACING_BINS = 3.0
@@ -130,11 +131,20 @@ def timbre(spectrum: NDArray[np.floating[Any]], bin_hertz: float) -> Timbre:
     return Timbre(_pitch(magnitudes, bin_hertz), centroid, bandwidth, flatness)
 
 
+def key_name(key: int) -> str:
+    """Return the name of a MIDI key as people read it everywhere: 60 is C4, 61 is C♯4.
+
+    Files that other programs read have ``#`` for ``♯``; `audionmf.sources.score.parse_pitch` reads
+    both.
+    """
+    return f"{_NOTES[key % 12]}{key // 12 - 1}"
+
+
 def note_name(hertz: float) -> tuple[str, float]:
     """Return the nearest note (A4 is 440 Hz) and how many cents the frequency lies above it."""
     semitones = 69 + 12 * np.log2(hertz / _A4_HZ)
     nearest = round(semitones)
-    return f"{_NOTES[nearest % 12]}{nearest // 12 - 1}", float(100 * (semitones - nearest))
+    return key_name(nearest), float(100 * (semitones - nearest))
 
 
 def ring_lengths(H: NDArray[np.floating[Any]]) -> Vector:

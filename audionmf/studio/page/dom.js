@@ -85,10 +85,6 @@ export function keyName(key) {
   return `${LETTERS[key % 12]}${Math.floor(key / 12) - 1}`;
 }
 
-export function noteName(note) {
-  return note.replace('#', '♯');
-}
-
 export function percent(share) {
   return share >= 0.0995 ? `${Math.round(100 * share)} %` : `${(100 * share).toFixed(1)} %`;
 }

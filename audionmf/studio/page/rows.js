@@ -1,6 +1,6 @@
 // One row a component: its spectrum, its name and pitch, how much energy it has, when it sounds.
 
-import { announce, clamp, colour, h, icon, noteName, oncePerFrame, options, percent, prepare } from './dom.js';
+import { announce, clamp, colour, h, icon, oncePerFrame, options, percent, prepare } from './dom.js';
 import * as data from './store.js';
 
 const { store } = data;
@@ -23,7 +23,7 @@ function rank(component) {
 export function title(component) {
   const source = component.name && data.owner(component.index);
   if (source && source.components.length === 1) return source.name;
-  return component.name || (component.note ? noteName(component.note) : 'Noise');
+  return component.name || component.note || 'Noise';
 }
 
 // A whole source has a name that says it; a component is struck, or held.
