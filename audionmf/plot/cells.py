@@ -90,18 +90,29 @@ class Grid:
         self.set_time_axis(axes)
         self.set_frequency_axis(axes)
 
-    def set_time_axis(self, axes: Axes) -> None:
-        """Let the time axis end with the last frame, with minutes and seconds on it."""
-        axes.set_xlim(0, self._seconds * max(1, self._n_frames - 1))
-        clock_axis(axes)
+    def set_ends(self, axes: Axes) -> None:
+        """Give axes the ends and the scale of both, and nothing to read on them."""
+        self._set_time_ends(axes)
+        self._set_frequency_ends(axes)
 
-    def set_frequency_axis(self, axes: Axes) -> None:
-        """Let the frequency axis follow the scale, with round frequencies on it."""
+    def _set_time_ends(self, axes: Axes) -> None:
+        axes.set_xlim(0, self._seconds * max(1, self._n_frames - 1))
+
+    def _set_frequency_ends(self, axes: Axes) -> None:
         if self._scale == "mel":
             axes.set_yscale("function", functions=(hz_to_mel, mel_to_hz))
         else:
             axes.set_yscale("log")
         axes.set_ylim(self._lowest, self._top)
+
+    def set_time_axis(self, axes: Axes) -> None:
+        """Let the time axis end with the last frame, with minutes and seconds on it."""
+        self._set_time_ends(axes)
+        clock_axis(axes)
+
+    def set_frequency_axis(self, axes: Axes) -> None:
+        """Let the frequency axis follow the scale, with round frequencies on it."""
+        self._set_frequency_ends(axes)
         candidates = _MEL_TICKS_HZ if self._scale == "mel" else _TICKS_HZ
         ticks = [hz for hz in candidates if hz < self._top]
         axes.set_yticks(ticks, [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in ticks])

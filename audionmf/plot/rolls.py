@@ -207,6 +207,7 @@ def rolls(
     every = picture.subplots(2 * len(named), 1, height_ratios=heights, squeeze=False)[:, 0]
     for name, above, below in zip(named, every[::2], every[1::2], strict=True):
         grid = _levels(dressed(above, theme), seen[name], stft, sample_rate, theme)
+        grid.set_axes(above)
         above.set_title(
             shortened(name), loc="left", color=own[name], fontweight="bold", parse_math=False
         )
@@ -226,15 +227,14 @@ def strip(seen: Overview, stft: STFT, sample_rate: int, theme: str = "light") ->
     picture = figure(*_STRIP_INCHES, theme)
     picture.set_layout_engine("none")
     axes = picture.add_axes((0, 0, 1, 1))
-    _levels(axes, seen, stft, sample_rate, theme)
     axes.set_axis_off()
+    _levels(axes, seen, stft, sample_rate, theme).set_ends(axes)
     return picture
 
 
 def _levels(axes: Axes, seen: Overview, stft: STFT, sample_rate: int, theme: str) -> Grid:
     grid = Grid(seen.V, stft, sample_rate, "log", seen.frame_seconds)
     draw_levels(axes, grid.times, grid.hertz, decibels(grid.pool(seen.V)), theme)
-    grid.set_axes(axes)
     return grid
 
 

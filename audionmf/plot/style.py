@@ -32,6 +32,7 @@ __all__ = [
     "colour_bar",
     "dressed",
     "figure",
+    "lay_out",
     "png",
     "save",
     "share_time",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 _MAX_NAME = 24
+_COMPRESSION = 4
+"""Of PNG files, 0 to 9: the usual 6 takes twice the time for files 1 % smaller."""
 _TIME_STEPS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 36_000),
@@ -133,8 +136,20 @@ def save(picture: Figure, path: StrPath, dpi: int = 110) -> Path:
 
 def png(picture: Figure, dpi: int = 110) -> bytes:
     """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     content = io.BytesIO()
-    picture.savefig(content, dpi=dpi, format="png")
+    canvas: Any = picture.canvas
+    if type(picture.canvas) is not FigureCanvasAgg:  # one of a window, which is not to be resized
+        picture.savefig(content, dpi=dpi, format="png")
+        return content.getvalue()
+    before = picture.dpi
+    try:
+        picture.dpi = dpi
+        # savefig draws twice where there is a layout
+        canvas.print_png(content, pil_kwargs={"compress_level": _COMPRESSION})
+    finally:
+        picture.dpi = before
     return content.getvalue()
 
 
@@ -142,6 +157,25 @@ def source_colours(n_sources: int, theme: str = "light") -> list[str]:
     """Return a colour for each source as ``#rrggbb``; from the ninth on they come again."""
     palette = theme_of(theme).sources
     return [palette[j % len(palette)] for j in range(n_sources)]
+
+
+def lay_out(picture: Figure, like: Figure | None = None) -> None:
+    """Give everything in a picture its place at its own resolution, once and for all.
+
+    Parameters
+    ----------
+    picture : matplotlib.figure.Figure
+        A picture of `figure`.
+    like : matplotlib.figure.Figure, optional
+        One with the same axes and words that has been laid out, such as its twin in the other theme:
+        its places are taken, which costs nothing.
+    """
+    engine = picture.get_layout_engine()
+    if like is None and engine is not None:
+        engine.execute(picture)
+    picture.set_layout_engine("none")
+    for axes, placed in zip(picture.axes, like.axes if like else [], strict=bool(like)):
+        axes.set_position(placed.get_position(original=True))
 
 
 def time_span(picture: Figure) -> tuple[float, float, float] | None:
@@ -153,7 +187,8 @@ def time_span(picture: Figure) -> tuple[float, float, float] | None:
         Left and right end of the axes as shares of the picture's width, and the seconds between
         them; None if the picture has no time axis.
     """
-    picture.draw_without_rendering()
+    if engine := picture.get_layout_engine():
+        engine.execute(picture)
     for axes in picture.axes:
         if axes.get_xlabel().startswith("time"):
             box = axes.get_position()

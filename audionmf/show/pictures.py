@@ -139,13 +139,13 @@ def _pictures(
 
 def _picture(title: str, caption: str, draw: Callable[[str], Any]) -> Picture:
     images: dict[str, bytes] = {}
-    span = None
+    first = None
     for theme in plot.THEMES:
         drawn = draw(theme)
-        span = plot.time_span(drawn)
-        drawn.set_layout_engine("none")  # everything has its place now
+        plot.lay_out(drawn, first)  # themes differ in their colours alone
         images[theme] = plot.png(drawn, _PICTURE_DPI)
-    return Picture(title, caption, images, span)
+        first = first or drawn
+    return Picture(title, caption, images, plot.time_span(drawn))
 
 
 def _axes_figure(draw: Callable[..., Any], values: Any, theme: str) -> Any:

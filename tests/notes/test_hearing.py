@@ -12,6 +12,7 @@ from audionmf.io.audio import Audio
 from audionmf.notes import hearing, lines, pitched, sound
 from audionmf.notes.drums import DRUMS
 from audionmf.notes.hearing import hear
+from audionmf.notes.model import fit_keys
 
 MELODY = [(0.2 + 0.4 * i, 0.58 + 0.4 * i, key) for i, key in enumerate((60, 67, 62, 62))]
 MELODY_SECONDS = 2.0
@@ -242,3 +243,10 @@ def test_templates_are_learnt_from_what_sounds_much_and_within_its_partials():
     assert (activations >= 0).all()
     assert np.abs(learnt - true)[:, 0].sum() < 0.2 * np.abs(comb - true)[:, 0].sum()
     assert np.abs(learnt - comb)[:, 1].sum() < 0.1 * np.abs(true - comb)[:, 1].sum()
+
+
+def test_nothing_in_a_template_is_too_small_to_be_worked_with_fast(melody):
+    spectra = sound.spectra_of(np.asarray(melody.samples[0], np.float64))
+    W = fit_keys(spectra).W
+    assert not ((W > 0) & (W < 1e-21)).any()
+    assert (W > 0).any(axis=0).all()

@@ -1,3 +1,4 @@
+import io
 import itertools
 import sys
 import tracemalloc
@@ -6,6 +7,8 @@ import types
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.image import imread
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from audionmf import STFT, MissingExtraError, OutputError, ParameterError, plot
 from audionmf.spectra.frames import pooled_magnitude
@@ -449,6 +452,37 @@ def test_the_place_of_the_time_axis_is_told():
     assert plot.time_span(plot.convergence(None, [2.0, 1.0]).figure) is None
 
 
+def pixels(picture):
+    return imread(io.BytesIO(plot.png(picture, 100)))
+
+
+def test_a_picture_is_drawn_once_as_matplotlib_saves_it_with_two():
+    saved = io.BytesIO()
+    one, two = (plot.separation(drawn_overviews(), TRANSFORM, RATE) for _ in range(2))
+    one.savefig(saved, dpi=100, format="png")
+    saved.seek(0)
+    np.testing.assert_array_equal(pixels(two), imread(saved))
+
+
+def test_the_places_of_one_theme_are_those_of_the_other(monkeypatch):
+    three = (itertools.islice(drawings(theme), 2, 4) for theme in ("light", "dark", "dark"))
+    for light, dark, alone in zip(*three, strict=True):
+        plot.lay_out(light)
+        with monkeypatch.context() as patched:
+            patched.setattr(ConstrainedLayoutEngine, "execute", lambda *_: pytest.fail("again"))
+            plot.lay_out(dark, light)
+            twin = pixels(dark)
+        np.testing.assert_array_equal(twin, pixels(alone))
+        assert plot.time_span(dark) == plot.time_span(light)
+
+
+def test_a_picture_keeps_its_size_when_it_is_saved(tmp_path):
+    picture = new_axes().figure
+    before = picture.dpi
+    plot.save(picture, tmp_path / "a.png", dpi=60)
+    assert picture.dpi == before
+
+
 def test_the_same_picture_has_the_same_bytes():
     one, two = (plot.png(plot.separation(drawn_overviews(), TRANSFORM, RATE)) for _ in range(2))
     assert one == two
@@ -467,6 +501,7 @@ def test_the_public_names_are_locked():
         "figure",
         "key_labels",
         "key_range",
+        "lay_out",
         "masks",
         "overview",
         "patterns",
