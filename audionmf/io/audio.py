@@ -667,7 +667,9 @@ def _read_object(source: Any) -> Audio:
     name = f"the {type(source).__name__}"
     data = source.read()
     if not isinstance(data, bytes):
-        raise ParameterError(f"{name} is a file object of text; open it in binary mode")
+        raise ParameterError(
+            f"{name} reads no bytes; open the file in binary mode, or give its path"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="audionmf-") as folder,
         warnings.catch_warnings(record=True) as caught,

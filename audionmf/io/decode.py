@@ -213,7 +213,8 @@ def array_of(samples: Any) -> Any:
         return np.asarray(samples)
     except (RuntimeError, TypeError, ValueError) as error:
         kind = type(samples).__name__
-        way = ".detach().cpu().numpy()" if hasattr(samples, "detach") else ""
+        floats = ".float()" if str(getattr(samples, "dtype", "")).endswith("bfloat16") else ""
+        way = f".detach(){floats}.cpu().numpy()" if hasattr(samples, "detach") else ""
         raise InvalidAudioError(
             f"the {kind} is no array of samples ({_first_line(error)}); give "
             + (f"samples{way}" if way else "a NumPy array of shape (n_channels, n_samples)")

@@ -108,7 +108,7 @@ def test_a_file_object_is_read_as_its_file_is(tmp_path):
     ("given", "error", "words"),
     [
         (io.BytesIO(b"no sound"), AudioReadError, "^the BytesIO is not an audio file"),
-        (io.StringIO("text"), ParameterError, "open it in binary mode"),
+        (io.StringIO("text"), ParameterError, "open the file in binary mode, or give its path"),
         (b"RIFF", ParameterError, "give io.BytesIO"),
     ],
 )

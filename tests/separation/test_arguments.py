@@ -85,6 +85,10 @@ def test_what_is_no_recording_is_one_line(given):
 def test_a_tensor_that_is_no_array_says_how_it_becomes_one():
     with pytest.raises(AudioNMFError, match=r"give samples.detach\(\).cpu\(\).numpy\(\)"):
         audionmf.Audio(Tensor(None), RATE)
+    short = Tensor(None)
+    short.dtype = "torch.bfloat16"  # NumPy has no such numbers
+    with pytest.raises(AudioNMFError, match=r"give samples.detach\(\).float\(\).cpu\(\).numpy\(\)"):
+        audionmf.Audio(short, RATE)
 
 
 def test_tensors_and_tables_are_samples():
