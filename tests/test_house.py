@@ -118,3 +118,20 @@ def test_no_two_test_files_have_one_name():
     """Those in folders without `__init__` would be taken for each other when both are collected."""
     names = [p.name for p in Path(__file__).parent.rglob("test_*.py") if p.parent.name != "nmf"]
     assert len(names) == len(set(names))
+
+
+def test_the_plan_names_wings_and_files_that_are_there():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text("utf-8")
+    wings = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", text, re.M)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert set(WINGS) <= wings
+    files = set(re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", text))
+    assert len(files) > 30
+    assert [f for f in files if not ((ROOT / f).exists() or (ROOT.parent / f).exists())] == []
+    models = re.findall(r"^\| `(\w+)` \| .* \| `([\w/]+\.py)` \|", text, re.M)
+    assert len(models) == 6
+    for name, file in models:
+        assert f"class {name}" in (ROOT / file).read_text("utf-8"), name
