@@ -1,8 +1,10 @@
 """The public face: its names are locked, and importing it loads nothing heavy."""
 
 import importlib.metadata
+import operator
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 from conftest import child
@@ -125,3 +127,16 @@ def test_every_name_in_a_modules_all_is_there():
         if found.name != "audionmf.__main__":
             module = importlib.import_module(found.name)
             assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))
+
+
+def test_the_reference_has_every_public_name():
+    page = Path(__file__).parents[1] / "docs" / "api.rst"
+    if not page.exists():
+        pytest.skip("the pages are not with the package")
+    listed = set(re.findall(r"^   ([\w.]+)$", page.read_text("utf-8"), re.M))
+    errors = {name for name in PUBLIC if name in vars(audionmf.errors)}
+    assert set(PUBLIC) - errors - {"nmf", "plot", "evaluate"} <= listed
+    fits = {f"nmf.{name}" for name in audionmf.nmf.__all__ if name.startswith(("fit", "activate"))}
+    assert fits <= listed
+    for name in listed:
+        assert operator.attrgetter(name)(audionmf) is not None

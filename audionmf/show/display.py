@@ -143,8 +143,9 @@ def _rolls(separation: Stems, stft: STFT) -> str:
 def _row(name: str, sound: Audio, words: str, colour: str, gain: float = 1.0) -> str:
     """Return a row of a table: a name, a player, words."""
     shown = html.escape(name)
+    whole = shown.replace("-", "\u2011")  # a hyphen that no line breaks at
     return (
-        f'<tr><th style="{_CELL};color:{colour}">{shown}</th><td style="{_CELL}">'
+        f'<tr><th style="{_CELL};color:{colour}">{whole}</th><td style="{_CELL}">'
         f'<audio controls preload="metadata" style="height:2.4em" aria-label="{shown}" '
         f'src="data:audio/flac;base64,{embed_flac(sound, gain)}"></audio></td>'
         f'<td style="{_CELL}">{html.escape(words)}</td></tr>'

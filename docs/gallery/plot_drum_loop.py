@@ -14,6 +14,7 @@ stems
 # %%
 # When each of them sounds, as a table.
 for event in stems.activity()[:8]:
-    print(f"{event.source:10} {event.begin:6.2f} to {event.end:6.2f} s   {event.level_db:6.1f} dB")
+    when = f"{event.begin:6.2f} to {event.end:6.2f} s"
+    print(f"{event.source:10} {when}   {event.level_db:6.1f} dB")
 
 # sphinx_gallery_thumbnail_path = "decomposition.png"

@@ -3,7 +3,8 @@ The factorisation alone
 =======================
 
 :func:`audionmf.nmf.fit` factorises any non-negative matrix. Its iterations never raise the
-divergence; extrapolation makes them come further in each.
+divergence; the accelerated ones come further in each, by going on a little in the direction of
+the last one.
 """
 
 import matplotlib.pyplot as plt
@@ -12,9 +13,8 @@ import numpy as np
 from audionmf import nmf
 
 random = np.random.default_rng(0)
-V = random.gamma(0.3, size=(200, 6)) @ random.gamma(0.3, size=(6, 500)) + 0.01 * random.random(
-    (200, 500)
-)
+W, H = random.gamma(0.3, size=(200, 6)), random.gamma(0.3, size=(6, 500))
+V = W @ H + 0.01 * random.random((200, 500))
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for method in ("plain", "accelerated"):
@@ -32,4 +32,5 @@ axes.grid(alpha=0.3)
 # %%
 # Activations of templates that are known are a problem of their own, convex, and quicker.
 H = nmf.activate(V, model.templates)
-print(H.shape, nmf.beta_divergence(V, model.templates @ H))
+left = nmf.beta_divergence(V, model.templates @ H)
+print(f"activations {H.shape}, divergence {left:.2f}")

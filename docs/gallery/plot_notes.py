@@ -5,31 +5,26 @@ From sound to notes
 The notes of a lone instrument, beside those of the score that it was played from.
 """
 
-import matplotlib.pyplot as plt
-
+# %%
+# Bars are the notes that are heard, darker where they are louder; outlines are those of the score.
 import audionmf
+from audionmf import plot
 
 trio = "../../audio_samples/trio"
 heard = audionmf.transcribe(f"{trio}/stems/oboe.flac")
-true = audionmf.NoteTable.read(f"{trio}/score.mid")
-oboe = next(name for name in true.sources if "oboe" in name.lower())
+score = audionmf.NoteTable.read(f"{trio}/score.mid")
 
-figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
-for table, low, height, label in ((true.of(oboe), -0.4, 0.8, "score"), (heard, -0.2, 0.4, "heard")):
-    for i, note in enumerate(table):
-        axes.broken_barh(
-            [(note.onset, note.offset - note.onset)],
-            (note.pitch + low, height),
-            color="#c9d6e8" if label == "score" else "#d1495b",
-            label=label if i == 0 else None,
-        )
-names = {note.pitch: note.name for note in true.of(oboe)}
-axes.set_yticks(list(names), names.values())
-axes.set(xlabel="time (min:s)", ylabel="note")
-axes.xaxis.set_major_formatter(lambda seconds, _: audionmf.plot.clock(seconds))
-axes.legend()
+
+def roll(notes):
+    """Return notes as `plot.piano_roll` takes them."""
+    rows = [(n.onset, n.offset, n.pitch, n.velocity / 127) for n in notes]
+    return plot.rolled(rows, {})
+
+
+axes = plot.piano_roll(None, roll(heard), 12.0, true=roll(score.of("oboe")))
 
 # %%
 # The table is a sequence of notes, and saves itself as MIDI, CSV or labels.
 for note in list(heard)[:5]:
-    print(f"{note.name:4} {note.onset:5.2f} to {note.offset:5.2f} s, velocity {note.velocity}")
+    span = f"{note.onset:5.2f} to {note.offset:5.2f} s"
+    print(f"{note.name:4} {span}, velocity {note.velocity}")

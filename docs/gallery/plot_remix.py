@@ -23,6 +23,6 @@ import numpy as np
 
 same = stems.remix({})
 print(np.array_equal(same.samples, stems.mixture))
-print(f"{practice.duration:.1f} s, {practice.n_channels} channels at {practice.sample_rate} Hz")
+print(f"{practice.duration:.1f} s at {practice.sample_rate} Hz")
 
 # sphinx_gallery_thumbnail_path = "separation.png"

@@ -2,10 +2,11 @@
 With the score
 ==============
 
-A score says when each part plays which note. Its clock need not be that of the recording: it is
-moved and stretched where it has to be.
+A score says when each part plays which note.
 """
 
+# %%
+# Its clock need not be that of the recording: it is moved and stretched where it has to be.
 import audionmf
 
 trio = "../../audio_samples/trio"
