@@ -186,7 +186,7 @@ def render_span(
     X = stft.forward_between(source.samples, begin, end)
     rendered = list(range(len(decomposition.source_names) - 1))
     margins = (first - begin, end - last)
-    synthesised, _ = _synthesise(decomposition, rendered, (first, X, margins))
+    synthesised, _ = _stems(decomposition, rendered, (first, X, margins))
     stems = stft.inverse_between(synthesised, first, start, stop, n_samples)
     rest = source.samples[:, start:stop] - stems.sum(axis=0)
     return np.concatenate([stems, rest[None]])
@@ -206,6 +206,18 @@ def _synthesise(
     most: float = 1.0,
 ) -> tuple[Samples, BlockTrust]:
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
+    stems, judge = _stems(decomposition, rendered, numbered, most=most)
+    return stems, judge()
+
+
+def _stems(
+    decomposition: Decomposition,
+    rendered: list[int],
+    numbered: tuple[int, Transform, tuple[int, int]],
+    *,
+    most: float = 1.0,
+) -> tuple[Samples, Callable[[], BlockTrust]]:
+    """Return as `_synthesise`, and what tells the trust: a seventh of the time, where it is asked."""
     first, X, (before, after) = numbered
     stft, V = decomposition.templates.stft, pooled_magnitude(X)
     cut = _cut(decomposition, first - before, X.shape[-1])
@@ -221,8 +233,8 @@ def _synthesise(
         part_of = _parts(decomposition, X, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
             stem[...] = on.synthesise(_without(part_of(j), margins))
-    trust = block_trust(_without(V, margins), _without(models, margins), own_masks)
-    return stems, trust
+    told = _without(V, margins), _without(models, margins), own_masks
+    return stems, partial(block_trust, *told)
 
 
 def _parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,8 @@ class Model:
     way: Way
     stems: Stems | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    _quiet: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _n_asked: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -103,7 +106,7 @@ class Model:
         n_blocks = -(-recording.n_samples // recording.block)
         n_channels = min(2, recording.n_channels)
         rate = recording.sample_rate
-        found = products(self.sound, len(self.names), n_channels, n_blocks, rate)
+        found = products(self._spare, len(self.names), n_channels, n_blocks, rate)
         return np.ascontiguousarray(found, "<f4").tobytes()
 
     def sound(self, index: int) -> tuple[bytes, float] | None:
@@ -112,6 +115,22 @@ class Model:
         They lie part by part, channel by channel; of more than two channels the even and the odd
         ones are joined. None where there is no such block.
         """
+        with self._quiet:
+            self._n_asked += 1
+        try:
+            return self._block(index)
+        finally:
+            with self._quiet:
+                self._n_asked -= 1
+                self._quiet.notify_all()
+
+    def _spare(self, index: int) -> tuple[bytes, float] | None:
+        """Return a block as `sound` does, when nobody waits to hear one."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._n_asked)
+        return self._block(index)
+
+    def _block(self, index: int) -> tuple[bytes, float] | None:
         recording, block = self.recording, self.recording.block
         if self.stems is not None:
             found = self.stems.block(index)

@@ -22,7 +22,7 @@ KEPT_BYTES = 1 << 30
 """Samples that a studio keeps in memory, all recordings together."""
 
 _MAX_VALUES = 1 << 29
-_BLOCK_SECONDS = 0.5
+_BLOCK_SECONDS = 0.25
 _PCM = 32767
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import warnings
@@ -63,6 +64,7 @@ class Job:
     error: str = ""
     notes: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    _told: tuple[int, float] = (0, math.nan)
     _halt: threading.Event = field(default_factory=threading.Event)
     _enough: threading.Event = field(default_factory=threading.Event)
 
@@ -79,8 +81,14 @@ class Job:
         self.stage, self.share = stage, float(share)
 
     def watch(self, state: nmf.State) -> bool:
-        """Note the divergence of an iteration; tell whether that is enough."""
-        self.divergence.append(float(state.divergence))
+        """Note the divergence of an iteration; tell whether that is enough.
+
+        Within an iteration that takes long it is told again, and before the first one it is NaN.
+        """
+        told = (state.iteration, state.divergence)
+        if math.isfinite(state.divergence) and told != self._told:
+            self.divergence.append(float(state.divergence))
+        self._told = told
         return self._enough.is_set()
 
     def stop(self, *, keep: bool = False) -> None:

@@ -71,7 +71,7 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
     page.get_by_role("button", name="Play", exact=True).click()
     page.get_by_role("button", name="Solo Source 1").click()
     sounds(page, wanted=False)
-    until(page, "new Set(window.blocks).size === 8")  # all of it is in the browser
+    until(page, "new Set(window.blocks).size === 16")  # all of it is in the browser
     blocks = page.evaluate("window.blocks")
     row = page.locator(".row").first
     component = int(row.get_attribute("data-component"))

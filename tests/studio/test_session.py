@@ -14,6 +14,7 @@ import soundfile
 from conftest import RATE, sound, steps, tone
 
 from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterError
+from audionmf.nmf import State
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
 from audionmf.studio.session import Session, StaleError, UnknownIdError
@@ -282,6 +283,33 @@ def test_many_channels_are_heard_as_two(studio, tmp_path):
     assert np.abs(stems - expected).max() < 2e-3
 
 
+def test_figures_of_loudness_wait_while_somebody_listens(studio, tmp_path, monkeypatch):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(2)))
+    block, order = model._block, []
+    asked, go = threading.Event(), threading.Event()
+
+    def slow(index):
+        order.append(threading.current_thread().name)
+        if order[-1] == "listener":
+            asked.set()
+            go.wait(10)
+        return block(index)
+
+    monkeypatch.setattr(model, "_block", slow)
+    listener = threading.Thread(target=model.sound, args=(0,), name="listener")
+    meter = threading.Thread(target=lambda: model.levels, name="meter")
+    listener.start()
+    assert asked.wait(10)
+    meter.start()
+    meter.join(0.1)
+    assert order == ["listener"]
+    go.set()
+    for thread in (listener, meter):
+        thread.join(10)
+    assert set(order[1:]) == {"meter"}
+
+
 def test_a_recording_beyond_memory_is_refused(studio, tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "_MAX_VALUES", 1000)
     with pytest.raises(LimitError, match=r"'mix\.wav' is longer"):
@@ -323,6 +351,14 @@ def test_an_error_that_nobody_thought_of_tells_the_page_nothing(studio, monkeypa
     assert set(answer.json()) == {"error"}
     assert "division" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_divergence_is_told_once_for_each_iteration_and_as_a_number():
+    """Within an iteration that takes long a callback is asked again, at first with NaN."""
+    job = Job("try")
+    for iteration, divergence in ((0, float("nan")), (1, 9.0), (1, 9.0), (2, 8.0)):
+        assert not job.watch(State(iteration, 30, divergence))
+    assert job.told(0)["divergence"] == [9.0, 8.0]
 
 
 def test_a_second_job_waits_for_nobody():

@@ -153,6 +153,7 @@ export async function exportDialog() {
 }
 
 const KEYS = [
+  ['2 … 6, 0', 'before there are parts: so many sources, or as many as are heard'],
   ['Enter', 'before there are parts: take it apart'],
   ['Space', 'play or pause'],
   ['Home', 'back to the start, or to the start of the loop'],

@@ -122,8 +122,15 @@ export function oncePerFrame(draw) {
   };
 }
 
+const palette = { scheme: null, known: new Map() };
+
+// A colour of the page. It is looked up once: asking the browser makes it work out all styles anew.
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const { scheme } = document.documentElement.dataset;
+  if (scheme !== palette.scheme) Object.assign(palette, { scheme, known: new Map() });
+  const { known } = palette;
+  if (!known.has(name)) known.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return known.get(name);
 }
 
 export function announce(text) {

@@ -298,10 +298,12 @@ document.addEventListener('keydown', (event) => {
     event.preventDefault();
     setup.listen();
   }
-  if (setup && event.key === 'Enter' && event.target === document.body) {
+  if (setup && event.key === 'Enter' && event.target.matches('body, input[type=radio], input[type=range]')) {
     event.preventDefault();
     setup.start();
   }
+  const digit = /^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (setup && digit && event.target.matches('body, button, input[type=radio]')) setup.expect(Number(event.key));
   if (!studio || document.querySelector('dialog[open]')) return;
   const field = event.target.matches('input:not([type=checkbox]):not([type=range]), textarea, select');
   const key = event.key.toLowerCase();

@@ -1,11 +1,12 @@
-// Plays the components of a model in sync, or a recording as if it were one component. Blocks of half a second come from the server as they are
-// needed and stay in a store of bounded size, so that length does not matter.
+// Plays the components of a model in sync, or a recording as if it were one component. Blocks of a quarter
+// of a second come from the server as they are needed and stay in a store of bounded size, so that length
+// does not matter.
 
 import { api } from './api.js';
 import { toast } from './dom.js';
 
 const BUDGET_BYTES = 192 * 2 ** 20;
-const AHEAD = 7;
+const AHEAD = 14;
 const AT_ONCE = 2;
 
 export class Player extends EventTarget {
@@ -219,6 +220,7 @@ export class Player extends EventTarget {
     }
     if (this.loop) needed.push(Math.floor(this.loop[0] / block));
     for (const index of needed) {
+      if (index !== now && !this.held.has(now)) return; // what is heard first has the server for itself
       if (this.held.has(index)) {
         this.touch(index);
       } else if (!this.asked.has(index) && (index === now || this.asked.size < AT_ONCE)) {

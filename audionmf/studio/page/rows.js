@@ -132,6 +132,7 @@ export class Rows {
     const pairs = [[data.REST, 'rest'], ...list.map((source) => [source.id, source.name]), ['new', 'New source…']];
     const anySolo = store.soloed.size + store.soloedSources.size > 0;
     const heard = data.gains();
+    const offered = JSON.stringify(pairs);
     for (const [k, item] of this.items) {
       const source = data.owner(k);
       item.row.style.setProperty('--own', sourceColour(source));
@@ -142,7 +143,9 @@ export class Rows {
       item.hear.setAttribute('aria-pressed', String(anySolo && store.soloed.has(k)));
       item.solo.setAttribute('aria-pressed', String(store.soloed.has(k)));
       item.mute.setAttribute('aria-pressed', String(store.muted.has(k)));
-      item.choose.replaceChildren(...options(pairs, source ? source.id : data.REST));
+      if (item.offered !== offered) item.choose.replaceChildren(...options(pairs, ''));
+      item.offered = offered;
+      item.choose.value = source ? source.id : data.REST;
     }
     this.draw();
   }
@@ -150,11 +153,12 @@ export class Rows {
   paint() {
     if (!this.factors || !this.list.isConnected) return;
     const box = this.list.closest('.stage').getBoundingClientRect();
+    const heard = data.gains();
     for (const item of this.items.values()) {
       const place = item.row.getBoundingClientRect();
       if (place.bottom < box.top || place.top > box.bottom) continue;
       this.paintShape(item);
-      this.paintStrip(item);
+      this.paintStrip(item, heard[item.component.index] > 0);
     }
   }
 
@@ -175,14 +179,14 @@ export class Rows {
     context.fill();
   }
 
-  paintStrip({ strip, component }) {
+  paintStrip({ strip, component }, heard) {
     const { context, width, height } = prepare(strip);
     if (!width) return;
     const columns = Math.ceil(Math.min(width, 1200));
     const levels = this.picture.pooled(component.index, columns);
     const top = this.factors.tops[component.index] || 1;
     context.fillStyle = sourceColour(data.owner(component.index));
-    context.globalAlpha = data.gains()[component.index] ? 0.9 : 0.25;
+    context.globalAlpha = heard ? 0.9 : 0.25;
     const step = width / columns;
     context.beginPath();
     context.moveTo(0, height);

@@ -1,7 +1,7 @@
 // Before there are components: choose a recording, say how it is to be taken apart, watch it happen.
 
 import { api } from './api.js';
-import { clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
+import { announce, clamp, clock, colour, h, icon, iconButton, oncePerFrame, options, prepare, setIcon, toast } from './dom.js';
 import { asSent, fileButton, freshSource, giveOrSpread, giveToAll, isKnown, knownCard, sendAll } from './known.js';
 import { Others } from './others.js';
 import { Player } from './player.js';
@@ -10,6 +10,7 @@ import * as data from './store.js';
 const { store } = data;
 const SHORTEST_RANGE = 0.05;
 const MOST_RECENT = 4;
+const COUNTS = [2, 3, 4, 5, 6]; // of sources that are found automatically
 
 const STAGES = {
   start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
@@ -263,8 +264,16 @@ export class Setup {
 
   autoForm() {
     const what = h('select', { 'aria-label': 'What the recording is', onchange: () => { this.what = what.value; this.fill(); } }, ...options([['', 'any music or sound'], ['lead', 'one voice that leads, and its accompaniment'], ['kit', 'drums'], ['textures', 'anything, into what holds a tone and what is struck']], this.what || ''));
-    const number = h('select', { 'aria-label': 'Number of sources', onchange: () => { this.number = Number(number.value); } }, ...options([[0, 'as many as are heard'], ...[2, 3, 4, 5, 6].map((n) => [n, String(n)])], this.number || 0));
+    const number = h('select', { 'aria-label': 'Number of sources', onchange: () => { this.number = Number(number.value); } }, ...options([[0, 'as many as are heard'], ...COUNTS.map((n) => [n, String(n)])], this.number || 0));
     return [h('div', { class: 'line fields' }, h('label', { class: 'field' }, h('span', {}, 'It is'), what), this.what ? null : h('label', { class: 'field' }, h('span', {}, 'Sources'), number))];
+  }
+
+  // Take so many sources, by a key: 0 stands for as many as are heard.
+  expect(n) {
+    if (this.way !== 'auto' || this.what || (n && !COUNTS.includes(n))) return;
+    this.number = n;
+    this.fill();
+    announce(n ? `${n} sources` : 'As many sources as are heard');
   }
 
   partsForm() {

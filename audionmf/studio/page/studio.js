@@ -94,12 +94,12 @@ export class Studio {
   }
 
   sourcesChanged() {
+    this.mix(); // what is heard comes before what is seen
     if (!this.roll.element.hidden && this.grouped !== this.grouping() && !this.live.own(data.model().id)) this.hideNotes();
     this.roll.draw();
     if (this.rows.order === 'source') this.rows.arrange();
     else this.rows.update();
     this.sources.update();
-    this.hearing();
     this.marking.fill();
     this.paintOver();
     this.lit();
@@ -108,9 +108,14 @@ export class Studio {
   }
 
   hearing() {
-    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
+    this.mix();
     this.rows.update();
     this.sources.update();
+  }
+
+  // Have the gains of all components as they are now.
+  mix() {
+    if (this.player.model === data.model() || !this.player.model) this.player.setGains(data.gains());
     const any = store.soloed.size + store.muted.size + store.soloedSources.size + store.mutedSources.size;
     this.everything.disabled = !any;
     this.originalButton.setAttribute('aria-pressed', String(store.original));
