@@ -139,6 +139,8 @@ def _calm(session: Session, endpoint: Endpoint) -> Endpoint:
         except (AudioNMFError, FileNotFoundError) as error:
             status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
             return _json({"error": session.explain(error)}, status)
+        except asyncio.CancelledError:  # the studio ends, which is no error of anybody
+            return _json({"error": "the studio was ended"}, 503)
         except Exception as error:
             _LOG.exception("the studio failed to answer")
             return _json({"error": session.explain(error)}, 500)
@@ -316,9 +318,8 @@ class _Studio:
 
     async def tile(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])
-        picture = recording.spectrogram
         level, index = (_index(request.path_params[name]) for name in ("level", "index"))
-        found = picture.tile(level, index) if picture else None
+        found = await _thread(recording.tile, level, index)
         if found is None:
             raise UnknownIdError("there is no such tile")
         return _binary(found)

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from audionmf.errors import AudioReadError, LimitError
 from audionmf.io.audio import Audio, AudioFile
 from audionmf.io.files import file_hash, require_file
+from audionmf.spectra.frames import Progress
+from audionmf.spectra.stft import STFT
 from audionmf.studio.views import Spectrogram, waveform
 
 __all__ = ["KEPT_BYTES", "Recording", "Shelf", "load", "sixteen_bits"]
 
 KEPT_BYTES = 1 << 30
-"""Samples that a studio keeps in memory, all recordings together."""
+"""Samples and pictures that a studio keeps in memory, all recordings together."""
 
 _MAX_VALUES = 1 << 29
 _BLOCK_SECONDS = 0.25
@@ -27,47 +29,48 @@ _PCM = 32767
 
 
 class Shelf:
-    """Samples of the recordings that were used last, up to a bound; what was not used longest goes.
+    """What was used last of recordings, up to a bound; what was not used longest goes.
 
     Parameters
     ----------
     n_bytes : int, default KEPT_BYTES
-        Bytes of samples, all recordings together. The one used last stays, however long it is.
+        Bytes of all together. What was used last stays, however large it is.
     """
 
     def __init__(self, n_bytes: int = KEPT_BYTES) -> None:
         self._n_bytes = n_bytes
-        self._kept: dict[str, Audio] = {}
+        self._kept: dict[str, tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of samples that are in memory now."""
+        """Bytes that are in memory now."""
         with self._lock:
             return self._held()
 
-    def take(self, key: str) -> Audio | None:
-        """Return the samples of a recording, which is the last used one now; None if they went."""
+    def take(self, key: str) -> Any | None:
+        """Return what lies under a key, which is the last used one now; None if it went."""
         with self._lock:
-            audio = self._kept.pop(key, None)
-            if audio is not None:
-                self._kept[key] = audio
-            return audio
+            found = self._kept.pop(key, None)
+            if found is None:
+                return None
+            self._kept[key] = found
+            return found[0]
 
-    def put(self, key: str, audio: Audio) -> None:
-        """Keep samples; those that were not used longest go until all fit."""
+    def put(self, key: str, item: Any, n_bytes: int) -> None:
+        """Keep something; what was not used longest goes until all fit."""
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = audio
+            self._kept[key] = (item, n_bytes)
             while self._held() > self._n_bytes and len(self._kept) > 1:
                 del self._kept[next(iter(self._kept))]
 
     def _held(self) -> int:
-        return sum(audio.samples.nbytes for audio in self._kept.values())
+        return sum(n_bytes for _, n_bytes in self._kept.values())
 
 
 class Recording:
-    """A recording that was opened; its samples are read again when they are needed again.
+    """A recording that was opened; samples and picture are made again when they are needed again.
 
     Parameters
     ----------
@@ -91,13 +94,13 @@ class Recording:
     def __init__(self, path: Path, name: str, shelf: Shelf, given: str = "") -> None:
         self.path, self.name, self.given = path, name, given
         self.id = secrets.token_urlsafe(12)
-        self.spectrogram: Spectrogram | None = None
-        self._shelf, self._lock = shelf, threading.Lock()
+        self.drawn: dict[str, Any] | None = None
+        self._shelf, self._lock, self._drawing = shelf, threading.Lock(), threading.Lock()
         self._stamp = _stamp(path)
         audio = load(path, name)
         self.sample_rate, self.duration = audio.sample_rate, audio.duration
         self.n_channels, self.n_samples = audio.n_channels, audio.n_samples
-        shelf.put(self.id, audio)
+        shelf.put(self.id, audio, audio.samples.nbytes)
 
     @property
     def changed(self) -> bool:
@@ -131,12 +134,36 @@ class Recording:
             If the file went, or is another one now.
         """
         with self._lock:
-            audio = self._shelf.take(self.id)
+            audio: Audio | None = self._shelf.take(self.id)
             if audio is None:
                 self.require_unchanged()
                 audio = load(self.path, self.name)
-                self._shelf.put(self.id, audio)
+                self._shelf.put(self.id, audio, audio.samples.nbytes)
             return audio
+
+    def draw(self, stft: STFT, progress: Progress) -> Spectrogram:
+        """Draw the spectrogram, once; what a page needs to know of it is `drawn` then."""
+        self._stft = stft
+        picture = Spectrogram.of(self.audio, stft, progress)
+        self.drawn = picture.told()
+        self._shelf.put(f"{self.id} drawn", picture, picture.n_bytes)
+        return picture
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        """Return a tile of the spectrogram as `Spectrogram.tile` does; None where none was drawn.
+
+        Raises
+        ------
+        FileNotFoundError, AudioReadError
+            If it has to be drawn again, and the file went or is another one now.
+        """
+        if self.drawn is None:
+            return None
+        with self._drawing:
+            picture: Spectrogram | None = self._shelf.take(f"{self.id} drawn")
+            if picture is None:
+                picture = self.draw(self._stft, lambda *_: None)
+        return picture.tile(level, index)
 
     @cached_property
     def sha256(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import socket
@@ -231,4 +232,14 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], 
         proxy_headers=False,
         timeout_graceful_shutdown=_CLOSING_SECONDS,
     )
-    Server(config).run(sockets=[listener])
+    # What is not answered within the grace is cut off, and that is all there is to say of it.
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(_no_cut)
+    try:
+        Server(config).run(sockets=[listener])
+    finally:
+        log.removeFilter(_no_cut)
+
+
+def _no_cut(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Cancel %s running task")

@@ -34,7 +34,6 @@ from audionmf.studio.recordings import Recording, Shelf
 from audionmf.studio.sample import NAME, sample
 from audionmf.studio.sources import N_COLOURS, Group, usable_name
 from audionmf.studio.stems import Stems
-from audionmf.studio.views import Spectrogram
 from audionmf.studio.ways import Way
 from audionmf.studio.work import Job, Worker
 
@@ -341,20 +340,25 @@ class Session:
             self._prepare(model, job.progress)
             with self._lock:
                 self._trials.append(model.id)
-                self._drop_trials()
+            self._forget()
             return {"model": model.told()}
 
         return self.worker.start("try", trial)
 
-    def _drop_trials(self) -> None:
-        """Forget the first of the models that were only tried."""
-        kept = {model.id for model, _, _ in self._left.values()}
-        kept |= {step.model.id for step in (*self.history.past, *self.history.future)}
-        kept |= {self.model.id} if self.model else set()
-        for key in self._trials[:-_MOST_TRIALS]:
-            self._trials.remove(key)
-            if key not in kept:
-                self._models.pop(key, None)
+    def _forget(self) -> None:
+        """Forget the models that nobody can come back to, but for those that were tried last."""
+        with self._lock:
+            del self._trials[:-_MOST_TRIALS]
+            kept = {self.model.id} if self.model else set()
+            histories = [self.history]
+            for model, _, history in (*self._left.values(), *self.unkept.values()):
+                kept.add(model.id)
+                histories.append(history)
+            kept |= {step.model.id for h in histories for step in (*h.past, *h.future)}
+            for key in self._models.keys() - kept - set(self._trials):
+                model = self._models.pop(key)
+                if model.stems is not None:
+                    model.stems.drop()
                 (self.folder / f"{key}.model").unlink(missing_ok=True)
 
     def _refining(self, version: int, within: tuple[float, float] | None) -> Callable[[Job], Model]:
@@ -422,9 +426,8 @@ class Session:
     def _prepare(self, model: Model, progress: Progress) -> None:
         """Make what a page needs of a model, and keep it."""
         recording = model.recording
-        if recording.spectrogram is None:
-            stft = model.parts.templates.stft
-            recording.spectrogram = Spectrogram.of(recording.audio, stft, progress)
+        if recording.drawn is None:
+            recording.draw(model.parts.templates.stft, progress)
         _ = model.described
         progress("ready", 1.0)
         with self._lock:
@@ -442,6 +445,7 @@ class Session:
             elif refined is not None:
                 self.history.did(refined, self.arranged)
             self._change()
+        self._forget()
         return {"model": model.id}
 
     # sources
@@ -554,7 +558,6 @@ class Session:
         """Return the whole state as a page needs to know it."""
         with self._lock:
             recording, job = self.current, self.worker.job
-            picture = recording.spectrogram if recording else None
             return {
                 "version": self.version,
                 "recordings": [
@@ -562,7 +565,7 @@ class Session:
                 ],
                 "given": [item.told() for item in self._given.values()],
                 "recording": recording.id if recording else None,
-                "spectrogram": picture.told() if picture else None,
+                "spectrogram": recording.drawn if recording else None,
                 "model": self.model.told() if self.model else None,
                 **self.arranged.told(),
                 "job": job.told(0) if job and job.outcome == "running" else None,

@@ -124,6 +124,11 @@ class Spectrogram:
             levels.append(_halved(levels[-1]))
         return cls(rows, tuple(levels), peak)
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all levels."""
+        return sum(level.nbytes for level in self.levels)
+
     def tile(self, level: int, index: int) -> bytes | None:
         """Return a tile, row by row, of at most `TILE` columns; None where there is none."""
         if not 0 <= level < len(self.levels):

@@ -18,7 +18,7 @@ from audionmf.nmf import State
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
 from audionmf.studio.session import Session, StaleError, UnknownIdError
-from audionmf.studio.ways import Said, blind, informed
+from audionmf.studio.ways import Said, as_stems, blind, informed
 from audionmf.studio.work import Job, StoppedError, Worker
 
 
@@ -33,6 +33,12 @@ def studio(tmp_path):
 def mixture(folder, n_channels=1):
     mixed = np.concatenate([tone(262), tone(659), tone(262) + tone(659)])
     return sound(folder / "mix.wav", np.stack([mixed, 0.7 * mixed])[:n_channels])
+
+
+MARK = {
+    "source": "a", "belongs": True, "start": 0.1, "end": 0.4, "low": 500.0, "high": 900.0,
+    "strength": 10.0,
+}  # fmt: skip
 
 
 def ended(studio, job):
@@ -337,6 +343,21 @@ def test_a_job_that_fails_says_so_in_a_line(caplog):
     worker.close()
 
 
+def test_a_request_that_is_cut_off_when_the_studio_ends_is_no_error(studio, monkeypatch):
+    def cut_off():
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(studio, "told", cut_off)
+    app = make_app(studio, 1, [])
+
+    async def ask():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.get("/api/state")
+
+    assert asyncio.run(ask()).status_code == 503
+
+
 def test_an_error_that_nobody_thought_of_tells_the_page_nothing(studio, monkeypatch, caplog):
     monkeypatch.setattr(studio, "told", lambda: 1 / 0)
     app = make_app(studio, 1, [])
@@ -394,6 +415,40 @@ def test_samples_that_were_not_used_longest_go_and_are_read_again(tmp_path):
     sound(paths[1], tone(523, RATE))
     with pytest.raises(AudioReadError, match=r"330\.wav' was written anew"):
         _ = opened[1].audio
+
+
+def test_pictures_that_were_not_used_longest_go_and_are_drawn_again(studio, tmp_path):
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    ended(studio, studio.analyse(recording, blind(2)))
+    before, told = recording.tile(0, 0), recording.drawn
+    assert studio.shelf.n_bytes == recording.n_samples * 4 + 256 * sum(told["columns"])
+    studio.shelf._n_bytes = 0
+    studio.shelf.put("another", None, 1)
+    assert studio.shelf.n_bytes == 1
+    assert studio.told()["spectrogram"] == told
+    assert recording.tile(0, 0) == before
+
+
+def test_what_nobody_can_come_back_to_is_forgotten(studio, tmp_path, monkeypatch):
+    """Parts that strokes found, as long as a step leads to them; and those of other analyses."""
+    monkeypatch.setattr("audionmf.studio.arrangement.MOST_STEPS", 2)
+    monkeypatch.setattr("audionmf.studio.session._MOST_TRIALS", 1)
+    recording = studio.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(studio, studio.analyse(recording, blind(2)))
+    groups = [group("a", "one", 0), group("b", "two", 1)]
+    for stroke in range(5):
+        mark = MARK | {"end": 0.2 + 0.1 * stroke}
+        told = studio.edit(studio.version, model.id, groups, [mark])
+        tried = studio.try_marks(told["version"])
+        ended(studio, tried)
+        model = studio.models(tried.result["model"]["id"])
+        studio.edit(told["version"], model.id, groups, [mark], {}, "swap")
+    steps = {step.model.id for step in studio.history.past}
+    assert set(studio._models) == {model.id} | steps
+    for _ in range(2):
+        ended(studio, studio.analyse(recording, as_stems(n_sources=2)))
+    assert set(studio._models) == {studio.model.id, *studio._trials}
+    assert len(list(studio.folder.glob("*.stems"))) == 1
 
 
 def test_a_file_is_opened_once_until_it_is_written_anew(studio, tmp_path):
