@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import audionmf
 from audionmf.settings import Settings
 
-pytest_plugins = ["studio_browser"]
+pytest_plugins = ["studio_server", "studio_browser"]
 
 RATE = 8000
 TINY_OPTIONS = ("--n-fft", "256", "--max-iter", "5", "--n-threads", "1")

@@ -1,4 +1,4 @@
-"""A studio in a process of its own, for the tests that talk to it."""
+"""A studio for the tests: in a process of its own to talk to, or what it holds alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from audionmf.studio.session import Session
 
 
 @dataclass
@@ -70,6 +74,18 @@ def running(temporary: Path, *arguments: object) -> Iterator[Running]:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """What a studio holds, without a server; recordings lie where this process is."""
+    from audionmf.studio.session import Session
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private").mkdir()
+    made = Session(tmp_path / "private")
+    yield made
+    made.worker.close()
 
 
 def finish(client: httpx.Client, job: httpx.Response) -> dict[str, Any]:

@@ -126,6 +126,12 @@ def test_names_of_stems_are_seen_whole(page):
       .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2)
       .map((e) => e.textContent)"""
     assert page.evaluate(cut) == []
+    page.set_viewport_size({"width": 820, "height": 1180})
+    other = page.locator(".row .title", has_text="percussive")
+    lines = "(e) => e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight)"
+    assert other.evaluate(lines) < 1.5  # a word is not broken
+    section = page.locator(".panel > .block").first.bounding_box()["width"]
+    assert section > 700  # where nothing is beside it
 
 
 def test_marks_are_painted_encircled_erased_and_refine(page):

@@ -11,94 +11,84 @@ from test_session import ended, group, heard, mixture
 from audionmf.errors import ParameterError
 from audionmf.studio.loudness import k_weights, products
 from audionmf.studio.mixing import remix, remix_commands
-from audionmf.studio.session import Session
 from audionmf.studio.ways import Said, as_stems, blind
 
 
-@pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "private").mkdir()
-    made = Session(tmp_path / "private")
-    yield made
-    made.worker.close()
-
-
-def remixed(studio, gains, extension="wav"):
+def remixed(session, gains, extension="wav"):
     quiet = lambda *_: None  # noqa: E731
-    made = remix(studio.model, studio.groups, gains, studio.folder, extension, quiet)
+    made = remix(session.model, session.groups, gains, session.folder, extension, quiet)
     assert made.name == f"mix-remix.{extension}"
     return made.path.read_bytes(), steps(made.path)
 
 
-def same_by_shell(studio, run, gains, extension="wav"):
-    lines = remix_commands(studio.model, studio.groups, gains, extension)
+def same_by_shell(session, run, gains, extension="wav"):
+    lines = remix_commands(session.model, session.groups, gains, extension)
     assert lines
     for line in lines:
         assert run(*shlex.split(line)[1:])[0] == 0
-    return (studio.folder.parent / f"mix-remix.{extension}").read_bytes()
+    return (session.folder.parent / f"mix-remix.{extension}").read_bytes()
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac"])
 def test_a_remix_of_components_is_what_is_heard_and_what_the_shell_makes(
-    studio, run, tmp_path, extension
+    session, run, tmp_path, extension
 ):
-    recording = studio.add_file(mixture(tmp_path, 2), "mix.wav", "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(4)))
+    recording = session.add_file(mixture(tmp_path, 2), "mix.wav", "mix.wav")
+    model = ended(session, session.analyse(recording, blind(4)))
     groups = [group("a", "low & deep", 0, 3), group("b", "it's", 2), group("c", "none")]
     faders = {"a": -6.0, "rest": 2.5, "c": 3.0}
-    studio.edit(studio.version, model.id, groups, [], faders)
-    gains = studio.arranged.mixed(["b"])
+    session.edit(session.version, model.id, groups, [], faders)
+    gains = session.arranged.mixed(["b"])
     assert gains == {"low & deep": -6.0, "it's": -math.inf, "rest": 2.5}
-    content, made = remixed(studio, gains, extension)
+    content, made = remixed(session, gains, extension)
     parts = heard(model, {"a": (0, 3), "b": (2,), "rest": (1,)})
     wanted = 10 ** (-6 / 20) * parts["a"] + 10 ** (2.5 / 20) * parts["rest"]
     assert np.abs(made - wanted).max() < 3e-3
-    assert same_by_shell(studio, run, gains, extension) == content
+    assert same_by_shell(session, run, gains, extension) == content
 
 
 def test_a_remix_of_whole_sources_is_that_of_the_shell_whatever_they_are_called_here(
-    studio, run, tmp_path
+    session, run, tmp_path
 ):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
     low = sound(tmp_path / "low.wav", tone(262))
-    example = studio.add_file(low, "low.wav", "low.wav")
+    example = session.add_file(low, "low.wav", "low.wav")
     way = as_stems([Said(name="low", examples=(example,))])
-    model = ended(studio, studio.analyse(recording, way))
-    studio.edit(studio.version, model.id, [group("a", "cello", 0)], [], {"a": 4.0})
-    gains = studio.arranged.mixed(["rest"])
-    content, _ = remixed(studio, gains)
-    assert same_by_shell(studio, run, gains) == content
-    [line] = remix_commands(model, studio.groups, gains, "wav")
+    model = ended(session, session.analyse(recording, way))
+    session.edit(session.version, model.id, [group("a", "cello", 0)], [], {"a": 4.0})
+    gains = session.arranged.mixed(["rest"])
+    content, _ = remixed(session, gains)
+    assert same_by_shell(session, run, gains) == content
+    [line] = remix_commands(model, session.groups, gains, "wav")
     assert "--gain low=4 --gain rest=-inf" in line
 
-    studio.edit(studio.version, model.id, [group("a", "both", 0, 1)], [], {"a": -6.0})
-    gains = studio.arranged.mixed([])
-    _, made = remixed(studio, gains)
+    session.edit(session.version, model.id, [group("a", "both", 0, 1)], [], {"a": -6.0})
+    gains = session.arranged.mixed([])
+    _, made = remixed(session, gains)
     assert np.abs(made - 10 ** (-6 / 20) * steps(tmp_path / "mix.wav")).max() <= 1 / 32768
-    assert remix_commands(model, studio.groups, gains, "wav") == []
+    assert remix_commands(model, session.groups, gains, "wav") == []
 
 
-def test_a_gain_of_an_empty_rest_moves_nobody_else(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(2)))
+def test_a_gain_of_an_empty_rest_moves_nobody_else(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    model = ended(session, session.analyse(recording, blind(2)))
     groups = [group("a", "x", 0), group("b", "y", 1)]
-    studio.edit(studio.version, model.id, groups, [], {"rest": -9.0})
+    session.edit(session.version, model.id, groups, [], {"rest": -9.0})
     with pytest.raises(ParameterError, match="would be the recording"):
-        remixed(studio, studio.arranged.mixed([]))
+        remixed(session, session.arranged.mixed([]))
     for silent in (["nobody"], [[]], "a"):
         with pytest.raises(ParameterError, match="ids of sources"):
-            studio.arranged.mixed(silent)
+            session.arranged.mixed(silent)
 
 
-def test_textures_are_a_way_as_at_the_shell(studio, run, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
-    model = ended(studio, studio.analyse(recording, as_stems(harmonic_percussive=True)))
+def test_textures_are_a_way_as_at_the_shell(session, run, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    model = ended(session, session.analyse(recording, as_stems(harmonic_percussive=True)))
     assert model.names == ["harmonic", "percussive"]
-    content, _ = remixed(studio, {"percussive": -12.0})
-    [line] = remix_commands(model, studio.groups, {"percussive": -12.0}, "wav")
+    content, _ = remixed(session, {"percussive": -12.0})
+    [line] = remix_commands(model, session.groups, {"percussive": -12.0}, "wav")
     assert "--harmonic-percussive" in line
-    assert same_by_shell(studio, run, {"percussive": -12.0}) == content
+    assert same_by_shell(session, run, {"percussive": -12.0}) == content
 
 
 def test_loudness_is_that_of_the_recommendation():
@@ -119,9 +109,9 @@ def test_loudness_is_that_of_the_recommendation():
     assert 10 * np.log10(high) == pytest.approx(4.0, abs=0.1)
 
 
-def test_loudness_of_all_parts_together_is_that_of_the_recording(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(3)))
+def test_loudness_of_all_parts_together_is_that_of_the_recording(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(3)))
     found = np.frombuffer(model.levels, "<f4").reshape(3, 3)
     n_blocks = -(-recording.n_samples // recording.block)
     whole = products(recording.sound, 1, 1, n_blocks, RATE)

@@ -17,17 +17,9 @@ from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterEr
 from audionmf.nmf import State
 from audionmf.studio import deliver, recordings
 from audionmf.studio.app import make_app
-from audionmf.studio.session import Session, StaleError, UnknownIdError
+from audionmf.studio.session import StaleError, UnknownIdError
 from audionmf.studio.ways import Said, as_stems, blind, informed
 from audionmf.studio.work import Job, StoppedError, Worker
-
-
-@pytest.fixture
-def studio(tmp_path):
-    (tmp_path / "private").mkdir()
-    made = Session(tmp_path / "private")
-    yield made
-    made.worker.close()
 
 
 def mixture(folder, n_channels=1):
@@ -41,10 +33,10 @@ MARK = {
 }  # fmt: skip
 
 
-def ended(studio, job):
-    studio.worker._future.result()
+def ended(session, job):
+    session.worker._future.result()
     assert job.outcome == "done", job.error
-    return studio.model
+    return session.model
 
 
 def group(key, name, *components):
@@ -79,20 +71,22 @@ def delivered(made):
 
 @pytest.mark.parametrize("n_channels", [1, 2])
 def test_what_is_heard_is_what_is_exported_and_what_the_command_line_makes(
-    studio, run, tmp_path, monkeypatch, n_channels
+    session, run, tmp_path, monkeypatch, n_channels
 ):
     monkeypatch.chdir(tmp_path)
-    recording = studio.add_file(mixture(tmp_path, n_channels), "mix.wav", "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(5)))
-    studio.edit(1, model.id, [group("a", "low & deep", 0, 3), group("b", "it's", 2)], [])
+    recording = session.add_file(mixture(tmp_path, n_channels), "mix.wav", "mix.wav")
+    model = ended(session, session.analyse(recording, blind(5)))
+    session.edit(1, model.id, [group("a", "low & deep", 0, 3), group("b", "it's", 2)], [])
 
-    exported = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    exported = delivered(
+        deliver.stems(model, session.groups, session.folder, "wav", lambda *_: None)
+    )
     page = heard(model, {"low & deep": (0, 3), "it's": (2,), "rest": (1, 4)})
     assert set(exported) == set(page)
     for name, stem in exported.items():
         assert np.abs(stem - page[name]).max() < 2e-3
 
-    for line in deliver.commands(model, studio.groups, "wav"):
+    for line in deliver.commands(model, session.groups, "wav"):
         program, *arguments = shlex.split(line)
         assert program == "audionmf"
         assert run(*arguments)[0] == 0
@@ -100,11 +94,11 @@ def test_what_is_heard_is_what_is_exported_and_what_the_command_line_makes(
         assert np.array_equal(steps(tmp_path / "separated" / "mix" / f"{name}.wav"), stem)
 
 
-def test_without_sources_every_component_is_exported(studio, run, tmp_path, monkeypatch):
+def test_without_sources_every_component_is_exported(session, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(3)))
-    exported = delivered(deliver.stems(model, (), studio.folder, "flac", lambda *_: None))
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    model = ended(session, session.analyse(recording, blind(3)))
+    exported = delivered(deliver.stems(model, (), session.folder, "flac", lambda *_: None))
     assert list(exported) == ["component00", "component01", "component02"]
     (line,) = deliver.commands(model, (), "flac")
     assert run(*shlex.split(line)[1:])[0] == 0
@@ -113,15 +107,15 @@ def test_without_sources_every_component_is_exported(studio, run, tmp_path, monk
         assert np.array_equal(made, stem)
     model.way = dataclasses.replace(model.way, by_hand=True)
     (line,) = deliver.commands(model, (), "wav")
-    saved = deliver.model_file(model, (), studio.folder)
+    saved = deliver.model_file(model, (), session.folder)
     saved.path.rename(tmp_path / saved.name)
     assert run(*shlex.split(line)[1:])[0] == 0
     for name, stem in exported.items():
         assert np.array_equal(steps(tmp_path / "separated" / "mix" / f"{name}.wav"), stem)
 
 
-def test_a_recording_is_heard_as_it_is_before_it_is_taken_apart(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path, 2), "mix.wav")
+def test_a_recording_is_heard_as_it_is_before_it_is_taken_apart(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path, 2), "mix.wav")
     parts = []
     while (block := recording.sound(len(parts))) is not None:
         pcm = np.frombuffer(block[0], "<i2").reshape(2, -1)
@@ -132,94 +126,96 @@ def test_a_recording_is_heard_as_it_is_before_it_is_taken_apart(studio, tmp_path
     assert np.abs(heard_whole - recording.audio.samples).max() < 1e-4
 
 
-def test_sources_that_were_known_can_be_made_again_too(studio, run, tmp_path, monkeypatch):
+def test_sources_that_were_known_can_be_made_again_too(session, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
-    example = studio.add_file(sound(tmp_path / "-low.wav", tone(262)), "-low.wav", "-low.wav")
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    example = session.add_file(sound(tmp_path / "-low.wav", tone(262)), "-low.wav", "-low.wav")
     way = informed(
         3, [Said(name="low", examples=(example,)), Said(name="high", alone=((0.5, 0.99),))], 2
     )
-    model = ended(studio, studio.analyse(recording, way))
-    assert [g.name for g in studio.groups] == ["low", "high", "other"]
-    assert sum(len(g.components) for g in studio.groups) == model.parts.n_components
+    model = ended(session, session.analyse(recording, way))
+    assert [g.name for g in session.groups] == ["low", "high", "other"]
+    assert sum(len(g.components) for g in session.groups) == model.parts.n_components
     exported = delivered(
-        deliver.stems(model, studio.groups, studio.folder, "flac", lambda *_: None)
+        deliver.stems(model, session.groups, session.folder, "flac", lambda *_: None)
     )
-    (line,) = deliver.commands(model, studio.groups, "flac")
+    (line,) = deliver.commands(model, session.groups, "flac")
     assert run(*shlex.split(line)[1:])[0] == 0
     for name, stem in exported.items():
         made = steps(tmp_path / "separated" / "mix" / f"{name}.flac")
         assert np.abs(made - stem).max() <= 1 / 32768
 
     # Moved by hand, it takes the model file.
-    moved = [g.told() for g in studio.groups]
+    moved = [g.told() for g in session.groups]
     moved[1]["components"] += moved[0]["components"][:1]
     del moved[0]["components"][0]
-    studio.edit(1, model.id, moved, [])
-    (line,) = deliver.commands(model, studio.groups, "wav")
+    session.edit(1, model.id, moved, [])
+    (line,) = deliver.commands(model, session.groups, "wav")
     assert line.startswith("audionmf regroup mix-model.npz --group")
-    saved = deliver.model_file(model, studio.groups, studio.folder)
+    saved = deliver.model_file(model, session.groups, session.folder)
     saved.path.rename(tmp_path / saved.name)
     assert run(*shlex.split(line)[1:])[0] == 0
-    exported = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    exported = delivered(
+        deliver.stems(model, session.groups, session.folder, "wav", lambda *_: None)
+    )
     for name, stem in exported.items():
         made = steps(tmp_path / "separated" / "mix" / f"{name}.wav")
         assert np.abs(made - stem).max() <= 1 / 32768
 
 
-def test_a_refinement_is_a_new_model_that_undo_can_leave(studio, run, tmp_path, monkeypatch):
+def test_a_refinement_is_a_new_model_that_undo_can_leave(session, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = mixture(tmp_path)
-    recording = studio.add_file(path, "mix.wav")
-    first = ended(studio, studio.analyse(recording, blind(4)))
+    recording = session.add_file(path, "mix.wav")
+    first = ended(session, session.analyse(recording, blind(4)))
     mark = {
         "source": "a", "belongs": True, "start": 0.6, "end": 0.9, "low": 600, "high": 700,
         "strength": 10,
     }  # fmt: skip
-    told = studio.edit(1, first.id, [group("a", "high", 0, 1)], [mark])
-    second = ended(studio, studio.refine(told["version"]))
+    told = session.edit(1, first.id, [group("a", "high", 0, 1)], [mark])
+    second = ended(session, session.refine(told["version"]))
     assert second is not first
     assert not np.array_equal(first.parts.templates.templates, second.parts.templates.templates)
-    assert [g.name for g in studio.groups] == ["high"]
-    (line,) = deliver.commands(second, studio.groups, "wav")
+    assert [g.name for g in session.groups] == ["high"]
+    (line,) = deliver.commands(second, session.groups, "wav")
     assert line == "audionmf regroup mix-model.npz --mixture mix.wav --group high=0,1"
-    saved = deliver.model_file(second, studio.groups, studio.folder)
+    saved = deliver.model_file(second, session.groups, session.folder)
     saved.path.rename(tmp_path / saved.name)
     assert run(*shlex.split(line)[1:])[0] == 0
-    assert studio.edit(studio.version, first.id, [], [])["model"]["id"] == first.id
+    assert session.edit(session.version, first.id, [], [])["model"]["id"] == first.id
     with pytest.raises(ParameterError, match="mark"):
-        studio.refine(studio.version)
+        session.refine(session.version)
 
 
-def test_marks_are_tried_and_taken_over_without_a_step_of_their_own(studio, tmp_path, monkeypatch):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(3)))
+def test_marks_are_tried_and_taken_over_without_a_step_of_their_own(session, tmp_path, monkeypatch):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(3)))
     mark = {
         "source": "a", "belongs": True, "start": 0.1, "end": 0.4, "low": 500.0, "high": 900.0,
         "strength": 10.0,
     }  # fmt: skip
     groups = [group("a", "one", 0), group("b", "two", 1, 2)]
-    told = studio.edit(1, model.id, groups, [mark])
-    tried = studio.try_marks(told["version"], (0.0, 0.5))
-    assert ended(studio, tried) is model  # nothing is taken over yet
+    told = session.edit(1, model.id, groups, [mark])
+    tried = session.try_marks(told["version"], (0.0, 0.5))
+    assert ended(session, tried) is model  # nothing is taken over yet
     made = tried.result["model"]["id"]
     assert np.array_equal(
-        studio.models(made).parts.templates.templates, model.parts.templates.templates
+        session.models(made).parts.templates.templates, model.parts.templates.templates
     )
-    assert not np.array_equal(studio.models(made).parts.activations, model.parts.activations)
-    n_steps = len(studio.history.past)
-    told = studio.edit(told["version"], made, groups, [mark], {}, "swap")
-    assert (studio.model.id, len(studio.history.past)) == (made, n_steps)
-    assert not studio.history.future
+    assert not np.array_equal(session.models(made).parts.activations, model.parts.activations)
+    n_steps = len(session.history.past)
+    told = session.edit(told["version"], made, groups, [mark], {}, "swap")
+    assert (session.model.id, len(session.history.past)) == (made, n_steps)
+    assert not session.history.future
 
     monkeypatch.setattr("audionmf.studio.session._MOST_TRIALS", 1)
     for _ in range(2):
-        ended(studio, studio.try_marks(told["version"]))
-    assert studio.models(made) is studio.model  # what is heard is kept, the other trial is not
-    assert len(studio._models) == 3
+        ended(session, session.try_marks(told["version"]))
+    assert session.models(made) is session.model  # what is heard is kept, the other trial is not
+    assert len(session._models) == 3
 
 
-def test_what_is_only_tried_gives_way(studio):
+def test_what_is_only_tried_gives_way(session):
     worker, begun, go = Worker(str), threading.Event(), threading.Event()
 
     def trial(job):
@@ -238,7 +234,7 @@ def test_what_is_only_tried_gives_way(studio):
     worker.close()
 
 
-def test_an_early_stop_keeps_what_there_is(studio, tmp_path, monkeypatch):
+def test_an_early_stop_keeps_what_there_is(session, tmp_path, monkeypatch):
     watch = Job.watch
 
     def impatient(job, state):
@@ -248,50 +244,50 @@ def test_an_early_stop_keeps_what_there_is(studio, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Job, "watch", impatient)
     noise = np.random.default_rng(0).normal(0, 0.1, 30 * RATE)
-    recording = studio.add_file(sound(tmp_path / "noise.wav", noise), "noise.wav")
-    job = studio.analyse(recording, blind(20))
-    model = ended(studio, job)
+    recording = session.add_file(sound(tmp_path / "noise.wav", noise), "noise.wav")
+    job = session.analyse(recording, blind(20))
+    model = ended(session, job)
     assert len(job.divergence) <= 6  # two on each set of frames
     assert model.way.by_hand
     assert "regroup noise-model.npz" in deliver.commands(model, (), "wav")[0]
 
 
-def test_an_older_version_changes_nothing(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(3)))
+def test_an_older_version_changes_nothing(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(3)))
     with pytest.raises(StaleError):
-        studio.edit(0, model.id, [group("a", "x", 0)], [])
+        session.edit(0, model.id, [group("a", "x", 0)], [])
     with pytest.raises(UnknownIdError):
-        studio.edit(1, "none", [], [])
+        session.edit(1, "none", [], [])
     with pytest.raises(StaleError):
-        studio.close_recording(7)
-    assert studio.groups == ()
-    assert studio.close_recording(1)["model"] is None
+        session.close_recording(7)
+    assert session.groups == ()
+    assert session.close_recording(1)["model"] is None
 
 
-def test_components_are_suggested_in_as_many_groups_as_asked(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(6)))
-    groups = studio.suggest(model.id, [1, 2, 4, 5], 2)
+def test_components_are_suggested_in_as_many_groups_as_asked(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(6)))
+    groups = session.suggest(model.id, [1, 2, 4, 5], 2)
     assert len(groups) == 2
     assert sorted(k for members in groups for k in members) == [1, 2, 4, 5]
     for members, count in (([], 1), ([9], 1), ([1, 2], 3)):
         with pytest.raises(ParameterError):
-            studio.suggest(model.id, members, count)
+            session.suggest(model.id, members, count)
 
 
-def test_many_channels_are_heard_as_two(studio, tmp_path):
+def test_many_channels_are_heard_as_two(session, tmp_path):
     mixed = np.stack([tone(262 * c) for c in (1, 2, 3)])
-    recording = studio.add_file(sound(tmp_path / "three.wav", mixed), "three.wav")
-    model = ended(studio, studio.analyse(recording, blind(2)))
+    recording = session.add_file(sound(tmp_path / "three.wav", mixed), "three.wav")
+    model = ended(session, session.analyse(recording, blind(2)))
     stems = heard(model, {"all": (0, 1)})["all"]
     expected = np.stack([(mixed[0] + mixed[2]) / 2, mixed[1]])
     assert np.abs(stems - expected).max() < 2e-3
 
 
-def test_figures_of_loudness_wait_while_somebody_listens(studio, tmp_path, monkeypatch):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(2)))
+def test_figures_of_loudness_wait_while_somebody_listens(session, tmp_path, monkeypatch):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(2)))
     block, order = model._block, []
     asked, go = threading.Event(), threading.Event()
 
@@ -316,22 +312,22 @@ def test_figures_of_loudness_wait_while_somebody_listens(studio, tmp_path, monke
     assert set(order[1:]) == {"meter"}
 
 
-def test_a_recording_beyond_memory_is_refused(studio, tmp_path, monkeypatch):
+def test_a_recording_beyond_memory_is_refused(session, tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "_MAX_VALUES", 1000)
     with pytest.raises(LimitError, match=r"'mix\.wav' is longer"):
-        studio.add_file(mixture(tmp_path), "mix.wav")
+        session.add_file(mixture(tmp_path), "mix.wav")
 
 
-def test_no_path_is_told(studio, tmp_path):
-    path = studio.folder / "0123abcd"
+def test_no_path_is_told(session, tmp_path):
+    path = session.folder / "0123abcd"
     path.write_bytes(b"no audio")
     with pytest.raises(OSError, match="0123abcd") as caught:
-        studio.add_file(path, "take 1.wav")
-    told = studio.explain(caught.value)
+        session.add_file(path, "take 1.wav")
+    told = session.explain(caught.value)
     assert "take 1.wav" in told
     assert str(tmp_path) not in told
-    assert str(tmp_path) not in studio.explain(ValueError(f"{tmp_path}/x"))
-    assert str(tmp_path) not in studio.explain(FileNotFoundError(2, "no", str(path)))
+    assert str(tmp_path) not in session.explain(ValueError(f"{tmp_path}/x"))
+    assert str(tmp_path) not in session.explain(FileNotFoundError(2, "no", str(path)))
 
 
 def test_a_job_that_fails_says_so_in_a_line(caplog):
@@ -343,12 +339,12 @@ def test_a_job_that_fails_says_so_in_a_line(caplog):
     worker.close()
 
 
-def test_a_request_that_is_cut_off_when_the_studio_ends_is_no_error(studio, monkeypatch):
+def test_a_request_that_is_cut_off_when_the_studio_ends_is_no_error(session, monkeypatch):
     def cut_off():
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(studio, "told", cut_off)
-    app = make_app(studio, 1, [])
+    monkeypatch.setattr(session, "told", cut_off)
+    app = make_app(session, 1, [])
 
     async def ask():
         transport = httpx.ASGITransport(app)
@@ -358,9 +354,9 @@ def test_a_request_that_is_cut_off_when_the_studio_ends_is_no_error(studio, monk
     assert asyncio.run(ask()).status_code == 503
 
 
-def test_an_error_that_nobody_thought_of_tells_the_page_nothing(studio, monkeypatch, caplog):
-    monkeypatch.setattr(studio, "told", lambda: 1 / 0)
-    app = make_app(studio, 1, [])
+def test_an_error_that_nobody_thought_of_tells_the_page_nothing(session, monkeypatch, caplog):
+    monkeypatch.setattr(session, "told", lambda: 1 / 0)
+    app = make_app(session, 1, [])
 
     async def ask():
         transport = httpx.ASGITransport(app)
@@ -417,66 +413,66 @@ def test_samples_that_were_not_used_longest_go_and_are_read_again(tmp_path):
         _ = opened[1].audio
 
 
-def test_pictures_that_were_not_used_longest_go_and_are_drawn_again(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    ended(studio, studio.analyse(recording, blind(2)))
+def test_pictures_that_were_not_used_longest_go_and_are_drawn_again(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    ended(session, session.analyse(recording, blind(2)))
     before, told = recording.tile(0, 0), recording.drawn
-    assert studio.shelf.n_bytes == recording.n_samples * 4 + 256 * sum(told["columns"])
-    studio.shelf._n_bytes = 0
-    studio.shelf.put("another", None, 1)
-    assert studio.shelf.n_bytes == 1
-    assert studio.told()["spectrogram"] == told
+    assert session.shelf.n_bytes == recording.n_samples * 4 + 256 * sum(told["columns"])
+    session.shelf._n_bytes = 0
+    session.shelf.put("another", None, 1)
+    assert session.shelf.n_bytes == 1
+    assert session.told()["spectrogram"] == told
     assert recording.tile(0, 0) == before
 
 
-def test_what_nobody_can_come_back_to_is_forgotten(studio, tmp_path, monkeypatch):
+def test_what_nobody_can_come_back_to_is_forgotten(session, tmp_path, monkeypatch):
     """Parts that strokes found, as long as a step leads to them; and those of other analyses."""
     monkeypatch.setattr("audionmf.studio.arrangement.MOST_STEPS", 2)
     monkeypatch.setattr("audionmf.studio.session._MOST_TRIALS", 1)
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    model = ended(studio, studio.analyse(recording, blind(2)))
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(2)))
     groups = [group("a", "one", 0), group("b", "two", 1)]
     for stroke in range(5):
         mark = MARK | {"end": 0.2 + 0.1 * stroke}
-        told = studio.edit(studio.version, model.id, groups, [mark])
-        tried = studio.try_marks(told["version"])
-        ended(studio, tried)
-        model = studio.models(tried.result["model"]["id"])
-        studio.edit(told["version"], model.id, groups, [mark], {}, "swap")
-    steps = {step.model.id for step in studio.history.past}
-    assert set(studio._models) == {model.id} | steps
+        told = session.edit(session.version, model.id, groups, [mark])
+        tried = session.try_marks(told["version"])
+        ended(session, tried)
+        model = session.models(tried.result["model"]["id"])
+        session.edit(told["version"], model.id, groups, [mark], {}, "swap")
+    steps = {step.model.id for step in session.history.past}
+    assert set(session._models) == {model.id} | steps
     for _ in range(2):
-        ended(studio, studio.analyse(recording, as_stems(n_sources=2)))
-    assert set(studio._models) == {studio.model.id, *studio._trials}
-    assert len(list(studio.folder.glob("*.stems"))) == 1
+        ended(session, session.analyse(recording, as_stems(n_sources=2)))
+    assert set(session._models) == {session.model.id, *session._trials}
+    assert len(list(session.folder.glob("*.stems"))) == 1
 
 
-def test_a_file_is_opened_once_until_it_is_written_anew(studio, tmp_path):
+def test_a_file_is_opened_once_until_it_is_written_anew(session, tmp_path):
     path = mixture(tmp_path)
-    first = studio.add_file(path, "mix.wav")
-    assert studio.add_file(path, "mix.wav") is first
-    assert studio.add_sample() is studio.add_sample()
+    first = session.add_file(path, "mix.wav")
+    assert session.add_file(path, "mix.wav") is first
+    assert session.add_sample() is session.add_sample()
     sound(path, tone(262))
-    assert studio.add_file(path, "mix.wav") is not first
+    assert session.add_file(path, "mix.wav") is not first
 
 
-def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_path, monkeypatch):
+def test_one_example_gives_two_stems_as_at_the_command_line(session, run, tmp_path, monkeypatch):
     """The source, and the rest: what is in no source, as in all that the studio makes."""
     monkeypatch.chdir(tmp_path)
-    recording = studio.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
-    low = studio.add_file(sound(tmp_path / "low.wav", tone(262)), "low.wav", "low.wav")
+    recording = session.add_file(mixture(tmp_path), "mix.wav", "mix.wav")
+    low = session.add_file(sound(tmp_path / "low.wav", tone(262)), "low.wav", "low.wav")
     model = ended(
-        studio, studio.analyse(recording, informed(4, [Said(name="low", examples=(low,))]))
+        session, session.analyse(recording, informed(4, [Said(name="low", examples=(low,))]))
     )
-    assert [group.name for group in studio.groups] == ["low"]
-    assert len(studio.groups[0].components) < model.parts.n_components
-    sources = [group.told() for group in studio.groups]
-    told = studio.edit(studio.version, model.id, sources, [])
+    assert [group.name for group in session.groups] == ["low"]
+    assert len(session.groups[0].components) < model.parts.n_components
+    sources = [group.told() for group in session.groups]
+    told = session.edit(session.version, model.id, sources, [])
     assert told["sources"] == sources
 
-    made = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    made = delivered(deliver.stems(model, session.groups, session.folder, "wav", lambda *_: None))
     assert set(made) == {"low", "rest"}
-    (line,) = deliver.commands(model, studio.groups, "wav")
+    (line,) = deliver.commands(model, session.groups, "wav")
     assert line.startswith("audionmf separate mix.wav --example low=low.wav")
     assert run(*shlex.split(line)[1:])[0] == 0
     for name, stem in made.items():
@@ -484,25 +480,25 @@ def test_one_example_gives_two_stems_as_at_the_command_line(studio, run, tmp_pat
         assert np.abs(same - stem).max() <= 1 / 32768
 
 
-def test_what_was_left_is_taken_up_again(studio, tmp_path):
-    recording = studio.add_file(mixture(tmp_path), "mix.wav")
-    other = studio.add_file(sound(tmp_path / "other.wav", tone(262)), "other.wav")
-    model = ended(studio, studio.analyse(recording, blind(3)))
+def test_what_was_left_is_taken_up_again(session, tmp_path):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    other = session.add_file(sound(tmp_path / "other.wav", tone(262)), "other.wav")
+    model = ended(session, session.analyse(recording, blind(3)))
     mark = {
         "source": "a", "belongs": True, "start": 0.0, "end": 1.0, "low": 100.0, "high": 300.0,
         "strength": 2.0,
     }  # fmt: skip
-    before = studio.edit(1, model.id, [group("a", "keys", 0, 2)], [mark])
-    closed = studio.close_recording(2)
+    before = session.edit(1, model.id, [group("a", "keys", 0, 2)], [mark])
+    closed = session.close_recording(2)
     assert closed["model"] is None
     assert {r["id"]: r["left"] for r in closed["recordings"]} == {
         recording.id: True,
         other.id: False,
     }
     with pytest.raises(StaleError):
-        studio.resume(2, recording.id)
+        session.resume(2, recording.id)
     with pytest.raises(UnknownIdError):
-        studio.resume(3, other.id)
-    again = studio.resume(3, recording.id)
+        session.resume(3, other.id)
+    again = session.resume(3, recording.id)
     for key in ("recording", "model", "sources", "marks"):
         assert again[key] == before[key]

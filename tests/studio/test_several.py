@@ -11,35 +11,25 @@ from conftest import sound, steps, tone
 
 from audionmf.errors import ParameterError
 from audionmf.studio.keeping import Keeper
-from audionmf.studio.session import Session
 from audionmf.studio.several import Queue
 from audionmf.studio.ways import Said, as_stems
 
 
-@pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "private").mkdir()
-    made = Session(tmp_path / "private")
-    yield made
-    made.worker.close()
-
-
-def opened(studio, tmp_path, name, samples, given=True):
+def opened(session, tmp_path, name, samples, given=True):
     path = sound(tmp_path / name, samples)
-    return studio.add_file(path, path.name, name if given else "")
+    return session.add_file(path, path.name, name if given else "")
 
 
-def pair(studio, tmp_path):
+def pair(session, tmp_path):
     low, high = tone(262), tone(659)
-    one = opened(studio, tmp_path, "one.wav", np.concatenate([low, low + high]))
-    two = opened(studio, tmp_path, "two.wav", np.concatenate([high, low + high]))
-    way = as_stems([Said(name="low", examples=(opened(studio, tmp_path, "low.wav", low),))])
+    one = opened(session, tmp_path, "one.wav", np.concatenate([low, low + high]))
+    two = opened(session, tmp_path, "two.wav", np.concatenate([high, low + high]))
+    way = as_stems([Said(name="low", examples=(opened(session, tmp_path, "low.wav", low),))])
     return one, two, way
 
 
-def ended(studio, job):
-    studio.worker._future.result()
+def ended(session, job):
+    session.worker._future.result()
     return job
 
 
@@ -47,14 +37,14 @@ def courses(queue):
     return [item["course"] for item in queue.told()["items"]]
 
 
-def test_one_account_for_all_gives_the_stems_of_the_shells_batch(studio, tmp_path, run):
-    one, two, way = pair(studio, tmp_path)
-    queue = Queue(studio)
-    assert ended(studio, queue.start([one, two], way)).outcome == "done"
+def test_one_account_for_all_gives_the_stems_of_the_shells_batch(session, tmp_path, run):
+    one, two, way = pair(session, tmp_path)
+    queue = Queue(session)
+    assert ended(session, queue.start([one, two], way)).outcome == "done"
     assert courses(queue) == ["done", "done"]
-    Keeper(studio, tmp_path / "state").keep()  # though none of them was opened
+    Keeper(session, tmp_path / "state").keep()  # though none of them was opened
     assert len(list((tmp_path / "state" / "projects").iterdir())) == 2
-    assert not studio.unkept
+    assert not session.unkept
     made = queue.stems("wav", lambda *_: None)
     with zipfile.ZipFile(made.path) as archive:
         stems = {name: archive.read(name) for name in archive.namelist()}
@@ -68,22 +58,22 @@ def test_one_account_for_all_gives_the_stems_of_the_shells_batch(studio, tmp_pat
     assert np.array_equal(steps(files[0].path), steps(tmp_path / "separated" / "two" / "low.wav"))
 
     # Each can be gone on with, and what is made of it then is what is exported.
-    told = studio.resume(studio.version, two.id)
+    told = session.resume(session.version, two.id)
     assert [source["name"] for source in told["sources"]] == ["low"]
-    studio.edit(told["version"], told["model"]["id"], [told["sources"][0] | {"name": "deep"}], [])
+    session.edit(told["version"], told["model"]["id"], [told["sources"][0] | {"name": "deep"}], [])
     with zipfile.ZipFile(queue.stems("wav", lambda *_: None).path) as archive:
         assert {"one/low.wav", "two/deep.wav"} < set(archive.namelist())
         assert soundfile.read(io.BytesIO(archive.read("two/deep.wav")))[0].any()
     assert len(queue.commands("wav")) == 3  # separate, separate, mv
 
 
-def test_what_fails_says_why_and_stops_no_other(studio, tmp_path):
-    one, two, way = pair(studio, tmp_path)
-    studio.shelf._kept.clear()
+def test_what_fails_says_why_and_stops_no_other(session, tmp_path):
+    one, two, way = pair(session, tmp_path)
+    session.shelf._kept.clear()
     content = one.path.read_bytes()
     one.path.write_bytes(b"no sound at all")
-    queue = Queue(studio)
-    assert ended(studio, queue.start([one, two], way)).outcome == "done"
+    queue = Queue(session)
+    assert ended(session, queue.start([one, two], way)).outcome == "done"
     assert courses(queue) == ["failed", "done"]
     assert "'one.wav'" in queue.told()["items"][0]["reason"]
     assert str(tmp_path) not in queue.told()["items"][0]["reason"]
@@ -91,38 +81,38 @@ def test_what_fails_says_why_and_stops_no_other(studio, tmp_path):
         queue.files(one.id, "wav", lambda *_: None)
     one.path.write_bytes(content)
     one._stamp = (one.path.stat().st_size, one.path.stat().st_mtime_ns)
-    ended(studio, queue.again())
+    ended(session, queue.again())
     assert courses(queue) == ["done", "done"]
     with pytest.raises(ParameterError, match="none of them"):
         queue.again()
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_one_is_taken_out_or_all_are_stopped(studio, tmp_path, monkeypatch, whole):
-    one, two, way = pair(studio, tmp_path)
-    queue = Queue(studio)
-    find, seen = studio.find, []
+def test_one_is_taken_out_or_all_are_stopped(session, tmp_path, monkeypatch, whole):
+    one, two, way = pair(session, tmp_path)
+    queue = Queue(session)
+    find, seen = session.find, []
 
     def found(recording, way, progress):
         seen.append(recording)
         if recording is one and whole:
-            studio.worker.job.stop()
+            session.worker.job.stop()
         elif recording is one:
             queue.stop(one.id)
         progress("factorise", 0.5)  # where it is heard of
         return find(recording, way, progress)
 
-    monkeypatch.setattr(studio, "find", found)
-    job = ended(studio, queue.start([one, two], way))
+    monkeypatch.setattr(session, "find", found)
+    job = ended(session, queue.start([one, two], way))
     assert courses(queue) == ["stopped", "stopped" if whole else "done"]
     assert job.outcome == ("stopped" if whole else "done")
     assert seen == ([one] if whole else [one, two])
-    assert [r["left"] for r in studio.told()["recordings"][:2]] == [False, not whole]
+    assert [r["left"] for r in session.told()["recordings"][:2]] == [False, not whole]
 
 
-def test_what_is_so_in_one_recording_only_is_refused(studio, tmp_path):
-    one, two, _ = pair(studio, tmp_path)
-    queue = Queue(studio)
+def test_what_is_so_in_one_recording_only_is_refused(session, tmp_path):
+    one, two, _ = pair(session, tmp_path)
+    queue = Queue(session)
     alone = as_stems([Said(name="low", alone=((0.0, 0.4),))])
     with pytest.raises(ParameterError, match="'low' it is said where it plays alone"):
         queue.start([one, two], alone)
@@ -131,14 +121,14 @@ def test_what_is_so_in_one_recording_only_is_refused(studio, tmp_path):
             queue.start(wrong, as_stems(n_sources=2))
 
 
-def test_recordings_of_one_name_get_folders_of_their_own(studio, tmp_path, monkeypatch):
+def test_recordings_of_one_name_get_folders_of_their_own(session, tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     same = [
-        opened(studio, tmp_path / folder, "song.wav", tone(262), given=False) for folder in "ab"
+        opened(session, tmp_path / folder, "song.wav", tone(262), given=False) for folder in "ab"
     ]
-    monkeypatch.setattr(studio, "find", lambda *_: (_ for _ in ()).throw(ParameterError("no")))
-    queue = Queue(studio)
-    ended(studio, queue.start(same, as_stems(n_sources=2)))
+    monkeypatch.setattr(session, "find", lambda *_: (_ for _ in ()).throw(ParameterError("no")))
+    queue = Queue(session)
+    ended(session, queue.start(same, as_stems(n_sources=2)))
     assert len({item.track for item in queue.items}) == 2
     assert courses(queue) == ["failed", "failed"]

@@ -12,21 +12,11 @@ from test_session import delivered, ended, group, heard
 import audionmf
 from audionmf.errors import ParameterError
 from audionmf.studio import deliver
-from audionmf.studio.session import Session
 from audionmf.studio.ways import Said, as_stems, script_arguments, shell_options
 
 
 @pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "private").mkdir()
-    made = Session(tmp_path / "private")
-    yield made
-    made.worker.close()
-
-
-@pytest.fixture
-def files(studio, tmp_path):
+def files(session, tmp_path):
     """A mixture of two tones, an example, a bank and a score of them, as the studio holds them."""
     low, high = tone(262), tone(659)
     sound(tmp_path / "mix.wav", np.concatenate([low, high, low + high]))
@@ -40,10 +30,10 @@ def files(studio, tmp_path):
         score.instruments.append(part)
     score.write("duet.mid")
     held = {
-        name: studio.add_given(tmp_path / name, name, name) for name in ("high.npz", "duet.mid")
+        name: session.add_given(tmp_path / name, name, name) for name in ("high.npz", "duet.mid")
     }
     for name in ("mix.wav", "low.wav"):
-        held[name] = studio.add_file(tmp_path / name, name, name)
+        held[name] = session.add_file(tmp_path / name, name, name)
     return held
 
 
@@ -69,25 +59,25 @@ def ways(files):
     ["nothing", "example and bank", "bank with a name of its own", "score and example", "absent"],
 )
 def test_what_is_known_gives_the_stems_of_the_shell_and_of_a_script(
-    studio, files, run, tmp_path, name
+    session, files, run, tmp_path, name
 ):
-    model = ended(studio, studio.analyse(files["mix.wav"], ways(files)[name]))
-    made = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
-    page = heard(model, model.members(named(studio)))
+    model = ended(session, session.analyse(files["mix.wav"], ways(files)[name]))
+    made = delivered(deliver.stems(model, session.groups, session.folder, "wav", lambda *_: None))
+    page = heard(model, model.members(named(session)))
     assert set(made) == set(page) == set(model.names)
     for stem, samples in made.items():
         assert np.abs(samples - page[stem]).max() < 2e-3
-    lines = deliver.commands(model, studio.groups, "wav")
+    lines = deliver.commands(model, session.groups, "wav")
     assert bool(lines) == (name not in ("bank with a name of its own", "absent"))
     for line in lines:
         assert run(*shlex.split(line)[1:])[0] == 0
         same(made, tmp_path / "separated" / "mix")
-    run_script(deliver.script(model, studio.groups, "wav"), tmp_path)
+    run_script(deliver.script(model, session.groups, "wav"), tmp_path)
     same(made, tmp_path / "separated" / "mix")
 
 
-def named(studio):
-    return {g.name: g.components for g in studio.groups}
+def named(session):
+    return {g.name: g.components for g in session.groups}
 
 
 def run_script(text, folder):
@@ -100,28 +90,28 @@ def same(made, folder):
         assert np.array_equal(steps(folder / f"{stem}.wav"), samples), stem
 
 
-def test_whole_sources_are_renamed_and_joined_and_the_script_does_so_too(studio, files, tmp_path):
+def test_whole_sources_are_renamed_and_joined_and_the_script_does_so_too(session, files, tmp_path):
     way = as_stems([Said(name=n, notes=(files["duet.mid"], n)) for n in ("low", "high")])
-    model = ended(studio, studio.analyse(files["mix.wav"], way))
-    told = studio.edit(1, model.id, [group("a", "cello", 0), group("b", "bell", 1)], [])
-    first, *moves = deliver.commands(model, studio.groups, "wav")
+    model = ended(session, session.analyse(files["mix.wav"], way))
+    told = session.edit(1, model.id, [group("a", "cello", 0), group("b", "bell", 1)], [])
+    first, *moves = deliver.commands(model, session.groups, "wav")
     assert first == "audionmf separate mix.wav --midi duet.mid"
     assert moves == [
         "mv -- separated/mix/low.wav separated/mix/cello.wav",
         "mv -- separated/mix/high.wav separated/mix/bell.wav",
     ]
-    assert list(deliver.grouped(model, studio.groups).grouping) == ["cello", "bell"]
+    assert list(deliver.grouped(model, session.groups).grouping) == ["cello", "bell"]
 
-    studio.edit(told["version"], model.id, [group("a", "both", 0, 1)], [])
-    made = delivered(deliver.stems(model, studio.groups, studio.folder, "wav", lambda *_: None))
+    session.edit(told["version"], model.id, [group("a", "both", 0, 1)], [])
+    made = delivered(deliver.stems(model, session.groups, session.folder, "wav", lambda *_: None))
     assert list(made) == ["both"]
     assert np.abs(made["both"] - steps(tmp_path / "mix.wav")).max() <= 1 / 32768
-    assert deliver.commands(model, studio.groups, "wav") == []
-    run_script(deliver.script(model, studio.groups, "wav"), tmp_path)
+    assert deliver.commands(model, session.groups, "wav") == []
+    run_script(deliver.script(model, session.groups, "wav"), tmp_path)
     same(made, tmp_path / "separated" / "mix")
-    told = studio.edit(studio.version, model.id, [group("a", "low", 0)], [MARK])
+    told = session.edit(session.version, model.id, [group("a", "low", 0)], [MARK])
     with pytest.raises(ParameterError, match="into components"):
-        studio.refine(told["version"])
+        session.refine(told["version"])
 
 
 MARK = {
@@ -140,8 +130,8 @@ def test_a_lead_and_drums_go_to_the_same_options():
     assert script_arguments(singer) == ["lead='singer'"]
 
 
-def test_stems_whose_file_went_are_rendered_again(studio, files):
-    model = ended(studio, studio.analyse(files["mix.wav"], as_stems(n_sources=2)))
+def test_stems_whose_file_went_are_rendered_again(session, files):
+    model = ended(session, session.analyse(files["mix.wav"], as_stems(n_sources=2)))
     before = model.sound(0)
     assert model.stems.n_bytes == 2 * 4 * (3 * RATE // 2)
     model.stems.drop()
@@ -151,9 +141,9 @@ def test_stems_whose_file_went_are_rendered_again(studio, files):
     assert model.sound(99) is None
 
 
-def test_what_nobody_knows_is_said_in_a_line(studio, files, tmp_path):
+def test_what_nobody_knows_is_said_in_a_line(session, files, tmp_path):
     with pytest.raises(ParameterError, match="nothing is known of 'low'"):
         as_stems([Said(name="low", absent=((0, 1),))])
     with pytest.raises(ParameterError, match=r"neither a bank of templates .* nor a score"):
-        studio.add_given(tmp_path / "mix.wav", "mix.wav")
-    assert studio.add_given(tmp_path / "high.npz", "x") is files["high.npz"]
+        session.add_given(tmp_path / "mix.wav", "mix.wav")
+    assert session.add_given(tmp_path / "high.npz", "x") is files["high.npz"]
