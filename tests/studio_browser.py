@@ -53,7 +53,7 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def studio(tmp_path_factory):
     """Three notes at different times, one after the other and together, and an example of one."""
     home = tmp_path_factory.mktemp("studio")
@@ -65,7 +65,7 @@ def studio(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     from playwright.sync_api import sync_playwright
 
@@ -77,9 +77,17 @@ def browser():
         launched.close()
 
 
+def leave(studio):
+    """Close what the test before left open."""
+    with studio.client() as client:
+        version = client.get("/api/state").json()["version"]
+        client.post("/api/close", json={"version": version}).raise_for_status()
+
+
 @pytest.fixture
 def page(browser, studio):
     """A page that must not complain, and must not ask anybody else."""
+    leave(studio)
     context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
     context.set_default_timeout(PATIENCE)
     opened = context.new_page()
@@ -149,17 +157,16 @@ def drag(page, grip, target):
 
 
 @pytest.fixture
-def own(browser, tmp_path):
-    """A page of its own studio, which may lose its server and may be left."""
-    mixed = np.concatenate([tone(262, RATE), tone(659, RATE)])
-    with running(tmp_path / "tmp", sound(tmp_path / "mix & match.wav", mixed)) as server:
-        context = browser.new_context()
-        context.set_default_timeout(PATIENCE)
-        opened = context.new_page()
-        opened.goto(server.address)
-        take_apart(opened, "2")
-        yield opened
-        context.close()
+def own(browser, studio):
+    """A page that may complain: it loses its server, and is left."""
+    leave(studio)
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    opened = context.new_page()
+    opened.goto(studio.address)
+    take_apart(opened, "2")
+    yield opened
+    context.close()
 
 
 def dropped(page, target, *paths):

@@ -14,7 +14,7 @@ def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
     dropped(page, ".start", *paths)
     page.get_by_role("button", name="Take 3 recordings apart").wait_for(timeout=PATIENCE)
     assert page.locator("h1").inner_text() == "1.wav"
-    page.get_by_label("2.wav").uncheck()
+    page.get_by_role("checkbox", name="2.wav 0:01", exact=True).uncheck()
     page.get_by_label("What the recording is").select_option("textures")
     go = page.get_by_role("button", name="Take 2 recordings apart")
     go.focus()

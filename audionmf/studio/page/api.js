@@ -1,5 +1,8 @@
 // Requests to the server that this page came from; there is no other.
 
+const FIRST_LOOK_MS = 20; // what is quick is not waited for
+const LOOK_MS = 120;
+
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -89,13 +92,13 @@ export const api = {
   async follow(job, onChange) {
     let told = job;
     const divergence = [];
-    for (;;) {
+    for (let pause = FIRST_LOOK_MS; ; pause = Math.min(LOOK_MS, 1.5 * pause)) {
       divergence.push(...told.divergence);
       onChange({ ...told, divergence });
       if (told.outcome === 'done') return { ...told.result, notes: told.notes };
       if (told.outcome === 'stopped') return null;
       if (told.outcome === 'failed') throw new ApiError(422, sentence(told.error));
-      await new Promise((resolve) => setTimeout(resolve, 120));
+      await new Promise((resolve) => setTimeout(resolve, pause));
       told = await api.job(job.id, divergence.length);
     }
   },

@@ -251,7 +251,7 @@ export class Player extends EventTarget {
       this.hold(index, scale, samples);
     } catch (error) {
       if (!abort.signal.aborted) {
-        toast(error.message, 'error');
+        if (error.status) toast(error.message, 'error'); // or a banner says it
         this.pause();
       }
     } finally {
