@@ -245,16 +245,18 @@ def channels(V: Matrix, samples: Matrix, rate: int) -> Result:
 def models(V: Matrix, samples: Matrix, rate: int) -> Result:
     """One iteration of the other models beside the dense one, 16 components."""
     K, tensor = 16, np.stack([V, V])
-    given, zones = start(V, K), np.zeros(V.shape, np.uint8)
-    zones[:, : V.shape[1] // 4], weights = 1, np.array([[0, 0], [1, 0]], np.float32)
+    given, quarter, marks = start(V, K), *np.zeros((2, *V.shape), np.uint8)
+    quarter[:, : V.shape[1] // 4], weights = 1, np.array([[0, 0], [10, 0]], np.float32)
+    marks[50:200, 300:500] = marks[10:90, 800:900] = 1  # 2.3 s and 1.2 s
     plain: dict[str, Any] = {"method": "plain", "tol": 0, "seed": 0}
     fits: dict[str, tuple[float, Callable[[int], Any]]] = {
         "dense": (1, lambda n: nmf.fit(V, K, max_iter=n, **plain)),
         "tensor, 2 channels": (2, lambda n: nmf.fit_channels(tensor, K, max_iter=n, **plain)),
         "penalised": (1, lambda n: nmf.fit(
             V, K, max_iter=n, penalties=nmf.Penalties(sparsity=0.1), tol=0, seed=0)),
-        "constrained": (1, lambda n: constrained.fit_constrained(
-            V, *given, [k % 2 for k in range(K)], zones, weights, max_iter=n, tol=0)),
+        **{f"constrained, {name}": (1, lambda n, zones=zones: constrained.fit_constrained(
+            V, *given, [k % 2 for k in range(K)], zones, weights, max_iter=n, tol=0))
+           for name, zones in (("two marks", marks), ("a quarter", quarter))},
         "convolutive, 4 frames": (4, lambda n: convolutive.fit(V, K, 4, max_iter=n, tol=0)),
     }  # fmt: skip
     times: Result = {}
