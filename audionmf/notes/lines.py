@@ -12,8 +12,11 @@ decoding algorithm", IEEE Transactions on Information Theory 13(2), 1967.
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,8 @@ from audionmf.notes.sound import (
 )
 
 __all__ = ["MAYBE_SINGLE", "PitchCourse", "is_line", "line", "pitch_course"]
+
+_log = logging.getLogger("audionmf")
 
 MAYBE_SINGLE = 0.5
 """Below this share of single notes chords are certain, and pYIN need not be asked."""
@@ -79,6 +84,7 @@ def pitch_course(samples: Vector) -> PitchCourse:
     """Return what pYIN hears in a piece at the package's rate; most of the time that a line takes."""
     import librosa
 
+    _tell_of_compiling()
     low, high = _PYIN_HZ
     short = max(0, _PYIN_WINDOW - len(samples))
     hertz, voiced, sure = librosa.pyin(
@@ -89,6 +95,18 @@ def pitch_course(samples: Vector) -> PitchCourse:
     nearest = np.minimum((frames + _EVERY // 2) // _EVERY, len(hertz) - 1)
     semitones = 69 + 12 * np.log2(hertz[nearest] / 440)
     return PitchCourse(semitones, voiced[nearest], sure[nearest])
+
+
+@functools.cache
+def _tell_of_compiling() -> None:
+    """Say, once, that librosa is about to compile pYIN, where nothing of it is on the disk yet."""
+    import librosa.sequence
+
+    kept = getattr(getattr(librosa.sequence, "_viterbi", None), "stats", None)
+    if kept is not None and not any(Path(kept.cache_path).glob("sequence._viterbi*.nbi")):
+        _log.warning(
+            "librosa compiles what hears pitches, once on this machine; it takes 10 seconds or more"
+        )
 
 
 def is_line(single: float, voiced: float | None = None) -> bool:
