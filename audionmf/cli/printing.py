@@ -28,6 +28,8 @@ __all__ = [
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What moves a cursor, starts a command of the terminal, breaks a line or turns text around."""
+_PLAIN = str.maketrans({"♯": "#", "–": "-", "…": "...", "×": "x"})
+"""Signs that not every terminal has, and what is read better there than an escape."""
 
 
 def say(text: str) -> None:
@@ -102,7 +104,7 @@ def printable(text: str) -> str:
     try:
         safe.encode(encoding)
     except UnicodeEncodeError:
-        safe = safe.replace("♯", "#")  # F#3 is read better than an escape
+        safe = safe.translate(_PLAIN)
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
