@@ -90,7 +90,9 @@ def evaluate(track: Path, way: str, keep: Path | None) -> dict[str, Any]:
         if way != "examples"
         else {p.stem: [audionmf.read(p)] for p in sorted((track / "examples").iterdir())}
     )
-    notes, score = transcribe_stems(stems, alone=examples), read_score(track)
+    groups = [{name: stem} for name, stem in stems.items()] if way == "alone" else [stems]
+    notes = [note for group in groups for note in transcribe_stems(group, alone=examples)]
+    score = read_score(track)
     found: dict[str, dict[str, float]] = {column: {} for column in COLUMNS}
     for name, stem in true.items():
         heard = [note for note in notes if note.source == name]

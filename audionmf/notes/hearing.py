@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from audionmf.notes.sound import (
     Piece,
     Spectra,
     Vector,
+    long_magnitudes,
     pieces_of,
     short_levels,
     spectra_of,
@@ -98,6 +99,7 @@ def hear(
     *,
     kit: bool = False,
     alone: Sequence[Source] = (),
+    others: Sequence[Source] = (),
 ) -> Stem:
     """Return what a stem plays.
 
@@ -114,6 +116,9 @@ def hear(
         have chords, the stem is heard as chords; where they have single notes that go on, as those
         of voices, winds and bows, as a line, for a stem also has what others left in it. Single
         notes that ring, as on a piano, say nothing: the stem itself is asked.
+    others : sequence of Audio or AudioFile
+        The other stems of the same recording; those of another rate or length are not asked. What
+        is left of them in this stem is told from notes of chords.
 
     Returns
     -------
@@ -138,7 +143,8 @@ def hear(
         drum = _mean(excerpts, [pitched_share(e.spectra, e.fit) for e in excerpts]) < _MIN_PITCHED
         single = not drum and _is_line(excerpts, _excerpts_of(alone))
     heard = []
-    for piece, seen in pieces or _each(source):
+    beside = _beside(source, () if drum or single else others)
+    for (piece, seen), rest in zip(pieces or _each(source), beside, strict=False):
         softest = loudest - float(seen.levels.max())
         if drum:
             notes = strokes(seen.samples, key, softest)
@@ -147,7 +153,9 @@ def hear(
         elif single:
             notes = line(seen.spectra, seen.fit, seen.pitch, loud)
         else:
-            notes = chords(seen.spectra, seen.fit, max(0.0, loud - _loud(seen.levels)))
+            softer = max(0.0, loud - _loud(seen.levels))
+            spectra = (long_magnitudes(other.samples) for other in rest)
+            notes = chords(seen.spectra, seen.fit, softer, spectra)
         heard.append((piece.start, piece.first, piece.last, len(seen.samples) / RATE, notes))
     return Stem(_joined(heard), drum)
 
@@ -155,6 +163,16 @@ def hear(
 def _each(source: Source) -> Iterator[tuple[Piece, _Seen]]:
     for piece in pieces_of(source):
         yield piece, _Seen(piece.samples)
+
+
+def _beside(source: Source, others: Sequence[Source]) -> Iterator[list[Piece]]:
+    """Yield the pieces of other stems in step with those of a stem; nothing where there are none."""
+    alike = [pieces_of(other) for other in others if _alike(other, source)]
+    yield from map(list, zip(*alike, strict=True)) if alike else repeat(list[Piece]())
+
+
+def _alike(a: Source, b: Source) -> bool:
+    return (a.sample_rate, a.n_samples) == (b.sample_rate, b.n_samples)
 
 
 def _levels(source: Source) -> Vector:

@@ -4,20 +4,22 @@ A note is fitted before it is judged. Where a row of activations rises a note ma
 are ghosts: partials, octaves and bleed. The worst are left out, templates are learnt again from the
 rest, and by these they are judged. A note stays if it is no ghost by three measures in dB added up:
 what share of the spectrum nobody else could take over, how soft it is beside the loudest of all, and
-how soft beside those that sound with it.
+how soft beside those that sound with it. What other stems of the recording hold at the same time may
+take over, too: what is left of them in a stem has their spectrum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audionmf.notes.events import Heard
 from audionmf.notes.model import Fit, places_of
-from audionmf.notes.sound import SECONDS, SILENCE, Matrix, Spectra, Vector, level_db
+from audionmf.notes.sound import HIGHEST_HZ, SECONDS, SILENCE, Matrix, Spectra, Vector, level_db
 
 __all__ = ["chords"]
 
@@ -28,11 +30,15 @@ _LEAST_SECONDS = 0.05
 _EVIDENCE_DB = -30.0
 _LIKELY_DB = -50.0
 _LEARNING_ITERATIONS, _HELD = 6, 0.05
+_GATING_ITERATIONS = 8
+_LEAK_BANDS, _LEAK_HZ, _LEAK_START = 6, (100.0, HIGHEST_HZ), 0.3
 _TAKE_OVER_ITERATIONS = 6
 _SEARCH = 6
 _LEAD_FRAMES = 3
 _LONGEST_JUDGED = 60
 _LOUD_FRAMES = 10
+_STROKE_DB, _STRUCK_DB, _STROKE_FRAMES = 3.0, 9.0, 5
+_LOUD_SHARE = 0.2
 _LATE_SECONDS = 0.015  # from stroke to steepest rise: medians of four instruments are 9 to 26 ms
 
 
@@ -43,10 +49,47 @@ class _Candidate:
     peak: int
     end: int
     level: float
+    stroke_db: float
     evidence: float = 0.0
 
 
-def chords(spectra: Spectra, fit: Fit, deficit_db: float = 0.0) -> list[Heard]:
+class _Leak:
+    """What others may have left in a stem: the spectrum of each, its bands at gains that are fitted.
+
+    Parameters
+    ----------
+    others : ndarray, shape (n_others, n_bins, n_frames)
+        What each of them sounds like.
+    bands : ndarray, shape (n_bands, n_bins)
+        How much of each bin moves with each band.
+    gains : ndarray, shape (n_others, n_bands, n_frames), optional
+        Where to start.
+    """
+
+    def __init__(self, others: Matrix, bands: Matrix, gains: Matrix | None = None) -> None:
+        self._others, self._bands = others, bands
+        self._weights = bands @ others + np.float32(SILENCE)
+        self._gains = np.full_like(self._weights, _LEAK_START) if gains is None else gains
+
+    def part(self) -> Matrix:
+        """Return their part of the stem, shape (n_bins, n_frames)."""
+        return np.asarray((self._others * (self._bands.T @ self._gains)).sum(axis=0))
+
+    def move(self, ratio: Matrix) -> None:
+        """Update the gains by the ratio of V to the model."""
+        self._gains = self._gains * (self._bands @ (self._others * ratio)) / self._weights
+
+    def cut(self, span: slice) -> _Leak:
+        """Return some frames of it, to be moved by themselves."""
+        return _Leak(self._others[..., span], self._bands, self._gains[..., span])
+
+
+def chords(
+    spectra: Spectra,
+    fit: Fit,
+    deficit_db: float = 0.0,
+    others: Iterable[Matrix] = (),
+) -> list[Heard]:
     """Return the notes of a piece, in the order of their onsets.
 
     Parameters
@@ -56,6 +99,9 @@ def chords(spectra: Spectra, fit: Fit, deficit_db: float = 0.0) -> list[Heard]:
     deficit_db : float, default 0
         By how much the piece is softer than the whole stem; 0 or more. What counts as soft is
         measured from the loudest of the stem.
+    others : iterable of ndarray, each of shape (n_bins, n_frames)
+        V of the other stems of the recording. Notes that these explain are left out; where most
+        notes begin with a stroke, so are those that do not.
 
     Returns
     -------
@@ -64,7 +110,13 @@ def chords(spectra: Spectra, fit: Fit, deficit_db: float = 0.0) -> list[Heard]:
     """
     louder = 10 ** (deficit_db / 20)
     candidates = _candidates(spectra, fit, louder * float(fit.rows.max(initial=0)))
-    kept = [c for c in _judged(spectra, fit, candidates, louder) if c.evidence > _EVIDENCE_DB]
+    edges = _edges(spectra)
+    beside = [np.add.reduceat(other, edges, axis=0) for other in others]
+    if beside and _are_struck(candidates):
+        candidates = [c for c in candidates if c.stroke_db >= _STROKE_DB]
+    kept = [
+        c for c in _judged(spectra, fit, candidates, louder, beside) if c.evidence > _EVIDENCE_DB
+    ]
     levels = _levels(spectra, fit, kept)
     return sorted(
         Heard(_struck(c), c.end * SECONDS, int(fit.keys[c.row]), level)
@@ -117,7 +169,21 @@ def _of_row(k: int, row: Matrix, short: Vector, least: float) -> Iterator[_Candi
         fallen = np.flatnonzero(row[peak:stop] < _FALL * row[peak])
         end = max(onset + 1, peak + int(fallen[0]) if fallen.size else stop)
         if (end - onset) * SECONDS >= _LEAST_SECONDS:
-            yield _Candidate(k, onset, peak, end, float(row[peak]))
+            yield _Candidate(k, onset, peak, end, float(row[peak]), _stroke_db(short, onset))
+
+
+def _are_struck(candidates: list[_Candidate]) -> bool:
+    """Return whether what is loud begins with a stroke, mostly."""
+    loud = _LOUD_SHARE * max((c.level for c in candidates), default=0.0)
+    rises = [c.stroke_db for c in candidates if c.level >= loud]
+    return bool(rises) and float(np.median(rises)) >= _STRUCK_DB
+
+
+def _stroke_db(short: Vector, onset: int) -> float:
+    """Return by how much the partials of a key rise within some frames around an onset, in dB."""
+    before = short[max(0, onset - _STROKE_FRAMES) : max(1, onset - 1)].min()
+    after = short[onset : onset + _STROKE_FRAMES].max()
+    return float(20 * np.log10((after + SILENCE) / (before + SILENCE)))
 
 
 class _Rise(NamedTuple):
@@ -155,34 +221,57 @@ def _steepest(row: Matrix, short: Vector, valley: int, peak: int) -> int:
 
 
 def _judged(
-    spectra: Spectra, fit: Fit, candidates: list[_Candidate], louder: float
+    spectra: Spectra,
+    fit: Fit,
+    candidates: list[_Candidate],
+    louder: float,
+    others: Sequence[Matrix] = (),
 ) -> list[_Candidate]:
     """Return the likely candidates with their evidence in dB, by templates learnt from them."""
-    edges = np.concatenate([np.arange(0, 200, 2), np.arange(200, len(spectra.V), 4)])
-    edges = edges[edges < len(spectra.V)]
+    edges = _edges(spectra)
     V, W = (np.add.reduceat(X, edges, axis=0) for X in (spectra.V, fit.W))
+    beside = np.stack(others) if others else np.zeros((0, *V.shape), V.dtype)
+    bands = _leak_bands(spectra.frequencies[edges])
     n_keys = len(fit.keys)
     loudest = louder * max((c.level for c in candidates), default=1.0)
-    H = _gated(V, W, fit, candidates)
-    first = [_evidence(V, W, H, c, n_keys, loudest) for c in candidates]
+    leak = _Leak(beside, bands)
+    H = _gated(V, W, fit, candidates, leak)
+    first = [_evidence(V, W, H, leak, c, n_keys, loudest) for c in candidates]
     likely = [c for c, db in zip(candidates, first, strict=True) if db > _LIKELY_DB]
-    W, H = _learnt(V, W, _gated(V, W, fit, likely))
-    return [replace(c, evidence=_evidence(V, W, H, c, n_keys, loudest)) for c in likely]
+    leak = _Leak(beside, bands)
+    W, H = _learnt(V, W, _gated(V, W, fit, likely, leak), leak)
+    return [replace(c, evidence=_evidence(V, W, H, leak, c, n_keys, loudest)) for c in likely]
 
 
-def _gated(V: Matrix, W: Matrix, fit: Fit, candidates: list[_Candidate]) -> Matrix:
+def _edges(spectra: Spectra) -> NDArray[np.intp]:
+    """Return the first bins of the wider ones in which notes are judged."""
+    edges = np.concatenate([np.arange(0, 200, 2), np.arange(200, len(spectra.V), 4)])
+    return edges[edges < len(spectra.V)]
+
+
+def _leak_bands(frequencies: Vector) -> Matrix:
+    """Return triangles on a scale of octaves, shape (n_bands, n_bins)."""
+    centres = np.log2(np.geomspace(*_LEAK_HZ, _LEAK_BANDS))[:, None]
+    places = np.log2(np.clip(frequencies, *_LEAK_HZ))
+    bands = np.maximum(0, 1 - np.abs(places - centres) / float(centres[1, 0] - centres[0, 0]))
+    return np.asarray(bands, np.float32)
+
+
+def _gated(V: Matrix, W: Matrix, fit: Fit, candidates: list[_Candidate], leak: _Leak) -> Matrix:
     """Return activations of the keys where there are candidates, and of the bands."""
     gated, sounding = fit.H.copy(), np.zeros(fit.H.shape, bool)
     for c in candidates:
         sounding[c.row, max(0, c.onset - _LEAD_FRAMES) : c.end] = True
     sounding[len(fit.keys) :] = True
     gated *= sounding
-    for _ in range(_LEAD_FRAMES):
-        gated *= W.T @ (V / (W @ gated + np.float32(SILENCE)))
+    for _ in range(_GATING_ITERATIONS):
+        ratio = V / (W @ gated + leak.part() + np.float32(SILENCE))
+        gated *= W.T @ ratio
+        leak.move(ratio)
     return gated
 
 
-def _learnt(V: Matrix, W: Matrix, H: Matrix) -> tuple[Matrix, Matrix]:
+def _learnt(V: Matrix, W: Matrix, H: Matrix, leak: _Leak) -> tuple[Matrix, Matrix]:
     """Return templates as this instrument has them, and their activations.
 
     A comb is the same for all instruments but for the shares of its partials, and its neighbours'
@@ -191,14 +280,18 @@ def _learnt(V: Matrix, W: Matrix, H: Matrix) -> tuple[Matrix, Matrix]:
     """
     start, silence = W, np.float32(SILENCE)
     for _ in range(_LEARNING_ITERATIONS):
-        ratio, sums = V / (W @ H + silence), H.sum(axis=1)
+        ratio, sums = V / (W @ H + leak.part() + silence), H.sum(axis=1)
         learnt = W * (ratio @ H.T) + np.float32(_HELD * float(sums.max())) * start
         W = learnt / (learnt.sum(axis=0) + silence)
-        H = H * (W.T @ (V / (W @ H + silence)))
+        ratio = V / (W @ H + leak.part() + silence)
+        H = H * (W.T @ ratio)
+        leak.move(ratio)
     return W, H
 
 
-def _evidence(V: Matrix, W: Matrix, H: Matrix, c: _Candidate, n_keys: int, loudest: float) -> float:
+def _evidence(
+    V: Matrix, W: Matrix, H: Matrix, leak: _Leak, c: _Candidate, n_keys: int, loudest: float
+) -> float:
     """Return how sure a note is, in dB.
 
     The share of the magnitudes in its span that the loss would grow by without it, after the
@@ -207,17 +300,19 @@ def _evidence(V: Matrix, W: Matrix, H: Matrix, c: _Candidate, n_keys: int, loude
     first = max(0, c.onset - _LEAD_FRAMES)
     span = slice(first, min(c.end, c.onset + _LONGEST_JUDGED))
     used = np.flatnonzero(H[:, span].max(axis=1) > 0)
-    Vs, Ws, Hs = V[:, span], W[:, used], H[used, span]
-    before = _loss(Vs, Ws @ Hs)
+    Vs, Ws, Hs, beside = V[:, span], W[:, used], H[used, span], leak.cut(span)
+    before = _loss(Vs, Ws @ Hs + beside.part())
     Hs[used == c.row] = 0
     for _ in range(_TAKE_OVER_ITERATIONS):
-        Hs *= Ws.T @ (Vs / (Ws @ Hs + np.float32(SILENCE)))
-    share = (_loss(Vs, Ws @ Hs) - before) / (float(Vs.sum()) + SILENCE)
+        ratio = Vs / (Ws @ Hs + beside.part() + np.float32(SILENCE))
+        Hs *= Ws.T @ ratio
+        beside.move(ratio)
+    share = (_loss(Vs, Ws @ Hs + beside.part()) - before) / (float(Vs.sum()) + SILENCE)
     near = min(c.peak - first, Hs.shape[1] - 1)
     others = float(Hs[used < n_keys, max(0, near - 1) : near + 2].max(initial=0))
-    beside = 20 * np.log10(c.level / max(others, c.level))
+    beside_them = 20 * np.log10(c.level / max(others, c.level))
     alone = 20 * np.log10(c.level / loudest)
-    return float(10 * np.log10(max(share, 1e-6)) + 0.5 * alone + beside)
+    return float(10 * np.log10(max(share, 1e-6)) + 0.5 * alone + beside_them)
 
 
 def _loss(V: Matrix, L: Matrix) -> float:

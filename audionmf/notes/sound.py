@@ -26,6 +26,7 @@ __all__ = [
     "Spectra",
     "Vector",
     "level_db",
+    "long_magnitudes",
     "magnitudes",
     "novelty_of",
     "peaks_of",
@@ -142,13 +143,18 @@ def _piece(
 
 def spectra_of(samples: Vector) -> Spectra:
     """Return the magnitudes of a piece at `RATE`, frames `HOP` samples apart."""
-    V = magnitudes(samples, _LONG, HOP, _LONG_FFT)
+    V = long_magnitudes(samples)
     S = magnitudes(samples, _SHORT, HOP, _SHORT_FFT)
     frequencies, fine = (
         np.arange(n // 2 + 1, dtype=np.float64) * (RATE / n) for n in (_LONG_FFT, _SHORT_FFT)
     )
-    keep = frequencies < HIGHEST_HZ
-    return Spectra(V[keep], frequencies[keep], S, fine, 2 * RATE / _LONG)
+    return Spectra(V, frequencies[: len(V)], S, fine, 2 * RATE / _LONG)
+
+
+def long_magnitudes(samples: Vector) -> Matrix:
+    """Return V of a piece at `RATE`, as in `Spectra`."""
+    n_bins = int(np.ceil(HIGHEST_HZ * _LONG_FFT / RATE))
+    return magnitudes(samples, _LONG, HOP, _LONG_FFT)[:n_bins]
 
 
 def magnitudes(samples: Vector, window: int, hop: int, n_fft: int) -> Matrix:

@@ -152,7 +152,8 @@ def transcribe_stems(
     Parameters
     ----------
     stems : mapping of str to Audio, AudioFile or path
-        The sound of each source, read block by block.
+        The sound of each source, read block by block. Of those of one rate and length, which are the
+        stems of one recording, what one left in another is told from its notes.
     alone : mapping of str to sequence of Audio or AudioFile, optional
         Recordings of sources alone, such as examples: up to three of each tell whether it plays one
         note at a time.
@@ -182,8 +183,9 @@ def transcribe_stems(
 
     def work(name: str) -> Stem:
         return hear(
-            sources[name], drum_key(name, chosen), kit=is_kit(name), alone=told.get(name, ())
-        )
+            sources[name], drum_key(name, chosen), kit=is_kit(name), alone=told.get(name, ()),
+            others=[other for key, other in sources.items() if key != name],
+        )  # fmt: skip
 
     done: dict[str, Stem] = {}
     report("notes", 0.0)

@@ -10,7 +10,7 @@ import pytest
 from instruments import RATE, audio, bursts, harmonic, onset_f
 
 from audionmf.io.audio import Audio
-from audionmf.notes import hearing, lines, pitched, sound
+from audionmf.notes import hearing, lines, model, pitched, sound
 from audionmf.notes.drums import DRUMS
 from audionmf.notes.hearing import hear
 from audionmf.notes.model import fit_keys
@@ -196,6 +196,49 @@ def test_an_example_of_single_notes_that_ring_says_nothing_of_chords(
     assert played(hear(melody, alone=[melody])) == played(heard)
 
 
+@pytest.fixture(scope="module")
+def leaky(chords):
+    """Chords with what a flute left in them, and the flute."""
+    flute = audio(harmonic([(0.5, 0.95, 81), (1.3, 1.8, 83)], 2.0, decay=0, attack=0.05))
+    return Audio(chords.samples + np.float32(0.4) * flute.samples, RATE), flute
+
+
+def test_what_another_stem_left_is_not_heard_as_notes(leaky, heard_chords):
+    stem, flute = leaky
+    assert {81, 83} <= {n.key for n in hear(stem).notes}
+    told = hear(stem, others=[flute])
+    assert not {81, 83} & {n.key for n in told.notes}
+    assert onset_f(CHORDS, played(told)) >= onset_f(CHORDS, played(heard_chords))
+
+
+def test_stems_of_another_length_or_rate_are_not_asked(leaky):
+    stem, flute = leaky
+    shorter, faster = Audio(flute.samples[:, :-1], RATE), Audio(flute.samples, 2 * RATE)
+    assert played(hear(stem, others=[shorter, faster])) == played(hear(stem))
+
+
+def test_other_stems_are_heard_in_step_with_a_stem_in_pieces(leaky, monkeypatch):
+    stem, flute = leaky
+    monkeypatch.setattr(sound, "_CORE_SECONDS", 0.8)
+    monkeypatch.setattr(sound, "_MARGIN_SECONDS", 0.4)
+    silence = audio(np.zeros(stem.n_samples))
+    assert not {81, 83} & {n.key for n in hear(stem, others=[silence, flute]).notes}
+
+
+def test_beside_others_all_begin_with_a_stroke_where_most_do():
+    sudden, slow = [(0.2, 1.7, 60), (0.2, 1.7, 64)], [(0.4, 1.7, 74)]
+    struck, swelling = harmonic(sudden, 1.8), harmonic(slow, 1.8, decay=0, attack=1.0)
+    for x, with_others in ((struck + 0.5 * swelling, {60, 64}), (swelling, {74})):
+        spectra = sound.spectra_of(x)
+        fit = model.fit_keys(spectra)
+        silence = np.zeros_like(spectra.V)
+        assert 74 in {n.key for n in pitched.chords(spectra, fit)}
+        assert {n.key for n in pitched.chords(spectra, fit, 0.0, [silence])} >= with_others
+        assert (74 in {n.key for n in pitched.chords(spectra, fit, 0.0, [silence])}) == (
+            74 in with_others
+        )
+
+
 def test_memory_does_not_grow_with_the_length(monkeypatch):
     monkeypatch.setattr(sound, "_CORE_SECONDS", 3.0)
     monkeypatch.setattr(sound, "_MARGIN_SECONDS", 1.0)
@@ -238,7 +281,8 @@ def test_templates_are_learnt_from_what_sounds_much_and_within_its_partials():
     true = comb.copy()
     true[[3, 13, 23], 0], true[[7, 27, 47], 1] = (0.1, 0.2, 0.7), (0.7, 0.2, 0.1)
     H = rng.uniform(0.5, 1.0, (2, 40)).astype(np.float32) * np.float32([[1.0], [0.002]])
-    learnt, activations = pitched._learnt(true @ H, comb, H)
+    none = pitched._Leak(np.zeros((0, 60, 40), np.float32), np.ones((1, 60), np.float32))
+    learnt, activations = pitched._learnt(true @ H, comb, H, none)
     np.testing.assert_allclose(learnt.sum(axis=0), 1, rtol=1e-4)
     assert not learnt[comb == 0].any()
     assert (activations >= 0).all()

@@ -122,8 +122,9 @@ def test_a_separation_gives_its_notes(stems):
 def test_examples_are_listened_to_for_notes_too(stems, monkeypatch):
     told = []
 
-    def hear(source, key, *, kit, alone):
+    def hear(source, key, *, kit, alone, others):
         told.append([recording.n_samples for recording in alone])
+        assert [other.n_samples for other in others] == [source.n_samples]
         return Stem([], drum=False)
 
     monkeypatch.setattr(transcription, "hear", hear)
