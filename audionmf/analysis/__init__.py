@@ -22,6 +22,8 @@ A file imports only from those that are named before it:
 - `note_spectra`: combs of partials
 - `note_model`: the notes of a score as a term of a sum
 - `by_score`: sources whose notes are known
+- `lead_pitches`: pitches that may be a lead's, and what they sound like
+- `lead_course`: which of them the lead has when
 - `voice_model`: a leading voice as a term of a sum
 - `by_lead`: one voice that leads, and its accompaniment
 - `by_several`: sources of which different things are known, in one sum

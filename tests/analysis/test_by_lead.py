@@ -11,7 +11,6 @@ from conftest import RATE, sound, steps
 import audionmf
 from audionmf.analysis import by_lead
 from audionmf.analysis.by_lead import analyse_lead
-from audionmf.analysis.voice_model import melody, pitch_strengths
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -239,63 +238,6 @@ def test_another_way_to_know_the_sources_is_refused(other, message):
         audionmf.separate(np.ones((1, 9000), np.float32), sample_rate=RATE, lead=True, **other)
 
 
-def test_the_course_is_smooth_where_a_single_frame_is_not():
-    strengths = np.full((60, 40), 0.1)
-    strengths[20, :] = 1
-    strengths[50, 17] = 3
-    assert np.all(melody(strengths) == 20)
-    strengths[50, 20:] = 30
-    course = melody(strengths)
-    assert np.all(course[:20] == 20)
-    assert np.all(course[20:] == 50)
-
-
-def test_a_course_follows_a_glide():
-    place = np.round(np.linspace(10, 40, 60)).astype(int)
-    strengths = np.full((60, 60), 0.1)
-    strengths[place, np.arange(60)] = 1
-    assert np.array_equal(melody(strengths), place)
-
-
-def test_a_pitch_is_stronger_than_its_octaves():
-    frequencies = np.arange(0, 8000, 10.0)
-    V = np.zeros((800, 1))
-    for k in range(1, 9):
-        V += np.exp(-0.5 * ((frequencies - 300 * k) / 15) ** 2)[:, None] / k
-    pitches = np.array([100.0, 150, 300, 350, 600, 900])
-    strengths = pitch_strengths(V, frequencies, pitches)
-    assert strengths[:, 0].argmax() == 2
-    assert np.allclose(pitch_strengths(7 * V, frequencies, pitches) / strengths, np.sqrt(7))
-
-
-def test_weak_odd_partials_tell_a_pitch_from_its_octave():
-    frequencies = np.arange(0, 8000, 10.0)
-    V = np.zeros((800, 1))
-    for k in range(1, 17):
-        loud = 1.0 if k % 2 == 0 else 0.75
-        V += loud * np.exp(-0.5 * ((frequencies - 200 * k) / 15) ** 2)[:, None]
-    strengths = pitch_strengths(V, frequencies, np.array([200.0, 400.0]))[:, 0]
-    assert strengths[0] > strengths[1] > 0
-
-
-def test_a_melody_stays_in_its_range():
-    strengths = np.full((200, 100), 0.1)
-    strengths[150] = 1
-    strengths[150, 40:60] = 0.9  # it goes on, a little softer than what plays two octaves below
-    strengths[54, 40:60] = 1.5
-    assert np.all(melody(strengths) == 150)
-
-
-def test_what_has_no_range_is_followed_anywhere():
-    strengths = np.full((200, 100), 0.1)
-    strengths[190, :50] = 1
-    strengths[10, 50:] = 1
-    strengths[100] = 0.85  # where a median of both would lie
-    course = melody(strengths)
-    assert np.all(course[:50] == 190)
-    assert np.all(course[50:] == 10)
-
-
 def test_a_high_lead_is_followed():
     rate, n = 16000, 32000
     time = np.arange(n) / rate
@@ -310,16 +252,6 @@ def test_a_high_lead_is_followed():
     low, top = (int(word) for word in remark.split() if word.isdigit())
     assert 1100 < low < 1300
     assert 1700 < top < 1850
-
-
-def test_what_sounds_louder_to_the_ear_is_stronger():
-    frequencies = np.arange(0, 8000, 10.0)
-    strengths = []
-    for hertz in (100.0, 1000.0):
-        V = np.zeros((800, 1))
-        V[round(hertz / 10)] = 1
-        strengths.append(float(pitch_strengths(V, frequencies, np.array([hertz]))[0, 0]))
-    assert strengths[1] > 2 * strengths[0]
 
 
 def test_the_command_writes_both_stems_the_melody_and_what_makes_them_again(tmp_path, run, song):
