@@ -112,6 +112,7 @@ def test_a_voice_is_found_under_chords_that_are_louder():
     V, frequencies, hertz, sounds = sung_over_chords()
     course = lead_course(V, frequencies)
     assert np.mean(course[sounds] != SILENT) > 0.7
+    assert np.mean(course[~sounds] != SILENT) < 0.4  # by loudness 0.7, and 0.15 of the pitches
     assert right(course, hertz, sounds) > 0.7
 
 
