@@ -48,9 +48,8 @@ MessagePort.prototype.postMessage = function (message, ...rest) {
 };
 """
 
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium here; apt-get install chromium brings one"
-)
+NO_BROWSER = "there is no Chromium here; apt-get install chromium brings one"
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +64,11 @@ def studio(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """A browser for a file of tests; while Playwright runs, nothing else has an event loop."""
+    if CHROMIUM is None:
+        pytest.skip(NO_BROWSER)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

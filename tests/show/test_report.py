@@ -12,7 +12,6 @@ import shlex
 import sys
 import warnings
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +26,6 @@ from audionmf.rendering.stems import default_paths
 from audionmf.separation.separating import render_to_files
 from audionmf.show import embedding, pictures, report
 
-CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 2.0
 
 
@@ -416,17 +414,6 @@ def test_a_report_never_overwrites_an_input(tmp_path, run):
     path = sound(tmp_path / "report" / "report.html", two_notes())
     code, _, error = run("decompose", path, *TINY_OPTIONS, "-o", tmp_path, "--report")
     assert (code, "overwrite" in error) == (4, True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM)
-        yield opened
-        opened.close()
 
 
 class Opened:

@@ -13,6 +13,11 @@ import audionmf
 
 pytestmark = needs_browser
 
+STATE = (  # of the server, once it knows what was done
+    "import('/static/store.js').then(({ store }) => store.sending)"
+    ".then(() => fetch('/api/state')).then((r) => r.json())"
+)
+
 
 def test_load_decompose_hear_regroup_export(page):
     take_apart(page)
@@ -98,9 +103,13 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
 
 def test_a_recording_is_heard_before_it_is_taken_apart(page):
     begin(page)
+    blocks = []
+    for what in ("request", "requestfinished"):
+        page.on(what, lambda r, what=what: "/audio/" in r.url and blocks.append(what))
     page.get_by_role("button", name="mix & match.wav").last.click()
     page.get_by_role("button", name="Play", exact=True).click()
     sounds(page)
+    assert blocks[:2] == ["request", "requestfinished"]  # the first has the server for itself
     page.get_by_role("button", name="Pause", exact=True).click()
     sounds(page, wanted=False)
     wave = page.locator(".waveform").bounding_box()
@@ -176,7 +185,7 @@ def test_a_refinement_and_its_undo_do_not_stop_the_music(page):
     models = []
     for name in ("Undo", "Redo"):
         until(page, "window.loudness() > 0.005")
-        models.append(page.evaluate("fetch('/api/state').then((r) => r.json())")["model"])
+        models.append(page.evaluate(STATE)["model"])
         page.get_by_role("button", name=name).click()
     assert models[0]["refined"]
     assert not models[1]["refined"]

@@ -132,7 +132,8 @@ def test_marks_are_heard_while_they_are_drawn_in_one_step_with_them(page):
     page.locator(".picture").focus()
     page.keyboard.press("b")
     model = "import('/static/store.js').then(({ store }) => store.state.model)"
-    before = page.evaluate(model)["id"]
+    steps = "import('/static/store.js').then(({ store }) => store.past.length)"
+    before, n_steps = page.evaluate(model)["id"], page.evaluate(steps)
     spans = []
     page.on(
         "request",
@@ -154,3 +155,4 @@ def test_marks_are_heard_while_they_are_drawn_in_one_step_with_them(page):
     page.reload()
     page.wait_for_selector(".row")
     assert page.evaluate(model)["id"] == before
+    assert page.evaluate(steps) == n_steps  # the server counts one step, too

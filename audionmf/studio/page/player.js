@@ -8,6 +8,7 @@ import { toast } from './dom.js';
 const BUDGET_BYTES = 192 * 2 ** 20;
 const AHEAD = 14;
 const AT_ONCE = 2;
+const AHEAD_AT_REST = 4; // whoever seeks before playing is not to wait for what is of no use any more
 
 export class Player extends EventTarget {
   constructor() {
@@ -214,7 +215,8 @@ export class Player extends EventTarget {
     const last = Math.ceil(this.recording.samples / block) - 1;
     const now = Math.floor(this.position / block);
     const needed = [];
-    for (let i = now; i <= Math.min(last, now + AHEAD); i += 1) {
+    const [ahead, atOnce] = this.wished ? [AHEAD, AT_ONCE] : [AHEAD_AT_REST, 1];
+    for (let i = now; i <= Math.min(last, now + ahead); i += 1) {
       if (this.loop && i * block >= this.loop[1] && now * block < this.loop[1]) break;
       needed.push(i);
     }
@@ -223,7 +225,7 @@ export class Player extends EventTarget {
       if (index !== now && !this.held.has(now)) return; // what is heard first has the server for itself
       if (this.held.has(index)) {
         this.touch(index);
-      } else if (!this.asked.has(index) && (index === now || this.asked.size < AT_ONCE)) {
+      } else if (!this.asked.has(index) && (index === now || this.asked.size < atOnce)) {
         this.fetch(index);
       }
     }
