@@ -6,7 +6,7 @@ import * as data from './store.js';
 
 const { store } = data;
 const PAUSE_MS = 120; // strokes come in bursts
-const MOST_SECONDS = 20; // of what is found at once
+const MOST_SECONDS = 10; // of what is found at once
 
 export class Live {
   constructor(studio) {
