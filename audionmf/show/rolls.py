@@ -26,6 +26,7 @@ _TICK_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 _MOST_TICKS = 12
 _HERTZ = (100, 1000)
 _LOWEST_HZ = 30.0
+_EDGE = 5.0  # half a line of text, in per cent of a row
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,14 @@ def _drawing(notes: Sequence[SourceNote], shown: plot.RollNotes, seconds: float)
 
 
 def _beside(names: Sequence[tuple[float, str]]) -> str:
-    """Return names at heights in per cent, as a drawing over another that is stretched."""
-    texts = "".join(f'<text x="5" y="{y:.2f}%">{html.escape(name)}</text>' for y, name in names)
+    """Return names at heights in per cent, as a drawing over another that is stretched.
+
+    Those at its edges are moved in, so that they are not cut off.
+    """
+    texts = "".join(
+        f'<text x="5" y="{min(max(y, _EDGE), 100 - _EDGE):.2f}%">{html.escape(name)}</text>'
+        for y, name in names
+    )
     return f'<svg class="names">{texts}</svg>'
 
 

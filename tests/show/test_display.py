@@ -17,7 +17,9 @@ from audionmf import plot
 from audionmf.notes.events import SourceNote
 from audionmf.notes.table import NoteTable
 from audionmf.show import display
+from audionmf.show.rolls import rolls_of
 from audionmf.show.tones import tones
+from audionmf.spectra.stft import STFT
 
 OPTIONS = {"n_sources": 2, "n_components": 4, "settings": TINY}
 
@@ -164,3 +166,12 @@ def test_without_matplotlib_the_players_are_there(monkeypatch):
 def test_a_separation_does_not_load_what_shows_it():
     code = "import sys, audionmf.separation; print('audionmf.show.display' in sys.modules)"
     assert child("-c", code).stdout.split() == [b"False"]
+
+
+def test_names_of_the_outermost_keys_are_not_cut_off():
+    keys = tuple(SourceNote("harp", -1, key, 0.1, 0.4, 127, 0.0) for key in (24, 84))
+    seen = {"harp": plot.overview(audionmf.Audio(two_notes(), RATE), STFT(256, 64))}
+    [roll] = rolls_of(NoteTable(keys, ("harp",)), seen, STFT(256, 64), RATE, 0.5)
+    places = {n: float(y) for y, n in re.findall(r'<text x="5" y="([^%]*)%">([^<]*)', roll.drawing)}
+    assert {"C1", "C6"} <= set(places)
+    assert all(4 < y < 96 for y in places.values())
