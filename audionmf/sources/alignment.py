@@ -39,7 +39,7 @@ _COMPRESSION = 100.0
 _DTW_FRAMES = 1500
 _DTW_SECONDS = 0.1
 _FIT_NOTES = 8000
-_GRID_NOTES = 400
+_GRID_NOTES, _FEW_NOTES = 400, 8
 _GAIN_MOVED = 1.05
 _GAIN_FOLLOWED = 1.1
 _SURE = 2.0
@@ -88,12 +88,12 @@ def align(
         line, path = _warped(heard, score)
         best = max(best, _refined(fit, fit.near(line.stretch)), key=fit)
         starts.append(path)
-    if fit(best) < _GAIN_MOVED * base or _close(best, heard):
+    if _close(best, heard) or not fit.gains(best, as_is, _GAIN_MOVED):
         best = as_is
     roughly = [_followed(fit, s, reach) for s in [best, *starts] for reach in _REACHES_SECONDS]
     wavering = _followed(fit, max(roughly, key=fit), min(_REACHES_SECONDS))
     wavers = max(abs(offset) for _, offset in wavering.drift) >= _LEAST_DRIFT
-    return wavering if wavers and fit(wavering) > _GAIN_FOLLOWED * fit(best) else best
+    return wavering if wavers and fit.gains(wavering, best, _GAIN_FOLLOWED) else best
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +164,23 @@ class _Fit:
 
     def __call__(self, alignment: Alignment) -> float:
         return float(self.at(alignment.times(self.onsets)).mean())
+
+    def gains(self, moved: Alignment, before: Alignment, factor: float) -> bool:
+        """Tell whether an alignment fits better than another by a factor.
+
+        Of a score that goes on where the recording ends, any part could be laid over it, and one with
+        more notes would win: where those inside meet their rises, they must do so better, too.
+        """
+        sure = self._inside(before)
+        better = sure < _SURE or self._inside(moved) > factor * sure
+        return self(moved) > factor * self(before) and better
+
+    def _inside(self, alignment: Alignment) -> float:
+        """Return how well notes inside the recording fit; 0 where these are few."""
+        times = alignment.times(self.onsets)
+        inside = (times >= 0) & (times < self.seconds)
+        few = inside.sum() < _FEW_NOTES
+        return 0.0 if few else float(self.at(times)[inside].mean())
 
     def at(self, times: NDArray[np.float64], few: slice = slice(None)) -> NDArray[np.float32]:
         """Return what notes, all or a few, meet at a time each; nothing outside the recording."""

@@ -305,6 +305,18 @@ def test_silence_leaves_a_score_as_it_is(performance):
     assert align(score, silence, STFT_8K) == Alignment()
 
 
+def test_a_score_that_goes_on_after_the_recording_stays_where_it_is(read):
+    slow = [(t, t + 0.1, 38) for t in (0.0, 0.6, 1.0, 1.7, 2.0, 2.3, 3.1, 3.6)]
+    fast = [(t, t + 0.1, 38) for t in np.arange(4, 10, 0.1)]
+    samples, rng = np.zeros(4 * RATE, np.float32), np.random.default_rng(0)
+    for onset, _, _ in slow:
+        place = round(onset * RATE)
+        stroke = rng.standard_normal(1600) * np.exp(-np.arange(1600) / 200)
+        samples[place : place + 1600] += 0.2 * stroke[: len(samples) - place]
+    score = read(band(drums=[*slow, *fast]))
+    assert align(score, Audio(samples[None], RATE), STFT_8K) == Alignment()
+
+
 def test_an_alignment_is_told_in_words():
     assert Alignment().to_text() == "the score fits as it is"
     assert Alignment(0.1, 1.02).to_text() == "score moved by +0.10 s, stretched by 1.020"
