@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import secrets
+import signal
 import socket
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 from audionmf.errors import MissingExtraError, OutputError, ParameterError
 from audionmf.io.audio import AudioFile
 from audionmf.io.files import StrPath
+from audionmf.io.signals import ending_by
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "HOST", "serve"]
 
@@ -232,13 +234,24 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], 
         proxy_headers=False,
         timeout_graceful_shutdown=_CLOSING_SECONDS,
     )
+    server = Server(config)
+    came: list[int] = []
+
+    def end(number: int, frame: Any) -> None:
+        # An error raised here would be that of the answer at work, and the server would go on.
+        came.append(number)
+        server.handle_exit(number, frame)
+
     # What is not answered within the grace is cut off, and that is all there is to say of it.
     log = logging.getLogger("uvicorn.error")
     log.addFilter(_no_cut)
     try:
-        Server(config).run(sockets=[listener])
+        with ending_by(end):
+            server.run(sockets=[listener])
     finally:
         log.removeFilter(_no_cut)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def _no_cut(record: logging.LogRecord) -> bool:

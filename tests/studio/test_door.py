@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
-from conftest import sound, two_notes
+from conftest import child, sound, two_notes
 from studio_server import running
 
 from audionmf.errors import AudioNMFError
@@ -24,6 +24,43 @@ from audionmf.studio.guard import Guard
 BROWSER = """#!/bin/sh
 printf '%s\\n' "$@" > "$OUT/argv"
 """
+
+
+ENDED_WITHIN = """
+import signal, socket, sys, threading
+import httpx
+from audionmf.io.signals import ending_by
+from audionmf.studio import server
+
+class Ended(KeyboardInterrupt):
+    pass
+
+def end(*_):
+    raise Ended
+
+async def app(scope, receive, send):
+    signal.raise_signal(getattr(signal, sys.argv[1]))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"whole"})
+
+def ask():
+    print(httpx.get(f"http://127.0.0.1:{listener.getsockname()[1]}").text, flush=True)
+
+listener = socket.create_server(("127.0.0.1", 0))
+try:
+    with ending_by(end):
+        server._run(server._uvicorn(), app, listener, threading.Thread(target=ask).start)
+except Ended:
+    print("ended")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_signal_in_the_middle_of_an_answer_ends_the_studio_after_it(name):
+    result = child("-c", ENDED_WITHIN, name)
+    assert result.stdout.split() == [b"whole", b"ended"], result.stderr
+    assert result.stderr == b""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of POSIX, and a browser that is a script")

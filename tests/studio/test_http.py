@@ -442,7 +442,7 @@ def test_pictures_and_sounds_come_as_attachments(client, analysed):
     activations = client.get(f"/api/models/{model['id']}/activations")
     assert len(activations.content) == 4 * 5 * model["frames"]
     block = client.get(f"/api/models/{model['id']}/audio/0")
-    assert len(block.content) == 2 * 5 * 2 * model["block"] == 5 * 2 * RATE
+    assert len(block.content) == 2 * 5 * 2 * model["block"] == 5 * 2 * RATE // 2
     whole = client.get(f"/api/recordings/{analysed}/audio/0")
     assert len(whole.content) == 2 * 2 * model["block"]
     for answer in (tile, templates, activations, block, whole):
