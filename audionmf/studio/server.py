@@ -28,6 +28,7 @@ DEFAULT_MAX_UPLOAD = 1 << 30
 
 _CLOSING_SECONDS = 2
 _HEADER_SECONDS = 10.0
+_IDLE_SECONDS = 5
 _MAX_CONNECTIONS = 256
 _DOOR = "open.html"
 _REDIRECT = """<!doctype html>
@@ -233,6 +234,7 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket, started: Callable[[], 
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_CLOSING_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     server = Server(config)
     came: list[int] = []

@@ -39,7 +39,8 @@ if main(warm_up):
     sys.exit("the good file failed")
 for wing in ("io", "nmf", "sources", "rendering", "analysis", "separation", "batch", "cli"):
     for file in pkgutil.iter_modules([f"{os.path.dirname(audionmf.__file__)}/{wing}"]):
-        importlib.import_module(f"audionmf.{wing}.{file.name}")  # or many a child would
+        if file.name != "fused":  # which needs what cards need
+            importlib.import_module(f"audionmf.{wing}.{file.name}")  # or many a child would
 gc.collect()
 gc.freeze()  # children share what nobody touches
 in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -108,6 +108,7 @@ def impatient(monkeypatch):
     import uvicorn
 
     monkeypatch.setattr(server, "_HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(server, "_IDLE_SECONDS", 0.2)
     listener = server._bound(0)
     host, port = listener.getsockname()
     started, made = threading.Event(), []

@@ -12,6 +12,9 @@ from studio_server import running
 INSIDE = "sources"
 """A word of every answer that tells the state."""
 
+_SILENCE_SECONDS = 0.1
+"""After which nothing more follows on an answer; a first one may take longer."""
+
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
@@ -50,6 +53,7 @@ def ask(studio, client):
             with contextlib.suppress(TimeoutError, ConnectionResetError):
                 while part := raw.recv(1 << 16):
                     got += part
+                    raw.settimeout(_SILENCE_SECONDS)
             return got
 
     yield call
