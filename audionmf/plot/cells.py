@@ -29,6 +29,7 @@ ACTIVATION_RANGE_DB = 60.0
 _DYNAMIC_RANGE_DB = 80.0
 _LOWEST_HZ = 30.0
 _TICKS_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+_FEW_TICKS_HZ = (100, 1_000, 10_000)
 _MEL_TICKS_HZ = (200, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000, 50_000)
 _SCALES = ("log", "mel")
 _MAX_ROWS = 512
@@ -110,10 +111,11 @@ class Grid:
         self._set_time_ends(axes)
         clock_axis(axes)
 
-    def set_frequency_axis(self, axes: Axes) -> None:
-        """Let the frequency axis follow the scale, with round frequencies on it."""
+    def set_frequency_axis(self, axes: Axes, *, low: bool = False) -> None:
+        """Let the frequency axis follow the scale, with round frequencies on it, few on `low` axes."""
         self._set_frequency_ends(axes)
-        candidates = _MEL_TICKS_HZ if self._scale == "mel" else _TICKS_HZ
+        many = _MEL_TICKS_HZ if self._scale == "mel" else _TICKS_HZ
+        candidates = _FEW_TICKS_HZ if low else many
         ticks = [hz for hz in candidates if hz < self._top]
         axes.set_yticks(ticks, [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in ticks])
         axes.minorticks_off()

@@ -207,7 +207,8 @@ def rolls(
     every = picture.subplots(2 * len(named), 1, height_ratios=heights, squeeze=False)[:, 0]
     for name, above, below in zip(named, every[::2], every[1::2], strict=True):
         grid = _levels(dressed(above, theme), seen[name], stft, sample_rate, theme)
-        grid.set_axes(above)
+        grid.set_time_axis(above)
+        grid.set_frequency_axis(above, low=True)
         above.set_title(
             shortened(name), loc="left", color=own[name], fontweight="bold", parse_math=False
         )

@@ -68,6 +68,7 @@ def test_notes_that_were_asked_for_are_rolls_with_players(monkeypatch):
     spectrum = np.abs(np.fft.rfft(samples[round(0.1 * rate) : round(0.4 * rate), 0]))
     assert np.argmax(spectrum) / 0.3 == pytest.approx(440, abs=5)
     spectrogram, roll = figures[-1].axes
+    assert [label.get_text() for label in spectrogram.get_yticklabels()] == ["100", "1k"]
     assert roll.get_ylabel() == "note"
     [bar] = [p for p in roll.patches if p.get_width() == pytest.approx(0.3)]
     assert (bar.get_x(), bar.get_y() + bar.get_height() / 2) == pytest.approx((0.1, 69))
