@@ -92,9 +92,10 @@ def test_four_minutes_need_no_more_memory_than_one(recordings, tmp_path, work):
         "stream": ["stream", *banks, "--activation-iter", "2", "--json"],
     }[work]
     command, *rest = options
-    peaks = peaks_mb(
-        *([command, recordings / f"{seconds}.wav", *rest, *out] for seconds in (SHORT, LONG))
-    )
+    runs = [[command, recordings / f"{seconds}.wav", *rest, *out] for seconds in (SHORT, LONG)]
+    peaks = peaks_mb(*runs)
+    if peaks[1] - peaks[0] >= ALLOWED_MB:  # by chance, or what grows with the length does so again
+        peaks = peaks_mb(*runs)
     assert peaks[1] - peaks[0] < ALLOWED_MB, peaks
 
 
