@@ -29,7 +29,8 @@ from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,
-    UserProvidedCacheLocator,
+    _CacheLocator,
+    _SourceFileBackedLocatorMixin,
 )
 
 from audionmf.io.private import private_folder
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 
-class _PrivateLocator(UserProvidedCacheLocator):
+class _PrivateLocator(_SourceFileBackedLocatorMixin, _CacheLocator):
     """Keeps code in a private folder below that for temporary files."""
 
     def __init__(self, function: Any, file: str) -> None:
@@ -65,6 +66,10 @@ class _PrivateLocator(UserProvidedCacheLocator):
         self._py_file = file
         self._lineno = function.__code__.co_firstlineno
         self._cache_path = str(folder / self.get_suitable_cache_subpath(file))
+
+    def get_cache_path(self) -> str:
+        """Return the folder."""
+        return self._cache_path
 
     @classmethod
     def from_function(cls, function: Any, file: str) -> Any:
