@@ -16,6 +16,9 @@ A file imports only from those that are named before it:
 - `by_patterns`: sources that are struck sounds
 - `scored_strokes`: struck sounds whose strokes are known
 - `coverage`: notes that examples lack
+- `component_features`: what a component of the mixture has of each source
+- `component_owner`: whose it is
+- `component_stretches`: where in the mixture components are looked at
 - `exemplars`: sources of which frames are known, and how they go on
 - `by_example`: sources whose sound is known
 - `score_voices`: what stands for notes and strokes of a score, and when it may sound

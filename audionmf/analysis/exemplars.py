@@ -6,9 +6,10 @@
 2. *Adaptation.* One smooth equaliser a source (`fit_equalised`); then every template may move, drawn
    to where it was (`fit_drawn`).
 3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
-   are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. They are
-   left out unless they fit the mixture much better than the examples do. Beside free components
-   they always vote, and their shares are not squared: there less is certain.
+   are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. What it
+   sounds like moves the masks further (`component_owner`). They are left out unless they fit the
+   mixture much better than the examples do. Beside free components they always vote, and their
+   shares are not squared and nothing is moved: there less is certain.
 
 What no example explains is for free components, learnt from the mixture before 2 and with their
 context, while the exemplars rest. They take every note that an example lacks, so copies join where
@@ -34,6 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis.component_features import component_features
+from audionmf.analysis.component_owner import Fit, leanings
+from audionmf.analysis.component_stretches import example_spectra, stretches
 from audionmf.analysis.coverage import coverage
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
@@ -44,9 +48,11 @@ from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
+from audionmf.rendering.voters import Voters
 from audionmf.settings import CPU, Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
 from audionmf.spectra.in_order import in_order
@@ -143,7 +149,8 @@ def analyse_exemplars(
         for name in bank.names
     ]
     exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
-    return _Fit(found, frames, front, progress, free or {}, known=known).run(exemplars)
+    fit = _Fit(found, frames, front, progress, free or {}, source, alone if known else {})
+    return fit.run(exemplars)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,13 +275,13 @@ class _Fit:
         front: _Front,
         progress: Progress,
         free: Mapping[str, int],
-        *,
-        known: bool,
+        source: Source,
+        alone: Mapping[str, Sequence[Source]],
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
         self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
-        self.free, self.known = free, known
+        self.free, self.source, self.alone = free, source, alone
         self.names = [*found.templates.names, *free]
         stacked = front.stack(frames.V, frames.context)
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
@@ -299,7 +306,7 @@ class _Fit:
         adapt(1.0)
         H *= self.peak
         found = self._decomposition(fitted, H)
-        given = "the example holds" if self.known else "the templates hold"
+        given = "the example holds" if self.alone else "the templates hold"
         told = coverage(found.templates, H, fitted.penalties > 0, given)
         found = dataclasses.replace(found, remarks=(*found.remarks, *told))
         found = self._with_voters(found, H, left)
@@ -483,10 +490,24 @@ class _Fit:
         report(1.0)
         G = model.activations * self.peak
         W = _within_bands(V, model.templates, G, self.front)
-        if not self.free and _left_by(V, W, G) >= _VOTE_BELOW * min(left, 1.0):
-            return found
-        shares = votes(found, V, H, W, G, 1 if self.free else _SHARPNESS)
-        return dataclasses.replace(found, voters=W, votes=shares)
+        voters = Voters(W, votes(found, V, H, W, G, 1 if self.free else _SHARPNESS))
+        if not self.free:
+            alone = _left_by(V, W, G)
+            voted = alone < _VOTE_BELOW * min(left, 1.0)
+            voters = voters if voted else Voters(W)
+            fit = Fit(left, alone, voted)
+            voters = dataclasses.replace(voters, leanings=self._leanings(found, voters, fit))
+        return dataclasses.replace(found, voters=voters)
+
+    def _leanings(self, found: Decomposition, voters: Voters, fit: Fit) -> Matrix:
+        """Return how far what sounds like a source leans to it, in the logarithm of models."""
+        stft, rate = found.templates.stft, found.templates.sample_rate
+        alone = [example_spectra(each, stft, rate) for each in self.alone.values()]
+        with blas_threads(1):  # what is found must not depend on how many there are
+            looks = [component_features(s, alone) for s in stretches(found, voters, self.source)]
+            if not looks:  # they all were silent
+                return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
+            return leanings(looks, fit) / np.float32(self.settings.mask_exponent)
 
 
 def _within_bands(

@@ -243,9 +243,7 @@ def _hinted(found: Decomposition, sound: _Heard, hints: Hints) -> tuple[Decompos
 
     grouping = place_hints(found.grouping, hints, nearest)
     moved = [k for name, group in grouping.items() for k in group if owner[k] != name]
-    changed = dataclasses.replace(
-        found, grouping=grouping, covariances=None, voters=None, votes=None
-    )
+    changed = dataclasses.replace(found, grouping=grouping, covariances=None, voters=None)
     return changed, sorted(moved)
 
 

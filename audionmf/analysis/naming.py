@@ -217,7 +217,7 @@ def renamed(found: Decomposition, names: Mapping[str, str]) -> Decomposition:
         templates=dataclasses.replace(found.templates, labels=labels),
         grouping={new: found.grouping[old] for old, new in names.items()},
         covariances=None if found.covariances is None else found.covariances[order],
-        votes=None if found.votes is None else found.votes[order],
+        voters=None if found.voters is None else found.voters.ordered(order),
     )
 
 

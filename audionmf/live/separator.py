@@ -297,7 +297,6 @@ def _of_another(found: Decomposition, n_channels: int, residual: str) -> Decompo
         absent={},
         context=None,
         voters=None,
-        votes=None,
         residual=residual or found.residual,
     )
 

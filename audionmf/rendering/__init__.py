@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `grouping`: which components make which source
 - `absent`: frames in which sources do not play
 - `fields`: fields of a model file, checked
+- `voters`: components of the mixture alone that have a say in the masks
 - `decomposition`: what a mixture is made of, as a small file
 - `stems`: where stems go and how they are written
 - `blocks`: masks, inverse STFT

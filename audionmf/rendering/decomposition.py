@@ -42,6 +42,7 @@ from audionmf.rendering.fields import (
     word_of,
 )
 from audionmf.rendering.grouping import Grouping, by_hand, by_label
+from audionmf.rendering.voters import VOTER_ARRAYS, Voters
 from audionmf.settings import CPU, Settings
 from audionmf.sources.score import Score
 from audionmf.sources.templates import (
@@ -73,14 +74,13 @@ MODEL_KIND = Kind(
         "covariances": 5,
         "patterns": 3,
         "context": 2,
-        "voters": 2,
-        "votes": 2,
+        **VOTER_ARRAYS,
     },
     optional=frozenset(
-        {"activations", "penalties", "covariances", "patterns", "context", "voters", "votes"}
+        {"activations", "penalties", "covariances", "patterns", "context", *VOTER_ARRAYS}
     ),
     most={"templates": (1, MOST_COMPONENTS), "penalties": (0, MOST_COMPONENTS)},
-    signed=frozenset({"covariances"}),
+    signed=frozenset({"covariances", "leanings"}),
 )
 
 _MAX_CHANNELS = 64
@@ -161,10 +161,8 @@ class Decomposition:
     context : ndarray, shape (n_rows, n_components), float32, optional
         What comes before and after each template, as `Neighbours` says it, in the unit of the
         templates. Activations then follow from a frame and its neighbours.
-    voters : ndarray, shape (n_bins, n_voters), float32, optional
+    voters : Voters, optional
         Components that were learnt from the mixture alone: they have a say in the masks.
-    votes : ndarray, shape (n_groups, n_voters), float32, optional
-        The share of each voter that is for each group; they sum to 1 over the groups.
     margin : float, optional
         The two sources are the harmonic and the percussive sound, told apart by medians with this
         margin, 1 to 1000; the templates are then what these sound like on the whole.
@@ -192,8 +190,7 @@ class Decomposition:
     remarks: tuple[str, ...] = ()
     keys: Sequence[int] = ()
     context: NDArray[np.float32] | None = None
-    voters: NDArray[np.float32] | None = None
-    votes: NDArray[np.float32] | None = None
+    voters: Voters | None = None
     margin: float | None = None
 
     def __repr__(self) -> str:
@@ -285,16 +282,11 @@ class Decomposition:
                 raise TemplateError(
                     f"a context of shape {self.context.shape} does not fit, or comes without bands"
                 )
-        if self.voters is None and self.votes is None:
+        if self.voters is None:
             return
-        if self.voters is None or self.votes is None or self.patterns is not None:
-            raise TemplateError("voters and votes come together, and without patterns")
-        wanted = (len(self.grouping), self.voters.shape[1])
-        right = len(self.voters) == self.templates.stft.n_bins and self.voters.shape[1] > 0
-        if not right or self.votes.shape != wanted:
-            raise TemplateError(
-                f"voters of shape {self.voters.shape} and votes of shape {self.votes.shape} do not fit"
-            )
+        if self.patterns is not None:
+            raise TemplateError("voters come without patterns")
+        self.voters.check(len(self.grouping), self.templates.stft.n_bins)
 
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
     """How a notebook shows it; pictures are made above this wing, which puts it here."""
@@ -438,35 +430,11 @@ class Decomposition:
         return masks_on(models, exponent, self.settings.mask, self.settings.device)
 
     def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return models of the groups in which the voters had their say.
-
-        Components of the mixture alone know which partials sound together, the templates whose they
-        are. The shares become those of the geometric mean of both models; the sum over the groups
-        stays.
-
-        Parameters
-        ----------
-        models : ndarray, shape (n_groups, n_bins, n_frames), float32
-            By the templates. Not modified.
-        V : ndarray, shape (n_bins, n_frames), float32
-            Magnitudes of the mixture in these frames.
-        """
-        if self.voters is None or self.votes is None:
+        """Return models of the groups in which the voters, if any, had their say."""
+        if self.voters is None:
             return models
         bands = Bands.of(self.templates.stft, self.templates.sample_rate)
-        G = nmf.activate(
-            bands.pool(V), bands.pool(self.voters), n_iter=self.settings.activation_iter,
-            n_threads=1, device=self.settings.device,
-        )  # fmt: skip
-        said = np.stack([G.T @ (self.voters * votes).T for votes in self.votes]).swapaxes(1, 2)
-        one = models.dtype.type(1)
-        tops = [np.where(x.any(axis=0), x.max(axis=0), one) for x in (models, said)]
-        mean = np.sqrt(models / tops[0] * (said / tops[1]))
-        total = mean.sum(axis=0)
-        known = total > 0
-        shares = np.where(known, mean / np.where(known, total, one), 0)
-        shared: NDArray[np.float32] = np.where(known, models.sum(axis=0) * shares, models)
-        return shared
+        return self.voters.share(models, V, bands, self.settings)
 
     def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group where components are patterns that started before."""
@@ -572,9 +540,7 @@ class Decomposition:
                 "harmonic and percussive sound have no components that could be grouped"
             )
         regrouped = by_hand(groups, self.n_components)
-        return dataclasses.replace(
-            self, grouping=regrouped, covariances=None, voters=None, votes=None
-        )
+        return dataclasses.replace(self, grouping=regrouped, covariances=None, voters=None)
 
     def check_mixture(self, file: AudioFile) -> None:
         """Make sure that `file` is the recording that the activations belong to.
@@ -606,8 +572,10 @@ class Decomposition:
             arrays["penalties"] = self.penalties
         if self.patterns is not None:
             arrays["patterns"] = self.patterns
-        further = {"context": self.context, "voters": self.voters, "votes": self.votes}
-        arrays |= {name: array for name, array in further.items() if array is not None}
+        if self.context is not None:
+            arrays["context"] = self.context
+        if self.voters is not None:
+            arrays |= self.voters.arrays()
         if self.covariances is not None:
             arrays["covariances"] = np.stack([self.covariances.real, self.covariances.imag])
         metadata = {
@@ -643,8 +611,7 @@ class Decomposition:
         """
         arrays, metadata = read_archive(path, MODEL_KIND)
         activations, penalties = arrays.get("activations"), arrays.get("penalties")
-        covariances = arrays.get("covariances")
-        further = {name: arrays.get(name) for name in ("context", "voters", "votes")}
+        covariances, context = arrays.get("covariances"), arrays.get("context")
         try:
             templates = Templates(
                 arrays["templates"],
@@ -670,7 +637,8 @@ class Decomposition:
                 remarks=tuple(text_of(line) for line in metadata.get("remarks", [])),
                 keys=keys_of(metadata),
                 margin=margin_of(metadata),
-                **{k: None if v is None else as_float32(v) for k, v in further.items()},
+                context=None if context is None else as_float32(context),
+                voters=Voters.of_arrays(arrays),
             )
         except (TemplateError, ParameterError, ScoreError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error

@@ -168,7 +168,7 @@ def test_the_analysis_of_another_recording_brings_places_and_equalisers(banks):
     found = joined(stream([placed.astype(np.float32)], model))
     rendered = audionmf.render(placed, model, sample_rate=RATE).sources
     for name, samples in rendered.items():
-        plain = {"activations": None, "context": None, "voters": None, "votes": None}
+        plain = {"activations": None, "context": None, "voters": None}
         fresh = dataclasses.replace(model, **plain)
         again = audionmf.render(placed, fresh, sample_rate=RATE).sources[name]
         assert decibels(found[name] - again, samples) <= -100

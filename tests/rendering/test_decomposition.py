@@ -13,6 +13,7 @@ from audionmf.io.archive import write_archive
 from audionmf.io.audio import AudioFile
 from audionmf.rendering import decomposition as decomposing
 from audionmf.rendering.decomposition import MODEL_KIND, Decomposition, Mixture
+from audionmf.rendering.voters import Voters
 from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra import spatial
@@ -31,7 +32,8 @@ COVARIANCES = np.stack([np.tile(RIGHT, (9, 1, 1)), np.tile(RIGHT.conj(), (9, 1, 
 CONTEXT = RNG.random((Neighbours.of(SMALL, RATE).n_rows, 3)).astype(np.float32)
 VOTERS = RNG.random((9, 5)).astype(np.float32)
 VOTES = np.full((2, 5), 0.5, np.float32)
-EXEMPLARS = {"context": CONTEXT, "voters": VOTERS, "votes": VOTES, "banded": True}
+LEANINGS = (RNG.random((2, 5)) - 0.5).astype(np.float32)
+EXEMPLARS = {"context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS), "banded": True}
 ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
 
 
@@ -234,6 +236,10 @@ BAD_ARRAYS = {
     "votes of other voters": {"voters": VOTERS, "votes": VOTES[:, :-1]},
     "votes that are no numbers": {"voters": VOTERS, "votes": VOTES * np.nan},
     "negative votes": {"voters": VOTERS, "votes": -VOTES},
+    "leanings without voters": {"leanings": LEANINGS},
+    "leanings to other sources": {"voters": VOTERS, "votes": VOTES, "leanings": LEANINGS[:1]},
+    "leanings that are no numbers": {"voters": VOTERS, "leanings": LEANINGS * np.nan},
+    "leanings beyond all measure": {"voters": VOTERS, "leanings": LEANINGS * 100},
     "votes with patterns": {"voters": VOTERS, "votes": VOTES, "patterns": W[None]},
 }
 
@@ -302,10 +308,11 @@ def test_a_model_of_exemplars_comes_back_with_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     loaded = Decomposition.load(first)
     assert_same(loaded, found)
-    for name in ("context", "voters", "votes"):
-        assert np.array_equal(getattr(loaded, name), EXEMPLARS[name])
+    assert np.array_equal(loaded.context, CONTEXT)
+    for name in ("templates", "votes", "leanings"):
+        assert np.array_equal(getattr(loaded.voters, name), getattr(found.voters, name))
     plain = Decomposition.load(model().save(tmp_path / "c.npz"))
-    assert plain.context is plain.voters is plain.votes is None
+    assert plain.context is plain.voters is None
 
 
 @pytest.mark.parametrize("rows", [CONTEXT[:-1], CONTEXT[:, :2]])
@@ -316,22 +323,40 @@ def test_a_context_of_other_rows_or_components_is_refused(rows):
 
 def test_other_groups_have_no_votes_but_the_context():
     regrouped = model(**EXEMPLARS).regroup({"c": (1,)})
-    assert regrouped.voters is regrouped.votes is None
+    assert regrouped.voters is None
     assert np.array_equal(regrouped.context, CONTEXT)
 
 
 def test_voters_share_out_what_the_templates_explain():
-    found = model(**EXEMPLARS, activations=None)
+    voters = Voters(VOTERS, np.full((2, 5), 0.5, np.float32))
+    found = model(**EXEMPLARS | {"voters": voters}, activations=None)
     V = RNG.random((9, 7)).astype(np.float32)
     models = RNG.random((2, 9, 7)).astype(np.float32)
     even = found.voted(models, V)
     np.testing.assert_allclose(even.sum(axis=0), models.sum(axis=0), rtol=1e-5)
     roots = np.sqrt(models)  # where the voters see no difference
     np.testing.assert_allclose(even / even.sum(axis=0), roots / roots.sum(axis=0), rtol=1e-4)
-    mine = dataclasses.replace(found, votes=np.float32([[1] * 5, [0] * 5])).voted(models, V)
+    all_mine = Voters(VOTERS, np.float32([[1] * 5, [0] * 5]))
+    mine = dataclasses.replace(found, voters=all_mine).voted(models, V)
     np.testing.assert_allclose(mine, [models.sum(axis=0), 0 * models[0]], rtol=1e-5)
     assert np.array_equal(found.voted(0 * models, V), 0 * models)
     assert np.array_equal(found.voted(models, 0 * V), models)
+
+
+@pytest.mark.parametrize("votes", [None, VOTES])
+def test_what_sounds_leans_as_far_as_it_is_told_to(votes):
+    V = RNG.random((9, 7)).astype(np.float32)
+    models = RNG.random((2, 9, 7)).astype(np.float32)
+    plain = model(voters=Voters(VOTERS, VOTES)).voted(models, V) if votes is not None else models
+    leaning = np.float32([[0.4] * 5, [-0.4] * 5])
+    moved = model(voters=Voters(VOTERS, votes, leaning)).voted(models, V)
+    np.testing.assert_allclose(moved.sum(axis=0), models.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(moved[0] / moved[1], plain[0] / plain[1] * np.exp(0.8), rtol=1e-4)
+    one = np.zeros((2, 5), np.float32)
+    one[:, 3] = 2, -2
+    moved = model(voters=Voters(VOTERS, votes, one)).voted(models, V)
+    assert (moved[0] >= plain[0] * np.float32(1 - 1e-5)).all()
+    assert not np.allclose(moved, plain)
 
 
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):

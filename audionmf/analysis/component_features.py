@@ -1,0 +1,372 @@
+"""What a component of the mixture alone has of each source: numbers that tell whose it is.
+
+A component is looked at where it sounds: in bins that are drawn by its share of the mixture, with a
+seed of their own. Each source is seen from them: what the masks say in the bin, around it, along
+time, along frequency, in bins that rise and fall alike and in those of the other partials; how
+unlike the spectrum is there to the example of the source, and to what the masks gave it elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+__all__ = ["ALONE", "N_FEATURES", "Looks", "Stretch", "component_features"]
+
+Matrix = NDArray[np.float32]
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+_BESIDE = [(b, t) for b in (-2, -1, 0, 1, 2) for t in (-3, -1, 0, 1, 3) if (b, t) != (0, 0)]
+_RATIOS = (1 / 3, 1 / 2, 2 / 3, 3 / 2, 2, 3, 4)
+_PARTIAL_FROM_HZ = 40.0
+_MIDDLE_HZ = 500.0
+_ZONES_HZ = np.geomspace(60, 14000, 17)
+_ZONE_OCTAVES, _SMOOTH_OCTAVES = 0.45, 0.15
+_DRAWN, _DRAWN_OF_SOURCE = 150, 4000
+_PRIOR = 20.0
+_LEAST = np.float32(1e-5)
+_FATE_FRAMES = 12
+_LOWEST_HZ = 20.0
+_N_MAPS, _N_SEEN = 12, len(_BESIDE) + len(_RATIOS) + 5
+_N_COMPONENT, _N_OWN = 5, 5
+
+N_FEATURES = 2 * _N_MAPS + 2 * len(_RATIOS) + 5 + 2 * _N_SEEN + 2 + _N_COMPONENT + _N_OWN
+"""Numbers of a component and a source."""
+
+_PLACED = _N_MAPS + 2 * len(_RATIOS) + 5
+ALONE = [_PLACED - 1, *range(_PLACED, _PLACED + _N_SEEN), _PLACED + 2 * _N_SEEN]
+"""Those of them that the examples tell."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Neighbouring frames of a mixture, on bands.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bands, n_frames), float32
+        Magnitudes, of which the greatest is 1 to 2.
+    masks, plain : ndarray, shape (n_sources, n_bands, n_frames), float32
+        Shares of the sources, with and without the votes of components.
+    W : ndarray, shape (n_bands, n_components)
+        Components of the mixture alone.
+    G : ndarray, shape (n_components, n_frames)
+        Their activations.
+    frequencies : ndarray, shape (n_bands,)
+        In Hz, rising.
+    """
+
+    V: Matrix
+    masks: Matrix
+    plain: Matrix
+    W: Matrix
+    G: Matrix
+    frequencies: NDArray[np.float64]
+
+
+class Looks(NamedTuple):
+    """What components look like from each source.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n_sources, n_components, n_features), float32
+        Of a component that does not sound, finite too.
+    shares : ndarray, shape (n_sources, n_components)
+        How much of each lies under the mask of each source.
+    mass : ndarray, shape (n_components,)
+        How much of the mixture each is.
+    """
+
+    features: Matrix
+    shares: NDArray[np.float64]
+    mass: NDArray[np.float64]
+
+
+def component_features(stretch: Stretch, examples: Sequence[Matrix]) -> Looks:
+    """Return what tells whose each component is.
+
+    Parameters
+    ----------
+    stretch : Stretch
+        What is looked at.
+    examples : sequence of ndarray, shape (n_bands, n)
+        Magnitudes of each source alone, neighbouring frames. Without any, what is told by them is 0.
+    """
+    look = _Look(stretch, examples)
+    mass = look.mass()
+    drawn = [_drawn(one, _DRAWN, np.random.default_rng(k)) for k, one in enumerate(mass)]
+    b, t = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    seen = look.at((b, t)).reshape(len(stretch.masks), len(mass), _DRAWN, -1)
+    spread = seen[..., :_N_MAPS].std(axis=2)
+    total = mass.sum(axis=(1, 2), dtype=np.float64)
+    shares, whole = look.of_components(mass, total)
+    found = np.concatenate([seen.mean(axis=2), spread, whole], axis=2)
+    return Looks(found.astype(np.float32), shares, total)
+
+
+def _drawn(mass: Matrix, count: int, rng: np.random.Generator) -> Places:
+    """Draw bins by their mass."""
+    share = mass.ravel().astype(np.float64)
+    total = share.sum()
+    edges = np.cumsum(share if total > 0 else np.ones_like(share))
+    chosen = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
+    b, t = np.unravel_index(np.minimum(chosen, share.size - 1), mass.shape)
+    return b, t
+
+
+def _mean(x: Matrix, size: int, axis: int) -> Matrix:
+    """Return means over neighbours."""
+    found: Matrix = uniform_filter1d(x, size, axis=axis, mode="nearest")
+    return found
+
+
+def _log(x: Matrix) -> Matrix:
+    logs: Matrix = np.log(x + _LEAST)
+    return logs
+
+
+def _odds(share: NDArray[Any]) -> NDArray[Any]:
+    """Return half the logarithm of the odds of a share."""
+    share = np.clip(share, 1e-3, 1 - 1e-3)
+    odds: NDArray[Any] = np.log(share / (1 - share)) / 2
+    return odds
+
+
+class _Spectrum:
+    """What can be seen around a bin in magnitudes alone."""
+
+    def __init__(self, V: Matrix, frequencies: NDArray[np.float64]) -> None:
+        self.V, self.log = V, _log(V)
+        self.smooth = _log(_mean(V, 3, 0))
+        narrow, long = _log(_mean(V, 9, 0)), _log(_mean(V, 9, 1))
+        wide = _log(_mean(_mean(V, 33, 1), 121, 0))
+        self.level = np.clip(self.log - wide, -5, 5) / 2
+        self.peak = np.clip(self.log - narrow, -3, 3)
+        self.tonal = np.clip(long - narrow, -3, 3)
+        self.rise = np.clip(self.log - long, -3, 3)
+        self.slow = np.clip(_log(_mean(V, 3, 1)) - _log(_mean(V, 17, 1)), -3, 3)
+        self.partials = [_partial(frequencies, ratio) for ratio in _RATIOS]
+
+    def beside(self, where: Places) -> list[Places]:
+        """Return the places around some."""
+        (b, t), (n_bands, n_frames) = where, self.V.shape
+        return [
+            (np.clip(b + db, 0, n_bands - 1), np.clip(t + dt, 0, n_frames - 1))
+            for db, dt in _BESIDE
+        ]
+
+    def at(self, where: Places) -> Matrix:
+        """Return (n, _N_SEEN) of some places."""
+        b, t = where
+        seen = [np.clip(self.log[place] - self.log[where], -4, 4) for place in self.beside(where)]
+        for there, known in self.partials:
+            rise = np.clip(self.smooth[there[b], t] - self.smooth[where], -4, 4)
+            seen.append(np.where(known[b], rise, 0))
+        seen += [x[where] for x in (self.level, self.peak, self.tonal, self.rise, self.slow)]
+        return np.stack(seen, axis=1).astype(np.float32)
+
+
+def _partial(
+    frequencies: NDArray[np.float64], ratio: float
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the band at another partial of each band, and whether there is one."""
+    sought = frequencies * ratio
+    there = np.clip(np.searchsorted(frequencies, sought), 1, len(frequencies) - 2)
+    return there, (sought < frequencies[-2]) & (sought > _PARTIAL_FROM_HZ)
+
+
+@dataclass(frozen=True, eq=False)
+class _Likeness:
+    """What spectra of each source look like, by zones of frequency."""
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    zones: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, looks: Sequence[tuple[_Spectrum, Matrix]], frequencies: NDArray[np.float64]
+    ) -> _Likeness:
+        octaves = np.log2(np.maximum(frequencies, _LOWEST_HZ))[:, None] - np.log2(_ZONES_HZ)
+        zones = np.exp(-0.5 * (octaves / _ZONE_OCTAVES) ** 2)
+        zones /= zones.sum(axis=1, keepdims=True) + 1e-9
+        means, spreads = [], []
+        for j, (spectrum, weights) in enumerate(looks):
+            where = _drawn(np.sqrt(weights), _DRAWN_OF_SOURCE, np.random.default_rng(j))
+            seen, z = spectrum.at(where).astype(np.float64), zones[where[0]]
+            count = z.sum(axis=0)[:, None] + _PRIOR
+            mean = (z.T @ seen + _PRIOR * seen.mean(axis=0)) / count
+            square = (z.T @ seen**2 + _PRIOR * (seen**2).mean(axis=0)) / count
+            means.append(mean)
+            spreads.append(np.sqrt(np.maximum(square - mean**2, 0) + 0.05))
+        return cls(np.stack(means), np.stack(spreads), zones)
+
+    def unlike(self, seen: Matrix, b: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how much further some are from each source than from the mean source."""
+        z = self.zones[b]
+        pairs = zip(self.mean, self.spread, strict=True)
+        away = np.stack([np.abs(seen - z @ mean) / (z @ spread) for mean, spread in pairs])
+        away = np.minimum(away, 4)
+        relative: NDArray[np.float64] = away - away.mean(axis=0)
+        return relative
+
+
+class _Look:
+    """All that is seen in one stretch."""
+
+    def __init__(self, stretch: Stretch, examples: Sequence[Matrix]) -> None:
+        self.stretch, f = stretch, stretch.frequencies
+        V, M = stretch.V, stretch.masks
+        self.spectrum = _Spectrum(V, f)
+        self.maps = _maps(self.spectrum, M)
+        self.octave = np.log2(np.maximum(f, _LOWEST_HZ))
+        self.overall = _odds((M * V).sum(axis=(1, 2)) / V.sum())
+        self.elsewhere = _Likeness.of([(self.spectrum, V * mask**2) for mask in M], f)
+        self.alone: _Likeness | None = None
+        self.colour = np.zeros((len(M), len(f)))
+        if examples:
+            scaled: list[Matrix] = [
+                (E / max(E.max(), np.finfo(np.float32).tiny)).astype(np.float32) for E in examples
+            ]
+            self.alone = _Likeness.of([(_Spectrum(E, f), E) for E in scaled], f)
+            self.colour = self._colour(scaled)
+
+    def _colour(self, examples: Sequence[Matrix]) -> NDArray[np.float64]:
+        """Return the smooth mean spectrum of each example, relative to the mean of them."""
+        apart = self.octave[:, None] - self.octave
+        kernel = np.exp(-0.5 * (apart / _SMOOTH_OCTAVES) ** 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        means = [E.mean(axis=1, dtype=np.float64) for E in examples]
+        colour = np.stack([kernel @ np.log(mean / (mean.mean() + 1e-30) + 1e-3) for mean in means])
+        relative: NDArray[np.float64] = colour - colour.mean(axis=0)
+        return relative
+
+    def mass(self) -> Matrix:
+        """Return the share of the mixture that each component is, bin by bin."""
+        s = self.stretch
+        parts = s.W.T[:, :, None] * s.G[:, None]
+        model = parts.sum(axis=0)
+        mass: Matrix = (parts * (s.V / np.where(model > 0, model, 1))).astype(np.float32)
+        return mass
+
+    def at(self, where: Places) -> Matrix:
+        """Return (n_sources, n, …) of some places."""
+        b, t = where
+        M, V, n = self.stretch.masks, self.stretch.V, len(b)
+
+        def all_alike(x: NDArray[Any]) -> NDArray[Any]:
+            return np.broadcast_to(x, (len(M), n))
+
+        seen = list(self.maps[:, :, b, t].swapaxes(0, 1))
+        for there, known in self.spectrum.partials:
+            around = np.stack([there[b] + k for k in (-1, 0, 1)])
+            levels = V[around, t]
+            level, own = levels.sum(axis=0), (levels * M[:, around, t]).sum(axis=1)
+            share = _odds((own + 1e-6 / len(M)) / (level + 1e-6))
+            rise = np.clip(np.log((level + _LEAST) / (V[where] + _LEAST)), -4, 4) / 2
+            seen += [np.where(known[b], share, 0), all_alike(np.where(known[b], rise, 0))]
+        seen += [
+            all_alike((self.octave[b] - np.log2(_MIDDLE_HZ)) / 3),
+            all_alike(np.full(n, len(M) - 3.0)),
+            np.broadcast_to(self.overall[:, None], (len(M), n)),
+            _odds(self.stretch.plain[:, b, t]),
+            self.colour[:, b],
+        ]
+        found = self.spectrum.at(where)
+        unlike = [
+            np.zeros((len(M), n, _N_SEEN)) if like is None else like.unlike(found, b)
+            for like in (self.alone, self.elsewhere)
+        ]
+        means = [each.mean(axis=2, keepdims=True) for each in unlike]
+        return np.concatenate([np.stack(seen, axis=2), *unlike, *means], axis=2).astype(np.float32)
+
+    def of_components(
+        self, mass: Matrix, total: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return shares of components, and what is told of them, (n_sources, n_components, …)."""
+        s = self.stretch
+        n_sources = len(s.masks)
+        known = np.where(total > 0, total, 1)
+        shares = [
+            np.einsum("sbt,kbt->sk", M, mass, dtype=np.float64, optimize=True) / known
+            for M in (s.masks, s.plain)
+        ]
+        energy = (mass**2).sum(axis=(1, 2), dtype=np.float64)
+        W, G = s.W.astype(np.float64), s.G.astype(np.float64)
+        weights = W / np.maximum(W.sum(axis=0), 1e-30)
+        centre = self.octave @ weights
+        width = np.sqrt((weights * (self.octave[:, None] - centre) ** 2).sum(axis=0))
+        busy = G.sum(axis=1) ** 2 / np.maximum((G**2).sum(axis=1), 1e-30) / G.shape[1]
+        component = [
+            np.log(energy / max(energy.sum(), 1e-30) + 1e-4) / 3, centre - 9, width,
+            np.log(busy + 1e-3), np.full(len(total), n_sources - 3.0),
+        ]  # fmt: skip
+        near = [_odds(_spread(shares[0], alike * np.sqrt(energy))) for alike in _alike(W, G)]
+        own = np.stack([*(_odds(share) for share in shares), *near], axis=2)
+        wide = np.broadcast_to(np.stack(component, axis=1), (n_sources, len(total), _N_COMPONENT))
+        return shares[0], np.concatenate([wide, own], axis=2)
+
+
+def _alike(W: NDArray[np.float64], G: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return which components sound together, which in turn, and which share their bins."""
+    course = np.log(G + 1e-4 * max(G.max(), 1e-30))
+    course -= course.mean(axis=1, keepdims=True)
+    course /= np.sqrt((course**2).sum(axis=1, keepdims=True)) + 1e-9
+    spectra = W / np.maximum(np.linalg.norm(W, axis=0), 1e-30)
+    together, shared = course @ course.T, spectra.T @ spectra
+    for each in (together, shared):
+        np.fill_diagonal(each, 0)
+    return [np.maximum(together, 0) ** 2, np.maximum(-together, 0) ** 2, shared**2]
+
+
+def _spread(shares: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the shares of the components that are alike."""
+    found: NDArray[np.float64] = (shares @ alike.T + 1e-3 / len(shares)) / (
+        alike.sum(axis=1) + 1e-3
+    )
+    return found
+
+
+def _maps(spectrum: _Spectrum, M: Matrix) -> Matrix:
+    """Return (n_sources, _N_MAPS, n_bands, n_frames): four of the mixture, and what masks say."""
+    V = spectrum.V
+    along, across = _mean(V, 9, 1), _mean(V, 25, 0)
+    long, frame = _mean(_mean(V, 65, 1), 3, 0), _mean(V.sum(axis=0, keepdims=True), 3, 1)
+    maps = np.empty((len(M), _N_MAPS, *V.shape), np.float32)
+    maps[:, :4] = np.stack([spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise])
+    maps[:, 10:] = _fates(V, M).swapaxes(0, 1)
+    small = 1e-9 / len(M)
+    for j, mask in enumerate(M):
+        others = np.delete(M, j, axis=0).max(axis=0, initial=0)
+        own = V * mask
+        maps[j, 4] = _odds(mask)
+        maps[j, 5] = np.clip(np.log((mask + 1e-3) / (others + 1e-3)), -6, 6) / 2
+        maps[j, 6] = _odds((_mean(own, 9, 1) + small) / (along + 1e-9))
+        maps[j, 7] = _odds((_mean(own, 25, 0) + small) / (across + 1e-9))
+        maps[j, 8] = _odds((_mean(own.sum(axis=0, keepdims=True), 3, 1) + small) / (frame + 1e-9))
+        maps[j, 9] = _odds((_mean(_mean(own, 65, 1), 3, 0) + small) / (long + 1e-9))
+    return maps
+
+
+def _fates(V: Matrix, M: Matrix) -> Matrix:
+    """Return odds of the sources over bins of a frame that rise and fall alike: alike, and more so."""
+    n_frames, small = V.shape[1], 1e-9 / len(M)
+    fates = np.empty((2, *M.shape), np.float32)
+    logs = np.log(V + 1e-4)
+    for first in range(0, n_frames, _FATE_FRAMES):
+        last = min(n_frames, first + _FATE_FRAMES)
+        course = logs[:, max(0, first - _FATE_FRAMES) : last + _FATE_FRAMES]
+        course = course - course.mean(axis=1, keepdims=True)
+        course /= np.sqrt((course**2).sum(axis=1, keepdims=True)) + 1
+        alike = np.maximum(course @ course.T, 0) ** 4
+        v = V[:, first:last]
+        for i, weights in enumerate((alike, alike**3)):
+            level = weights @ v + 1e-9
+            for j, mask in enumerate(M[:, :, first:last]):
+                fates[i, j, :, first:last] = _odds((weights @ (v * mask) + small) / level)
+    return fates

@@ -1,0 +1,111 @@
+"""Whose a component of the mixture alone is: how far it leans to each source.
+
+A small network that was trained on mixtures whose stems are known (`scripts/train_owner.py`) sees
+what a component looks like from each source, and what those look like that the masks give to the
+source. What it says is the same for sources in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf.analysis.component_features import Looks
+
+__all__ = ["LIMIT", "Fit", "leanings"]
+
+LIMIT = 3.0
+"""Most that a component leans to a source, in the natural logarithm of masks."""
+
+_FILE = "component_owner.npz"
+_SOFT, _LITTLE = 1e-4, 0.02
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well the mixture is explained, which tells how far its masks can be trusted.
+
+    Parameters
+    ----------
+    left : float
+        The share of it that the examples leave unexplained.
+    left_alone : float
+        The share that its own components leave.
+    voted : bool
+        Whether these vote.
+    """
+
+    left: float
+    left_alone: float
+    voted: bool
+
+    def features(self) -> NDArray[np.float32]:
+        """Return what the network is told of it, shape (4,)."""
+        own, alone = self.left + _LITTLE, self.left_alone + _LITTLE
+        ratio = alone / (min(self.left, 1.0) + _LITTLE)
+        return np.array([np.log(own), np.log(alone), np.log(ratio), self.voted], np.float32)
+
+
+def leanings(stretches: Sequence[Looks], fit: Fit) -> NDArray[np.float32]:
+    """Return how far each component leans to each source.
+
+    Parameters
+    ----------
+    stretches : sequence of Looks
+        Of the same components in parts of the mixture.
+    fit : Fit
+        How well all of it is explained.
+
+    Returns
+    -------
+    ndarray, shape (n_sources, n_components), float32
+        In the natural logarithm of masks; sums over the sources are 0.
+    """
+    seen = _joined(stretches)
+    net = _network()
+    told = np.broadcast_to(fit.features(), (*seen.features.shape[:2], 4))
+    x = (np.concatenate([seen.features, told], axis=2) - net["mean"]) / net["spread"]
+    hidden = _layer(x, "first")
+    shares = seen.shares + _SOFT
+    shares = shares / shares.sum(axis=0) * np.sqrt(seen.mass)
+    weights = (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30))[..., None]
+    alike = (hidden * weights).sum(axis=1, keepdims=True, dtype=np.float64)
+    everyone = hidden.mean(axis=0, keepdims=True)
+    beside = [np.broadcast_to(each, hidden.shape) for each in (everyone, alike)]
+    said = _layer(np.concatenate([hidden, *beside], axis=2).astype(np.float32), "second")
+    said = said @ net["third_weights"] + net["third_bias"]
+    said = LIMIT * np.tanh(said[..., 0] / LIMIT)
+    centred: NDArray[np.float32] = (said - said.mean(axis=0)).astype(np.float32)
+    return centred
+
+
+def _joined(stretches: Sequence[Looks]) -> Looks:
+    """Return the means over stretches, each by its mass of a component."""
+    mass = np.stack([each.mass for each in stretches])
+    total = mass.sum(axis=0)
+    known = total > 0
+    weights = np.where(known, mass / np.where(known, total, 1), 1 / len(mass))
+    features = sum(
+        weight[:, None] * each.features for weight, each in zip(weights, stretches, strict=True)
+    )
+    shares = sum(weight * each.shares for weight, each in zip(weights, stretches, strict=True))
+    return Looks(np.asarray(features, np.float32), np.asarray(shares), total)
+
+
+def _layer(x: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    net = _network()
+    out: NDArray[np.float32] = np.maximum(x @ net[f"{name}_weights"] + net[f"{name}_bias"], 0)
+    return out
+
+
+@cache
+def _network() -> dict[str, NDArray[Any]]:
+    with resources.files(__package__).joinpath(_FILE).open("rb") as file:
+        read = np.load(file, allow_pickle=False)
+        return {name: read[name] for name in read.files}

@@ -1,0 +1,165 @@
+"""Whose a component is: what is seen of it, and what the network says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import audionmf
+from audionmf.analysis.component_features import ALONE, N_FEATURES, Stretch, component_features
+from audionmf.analysis.component_owner import LIMIT, Fit, leanings
+from audionmf.analysis.component_stretches import example_spectra, stretches
+from audionmf.io.audio import Audio, open_source, write
+from audionmf.spectra.stft import STFT
+
+RNG = np.random.default_rng(0)
+FREQUENCIES = np.linspace(20, 8000, 90)
+FIT = Fit(0.6, 0.05, True)
+
+
+def random_stretch(n_sources=3, n_components=5):
+    masks, plain = (
+        RNG.dirichlet(np.ones(n_sources), (90, 50)).astype(np.float32) for _ in range(2)
+    )
+    W = RNG.random((90, n_components)).astype(np.float32)
+    G = RNG.random((n_components, 50)).astype(np.float32)
+    V = ((W @ G) * RNG.random((90, 50))).astype(np.float32)
+    return Stretch(
+        V / V.max(), np.moveaxis(masks, 2, 0), np.moveaxis(plain, 2, 0), W, G, FREQUENCIES
+    )
+
+
+def random_examples(n_sources=3):
+    return [RNG.random((90, 40)).astype(np.float32) ** 3 for _ in range(n_sources)]
+
+
+@pytest.fixture(scope="module")
+def stretch():
+    return random_stretch()
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return random_examples()
+
+
+@pytest.fixture(scope="module")
+def looks(stretch, examples):
+    return component_features(stretch, examples)
+
+
+def test_sources_in_another_order_are_told_the_same(stretch, examples, looks):
+    order = [2, 0, 1]
+    other = component_features(
+        replace(stretch, masks=stretch.masks[order], plain=stretch.plain[order]),
+        [examples[j] for j in order],
+    )
+    np.testing.assert_allclose(other.shares, looks.shares[order], rtol=1e-5)
+    said = leanings([looks], FIT)
+    # What a source sounds like is heard in bins that are drawn, others for each place in the order.
+    np.testing.assert_allclose(leanings([other], FIT), said[order], atol=0.25)
+
+
+def test_leanings_are_bounded_and_take_from_one_what_they_give_to_another(looks):
+    said = leanings([looks], FIT)
+    assert said.shape == (3, 5)
+    assert said.dtype == np.float32
+    np.testing.assert_allclose(said.sum(axis=0), 0, atol=1e-5)
+    assert np.abs(said).max() < 2 * LIMIT
+    assert said.std() > 0.01
+
+
+def test_all_numbers_are_finite_where_nothing_sounds_either(stretch, examples):
+    G, masks = stretch.G.copy(), stretch.masks.copy()
+    G[2] = 0
+    masks[:, :40, :25] = 0
+    masks[0, :40, :25] = 1
+    seen = component_features(replace(stretch, G=G, masks=masks), examples)
+    assert seen.features.shape == (3, 5, N_FEATURES)
+    assert np.isfinite(seen.features).all()
+    assert seen.mass[2] == 0
+    assert np.isfinite(leanings([seen], FIT)).all()
+
+
+def test_shares_are_what_lies_under_the_masks(stretch, looks):
+    parts = stretch.W.T[:, :, None] * stretch.G[:, None]
+    mass = parts / parts.sum(axis=0) * stretch.V
+    np.testing.assert_allclose(looks.mass, mass.sum(axis=(1, 2)), rtol=1e-4)
+    under = np.einsum("sbt,kbt->sk", stretch.masks, mass) / mass.sum(axis=(1, 2))
+    np.testing.assert_allclose(looks.shares, under, rtol=1e-4)
+
+
+def test_without_examples_what_they_would_tell_is_nothing(stretch, looks):
+    bare = component_features(stretch, [])
+    assert not bare.features[..., ALONE].any()
+    rest = np.setdiff1d(np.arange(N_FEATURES), ALONE)
+    assert np.array_equal(bare.features[..., rest], looks.features[..., rest])
+    assert looks.features[..., ALONE].any(axis=(0, 1)).all()
+
+
+def test_stretches_count_by_what_sounds_in_them(looks, examples):
+    other = component_features(random_stretch(), examples)
+    silent = other._replace(mass=0 * other.mass)
+    np.testing.assert_allclose(leanings([looks, silent], FIT), leanings([looks], FIT), atol=1e-5)
+    both = leanings([looks, other], FIT)
+    assert not np.allclose(both, leanings([looks], FIT), atol=1e-3)
+    assert not np.allclose(both, leanings([other], FIT), atol=1e-3)
+
+
+def test_how_well_the_mixture_is_explained_is_heard(looks):
+    well = leanings([looks], Fit(0.02, 0.1, False))
+    assert not np.allclose(well, leanings([looks], FIT), atol=1e-3)
+
+
+RATE = 8000
+
+
+def chords(keys, seconds):
+    t = np.arange(int(seconds * RATE)) / RATE
+    hertz = 440 * 2 ** ((np.array(keys) - 69) / 12)
+    return sum(np.sin(2 * np.pi * f * h * t) / h for f in hertz for h in range(1, 6))[None] / 20
+
+
+@pytest.fixture(scope="module")
+def long_one():
+    samples = np.concatenate([chords([48 + k % 12, 72 - k % 7], 1.0) for k in range(50)], axis=1)
+    audio = Audio((samples / 2).astype(np.float32), RATE)
+    alone = {
+        name: Audio(chords([key], 2.0).astype(np.float32), RATE)
+        for name, key in (("low", 50), ("high", 70))
+    }
+    found = audionmf.analyse(audio, examples=alone, max_frames=300, seed=0)
+    return audio, found
+
+
+def test_of_a_long_recording_four_parts_are_looked_at_as_they_are(long_one, tmp_path):
+    audio, found = long_one
+    assert found.activations is None
+    plain = replace(found, voters=None)
+    parts = list(stretches(plain, found.voters, audio))
+    assert [part.V.shape[1] for part in parts] == [320] * 4
+    for part in parts:
+        assert part.V.max() == 1
+        np.testing.assert_allclose(part.masks.sum(axis=0), 1, rtol=1e-4)
+        np.testing.assert_allclose(part.plain.sum(axis=0), 1, rtol=1e-4)
+    path = tmp_path / "long.wav"
+    write(path, audio, "FLOAT")
+    from_file = list(stretches(plain, found.voters, open_source(path)))
+    for part, other in zip(parts, from_file, strict=True):
+        np.testing.assert_allclose(part.V, other.V, atol=1e-5)
+    # The last part is the end of the whole transform.
+    X = found.templates.stft.forward(audio.samples)
+    heard = np.abs(X[0]).sum(axis=0)[-320:]
+    level = parts[-1].V.sum(axis=0)
+    assert np.corrcoef(heard, level)[0, 1] > 0.9
+
+
+def test_only_the_first_frames_of_examples_are_read():
+    stft = STFT(1024, 256)
+    samples = RNG.normal(size=(1, 400_000)).astype(np.float32)
+    one = Audio(samples, RATE)
+    spectra = example_spectra([one, one], stft, RATE)
+    assert spectra.shape[1] == 512
+    short = Audio(samples[:, :50_000], RATE)
+    both = example_spectra([short, short], stft, RATE)
+    assert both.shape[1] == 2 * stft.n_frames(50_000)
