@@ -30,9 +30,9 @@ from torch import nn
 from torch.nn import functional
 
 import audionmf
-from audionmf.analysis import exemplars
+from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import ALONE, N_FEATURES, Looks
-from audionmf.analysis.component_owner import LIMIT, Fit
+from audionmf.analysis.component_owner import LIMIT, N_FIT, Fit
 from audionmf.analysis.component_stretches import stretches
 from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
@@ -41,7 +41,7 @@ HIDDEN, SEEN = 32, 16
 DROPPED, WITHOUT_EXAMPLES, DECAY, FIRST_RATE = 0.3, 0.25, 3e-2, 3e-3
 WORSE, OWNER = 2.0, 3.0
 FRAMES = 12
-N_SEEN = N_FEATURES + 4
+N_SEEN = N_FEATURES + N_FIT
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def seen_in(track: Path) -> Iterator[dict[str, torch.Tensor]]:
         told.append((looks, fit))
         return np.zeros(looks[0].shares.shape, np.float32)
 
-    with mock.patch.object(exemplars, "leanings", listen):
+    with mock.patch.object(component_owner, "leanings", listen):
         found = audionmf.analyse(source, examples={name: examples[name] for name in stems})
     if found.voters is None or source.n_channels > 1:
         return
@@ -91,7 +91,7 @@ def seen_in(track: Path) -> Iterator[dict[str, torch.Tensor]]:
     first = 0
     plain = dataclasses.replace(found, voters=None)
     for looks, stretch in zip(every, stretches(plain, voters, source), strict=True):
-        fitted = np.broadcast_to(fit.features(), (*looks.features.shape[:2], 4))
+        fitted = np.broadcast_to(fit.features(), (*looks.features.shape[:2], N_FIT))
         own = slice(first, first + stretch.V.shape[1])
         first = own.stop
         x, y = X[:, own].astype(np.complex128), Y[:, :, own].astype(np.complex128)
@@ -109,7 +109,9 @@ def seen_in(track: Path) -> Iterator[dict[str, torch.Tensor]]:
             "truth": truth / np.maximum(truth.sum(axis=0), 1e-12),
             "energy": (mass**2).sum(axis=(1, 2)) / (mass**2).sum(),
         }  # fmt: skip
-        yield {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in arrays.items()}
+        yield {
+            name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in arrays.items()
+        }
 
 
 def votes_of(voters: Voters, looks: Looks) -> np.ndarray:

@@ -87,15 +87,16 @@ class Looks(NamedTuple):
     mass: NDArray[np.float64]
 
 
-def component_features(stretch: Stretch, examples: Sequence[Matrix]) -> Looks:
+def component_features(stretch: Stretch, examples: Sequence[Matrix | None]) -> Looks:
     """Return what tells whose each component is.
 
     Parameters
     ----------
     stretch : Stretch
         What is looked at.
-    examples : sequence of ndarray, shape (n_bands, n)
-        Magnitudes of each source alone, neighbouring frames. Without any, what is told by them is 0.
+    examples : sequence of ndarray, shape (n_bands, n), or None
+        Magnitudes of each source alone, neighbouring frames. Where there are none the source is
+        taken to sound like the mixture; where no source has any, what is told by them is 0.
     """
     look = _Look(stretch, examples)
     mass = look.mass()
@@ -117,6 +118,12 @@ def _drawn(mass: Matrix, count: int, rng: np.random.Generator) -> Places:
     chosen = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
     b, t = np.unravel_index(np.minimum(chosen, share.size - 1), mass.shape)
     return b, t
+
+
+def _scaled(E: Matrix) -> Matrix:
+    """Return magnitudes of which the greatest is 1."""
+    scaled: Matrix = (E / max(E.max(), np.finfo(np.float32).tiny)).astype(np.float32)
+    return scaled
 
 
 def _mean(x: Matrix, size: int, axis: int) -> Matrix:
@@ -219,7 +226,7 @@ class _Likeness:
 class _Look:
     """All that is seen in one stretch."""
 
-    def __init__(self, stretch: Stretch, examples: Sequence[Matrix]) -> None:
+    def __init__(self, stretch: Stretch, examples: Sequence[Matrix | None]) -> None:
         self.stretch, f = stretch, stretch.frequencies
         V, M = stretch.V, stretch.masks
         self.spectrum = _Spectrum(V, f)
@@ -229,12 +236,11 @@ class _Look:
         self.elsewhere = _Likeness.of([(self.spectrum, V * mask**2) for mask in M], f)
         self.alone: _Likeness | None = None
         self.colour = np.zeros((len(M), len(f)))
-        if examples:
-            scaled: list[Matrix] = [
-                (E / max(E.max(), np.finfo(np.float32).tiny)).astype(np.float32) for E in examples
-            ]
-            self.alone = _Likeness.of([(_Spectrum(E, f), E) for E in scaled], f)
-            self.colour = self._colour(scaled)
+        if any(E is not None for E in examples):
+            known = [V if E is None else _scaled(E) for E in examples]
+            spectra = [self.spectrum if E is V else _Spectrum(E, f) for E in known]
+            self.alone = _Likeness.of(list(zip(spectra, known, strict=True)), f)
+            self.colour = self._colour(known)
 
     def _colour(self, examples: Sequence[Matrix]) -> NDArray[np.float64]:
         """Return the smooth mean spectrum of each example, relative to the mean of them."""

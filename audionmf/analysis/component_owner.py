@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.component_features import Looks
 
-__all__ = ["LIMIT", "Fit", "leanings"]
+__all__ = ["LIMIT", "N_FIT", "Fit", "leanings"]
 
 LIMIT = 3.0
 """Most that a component leans to a source, in the natural logarithm of masks."""
+
+N_FIT = 5
+"""Numbers that tell how well the mixture is explained."""
 
 _FILE = "component_owner.npz"
 _SOFT, _LITTLE = 1e-4, 0.02
@@ -39,17 +42,22 @@ class Fit:
         The share that its own components leave.
     voted : bool
         Whether these vote.
+    free : bool, default False
+        Whether some source has free components.
     """
 
     left: float
     left_alone: float
     voted: bool
+    free: bool = False
 
     def features(self) -> NDArray[np.float32]:
-        """Return what the network is told of it, shape (4,)."""
+        """Return what the network is told of it, shape (5,)."""
         own, alone = self.left + _LITTLE, self.left_alone + _LITTLE
         ratio = alone / (min(self.left, 1.0) + _LITTLE)
-        return np.array([np.log(own), np.log(alone), np.log(ratio), self.voted], np.float32)
+        return np.array(
+            [np.log(own), np.log(alone), np.log(ratio), self.voted, self.free], np.float32
+        )
 
 
 def leanings(stretches: Sequence[Looks], fit: Fit) -> NDArray[np.float32]:
@@ -69,7 +77,7 @@ def leanings(stretches: Sequence[Looks], fit: Fit) -> NDArray[np.float32]:
     """
     seen = _joined(stretches)
     net = _network()
-    told = np.broadcast_to(fit.features(), (*seen.features.shape[:2], 4))
+    told = np.broadcast_to(fit.features(), (*seen.features.shape[:2], N_FIT))
     x = (np.concatenate([seen.features, told], axis=2) - net["mean"]) / net["spread"]
     hidden = _layer(x, "first")
     shares = seen.shares + _SOFT

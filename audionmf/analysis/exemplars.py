@@ -35,8 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import component_features
-from audionmf.analysis.component_owner import Fit, leanings
+from audionmf.analysis.component_owner import Fit
 from audionmf.analysis.component_stretches import example_spectra, stretches
 from audionmf.analysis.coverage import coverage
 from audionmf.io.audio import Source
@@ -490,24 +491,24 @@ class _Fit:
         report(1.0)
         G = model.activations * self.peak
         W = _within_bands(V, model.templates, G, self.front)
-        voters = Voters(W, votes(found, V, H, W, G, 1 if self.free else _SHARPNESS))
-        if not self.free:
-            alone = _left_by(V, W, G)
-            voted = alone < _VOTE_BELOW * min(left, 1.0)
-            voters = voters if voted else Voters(W)
-            fit = Fit(left, alone, voted)
-            voters = dataclasses.replace(voters, leanings=self._leanings(found, voters, fit))
-        return dataclasses.replace(found, voters=voters)
+        alone = _left_by(V, W, G)
+        voted = bool(self.free) or alone < _VOTE_BELOW * min(left, 1.0)
+        shares = votes(found, V, H, W, G, 1 if self.free else _SHARPNESS)
+        voters = Voters(W, shares if voted else None)
+        fit = Fit(left, alone, voted, bool(self.free))
+        leanings = self._leanings(found, voters, fit)
+        return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
 
     def _leanings(self, found: Decomposition, voters: Voters, fit: Fit) -> Matrix:
         """Return how far what sounds like a source leans to it, in the logarithm of models."""
         stft, rate = found.templates.stft, found.templates.sample_rate
-        alone = [example_spectra(each, stft, rate) for each in self.alone.values()]
+        given = (self.alone.get(name, ()) for name in self.names)
+        alone = [example_spectra(each, stft, rate) if each else None for each in given]
         with blas_threads(1):  # what is found must not depend on how many there are
             looks = [component_features(s, alone) for s in stretches(found, voters, self.source)]
             if not looks:  # they all were silent
                 return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
-            return leanings(looks, fit) / np.float32(self.settings.mask_exponent)
+            return component_owner.leanings(looks, fit) / np.float32(self.settings.mask_exponent)
 
 
 def _within_bands(
