@@ -383,7 +383,8 @@ class Decomposition:
             return models_on(W, H, groups, self.settings.device)
         models = np.empty((len(groups), H.shape[1], len(W)), np.float32)
         for model, group in zip(models, groups, strict=True):
-            np.matmul(H[group].T, W[:, group].T, out=model)
+            product = np.multiply if len(group) == 1 else np.matmul  # alike, the first quicker
+            product(H[group].T, W[:, group].T, out=model)
         return models.swapaxes(1, 2)
 
     def source_models(

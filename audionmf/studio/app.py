@@ -47,6 +47,7 @@ _MAX_NUMBER = 1e9
 _MAX_DIGITS = 18
 _STALLED_SECONDS = 30.0
 _KEPT_DELIVERIES = 8
+_MOST_FEW = 8
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -481,7 +482,9 @@ class _Studio:
         return _binary(await _thread(lambda: model.levels))
 
     async def audio(self, request: Request) -> Response:
-        return await _block(self._model(request).sound, request)
+        model, asked = self._model(request), request.query_params.get("parts")
+        only = None if asked is None else [_index(text) for text in asked.split(",", _MOST_FEW)]
+        return await _block(lambda index: model.sound(index, only), request)
 
     async def original_audio(self, request: Request) -> Response:
         recording = self._session.recording(request.path_params["key"])

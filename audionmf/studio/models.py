@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.errors import ParameterError
 from audionmf.rendering.blocks import render_span
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.known import REST
@@ -48,6 +49,7 @@ class Model:
     stems: Stems | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     _quiet: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _whole: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _n_asked: int = 0
 
     @property
@@ -109,16 +111,33 @@ class Model:
         found = products(self._spare, len(self.names), n_channels, n_blocks, rate)
         return np.ascontiguousarray(found, "<f4").tobytes()
 
-    def sound(self, index: int) -> tuple[bytes, float] | None:
-        """Return a block of all parts as 16-bit samples, and what full scale stands for.
+    def sound(self, index: int, only: Sequence[int] | None = None) -> tuple[bytes, float] | None:
+        """Return a block of parts as 16-bit samples, and what full scale stands for.
 
         They lie part by part, channel by channel; of more than two channels the even and the odd
         ones are joined. None where there is no such block.
+
+        Parameters
+        ----------
+        index : int
+            Which block.
+        only : sequence of int, optional
+            Which parts: a few are there at once. Default: all.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such part.
         """
+        if only is not None and not all(0 <= k < len(self.names) for k in only):
+            raise ParameterError(f"parts are numbered from 0 to {len(self.names) - 1} here")
         with self._quiet:
             self._n_asked += 1
         try:
-            return self._block(index)
+            if only is not None:
+                return self._block(index, only)
+            with self._whole:  # or those who wait for a few parts wait for all of them
+                return self._block(index)
         finally:
             with self._quiet:
                 self._n_asked -= 1
@@ -128,18 +147,19 @@ class Model:
         """Return a block as `sound` does, when nobody waits to hear one."""
         with self._quiet:
             self._quiet.wait_for(lambda: not self._n_asked)
-        return self._block(index)
+        with self._whole:
+            return self._block(index)
 
-    def _block(self, index: int) -> tuple[bytes, float] | None:
+    def _block(self, index: int, only: Sequence[int] | None = None) -> tuple[bytes, float] | None:
         recording, block = self.recording, self.recording.block
         if self.stems is not None:
             found = self.stems.block(index)
-            return None if found is None else sixteen_bits(found)
+            return None if found is None else sixteen_bits(found if only is None else found[only])
         start = index * block
         if not 0 <= start < recording.n_samples:
             return None
         end = min(start + block, recording.n_samples)
-        return sixteen_bits(render_span(recording.audio, self.parts, start, end))
+        return sixteen_bits(render_span(recording.audio, self.parts, start, end, only))
 
     def told(self) -> dict[str, Any]:
         """Return what a page needs to know."""

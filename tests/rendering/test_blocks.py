@@ -38,3 +38,16 @@ def test_a_span_is_that_part_of_the_stems(whole, start, stop):
 def test_a_span_outside_the_recording_is_refused(whole, start, stop):
     with pytest.raises(ParameterError, match="inside"):
         render_span(*whole[:2], start, stop)
+
+
+@pytest.mark.parametrize("only", [[0], [2], [1, 0]])
+def test_a_few_stems_of_a_span_are_those_of_all(whole, only):
+    audio, found, stems = whole
+    span = render_span(audio, found, 1000, 2500, only)
+    assert np.abs(span - stems[only, :, 1000:2500]).max() < 1e-6
+
+
+@pytest.mark.parametrize("only", [[3], [0, -1]])
+def test_a_stem_that_is_not_there_is_refused(whole, only):
+    with pytest.raises(ParameterError, match="from 0 to 2"):
+        render_span(*whole[:2], 0, 1000, only)

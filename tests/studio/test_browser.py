@@ -1,6 +1,7 @@
 """The studio in a real browser, as a musician uses it: with the mouse, by keyboard alone."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -98,6 +99,45 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
         until(page, "document.querySelectorAll('.source .chip').length === 6")
     assert asked - {("GET", "alive")} == {("PUT", "state")}  # beside whether anybody is there
     assert page.evaluate("window.blocks") == blocks
+    page.get_by_role("button", name="Pause").click()
+
+
+def test_a_component_alone_is_heard_before_the_others_are_here(page):
+    page.route(re.compile(r"/api/models/[^/]+/audio/\d+$"), lambda route: None)  # and kept there
+    take_apart(page)
+    row, other = page.locator(".row").first, page.locator(".row").last
+    component = row.get_attribute("data-component")
+    components = page.evaluate(STATE)["model"]["components"]
+    place = max(0, components[int(component)]["loudest"] - 0.15)
+    with page.expect_request(f"**/audio/{int(4 * place) + 1}?parts={component}"):
+        row.locator(".hear").click()
+        sounds(page)  # and goes on
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Hear all").click()
+    with page.expect_response("**/audio/*") as pointed:
+        other.hover()
+    block = int(pointed.value.url.rpartition("/")[2].partition("?")[0])
+    page.locator(".picture").click(
+        position={
+            "x": (block + 0.2) / 16 * page.locator(".picture").bounding_box()["width"],
+            "y": 20,
+        }
+    )
+    page.get_by_role("button", name="Play", exact=True).click()
+    heard = page.evaluate(  # one of them is not to be taken for all
+        """async () => {
+          let most = 0;
+          const end = performance.now() + 200;
+          while (performance.now() < end) {
+            most = Math.max(most, window.loudness());
+            await new Promise((resolve) => setTimeout(resolve, 5));
+          }
+          return most;
+        }"""
+    )
+    assert heard < 1e-4
+    page.unroute_all()  # which lets those go that were kept
+    sounds(page)
     page.get_by_role("button", name="Pause").click()
 
 

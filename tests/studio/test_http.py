@@ -450,6 +450,29 @@ def test_pictures_and_sounds_come_as_attachments(client, analysed):
         assert answer.headers["content-type"] == "application/octet-stream"
 
 
+@pytest.mark.parametrize("few", [[3], [4, 0]])
+def test_a_few_components_sound_as_they_do_among_all(client, analysed, few):
+    """They come sooner alone, before all the others do."""
+    model = client.get("/api/state").json()["model"]
+    block = int(model["components"][few[0]]["loudest"] * RATE / model["block"])
+    address = f"/api/models/{model['id']}/audio/{block}"
+    every, asked = client.get(address), client.get(f"{address}?parts={','.join(map(str, few))}")
+    sounds = [
+        np.frombuffer(answer.content, "<i2").reshape(-1, 2 * model["block"])
+        * (float(answer.headers["x-full-scale"]) / 32767)
+        for answer in (every, asked)
+    ]
+    assert len(sounds[1]) == len(few)
+    assert np.abs(sounds[0][few]).max() > 1e-3
+    assert np.abs(sounds[1] - sounds[0][few]).max() < 1e-4
+
+
+@pytest.mark.parametrize("few", ["5", "-1", "", "0,x", "0,,1", "1e3", "9" * 30, "0," * 99])
+def test_components_that_there_are_not_are_422(client, analysed, few):
+    model = client.get("/api/state").json()["model"]["id"]
+    assert client.get(f"/api/models/{model}/audio/0?parts={few}").status_code == 422
+
+
 def test_one_job_at_a_time_and_a_stop_button(client, analysed, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, 60 * RATE)
     long = upload(client, sound(tmp_path / "long.wav", noise).read_bytes()).json()

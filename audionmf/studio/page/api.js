@@ -62,8 +62,10 @@ export const api = {
   commands: (format, silent) => answer(`/api/commands?${new URLSearchParams([['format', format], ...silent.map((id) => ['silent', id])])}`).then((r) => r.json()),
 
   // A block of all components of a model, or of a recording as it is: `kind` is models or recordings.
-  async audio(kind, id, index, signal) {
-    const response = await answer(`/api/${kind}/${id}/audio/${index}`, { signal });
+  // Of a few components alone, `parts`, it comes sooner.
+  async audio(kind, id, index, signal, parts) {
+    const few = parts ? `?parts=${parts.join(',')}` : '';
+    const response = await answer(`/api/${kind}/${id}/audio/${index}${few}`, { signal });
     return { scale: Number(response.headers.get('x-full-scale')), samples: await response.arrayBuffer() };
   },
 

@@ -4,6 +4,7 @@
 
 const GLIDE_SECONDS = 0.004;
 const REPORT_EVERY = 1024;
+const SILENT = 1e-4;
 
 class Mixer extends AudioWorkletProcessor {
   constructor(settings) {
@@ -28,13 +29,30 @@ class Mixer extends AudioWorkletProcessor {
 
   told(message) {
     if (message.over) this.over = true;
-    if (message.block !== undefined) this.blocks.set(message.block, message);
+    if (message.block !== undefined) this.blocks.set(message.block, this.placed(message));
     if (message.drop !== undefined) this.blocks.delete(message.drop);
-    if (message.gains) this.targets.set(message.gains);
+    if (message.gains) {
+      this.targets.set(message.gains);
+      for (const block of this.blocks.values()) this.judge(block);
+    }
     if (message.playing !== undefined) this.playing = message.playing;
     if (message.position !== undefined) this.position = message.position;
     if (message.loop !== undefined) this.loop = message.loop;
     if (message.playing !== undefined || message.position !== undefined) this.report();
+  }
+
+  // Some blocks hold a few components only: where each lies in it, and -1 for those that do not.
+  placed(block) {
+    if (!block.parts) return block;
+    block.places = new Int16Array(this.components).fill(-1);
+    block.parts.forEach((k, place) => { block.places[k] = place; });
+    this.judge(block);
+    return block;
+  }
+
+  // A block lacks something if what is to be heard is not in it: then it is as if it were not there.
+  judge(block) {
+    if (block.places) block.lacks = block.places.some((place, k) => place < 0 && this.targets[k] >= SILENT);
   }
 
   report() {
@@ -58,15 +76,15 @@ class Mixer extends AudioWorkletProcessor {
     // The whole mix glides too, when it starts and stops.
     const wanted = this.playing && !this.starved ? 1 : 0;
     this.level += this.glide * (wanted - this.level);
-    if (!this.playing && this.level < 1e-4) {
+    if (!this.playing && this.level < SILENT) {
       left[i] = 0;
       right[i] = 0;
       return;
     }
     const whole = Math.floor(this.position);
     const found = this.blocks.get(Math.floor(whole / this.block));
-    this.starved = !found;
-    if (!found) {
+    this.starved = !found || Boolean(found.lacks);
+    if (this.starved) {
       left[i] = 0;
       right[i] = 0;
       return;
@@ -80,14 +98,15 @@ class Mixer extends AudioWorkletProcessor {
   }
 
   mix(found, offset, share) {
-    const { pcm, length, unit } = found;
+    const { pcm, length, unit, places } = found;
     let l = 0;
     let r = 0;
     for (let k = 0; k < this.components; k += 1) {
       this.gains[k] += this.glide * (this.targets[k] - this.gains[k]);
       const gain = this.gains[k];
-      if (gain < 1e-4) continue;
-      const first = k * this.channels * length + offset;
+      const place = places ? places[k] : k;
+      if (gain < SILENT || place < 0) continue;
+      const first = place * this.channels * length + offset;
       const second = this.channels > 1 ? first + length : first;
       let a = pcm[first];
       let b = pcm[second];

@@ -9,6 +9,8 @@ const BUDGET_BYTES = 192 * 2 ** 20;
 const AHEAD = 14;
 const AT_ONCE = 2;
 const AHEAD_AT_REST = 4; // whoever seeks before playing is not to wait for what is of no use any more
+const MOST_FEW = 3; // components that are worth being asked for alone, of at least twice as many
+const MOST_SNATCHES = 32;
 
 export class Player extends EventTarget {
   constructor() {
@@ -71,6 +73,7 @@ export class Player extends EventTarget {
     this.abort?.abort();
     this.abort = new AbortController();
     this.held = new Map();
+    this.snatches = new Map(); // blocks of a few components alone: which
     this.asked = new Set();
   }
 
@@ -191,6 +194,20 @@ export class Player extends EventTarget {
   setGains(gains) {
     this.gains = Float32Array.from(gains);
     this.tell({ gains: this.gains });
+    if (this.playing) this.prefetch();
+  }
+
+  // The components that are heard, if they are few enough to come sooner alone; or null.
+  few() {
+    const { components, kind } = this.model;
+    if (kind || !this.gains || this.gains.length !== components.length) return null;
+    const heard = components.map((_, k) => k).filter((k) => this.gains[k] > 0);
+    return heard.length && heard.length <= Math.min(MOST_FEW, components.length / 2) ? heard : null;
+  }
+
+  // Whether a block can be heard now as it is to be: all of it is here, or the few that are heard.
+  ready(index) {
+    return this.held.has(index) || Boolean(this.snatches.get(index) && this.few()?.every((k) => this.snatches.get(index).includes(k)));
   }
 
   setLoop(range) {
@@ -214,6 +231,8 @@ export class Player extends EventTarget {
     const { block } = this.model;
     const last = Math.ceil(this.recording.samples / block) - 1;
     const now = Math.floor(this.position / block);
+    const few = this.ready(now) ? null : this.few();
+    if (few) this.snatch(now, few);
     const needed = [];
     const [ahead, atOnce] = this.wished ? [AHEAD, AT_ONCE] : [AHEAD_AT_REST, 1];
     for (let i = now; i <= Math.min(last, now + ahead); i += 1) {
@@ -221,8 +240,9 @@ export class Player extends EventTarget {
       needed.push(i);
     }
     if (this.loop) needed.push(Math.floor(this.loop[0] / block));
+    if (this.ready(now) && !this.held.has(now)) needed.splice(0, 2, ...needed.slice(0, 2).reverse()); // the next is more urgent
     for (const index of needed) {
-      if (index !== now && !this.held.has(now)) return; // what is heard first has the server for itself
+      if (!this.ready(now) && (few || index !== now)) return; // what is heard first has the server for itself
       if (this.held.has(index)) {
         this.touch(index);
       } else if (!this.asked.has(index) && (index === now || this.asked.size < atOnce)) {
@@ -231,11 +251,18 @@ export class Player extends EventTarget {
     }
   }
 
-  // Have the sound at a place at hand before it is asked for.
-  prepare(seconds) {
+  // Have the sound of a component at a place at hand before it is asked for.
+  prepare(seconds, k) {
     if (!this.node || this.playing) return;
     const index = Math.floor((seconds * this.rate) / this.model.block);
-    if (!this.held.has(index) && !this.asked.has(index)) this.fetch(index);
+    if (!this.held.has(index) && !this.snatches.get(index)?.includes(k)) this.snatch(index, [k]);
+  }
+
+  // Have a few components of a block, until all of it is here.
+  async snatch(index, parts) {
+    const key = `${index} ${parts}`;
+    if (this.asked.has(key)) return;
+    await this.fetch(index, parts, key);
   }
 
   touch(index) {
@@ -244,29 +271,46 @@ export class Player extends EventTarget {
     this.held.set(index, size);
   }
 
-  async fetch(index) {
+  async fetch(index, parts = null, key = index) {
     const { model, asked, abort } = this;
-    asked.add(index);
+    asked.add(key);
     try {
-      const { scale, samples } = await api.audio(model.kind || 'models', model.id, index, abort.signal);
+      const { scale, samples } = await api.audio(model.kind || 'models', model.id, index, abort.signal, parts);
       if (abort.signal.aborted) return;
-      this.hold(index, scale, samples);
+      if (parts) this.holdFew(index, scale, samples, parts);
+      else this.hold(index, scale, samples);
     } catch (error) {
       if (!abort.signal.aborted) {
         if (error.status) toast(error.message, 'error'); // or a banner says it
         this.pause();
       }
     } finally {
-      asked.delete(index);
-      if (!abort.signal.aborted && this.held.has(index)) this.prefetch();
+      asked.delete(key);
+      if (!abort.signal.aborted && this.ready(index)) this.prefetch();
     }
   }
 
-  hold(index, scale, samples) {
+  post(index, scale, samples, n, parts) {
     const pcm = new Int16Array(samples);
-    const length = pcm.length / (this.model.components.length * this.model.channels);
-    const size = pcm.byteLength;
-    this.node?.port.postMessage({ block: index, pcm, length, unit: scale / 32767 }, [samples]);
+    const length = pcm.length / (n * this.model.channels);
+    this.node?.port.postMessage({ block: index, pcm, length, unit: scale / 32767, parts }, [samples]);
+  }
+
+  holdFew(index, scale, samples, parts) {
+    if (this.held.has(index)) return;
+    this.snatches.delete(index);
+    this.snatches.set(index, parts);
+    this.post(index, scale, samples, parts.length, parts);
+    if (this.snatches.size <= MOST_SNATCHES) return;
+    const [oldest] = this.snatches.keys();
+    this.snatches.delete(oldest);
+    this.tell({ drop: oldest });
+  }
+
+  hold(index, scale, samples) {
+    const size = samples.byteLength;
+    this.post(index, scale, samples, this.model.components.length);
+    this.snatches.delete(index);
     this.held.set(index, size);
     let total = [...this.held.values()].reduce((sum, bytes) => sum + bytes, 0);
     for (const [old, bytes] of this.held) {

@@ -130,35 +130,40 @@ export class Rows {
   update() {
     const list = data.sources();
     const pairs = [[data.REST, 'rest'], ...list.map((source) => [source.id, source.name]), ['new', 'New source…']];
-    const anySolo = store.soloed.size + store.soloedSources.size > 0;
-    const heard = data.gains();
     const offered = JSON.stringify(pairs);
     for (const [k, item] of this.items) {
       const source = data.owner(k);
       item.row.style.setProperty('--own', sourceColour(source));
-      item.row.classList.toggle('silent', !heard[k]);
       item.title.firstChild.data = title(item.component);
       item.row.classList.toggle('selected', store.selected.has(k));
       item.check.checked = store.selected.has(k);
-      item.hear.setAttribute('aria-pressed', String(anySolo && store.soloed.has(k)));
-      item.solo.setAttribute('aria-pressed', String(store.soloed.has(k)));
-      item.mute.setAttribute('aria-pressed', String(store.muted.has(k)));
       if (item.offered !== offered) item.choose.replaceChildren(...options(pairs, ''));
       item.offered = offered;
       item.choose.value = source ? source.id : data.REST;
     }
+    this.hear();
     this.draw();
+  }
+
+  // Show which are heard.
+  hear() {
+    const heard = data.gains();
+    for (const [k, item] of this.items) {
+      item.row.classList.toggle('silent', !heard[k]);
+      item.hear.setAttribute('aria-pressed', String(store.soloed.has(k)));
+      item.solo.setAttribute('aria-pressed', String(store.soloed.has(k)));
+      item.mute.setAttribute('aria-pressed', String(store.muted.has(k)));
+    }
   }
 
   paint() {
     if (!this.factors || !this.list.isConnected) return;
     const box = this.list.closest('.stage').getBoundingClientRect();
-    const heard = data.gains();
     for (const item of this.items.values()) {
       const place = item.row.getBoundingClientRect();
       if (place.bottom < box.top || place.top > box.bottom) continue;
       this.paintShape(item);
-      this.paintStrip(item, heard[item.component.index] > 0);
+      this.paintStrip(item);
     }
   }
 
@@ -179,14 +184,13 @@ export class Rows {
     context.fill();
   }
 
-  paintStrip({ strip, component }, heard) {
+  paintStrip({ strip, component }) {
     const { context, width, height } = prepare(strip);
     if (!width) return;
     const columns = Math.ceil(Math.min(width, 1200));
     const levels = this.picture.pooled(component.index, columns);
     const top = this.factors.tops[component.index] || 1;
     context.fillStyle = sourceColour(data.owner(component.index));
-    context.globalAlpha = heard ? 0.9 : 0.25;
     const step = width / columns;
     context.beginPath();
     context.moveTo(0, height);
@@ -195,7 +199,6 @@ export class Rows {
     }
     context.lineTo(width, height);
     context.fill();
-    context.globalAlpha = 1;
   }
 
   // Keys on a row: arrows move, Shift with them selects, digits give it to a source.

@@ -79,6 +79,7 @@ export class Sources {
     const writing = document.activeElement?.closest?.('[data-source]');
     const place = writing && this.list.contains(writing) ? [writing.dataset.source, document.activeElement.className] : null;
     this.lines = [];
+    this.toggles = [];
     this.list.replaceChildren(...data.sources().map((source) => this.card(source)), this.restCard());
     if (place) {
       const again = this.list.querySelector(`[data-source="${CSS.escape(place[0])}"]`);
@@ -227,11 +228,18 @@ export class Sources {
     return chip;
   }
 
+  // Show which are heard.
+  hear() {
+    for (const [button, set, key] of this.toggles || []) button.setAttribute('aria-pressed', String(set.has(key)));
+  }
+
   toggle(letter, label, set, key) {
-    return h('button', {
+    const button = h('button', {
       type: 'button', class: `toggle ${letter}`, 'aria-label': label, title: label, 'aria-pressed': String(set.has(key)),
       onclick: () => data.toggle(set, key),
     }, letter);
+    this.toggles.push([button, set, key]);
+    return button;
   }
 
   renamed(source, input) {

@@ -30,6 +30,10 @@ export class Studio {
     this.sources = new Sources(this.panel, this.handlers());
     this.paintOver = oncePerFrame(() => this.paintMarks());
     this.paintTime = oncePerFrame(() => this.paintRuler());
+    this.paintHearing = oncePerFrame(() => {
+      this.rows.hear();
+      this.sources.hear();
+    });
     this.timeline.addEventListener('change', () => {
       this.paintOver();
       this.paintTime();
@@ -52,7 +56,7 @@ export class Studio {
   handlers() {
     return {
       hear: (k) => this.hear(k),
-      prepare: (k) => this.player.prepare(this.place(k)),
+      prepare: (k) => this.player.prepare(this.place(k), k),
       drag: (event, k) => this.drag(event, k),
       seek: (event, strip) => this.scrub(event, strip),
       choose: (components, id) => this.choose(components, id),
@@ -73,7 +77,7 @@ export class Studio {
     const loaded = this.player.load(model, recording, keep);
     this.rows.rebuild();
     this.sources.update();
-    this.hearing();
+    this.mix();
     const [templates, activations] = await Promise.all([api.templates(model.id), api.activations(model.id)]);
     if (model !== data.model()) return;
     const factors = { templates: new Float32Array(templates), activations: new Float32Array(activations), rows: meta.rows };
@@ -107,10 +111,10 @@ export class Studio {
     this.redoButton.disabled = !store.future.length;
   }
 
+  // What is heard changed, and no source: it sounds first, and is seen with the next picture.
   hearing() {
     this.mix();
-    this.rows.update();
-    this.sources.update();
+    this.paintHearing();
   }
 
   // Have the gains of all components as they are now.
