@@ -7,6 +7,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from audionmf.errors import ParameterError
@@ -15,11 +16,23 @@ from audionmf.studio.marks import checked_marks
 from audionmf.studio.models import Model
 from audionmf.studio.sources import Group, checked_sources
 
-__all__ = ["MOST_STEPS", "Arrangement", "History", "Saved", "arrangement_of"]
+__all__ = [
+    "HISTORY_BYTES",
+    "MOST_STEPS",
+    "Arrangement",
+    "History",
+    "Saved",
+    "arrangement_of",
+    "bound_histories",
+]
 
 MOST_STEPS = 100
 """Steps that can be taken back."""
 
+HISTORY_BYTES = 256 << 20
+"""Bytes that the steps of all recordings may take together."""
+
+_BYTES_A_CHARACTER = 4
 _MOST_STEP_BYTES = 1 << 20
 _LEAST_GAIN, _MOST_GAIN = -60.0, 12.0
 
@@ -113,6 +126,11 @@ class _Step:
     model: Model
     arranged: Arrangement
 
+    @cached_property
+    def n_bytes(self) -> int:
+        """About the bytes that the arrangement takes: numbers take more than as text."""
+        return _BYTES_A_CHARACTER * len(json.dumps(self.arranged.told()))
+
     def told(self) -> dict[str, Any]:
         return {"model": self.model.id, **self.arranged.told()}
 
@@ -141,6 +159,18 @@ class History:
         del to[:-MOST_STEPS]
         del away[-1:]
 
+    def n_bytes(self, present: Model) -> int:
+        """Return the bytes that the steps take, with the models that nothing else needs."""
+        steps = [*self.past, *self.future]
+        models = {step.model.id: step.model for step in steps if step.model is not present}
+        return sum(step.n_bytes for step in steps) + sum(m.n_bytes for m in models.values())
+
+    def forget(self) -> bool:
+        """Forget the step that is farthest from now; False if there is none."""
+        farthest = max(self.past, self.future, key=len)
+        del farthest[:1]
+        return bool(self.past or self.future)
+
     def told(self, present: Model) -> dict[str, Any]:
         """Return what a page needs to know: the steps, and the models they were made with."""
         steps = [*self.past, *self.future]
@@ -167,6 +197,24 @@ class History:
         made.past = [_Step(model, arranged) for arranged in past]
         made.future = [_Step(model, arranged) for arranged in future]
         return made
+
+
+def bound_histories(histories: Sequence[tuple[History, Model]], n_bytes: int) -> None:
+    """Forget steps until all that are left fit, those of the first histories first.
+
+    Parameters
+    ----------
+    histories : sequence of (History, Model)
+        Each with the model that it goes on from, which stays.
+    n_bytes : int
+        Most bytes of all together.
+    """
+    total = sum(history.n_bytes(present) for history, present in histories)
+    for history, present in histories:
+        others = total - history.n_bytes(present)
+        while others + history.n_bytes(present) > n_bytes and history.forget():
+            pass
+        total = others + history.n_bytes(present)
 
 
 def _latest(steps: Sequence[_Step], present: Model) -> list[_Step]:

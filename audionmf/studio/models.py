@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -69,6 +69,14 @@ class Model:
         owned = {k for parts in filled.values() for k in parts}
         others = tuple(k for k in range(len(self.names)) if k not in owned)
         return filled | ({REST: others} if others else {})
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its arrays in memory."""
+        parts = (getattr(self.parts, item.name) for item in fields(self.parts))
+        held = (self.parts.templates.templates, *parts, *self._outlines)
+        arrays = {id(array): array.nbytes for array in held if isinstance(array, np.ndarray)}
+        return sum(arrays.values())
 
     @cached_property
     def described(self) -> list[dict[str, Any]]:

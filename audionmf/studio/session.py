@@ -26,7 +26,14 @@ from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import REST
 from audionmf.spectra.frames import Progress
-from audionmf.studio.arrangement import Arrangement, History, Saved, arrangement_of
+from audionmf.studio.arrangement import (
+    HISTORY_BYTES,
+    Arrangement,
+    History,
+    Saved,
+    arrangement_of,
+    bound_histories,
+)
 from audionmf.studio.given import Given, given, what_is
 from audionmf.studio.marks import hint_of
 from audionmf.studio.models import Model
@@ -348,6 +355,7 @@ class Session:
     def _forget(self) -> None:
         """Forget the models that nobody can come back to, but for those that were tried last."""
         with self._lock:
+            self._bound_steps()
             del self._trials[:-_MOST_TRIALS]
             kept = {self.model.id} if self.model else set()
             histories = [self.history]
@@ -360,6 +368,13 @@ class Session:
                 if model.stems is not None:
                     model.stems.drop()
                 (self.folder / f"{key}.model").unlink(missing_ok=True)
+
+    def _bound_steps(self) -> None:
+        """Forget steps where all take too much: first those of recordings that were left first."""
+        works = {id(w): w for w in (*self._left.values(), *self.unkept.values())}
+        left = [(h, model) for model, _, h in works.values() if h is not self.history]
+        present = [(self.history, self.model)] if self.model else []
+        bound_histories([*left, *present], HISTORY_BYTES)
 
     def _refining(self, version: int, within: tuple[float, float] | None) -> Callable[[Job], Model]:
         """Return the work that refines the present model with the present marks."""
@@ -465,6 +480,7 @@ class Session:
         ----------
         version, model, groups, marks, gains
             From which version, and what is now; default of the gains: 0 dB each.
+            The answer names the models that are `held`: to others no step leads any more.
         step : {"do", "undo", "redo", "swap"}
             Whether it is a change, or one that is taken back or made again; or goes with the step
             before it, as parts that were found with a mark do.
@@ -490,8 +506,9 @@ class Session:
             elif self.model is not None and step != "swap":
                 self.history.moved(step, self.model, self.arranged)
             self.arranged, self.model, self.current = arranged, chosen, chosen.recording
+            self._bound_steps()
             self._change()
-            return self.told()
+            return self.told() | {"held": list(self._models)}
 
     def _change(self) -> None:
         self.version += 1
@@ -530,6 +547,7 @@ class Session:
         with self._lock:
             self._require(version)
             if self.model is not None:
+                self._left.pop(self.model.recording.id, None)  # what was left last goes last
                 left = (self.model, self.arranged, self.history)
                 self._left[self.model.recording.id] = left
             self.current = self.model = None

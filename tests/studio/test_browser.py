@@ -210,6 +210,19 @@ def test_sources_are_split_and_merged(page):
     assert page.locator("li.source").count() == 1
     assert chips(page, 1) == 6
 
+    # Steps to parts that the studio gave up, for they took too much, lead nowhere.
+    page.evaluate(
+        "import('/static/store.js').then(({ store }) => { store.past[1].model = 'gone'; })"
+    )
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    past = "import('/static/store.js').then(({ store }) => store.sending.then(() => store.past.length))"
+    assert page.evaluate(past) == 3
+    for _ in range(3):
+        page.get_by_role("button", name="Undo").click()
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    assert page.locator("li.source").count() == 3
+
 
 def test_a_refinement_and_its_undo_do_not_stop_the_music(page):
     take_apart(page)

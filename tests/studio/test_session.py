@@ -447,6 +447,40 @@ def test_what_nobody_can_come_back_to_is_forgotten(session, tmp_path, monkeypatc
     assert len(list(session.folder.glob("*.stems"))) == 1
 
 
+def test_steps_that_take_too_much_go_those_of_what_was_left_first(session, tmp_path, monkeypatch):
+    monkeypatch.setattr("audionmf.studio.session._MOST_TRIALS", 1)
+    (tmp_path / "other").mkdir()
+    groups = [group("a", "one", 0), group("b", "two", 1)]
+
+    def strokes(folder, n):
+        recording = session.add_file(mixture(folder), "mix.wav")
+        model = ended(session, session.analyse(recording, blind(2)))
+        for end in np.linspace(0.2, 0.6, n).round(2).tolist():
+            told = session.edit(session.version, model.id, groups, [MARK | {"end": end}])
+            tried = session.try_marks(told["version"], (0.0, 0.3))
+            ended(session, tried)
+            model = session.models(tried.result["model"]["id"])
+            told = session.edit(
+                told["version"], model.id, groups, [MARK | {"end": end}], {}, "swap"
+            )
+        return model, told
+
+    left, told = strokes(tmp_path, 3)
+    assert len(session.history.past) == 3
+    went = session.history
+    session.close_recording(told["version"])
+    room = 3.5 * left.n_bytes
+    monkeypatch.setattr("audionmf.studio.session.HISTORY_BYTES", room)
+    model, told = strokes(tmp_path / "other", 5)
+    assert not went.past
+    assert session.work_of(left.recording)[0] is left  # only the way to it is forgotten
+    assert 2 <= len(session.history.past) <= 3
+    assert session.history.n_bytes(model) <= room
+    assert {step.model.id for step in session.history.past} <= set(told["held"])
+    assert session.history.past[-1].model is not model
+    assert len(session._models) <= 6
+
+
 def test_a_file_is_opened_once_until_it_is_written_anew(session, tmp_path):
     path = mixture(tmp_path)
     first = session.add_file(path, "mix.wav")

@@ -125,6 +125,7 @@ async function send(wanted) {
     const told = await api.edit({ version: store.state.version, ...wanted });
     store.state.version = told.version;
     store.unsent = null;
+    for (const steps of [store.past, store.future]) forget(steps, new Set(told.held));
   } catch (error) {
     if (error.status === 0) {
       store.unsent = { ...wanted, step: store.unsent ? 'do' : wanted.step }; // the banner says so; it holds all that was changed before, too
@@ -142,6 +143,14 @@ async function send(wanted) {
     emit('model');
     emit('sources');
   }
+}
+
+// Steps that took too much are gone, with their models: nothing leads to them, nor past them.
+function forget(steps, held) {
+  const gone = steps.findLastIndex((step) => !held.has(step.model));
+  if (gone < 0) return;
+  steps.splice(0, gone + 1);
+  emit('sources');
 }
 
 // Send what could not be sent while the server did not answer.
