@@ -9,6 +9,7 @@ A file imports only from those that are named before it:
 - `tempo`: how fast the beats are, and where that changes
 - `table`: the notes of a recording
 - `model`: combs of partials fitted to a piece
+- `pyin`: the pitch of one voice in each frame
 - `pitched`: notes that sound together
 - `lines`: one note at a time
 - `strokes`: what has no pitch

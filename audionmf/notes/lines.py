@@ -12,17 +12,15 @@ decoding algorithm", IEEE Transactions on Information Theory 13(2), 1967.
 
 from __future__ import annotations
 
-import functools
-import logging
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.notes.events import Heard
 from audionmf.notes.model import Fit
+from audionmf.notes.pyin import pyin
 from audionmf.notes.sound import (
     HOP,
     RATE,
@@ -37,15 +35,13 @@ from audionmf.notes.sound import (
 
 __all__ = ["MAYBE_SINGLE", "PitchCourse", "is_line", "line", "pitch_course"]
 
-_log = logging.getLogger("audionmf")
-
 MAYBE_SINGLE = 0.5
 """Below this share of single notes chords are certain, and pYIN need not be asked."""
 
 _SINGLE = 0.63
 _SINGLE_AND_VOICED = 0.76
 _PYIN_HZ = (32.7, 2093.0)
-_PYIN_WINDOW, _PYIN_SEMITONES = 2048, 0.2
+_PYIN_WINDOW, _PYIN_BINS = 2048, 5
 _EVERY = 2  # pYIN hears every second frame: half the time, and notes as good
 _CLIP = 1.5
 _DOUBT = 0.3
@@ -81,32 +77,14 @@ class PitchCourse:
 
 
 def pitch_course(samples: Vector) -> PitchCourse:
-    """Return what pYIN hears in a piece at the package's rate; most of the time that a line takes."""
-    import librosa
-
-    _tell_of_compiling()
-    low, high = _PYIN_HZ
-    short = max(0, _PYIN_WINDOW - len(samples))
-    hertz, voiced, sure = librosa.pyin(
-        np.pad(samples, (0, short)), fmin=low, fmax=high, sr=RATE, frame_length=_PYIN_WINDOW,
-        hop_length=_EVERY * HOP, resolution=_PYIN_SEMITONES, fill_na=None,
-    )  # fmt: skip
+    """Return what pYIN hears in a piece at the package's rate."""
+    hertz, voiced, sure = pyin(
+        samples, *_PYIN_HZ, RATE, window=_PYIN_WINDOW, hop=_EVERY * HOP, bins=_PYIN_BINS
+    )
     frames = np.arange(1 + len(samples) // HOP)
     nearest = np.minimum((frames + _EVERY // 2) // _EVERY, len(hertz) - 1)
     semitones = 69 + 12 * np.log2(hertz[nearest] / 440)
     return PitchCourse(semitones, voiced[nearest], sure[nearest])
-
-
-@functools.cache
-def _tell_of_compiling() -> None:
-    """Say, once, that librosa is about to compile pYIN, where nothing of it is on the disk yet."""
-    import librosa.sequence
-
-    kept = getattr(getattr(librosa.sequence, "_viterbi", None), "stats", None)
-    if kept is not None and not any(Path(kept.cache_path).glob("sequence._viterbi*.nbi")):
-        _log.warning(
-            "librosa compiles what hears pitches, once on this machine; it takes 10 seconds or more"
-        )
 
 
 def is_line(single: float, voiced: float | None = None) -> bool:

@@ -2,7 +2,6 @@
 
 import tracemalloc
 from itertools import pairwise
-from types import SimpleNamespace
 
 import mir_eval
 import numpy as np
@@ -288,21 +287,6 @@ def test_templates_are_learnt_from_what_sounds_much_and_within_its_partials():
     assert (activations >= 0).all()
     assert np.abs(learnt - true)[:, 0].sum() < 0.2 * np.abs(comb - true)[:, 0].sum()
     assert np.abs(learnt - comb)[:, 1].sum() < 0.1 * np.abs(true - comb)[:, 1].sum()
-
-
-def test_what_compiles_for_long_is_told_before_and_only_then(monkeypatch, caplog, tmp_path):
-    import librosa.sequence
-
-    kept = SimpleNamespace(stats=SimpleNamespace(cache_path=str(tmp_path)))
-    monkeypatch.setattr(librosa.sequence, "_viterbi", kept)
-    told = []
-    for _ in range(2):
-        lines._tell_of_compiling.cache_clear()
-        lines._tell_of_compiling()
-        told.append("librosa compiles" in caplog.text)
-        caplog.clear()
-        (tmp_path / "sequence._viterbi-1.py311.nbi").touch()
-    assert told == [True, False]
 
 
 def test_nothing_in_a_template_is_too_small_to_be_worked_with_fast(melody):
