@@ -1,5 +1,6 @@
 """Notes and marks in a real browser: what is seen, corrected and heard while one paints."""
 
+import itertools
 import math
 
 from studio_browser import PATIENCE, needs_browser, sounds, take_apart, until
@@ -156,3 +157,24 @@ def test_marks_are_heard_while_they_are_drawn_in_one_step_with_them(page):
     page.wait_for_selector(".row")
     assert page.evaluate(model)["id"] == before
     assert page.evaluate(steps) == n_steps  # the server counts one step, too
+
+
+def test_drums_of_a_roll_have_lanes_of_their_own_that_can_be_told_apart(page):
+    """Below 65 keys, two pixels each, their names lay over one another."""
+    page.wait_for_selector("main")
+    lanes = page.evaluate(
+        """async () => {
+          const { Roll } = await import('/static/roll.js');
+          const drums = [[36, 'kick'], [38, 'snare'], [42, 'hi-hat']];
+          const roll = Object.assign(Object.create(Roll.prototype), {
+            drums, range: [24, 88], timeline: { x: (seconds) => seconds },
+          });
+          const box = (key, drum) => roll.box({ onset: 0, offset: 1, key, drum }, 100, 130);
+          return [[24, false], [42, true], [38, true], [36, true]].map(([k, d]) => box(k, d));
+        }"""
+    )
+    lowest, *drums = ((lane["top"], lane["top"] + lane["tall"]) for lane in lanes)
+    assert all(end - start >= 12 for start, end in drums)
+    edges = [lowest, *drums]
+    assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(edges))
+    assert edges[-1][1] <= 130 + 1e-6

@@ -113,7 +113,7 @@ export class Noting {
     }
     const source = this.own;
     const box = roll.canvas.getBoundingClientRect();
-    const key = roll.range && roll.range[1] - Math.floor(((event.clientY - box.top) / box.height) * roll.rows);
+    const key = roll.keyAt(event.clientY - box.top, box.height);
     if (!source || key === null || key < roll.range[0]) return;
     const seconds = (e) => clamp(roll.timeline.seconds(e.clientX - box.left, box.width), 0, roll.timeline.duration);
     const from = seconds(event);

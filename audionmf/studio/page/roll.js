@@ -6,6 +6,7 @@ import { Noting } from './noting.js';
 const BLACK = [1, 3, 6, 8, 10];
 const LEAST_KEYS = 12;
 const NEAR_PIXELS = 4;
+const DRUM_PIXELS = 14; // so that the names of drums do not lie over one another
 
 export class Roll {
   constructor(timeline, hear, use) {
@@ -61,40 +62,51 @@ export class Roll {
     this.draw();
   }
 
-  get rows() {
-    return this.drums.length + (this.range ? this.range[1] - this.range[0] + 1 : 0);
+  get keys() {
+    return this.range ? this.range[1] - this.range[0] + 1 : 0;
   }
 
-  // Drums lie below the keys, a row each.
-  row(note) {
-    if (note.drum) return this.rows - 1 - this.drums.findIndex(([key]) => key === note.key);
-    return this.range[1] - note.key;
+  // Drums lie below the keys, a row each: how tall a key is, how tall a drum, and where drums begin.
+  rows(height) {
+    const n = this.drums.length;
+    const drum = n ? Math.max(height / (n + this.keys), Math.min(DRUM_PIXELS, height / 2 / n)) : 0;
+    const border = height - n * drum;
+    return { key: this.keys ? border / this.keys : 0, drum, border };
+  }
+
+  // The key at a height; below the lowest one where there are drums.
+  keyAt(y, height) {
+    return this.range && this.range[1] - Math.floor(y / this.rows(height).key);
   }
 
   box(note, width, height) {
     const left = this.timeline.x(note.onset, width);
-    const tall = height / this.rows;
     const right = this.timeline.x(note.offset, width);
-    return { left, top: this.row(note) * tall, wide: Math.max(2, right - left - 1), tall };
+    const { key, drum } = this.rows(height);
+    const tall = note.drum ? drum : key;
+    const top = note.drum ? height - (1 + this.drums.findIndex(([k]) => k === note.key)) * drum : (this.range[1] - note.key) * key;
+    return { left, top, wide: Math.max(2, right - left - 1), tall };
   }
 
   paint() {
     if (this.element.hidden || !this.canvas.isConnected) return;
     const { context, width, height } = prepare(this.canvas);
-    if (!width || !this.rows) return;
-    const tall = height / this.rows;
+    if (!width || !(this.keys + this.drums.length)) return;
+    const { key, border } = this.rows(height);
     context.fillStyle = colour('--text');
     context.globalAlpha = 0.06;
-    for (let row = 0; this.range && row <= this.range[1] - this.range[0]; row += 1) {
-      if (BLACK.includes((this.range[1] - row) % 12)) context.fillRect(0, row * tall, width, tall);
+    for (let row = 0; row < this.keys; row += 1) {
+      if (BLACK.includes((this.range[1] - row) % 12)) context.fillRect(0, row * key, width, key);
     }
+    context.globalAlpha = 0.2;
+    if (this.keys && this.drums.length) context.fillRect(0, Math.round(border), width, 1);
     for (const source of this.sources) {
       context.fillStyle = source.colour();
       const faint = this.lit !== null && this.lit !== source.id;
       for (const note of source.notes) {
-        const { left, top, wide } = this.box(note, width, height);
+        const { left, top, wide, tall } = this.box(note, width, height);
         if (left > width || left + wide < 0) continue;
-        context.globalAlpha = faint ? 0.15 : 0.45 + (0.55 * note.velocity) / 127;
+        context.globalAlpha = faint ? 0.15 : 0.65 + (0.35 * note.velocity) / 127;
         context.fillRect(left, top + 0.5, wide, Math.max(2, tall - 1));
         if (note !== this.noting.note) continue;
         context.globalAlpha = 1;
@@ -110,23 +122,23 @@ export class Roll {
 
   paintAxis() {
     const { context, width, height } = prepare(this.axis);
-    const tall = height / this.rows;
+    const { key: tall, drum, border } = this.rows(height);
     context.font = '11px system-ui, sans-serif';
     context.textAlign = 'right';
     context.textBaseline = 'middle';
     context.fillStyle = colour('--quiet');
-    const keys = this.range ? this.range[1] - this.range[0] + 1 : 0;
-    const white = keys * 13 < height;
+    const { keys } = this;
+    const white = keys * 13 < border;
     const named = white ? [0, 2, 4, 5, 7, 9, 11] : keys > 30 ? [0] : [0, 7];
     for (let row = 0; row < keys; row += 1) {
       const key = this.range[1] - row;
       if (!named.includes(key % 12)) continue;
       const y = (row + 0.5) * tall;
-      if (y < 7 || y > height - 7) continue;
+      if (y < 7 || y > border - 7) continue;
       context.fillText(keyName(key), width - 10, y);
       context.fillRect(width - 6, Math.round(y), 6, 1);
     }
-    this.drums.forEach(([, name], i) => context.fillText(name, width - 10, (this.rows - 1 - i + 0.5) * tall));
+    if (drum >= 11) this.drums.forEach(([, name], i) => context.fillText(name, width - 10, height - (i + 0.5) * drum));
   }
 
   // The note under the pointer, or the nearest within a few pixels.

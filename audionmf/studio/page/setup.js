@@ -82,7 +82,7 @@ export function startView(actions) {
     { class: 'drop' },
     icon('export'),
     h('p', { class: 'drop-title' }, 'Drop a recording here, or several'),
-    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, or a project (.audionmf), up to ${Math.round(store.state.max_upload / 2 ** 20)} MB. It stays on this machine.`),
+    h('p', { class: 'hint' }, `WAV, FLAC, AIFF, Ogg or MP3, or a project (.audionmf), up to ${size(store.state.max_upload)}. It stays on this machine.`),
     h('button', { type: 'button', class: 'primary', onclick: () => input.click() }, 'Choose a file'),
     input,
     bar,
@@ -116,11 +116,16 @@ export function startView(actions) {
   return view;
 }
 
+function size(bytes) {
+  const megabytes = Math.round(bytes / 2 ** 20);
+  return megabytes % 1024 ? `${megabytes} MB` : `${megabytes / 1024} GB`;
+}
+
 // Work that was kept on the disk: to be gone on with, or forgotten.
 function keptItem(item, actions, gone) {
   const when = new Date(1000 * item.when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
   const what = item.sources.length ? item.sources.join(', ') : 'no sources yet';
-  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', { class: 'ends' }, h('span', {}, item.name), h('span', { class: 'hint' }, when)), h('span', { class: 'hint' }, what)));
+  const go = h('button', { type: 'button', class: 'resume', onclick: () => actions.goOn(item) }, h('span', { class: 'two' }, h('span', { class: 'ends' }, h('span', {}, item.name)), h('span', { class: 'hint', title: what }, `${when} · ${what}`)));
   const forget = iconButton('close', `Forget ${item.name} of ${when}`, async () => {
     try {
       await api.forget(item.id);
