@@ -5,10 +5,12 @@
 
 FOLDER holds `leads/NAME.*`, each alone with its pitch in `leads/NAME.csv` (lines of seconds, Hz; 0 Hz
 where it has none), and `accompaniments/NAME.*`, all at one sample rate; others may have another.
-Needs PyTorch. The network that is shipped learnt from 62 leads and 61 accompaniments of 6.5 s, in 280
-mixtures at 44.1 and 16 kHz: melodies sung by a vocoder with the spectra of telephone prompts, the
-prompts themselves, recorded notes and soundfonts; over game music, rendered bands, chords, drums and
-noises; coloured, and in rooms. In some of them two accompaniments sounded, which is not done here.
+Needs PyTorch. Leads and accompaniments are mixed at other speeds, so at other pitches too; often two
+accompaniments sound at once. The network that is shipped learnt from 184 leads and 182 accompaniments
+of 6.5 s, in 1800 mixtures at 44.1 and 16 kHz: melodies sung by a vocoder with the spectra of telephone
+prompts, the prompts themselves, recorded notes of seven instruments one after the other, some on two
+strings, blown, bowed and plucked tones by additive synthesis with glides and vibrato, soundfonts; over
+game music, rendered bands, pianos, guitars, strings, drums and noises; coloured, and in rooms.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.signal import resample_poly
 from torch import nn
 from torch.nn import functional
 
@@ -29,8 +32,11 @@ from audionmf.spectra.bands import Bands
 from audionmf.spectra.stft import STFT
 
 NEAR = 2.5
-HIDDEN, SEEN = 32, 16
-DROPPED, COLOUR, DECAY, FIRST_RATE = 0.1, 0.05, 1e-3, 3e-3
+HIDDEN, SEEN = 48, 24
+SPEEDS = [(1, 1)] * 4 + [(8, 9), (9, 8), (15, 16), (16, 15), (5, 6), (6, 5), (17, 16), (16, 17)]
+LEVEL, LOUD, LEAST, MOST = -4, 0.5, 0.15, 4.0
+LEVEL_DB, MOST_DB, SECOND, SECOND_DB = 4.5, 10.0, 0.35, -2.0
+DROPPED, COLOUR, DECAY, FIRST_RATE = 0.1, 0.05, 1e-3, 2.5e-3
 
 
 def main() -> None:
@@ -40,8 +46,8 @@ def main() -> None:
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--mixtures", type=int, default=280)
-    parser.add_argument("--seconds", type=float, default=600, help="of training")
+    parser.add_argument("--mixtures", type=int, default=1800)
+    parser.add_argument("--seconds", type=float, default=200, help="of training")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
@@ -70,9 +76,10 @@ class Pool:
     def mixture(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return features of candidates, which there are, and which is right (12: none, -1: lost)."""
         lead = self.leads[rng.integers(len(self.leads))]
-        X, Y = self._spectrum(lead), self._spectrum(self.others[rng.integers(len(self.others))])
+        slower, faster = SPEEDS[rng.integers(len(SPEEDS))]
+        X, Y = self._spectrum(lead, slower, faster), self._accompaniment(rng)
         n = min(X.shape[1], Y.shape[1])
-        hertz = self._pitch(lead, n)
+        hertz = self._pitch(lead, n, faster / slower)
         sounds = np.ones(n)
         if rng.random() < 0.5:  # it rests for a while
             first = int(rng.integers(n))
@@ -81,7 +88,7 @@ class Pool:
             )
             sounds[rest], hertz[rest] = 0, 0
             sounds = np.convolve(np.pad(sounds, 2, mode="edge"), np.ones(5) / 5, "valid")
-        level = 10 ** (rng.normal(0, 4) / 20)
+        level = 10 ** (np.clip(rng.normal(0, LEVEL_DB), -MOST_DB, MOST_DB) / 20)
         Y = np.roll(Y[:, :n], rng.integers(n), axis=1) * self._colour(rng)
         V = self.bands.pool(
             np.abs(X[:, :n] * sounds * self._colour(rng) * level + Y).astype(np.float32)
@@ -93,15 +100,30 @@ class Pool:
             torch.from_numpy(self._right(pitches, there, hertz)),
         )  # fmt: skip
 
-    def _spectrum(self, path: Path) -> np.ndarray:
+    def _accompaniment(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the spectrum of one accompaniment, or of two at once."""
+        Y = self._other(rng)
+        if rng.random() < SECOND:
+            Z = self._other(rng)
+            n = min(Y.shape[1], Z.shape[1])
+            level = 10 ** (rng.normal(SECOND_DB, 4) / 20)
+            Y = (Y[:, :n] + level * np.roll(Z[:, :n], rng.integers(n), axis=1)) / np.hypot(1, level)
+        return Y
+
+    def _other(self, rng: np.random.Generator) -> np.ndarray:
+        path = self.others[rng.integers(len(self.others))]
+        return self._spectrum(path, *SPEEDS[rng.integers(len(SPEEDS))])
+
+    def _spectrum(self, path: Path, slower: int, faster: int) -> np.ndarray:
         samples = audionmf.read(path).samples.mean(axis=0, keepdims=True)
-        X: np.ndarray = self.stft.forward(samples / samples.std())[0]
+        samples = resample_poly(samples, slower, faster, axis=1)
+        X: np.ndarray = self.stft.forward((samples / samples.std()).astype(np.float32))[0]
         return X
 
-    def _pitch(self, lead: Path, n: int) -> np.ndarray:
+    def _pitch(self, lead: Path, n: int, speed: float) -> np.ndarray:
         seconds, hertz = np.loadtxt(lead.with_suffix(".csv"), delimiter=",").T
-        at = np.arange(n) * self.stft.hop_length / self.rate
-        return np.asarray(hertz[np.clip(np.searchsorted(seconds, at), 0, len(hertz) - 1)])
+        at = np.arange(n) * self.stft.hop_length / self.rate * speed
+        return np.asarray(speed * hertz[np.clip(np.searchsorted(seconds, at), 0, len(hertz) - 1)])
 
     def _colour(self, rng: np.random.Generator) -> np.ndarray:
         places, decibels = np.geomspace(50, 20000, 6), rng.normal(0, rng.choice([0, 3]), 6)
@@ -165,7 +187,7 @@ class Network(nn.Module):
 
 
 def train(net: Network, mixtures: list[Any], seconds: float, rng: np.random.Generator) -> None:
-    """Train for a time; four mixtures a step."""
+    """Train for a time; four mixtures a step, loud frames counting more."""
     optimiser = torch.optim.AdamW(net.parameters(), FIRST_RATE, weight_decay=DECAY)
     start, shown = time.monotonic(), 0.0
     while (gone := (time.monotonic() - start) / seconds) < 1:
@@ -175,8 +197,10 @@ def train(net: Network, mixtures: list[Any], seconds: float, rng: np.random.Gene
         for j in rng.integers(0, len(mixtures), 4):
             features, there, right = mixtures[j]
             features = features + COLOUR * torch.randn(features.shape[-1]) * net.spread
+            weights = (LOUD * features[:, 0, LEVEL]).exp().clamp(LEAST, MOST) * (right >= 0)
+            weights = weights / weights.sum().clamp(min=1e-6)
             lost = [
-                functional.cross_entropy(said, right, ignore_index=-1)
+                functional.cross_entropy(said, right, ignore_index=-1, reduction="none") @ weights
                 for said in net(features, there)
             ]
             (0.3 * lost[0] + lost[1]).div(4).backward()

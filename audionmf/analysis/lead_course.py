@@ -4,7 +4,8 @@ A small network that was trained on mixtures whose lead is known (`scripts/train
 the strongest pitches of a frame sound like, and says how likely each of them is the lead's, and how
 likely none. It says so twice: the second time it knows from the first what the lead sounds like in
 this recording, and what all else does. Then the course is the likeliest that is smooth and stays in
-its range. Where the network is not sure, the course is the loudest of that kind.
+its range. Where the network is not sure, the course is the loudest of that kind, without the rests
+that the network is surest of.
 
 References
 ----------
@@ -38,6 +39,7 @@ _NOT_THERE = np.float32(-1e4)
 _LEAST = -8.0
 _BESIDE, _BESIDE_COST = 2, 0.25
 _SILENCE = -2.0
+_SURE_SILENCE = -1.5
 _STEP_COST, _LEAP_COST, _PAUSE_COST = 0.25, 6.0, 2.0
 _RANGE_SEMITONES, _RANGE_ROUNDS = 7.0, 2
 _FEW = 5
@@ -63,9 +65,10 @@ def lead_course(V: Matrix, frequencies: NDArray[np.float64]) -> NDArray[np.int64
     if not V.any():
         return np.full(V.shape[1], SILENT)
     sung, silent = likelihoods(V, frequencies)
-    if float(np.maximum(sung.max(axis=1), silent).mean()) < _UNSURE:
-        return strongest_course(pitch_strengths(V, frequencies))
-    return smooth_course(sung, silent)
+    if float(np.maximum(sung.max(axis=1), silent).mean()) >= _UNSURE:
+        return smooth_course(sung, silent)
+    rests = smooth_course(sung, silent + _SURE_SILENCE) == SILENT
+    return np.where(rests, SILENT, strongest_course(pitch_strengths(V, frequencies)))
 
 
 def likelihoods(
