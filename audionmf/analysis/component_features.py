@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 __all__ = ["ALONE", "N_FEATURES", "Looks", "Stretch", "component_features"]
 
@@ -128,6 +127,8 @@ def _scaled(E: Matrix) -> Matrix:
 
 def _mean(x: Matrix, size: int, axis: int) -> Matrix:
     """Return means over neighbours."""
+    from scipy.ndimage import uniform_filter1d  # not needed where nothing is known of the sources
+
     found: Matrix = uniform_filter1d(x, size, axis=axis, mode="nearest")
     return found
 

@@ -53,8 +53,8 @@ class Fit:
 
     def features(self) -> NDArray[np.float32]:
         """Return what the network is told of it, shape (5,)."""
-        own, alone = self.left + _LITTLE, self.left_alone + _LITTLE
-        ratio = alone / (min(self.left, 1.0) + _LITTLE)
+        own, alone = (max(share, 0.0) + _LITTLE for share in (self.left, self.left_alone))
+        ratio = alone / min(own, 1.0 + _LITTLE)
         return np.array(
             [np.log(own), np.log(alone), np.log(ratio), self.voted, self.free], np.float32
         )

@@ -54,7 +54,7 @@ def stretches(found: Decomposition, voters: Voters, source: Source) -> Iterator[
             bands.pool(V), W, n_iter=found.settings.activation_iter, n_threads=threads,
             device=found.settings.device,
         )  # fmt: skip
-        peak = np.float32(2.0 ** np.floor(np.log2(max(V.max(), np.finfo(np.float32).tiny))))
+        peak = np.float32(2.0 ** np.floor(np.log2(float(V.max()))))
         heard = V / peak
         power = bands.pool(heard**2)
         scaled = power / power.max()

@@ -283,7 +283,6 @@ def test_templates_play_as_if_the_absent_were_not_there(stems, mixture):
         covariances=None,
         context=found.context[:, bright],
         voters=None,
-        votes=None,
         absent={},
     )
     expected = alone.activate(V[:, first:stop], 1)
