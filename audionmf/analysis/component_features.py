@@ -370,9 +370,11 @@ def _fates(V: Matrix, M: Matrix) -> Matrix:
         course = logs[:, max(0, first - _FATE_FRAMES) : last + _FATE_FRAMES]
         course = course - course.mean(axis=1, keepdims=True)
         course /= np.sqrt((course**2).sum(axis=1, keepdims=True)) + 1
-        alike = np.maximum(course @ course.T, 0) ** 4
+        alike = np.maximum(course @ course.T, 0)
+        alike *= alike  # powers by products take a fifth of the time
+        alike *= alike
         v = V[:, first:last]
-        for i, weights in enumerate((alike, alike**3)):
+        for i, weights in enumerate((alike, alike * alike * alike)):
             level = weights @ v + 1e-9
             for j, mask in enumerate(M[:, :, first:last]):
                 fates[i, j, :, first:last] = _odds((weights @ (v * mask) + small) / level)

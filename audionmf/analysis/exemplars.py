@@ -505,7 +505,9 @@ class _Fit:
         given = (self.alone.get(name, ()) for name in self.names)
         alone = [example_spectra(each, stft, rate) if each else None for each in given]
         with blas_threads(1):  # what is found must not depend on how many there are
-            looks = [component_features(s, alone) for s in stretches(found, voters, self.source)]
+            parts = stretches(found, voters, self.source)
+            work = partial(component_features, examples=alone)
+            looks = list(in_order(work, parts, self.threads))
             if not looks:  # they all were silent
                 return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
             return component_owner.leanings(looks, fit) / np.float32(self.settings.mask_exponent)
