@@ -299,11 +299,12 @@ class _Look:
         s = self.stretch
         n_sources = len(s.masks)
         known = np.where(total > 0, total, 1)
+        flat = mass.reshape(len(mass), -1)
         shares = [
-            np.einsum("sbt,kbt->sk", M, mass, dtype=np.float64, optimize=True) / known
+            (M.reshape(n_sources, -1) @ flat.T).astype(np.float64) / known
             for M in (s.masks, s.plain)
         ]
-        energy = (mass**2).sum(axis=(1, 2), dtype=np.float64)
+        energy = np.einsum("kn,kn->k", flat, flat).astype(np.float64)
         W, G = s.W.astype(np.float64), s.G.astype(np.float64)
         weights = W / np.maximum(W.sum(axis=0), 1e-30)
         centre = self.octave @ weights
