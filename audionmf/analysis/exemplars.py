@@ -493,8 +493,8 @@ class _Fit:
         W = _within_bands(V, model.templates, G, self.front)
         alone = _left_by(V, W, G)
         voted = bool(self.free) or alone < _VOTE_BELOW * min(left, 1.0)
-        shares = votes(found, V, H, W, G, 1 if self.free else _SHARPNESS)
-        voters = Voters(W, shares if voted else None)
+        sharpness = 1 if self.free else _SHARPNESS
+        voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
         fit = Fit(left, alone, voted, bool(self.free))
         leanings = self._leanings(found, voters, fit)
         return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
