@@ -163,3 +163,11 @@ def test_only_the_first_frames_of_examples_are_read():
     short = Audio(samples[:, :50_000], RATE)
     both = example_spectra([short, short], stft, RATE)
     assert both.shape[1] == 2 * stft.n_frames(50_000)
+
+
+def test_a_source_without_an_example_is_taken_to_sound_like_the_mixture(stretch, examples):
+    one = component_features(stretch, [examples[0], None, None]).features[..., ALONE]
+    same = component_features(stretch, [examples[0], stretch.V, stretch.V]).features[..., ALONE]
+    np.testing.assert_allclose(one, same, atol=1e-4)
+    assert one.any()
+    assert not component_features(stretch, [None] * 3).features[..., ALONE].any()
