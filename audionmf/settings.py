@@ -321,7 +321,7 @@ class Settings:
     )
     pitch_shifts: int = _option(
         1,
-        "with templates: copies of them up to so many semitones away",
+        "with templates: copies of them up to N semitones away",
         _whole(0, 6),
         "a whole number from 0 to 6",
         (_SEPARATE,),
@@ -357,7 +357,7 @@ class Settings:
     )
     restarts: int = _option(
         1,
-        "blind: factorise from so many starts, keep the best by divergence",
+        "blind: factorise from N starts, keep the best by divergence",
         _whole(1, 100),
         "a whole number from 1 to 100",
         (_SEPARATE, _DECOMPOSE),

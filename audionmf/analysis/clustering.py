@@ -47,8 +47,8 @@ class GroupingChoice:
         """Return the choice and its reason in words."""
         gains = ", ".join(f"{share:.0%} for {n}" for n, share in enumerate(self.shares, start=2))
         return (
-            f"{self.n_sources} sources: one more is taken as long as it explains {self.least:.1%} or "
-            f"more of how the components differ ({gains}); else it would be {self.runner_up}"
+            f"{self.n_sources} sources, next best {self.runner_up}: one more is taken as long as it "
+            f"explains {self.least:.1%} or more of how the components differ ({gains})"
         )
 
 

@@ -250,6 +250,6 @@ def _hinted(found: Decomposition, sound: _Heard, hints: Hints) -> tuple[Decompos
 def _told(found: Decomposition, moved: Sequence[int]) -> list[str]:
     """Say where components went, by the names that the sources have at last."""
     if not moved:
-        return ["as said already: no component had to be moved"]
+        return ["the groups agree with the hints: no component had to be moved"]
     owner = {k: name for name, group in found.grouping.items() for k in group}
-    return [f"as said, component {k} went to {owner[k]!r}" for k in moved]
+    return [f"by the hints, component {k} went to {owner[k]!r}" for k in moved]

@@ -32,6 +32,9 @@ _PLACES = {
 }
 """Where in an analysis each stage begins and ends."""
 
+_WHOLE = frozenset({"morph", "mosaic"})
+"""Stages that are all of the work of a command."""
+
 _NOTES_SECONDS = 15.0
 """Length of a recording whose notes take as long to hear as its analysis."""
 
@@ -84,6 +87,8 @@ def share_done(
     float
         0 to 1; 0 for a stage whose place is not known.
     """
+    if stage in _WHOLE:
+        return done
     costs = {"render": seconds / _EVEN_SECONDS, **(after or {})}
     analysis = 1 / (1 + sum(costs.values()))
     passed = 1.0

@@ -339,6 +339,8 @@ def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) ->
         If two jobs would write the same file, or one would overwrite an input of any.
     ParameterError, TemplateError
         If none of the jobs can work, for a reason that lies in what is asked for.
+    AudioNMFError, FileNotFoundError
+        If several jobs cannot work for one and the same reason, such as a bank that is not there.
     """
     banks: dict[tuple[str, ...], Any] = {}
     tracks = [_plan(job, banks) for job in jobs]
@@ -346,6 +348,8 @@ def plan_files(jobs: Iterable[SeparationJob], others: Iterable[StrPath] = ()) ->
     for error in errors:
         if len(errors) == len(tracks) and isinstance(error, ParameterError | TemplateError):
             raise error
+    if len(tracks) > 1 and len(errors) == len(tracks) and len(set(map(str, errors))) == 1:
+        raise errors[0]  # such as a bank that is not there: it lies in no recording
     owners: dict[str, PlannedTrack] = {}
     for track in tracks:
         for output in track.outputs:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 __all__ = ["brief"]
 
 _WORDS = {
-    "--n-sources": ("N", "so many sources (default: {default})"),
+    "--n-sources": ("N", "how many sources (default: {default})"),
     "--lead": (None, "one voice leads, called 'lead' or NAME"),
     "--templates": ("FILE...", "templates that audionmf learn made"),
     "--example": ("NAME=FILE", "a source alone: a file or folder; repeat it"),
@@ -24,7 +24,7 @@ _WORDS = {
     "--export": ("KIND,...", "write midi, labels, csv, events, raven"),
     "--map": ("NAME=KEY", "the source NAME is this drum, such as 36 or cowbell"),
     "--tempo": ("auto|BPM", "beats in a minute, for midi (default: none)"),
-    "--jobs": ("N", "so many files at a time (default: 1)"),
+    "--jobs": ("N", "N files in parallel (default: 1)"),
     "--quality": ("EFFORT", "{choices} (default: balanced)"),
     "--n-components": ("N", "how many components"),
     "--group": ("NAME=0,3,7", "components of one source, or 4-9; repeat it"),

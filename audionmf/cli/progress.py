@@ -73,6 +73,7 @@ class Display:
         self._told = time.monotonic()
         self._stage = ""
         self._last = ""
+        self._sent: tuple[object, ...] = ()
         self._compiled_seconds = 0.0
         self._lock = threading.RLock()  # several workers are heard at a time
         if self._mode != "none":
@@ -140,9 +141,12 @@ class Display:
         self, stage: str, done: float, share: float, left: float | None, finished: int, of: int
     ) -> None:
         now = time.monotonic()
+        news = (stage, done, share, finished)
+        if news == self._sent:  # parts of a stage that take no share of it end too
+            return
         if stage == self._stage and done < 1 and now - self._told < _EVENT_SECONDS:
             return
-        self._told, self._stage = now, stage
+        self._told, self._stage, self._sent = now, stage, news
         event = {
             "event": "progress", "stage": stage, "stage_done": round(done, 4),
             "done": round(share, 4), "seconds_left": None if left is None else round(left, 1),

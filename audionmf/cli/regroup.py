@@ -117,7 +117,7 @@ def add(commands: Any) -> None:
         "--n-sources",
         type=int,
         metavar="N",
-        help="group all components by what is heard of them, into so many sources (default: groups "
+        help="group all components by what is heard of them, into N sources (default: groups "
         "that the model has stay; components that are a source each, as many as there seem to be)",
     )
     parser.add_argument(

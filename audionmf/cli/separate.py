@@ -128,8 +128,9 @@ def _report_file(options: argparse.Namespace, *, many: bool) -> Path | None:
 
 def _dry_run(options: argparse.Namespace, tracks: list[PlannedTrack]) -> int:
     """Print what would be written where."""
-    announce(options)
     for track in tracks:
+        if track.error is None:
+            announce(options)
         if track.error is not None:
             fail(track.error, debug=options.debug)
         elif options.json:
@@ -229,7 +230,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="separate so many files at a time, in processes that share the cores out; the stems "
+        help="separate N files in parallel, in processes that share the cores out; the stems "
         "do not depend on it (default: %(default)s)",
     )
     many.add_argument(

@@ -26,7 +26,7 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
         "--n-sources",
         type=int,
         metavar="N",
-        help=f"so many, found by place, timbre, pitch and course in time (default: {otherwise})",
+        help=f"how many, found by place, timbre, pitch and course in time (default: {otherwise})",
     )
     sources.add_argument(
         "--lead",

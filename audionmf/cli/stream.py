@@ -194,7 +194,7 @@ def _to_files(
 
 def _tell_latency(separator: LiveSeparator, sample_rate: int) -> None:
     delay = 1000 * separator.latency / sample_rate
-    say(f"{', '.join(map(repr, separator.names))}: {delay:.1f} ms after the input")
+    say(f"{', '.join(map(repr, separator.names))} come {delay:.1f} ms after the input")
 
 
 def add(commands: Any) -> None:

@@ -83,7 +83,7 @@ class Trust:
         if name in _LEFT_OVER:
             return "what no other stem claims, whatever it is"
         if len(self.energy_share) == 2 and _LEFT_OVER & self.energy_share.keys():
-            return "told from all else by itself alone, and its own sounds may be there; listen to both"
+            return "nothing else is known, so each stem may hold some of the other; listen to both"
         return overlap_words(self.overlap[name])
 
     def summary(self) -> tuple[float, int, float] | None:

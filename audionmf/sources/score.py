@@ -120,9 +120,13 @@ class Alignment:
 
     def to_text(self) -> str:
         """Say it in a line."""
-        if self == Alignment():
+        shift, stretch = round(self.shift, 2), round(self.stretch, 3)
+        parts = [f"moved by {shift:+.2f} s"] if shift else []  # not by -0.00 s
+        if stretch != 1:
+            parts.append(f"stretched by {stretch:.3f}")
+        if not parts and not self.drift:
             return "the score fits as it is"
-        parts = [f"score moved by {self.shift:+.2f} s, stretched by {self.stretch:.3f}"]
+        parts = [f"score {', '.join(parts)}"] if parts else ["score in its place"]
         if self.drift:
             most = max(abs(offset) for _, offset in self.drift)
             parts.append(f"and followed where the tempo wavers, by up to {most:.2f} s")

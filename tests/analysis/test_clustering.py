@@ -52,7 +52,7 @@ def test_the_number_of_plain_clusters_is_found(n_blobs):
     assert choice.n_sources == n_blobs
     assert choice.runner_up in (n_blobs - 1, n_blobs + 1)
     assert f"{n_blobs} sources" in choice.to_text()
-    assert f"else it would be {choice.runner_up}" in choice.to_text()
+    assert f"sources, next best {choice.runner_up}: " in choice.to_text()
 
 
 def test_one_item_or_items_that_are_alike_are_one_source():

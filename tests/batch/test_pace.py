@@ -24,6 +24,11 @@ def test_rendering_is_most_of_a_long_recording_and_little_of_a_short_one():
     assert share_done("render", 0, 3600) < 0.1
 
 
+@pytest.mark.parametrize("stage", ["morph", "mosaic"])
+def test_what_has_one_stage_is_as_far_as_that(stage):
+    assert share_done(stage, 0.97) == 0.97
+
+
 def test_notes_and_pages_count_and_come_after_rendering():
     after = work_after(12, notes=False, page=True)
     assert list(after) == ["notes", "page"]

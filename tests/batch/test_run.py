@@ -641,6 +641,22 @@ def test_dry_run_of_a_bad_file_fails_as_the_run_would(run, tmp_path, jobs):
     assert batch_of(run, jobs[1:2], tmp_path / "dry", "--dry-run")[0] == 3
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_bank_that_is_not_there_is_said_once_and_before_any_path(run, tmp_path, jobs, more):
+    given = [job.input for job in jobs[:2]]
+    code, text, err = run(
+        "separate", *given, "--templates", "gone.npz", "-o", tmp_path / "o", *more
+    )
+    assert (code, text, len(err.splitlines())) == (3, "", 1)
+    assert "'gone.npz'" in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_dry_run_that_fails_prints_no_path(run, tmp_path):
+    code, text, err = run("separate", "gone.wav", "-n", 2, "-o", tmp_path / "o", "--dry-run")
+    assert (code, text, len(err.splitlines())) == (3, "", 1)
+
+
 def test_the_report_lies_in_the_output_folder_or_where_it_is_asked_for(run, tmp_path, jobs):
     (tmp_path / "in" / "t001.wav").write_bytes(b"")
     out = tmp_path / "cli"

@@ -129,6 +129,20 @@ def test_work_that_is_first_heard_of_when_it_is_done_is_done(capsys):
     assert json.loads(capsys.readouterr().err)["done"] == 1
 
 
+def test_the_same_is_told_once(capsys):
+    bar = Bar(options(progress="json"))
+    for stage, done in (
+        ("read", 1.0),
+        ("read", 1.0),
+        ("group", 0.0),
+        ("group", 0.0),
+        ("read", 1.0),
+    ):
+        bar(stage, done)
+    told = [json.loads(line)["stage"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["read", "group", "read"]
+
+
 def test_events_are_lines_of_json(run, mixture, tmp_path):
     code, _, err = run(
         "separate", mixture, "-n", 2, "-o", tmp_path / "o", "--progress", "json", *TINY_OPTIONS

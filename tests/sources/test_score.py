@@ -320,6 +320,10 @@ def test_a_score_that_goes_on_after_the_recording_stays_where_it_is(read):
 def test_an_alignment_is_told_in_words():
     assert Alignment().to_text() == "the score fits as it is"
     assert Alignment(0.1, 1.02).to_text() == "score moved by +0.10 s, stretched by 1.020"
+    assert Alignment(-0.004, 0.998).to_text() == "score stretched by 0.998"
+    assert Alignment(-0.004, 1.0001).to_text() == "the score fits as it is"
+    drift = ((0.0, -0.2), (4.0, 0.1))
+    assert Alignment(drift=drift).to_text().startswith("score in its place, and followed")
 
 
 def test_a4_is_440():
