@@ -28,7 +28,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-req
 
 
 def main(samples: Path, output: Path) -> None:
-    """Take studio.png and report.png."""
+    """Take studio.png and report.png, and both in dark."""
     program = (
         os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     )
@@ -39,12 +39,15 @@ def main(samples: Path, output: Path) -> None:
         track = Path(folder, "trio.wav")
         shutil.copy(samples / "trio" / "mixture.wav", track)
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        page = browser.new_page(color_scheme="light")
-        with served(track) as address:
-            show_studio(page, address, samples)
-            keep(page, output / "studio.png")
-        show_report(page, report(track, samples, Path(folder)))
-        keep(page, output / "report.png")
+        written = report(track, samples, Path(folder))
+        for scheme, ending in (("light", ""), ("dark", "-dark")):
+            page = browser.new_page(color_scheme=scheme)
+            with served(track) as address:
+                show_studio(page, address, samples)
+                keep(page, output / f"studio{ending}.png")
+            show_report(page, written)
+            keep(page, output / f"report{ending}.png")
+            page.close()
         browser.close()
 
 
