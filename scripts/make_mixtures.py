@@ -79,6 +79,7 @@ FAMILIES = {  # of General MIDI: programs, lowest and highest key
     "bass": ((32, 33, 34, 35, 38), 28, 52), "lead": ((80, 81), 52, 84),
 }  # fmt: skip
 TRIES = 50  # of a mixture, until all of it sounds
+LEAST = 0.07  # of the time, within 40 dB of the loudest: a dry kick sounds shortly
 SUSTAINED = ("violin", "cello", "trumpet", "horn", "clarinet", "bassoon", "sax", "flute", "voice")
 STRUCK = ("guitar", "distorted", "piano", "rhodes", "mallets", "harp", "lead")
 ACCOMPANY = ("piano", "piano", "guitar", "rhodes", "organ", "strings", "distorted", "harp")
@@ -202,7 +203,8 @@ class Maker:
             ) -> Samples:
                 score, kit = scores[song], first if first_time else second
                 score = [one for one in score if name == "drums" or one[2] in keys]
-                if not first_time and name != "drums" and rng.random() < 0.5:  # single hits
+                piece = name != "drums"
+                if piece and (len(score) < 3 or (not first_time and rng.random() < 0.5)):  # single
                     score = [(t, 0.3, int(rng.choice(keys)), int(rng.integers(60, 120)))
                              for t in np.arange(0.05, song.seconds, 0.7)]  # fmt: skip
                 if isinstance(kit, Path):
@@ -317,7 +319,7 @@ def of_family(family: str, folders: Sequence[Path]) -> list[Path]:
 
 
 def sounding(samples: Samples, seconds: float) -> Samples | None:
-    """Return this much of a sound, or None where it is silent for most of the time."""
+    """Return this much of a sound, or None where it is silent nearly all the time."""
     samples = np.pad(
         samples[: int(seconds * RATE)], (0, max(0, int(seconds * RATE) - len(samples)))
     )
@@ -325,7 +327,7 @@ def sounding(samples: Samples, seconds: float) -> Samples | None:
     if (
         power.max() < 1e-10
         or not np.isfinite(power).all()
-        or (power > 1e-4 * power.max()).mean() < 0.2
+        or (power > 1e-4 * power.max()).mean() < LEAST
     ):
         return None
     return samples / np.sqrt(power.mean())

@@ -47,7 +47,7 @@ def content(folder):
 
 
 def test_stems_sum_to_the_mixture_and_examples_are_something_else(tmp_path, material):
-    for index in range(1, 8):
+    for index in range(1, 6):
         folder = make_mixtures.make(tmp_path, 3, index, material)
         mixture, rate = soundfile.read(folder / "mixture.wav", dtype="int16", always_2d=True)
         assert rate == 44100
@@ -69,14 +69,13 @@ def test_stems_sum_to_the_mixture_and_examples_are_something_else(tmp_path, mate
             whole += stem
         np.testing.assert_array_equal(whole, mixture)
         assert np.abs(whole).max() < 32767
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"mix{k:04d}" for k in range(1, 8)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"mix{k:04d}" for k in range(1, 6)]
 
 
 def test_a_seed_and_an_index_give_one_mixture(tmp_path, material):
     one = content(make_mixtures.make(tmp_path, 3, 2, material))
     assert content(make_mixtures.make(tmp_path, 3, 2, material)) == one
     assert content(make_mixtures.make(tmp_path, 3, 3, material)) != one
-    assert content(make_mixtures.make(tmp_path, 4, 2, material)) != one
 
 
 def test_without_material_a_singer_and_noises_are_left(tmp_path):
@@ -129,7 +128,7 @@ def test_a_singer_is_in_tune():
         np.random.default_rng(2), [(0.2, 1.5, 69, 100)], 2, (1.0, 6, 5.5, 0.0, 0.0)
     )
     spectrum = np.abs(np.fft.rfft(x[RATE // 2 : RATE // 2 + RATE]))
-    assert abs(np.argmax(spectrum[300:600]) + 300 - 440) < 12  # bins of 1 Hz
+    assert abs(np.argmax(spectrum[300:600]) + 300 - 440) < 5  # bins of 1 Hz
 
 
 @pytest.mark.parametrize(
