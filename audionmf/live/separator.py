@@ -130,6 +130,7 @@ class LiveSeparator:
         n_synthesis = _synthesis_length(latency, bank)
         self._stft = LiveSTFT(bank.stft, n_channels, self._parts, len(self._rendered), n_synthesis)
         self.latency = self._stft.latency
+        self._parts(np.zeros((n_channels, bank.stft.n_bins), np.complex64))  # makes machine code
         self._mixture = np.zeros((n_channels, 0), np.float32)
         self._n_in = 0
         self._ended = False
@@ -200,8 +201,8 @@ class LiveSeparator:
         masks = self.decomposition.masks(self._models(V))
         if self._covariances is None:
             return X * masks[self._rendered, None]
-        parts = wiener_filter(X[..., None], masks[..., None], self._covariances)
-        return parts[self._rendered, ..., 0]
+        given = X[..., None], masks[..., None], self._covariances
+        return wiener_filter(*given, self._rendered)[..., 0]
 
     def _models(self, V: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each source (n_sources, n_bins)."""

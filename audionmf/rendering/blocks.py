@@ -241,7 +241,7 @@ def _stems(
     stems = np.empty((len(rendered), len(X), length), np.float32)
     if rendered:
         on = stft_on(stft, decomposition.settings.device)
-        part_of = _parts(decomposition, X, masks, first - margins[0], most)
+        part_of = _parts(decomposition, rendered, X, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
             stem[...] = on.synthesise(_without(part_of(j), margins))
     told = _without(V, margins), _without(models, margins), own_masks
@@ -250,12 +250,13 @@ def _stems(
 
 def _parts(
     decomposition: Decomposition,
+    rendered: list[int],
     X: Transform,
     masks: NDArray[np.float32],
     begin: int,
     most: float,
 ) -> Callable[[int], Transform]:
-    """Return what gives the part of a source in X, whose first frame is number `begin`."""
+    """Return what gives the part of a rendered source in X, whose first frame is number `begin`."""
     if decomposition.covariances is None:
         capped = masks if most == 1 else np.minimum(masks, np.float32(most))
         if decomposition.settings.phase == "mixture":
@@ -263,7 +264,11 @@ def _parts(
         parts = X * capped[:, None]
     else:
         # The shares are as good as powers here, and cannot leave the range of the type.
-        parts = wiener_filter(X, masks, decomposition.source_covariances())
+        whole = decomposition.settings.phase == "consistent"
+        wanted = range(len(masks)) if whole else rendered
+        parts = wiener_filter(X, masks, decomposition.source_covariances(), wanted)
+        if not whole:
+            return lambda j: parts[rendered.index(j)]
     if decomposition.settings.phase == "consistent":
         stft = decomposition.templates.stft
         start = begin * stft.hop_length - stft.n_fft // 2

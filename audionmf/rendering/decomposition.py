@@ -473,8 +473,6 @@ class Decomposition:
             The same with covariances.
         """
         progress("place in stereo", 0.0)
-        level = np.float32(2.0 ** np.clip(-np.floor(np.log2(np.abs(X).max())), -120, 120))
-
         n_kept = _MOST_POWERS // (len(self.grouping) * len(X[0]) * BLOCK_FRAMES)
         kept: dict[int, NDArray[np.float32]] = {}
 
@@ -485,7 +483,7 @@ class Decomposition:
                 powers = powers_of(frames)
             if i < n_kept:  # each pass asks for them again
                 kept[i] = powers
-            return X[..., frames] * level, powers
+            return X[..., frames], powers
 
         def powers_of(frames: slice) -> NDArray[np.float32]:
             if self.patterns is None:

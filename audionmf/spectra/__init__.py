@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `fourier`: the Fourier transform of real signals
 - `blas`: threads of products of matrices
 - `in_order`: blocks that several threads work on
+- `fused`: arithmetic on frames in one pass over the memory
 - `stft`: the transform and its exact inverse, whole or in blocks
 - `log_stft`: the same with narrow bins at the bottom, and which of the two is asked for
 - `transport`: sound between two sounds, by optimal transport

@@ -15,12 +15,14 @@ networks", IEEE/ACM Transactions on Audio, Speech, and Language Processing 24(9)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.fused import FramePass, maximum, where_zero
 from audionmf.spectra.in_order import in_order
 
 __all__ = ["PASSES", "estimate_covariances", "wiener_filter"]
@@ -32,11 +34,11 @@ PASSES = 4
 """How often `estimate_covariances` goes through the mixture: to begin with, and once a round."""
 _SHRINK = 0.1
 _FLOOR = 1e-4
-_CACHED = 16384
-"""Numbers of an array that stays in the cache beside some others."""
 
 
-def wiener_filter(X: Transform, powers: Powers, covariances: Transform) -> Transform:
+def wiener_filter(
+    X: Transform, powers: Powers, covariances: Transform, only: Sequence[int] | None = None
+) -> Transform:
     """Return the part of each source in a stereo mixture.
 
     Parameters
@@ -47,31 +49,21 @@ def wiener_filter(X: Transform, powers: Powers, covariances: Transform) -> Trans
         v, ≥ 0, in any unit.
     covariances : ndarray, shape (n_sources, n_bins, 2, 2), complex64
         R, Hermitian and positive semidefinite, with trace 2.
+    only : sequence of int, optional
+        The sources whose parts are wanted, in less time. Default: all.
 
     Returns
     -------
-    ndarray, shape (n_sources, 2, n_bins, n_frames), complex64
-        They sum to X: what a small diagonal term, which keeps the inverse stable, takes away is
-        shared out by power.
+    ndarray, shape (n_wanted, 2, n_bins, n_frames), complex64
+        Those of all sources sum to X: what a small diagonal term, which keeps the inverse stable,
+        takes away is shared out by power.
     """
-    n_bins, n_frames = X.shape[1:]
-    R, mixture = _Places.of(covariances), X.swapaxes(1, 2)
-    parts = np.empty((len(powers), 2, n_frames, n_bins), np.complex64)
-    for some in _cuts(n_frames, n_bins):
-        x = _planes(mixture[:, some])
-        shares, silent = _shares(powers[..., some].swapaxes(1, 2))
-        z, missing = _whitened(x, shares, R), x.copy()
-        for part, v, one in zip(parts[:, :, some], shares, R, strict=True):
-            for channel, (real, imaginary) in enumerate(one.times(z)):
-                real *= v
-                imaginary *= v
-                part[channel].real, part[channel].imag = real, imaginary
-                missing[channel, 0] -= real
-                missing[channel, 1] -= imaginary
-        shares[:, silent] = 1 / len(powers)
-        for part, v in zip(parts[:, :, some], shares, strict=True):
-            part.real += v * missing[:, 0]
-            part.imag += v * missing[:, 1]
+    n_sources, n_bins, n_frames = powers.shape
+    wanted = tuple(range(n_sources) if only is None else only)
+    parts = np.empty((len(wanted), 2, n_frames, n_bins), np.complex64)
+    if wanted:
+        given = [*X.swapaxes(1, 2), *powers.swapaxes(1, 2), *_rows(covariances)]
+        _filter_pass(n_sources, wanted)(given, [*parts.reshape(-1, n_frames, n_bins)])
     return parts.swapaxes(2, 3)
 
 
@@ -109,9 +101,9 @@ def estimate_covariances(
     """
     covariances = np.tile(np.eye(2, dtype=np.complex64), (n_sources, n_bins, 1, 1))
     for n_passes in range(PASSES):
-        R, sums = _Places.of(covariances), np.zeros((n_sources + 1, 4, n_bins))
+        R, sums = _rows(covariances), np.zeros((n_sources + 1, 4, n_bins))
 
-        def gathered(i: int, R: list[_Places] = R) -> NDArray[np.float64]:
+        def gathered(i: int, R: list[Powers] = R) -> NDArray[np.float64]:
             X, powers = block(i)
             return _gathered(X.swapaxes(1, 2), powers.swapaxes(1, 2), R)
 
@@ -119,110 +111,131 @@ def estimate_covariances(
             sums += found
             progress((n_passes + n_done / n_blocks) / PASSES)
         silent = _matrices(sums[-1]) / n_sources**2
-        parts = (_around(_matrices(c), one) + silent for c, one in zip(sums, R, strict=False))
+        parts = (_around(_matrices(c), R) + silent for c, R in zip(sums, covariances, strict=False))
         covariances = np.stack([_normalised(c) for c in parts])
     return covariances
 
 
-@dataclass(frozen=True, eq=False)
-class _Places:
-    """The covariances of a source as rows of numbers, one a bin: [[left, cross], [cross*, right]]."""
-
-    left: Powers
-    right: Powers
-    real: Powers
-    imaginary: Powers
-
-    @classmethod
-    def of(cls, covariances: Transform) -> list[_Places]:
-        return [
-            cls(*map(np.ascontiguousarray, (
-                R[:, 0, 0].real, R[:, 1, 1].real, R[:, 0, 1].real, R[:, 0, 1].imag
-            )))
-            for R in covariances
-        ]  # fmt: skip
-
-    def times(self, z: Powers) -> tuple[tuple[Powers, Powers], tuple[Powers, Powers]]:
-        """Return R z, real and imaginary, of the left and the right channel."""
-        (a, b), (c, d) = z
-        left = self.left * a, self.left * b
-        right = self.right * c, self.right * d
-        _turn(left, self.real, self.imaginary, c, d)
-        _turn(right, self.real, -self.imaginary, a, b)
-        return left, right
+def _rows(covariances: Transform) -> list[Powers]:
+    """Return the four numbers of [[left, cross], [cross*, right]] of each source, (n_bins,) each."""
+    return [
+        np.ascontiguousarray(row)
+        for R in covariances
+        for row in (R[:, 0, 0].real, R[:, 1, 1].real, R[:, 0, 1].real, R[:, 0, 1].imag)
+    ]
 
 
-def _turn(total: tuple[Powers, Powers], a: Powers, b: Powers, c: Powers, d: Powers) -> None:
-    """Add (a + ib) (c + id) to a total, in place."""
-    real, imaginary = total
-    real += a * c
-    real -= b * d
-    imaginary += a * d
-    imaginary += b * c
+# --- in one bin: numbers, of which complex ones are pairs (real, imaginary)
+
+Pair = tuple[Any, Any]
+Place = Sequence[Any]
+"""[[left, cross], [cross*, right]] as left, right, and both parts of cross."""
 
 
-def _cuts(n_frames: int, n_bins: int) -> Iterator[slice]:
-    """Yield pieces of the frames whose arrays of one number a bin stay in the cache."""
-    step = max(1, _CACHED // n_bins)
-    for first in range(0, n_frames, step):
-        yield slice(first, first + step)
+@functools.lru_cache(maxsize=64)
+def _filter_pass(n_sources: int, wanted: tuple[int, ...]) -> FramePass:
+    """Return what gives the parts of some sources in a bin."""
+
+    def parts(left: Pair, right: Pair, *others: Any) -> list[Pair]:
+        x, powers, R = [left, right], others[:n_sources], others[n_sources:]
+        total, shares = _shares(powers)
+        z = _whitened(x, _summed(shares, R))
+        found = [
+            [(a * share, b * share) for a, b in _times(_place(R, j), z)]
+            for j, share in enumerate(shares)
+        ]
+        missing = x
+        for part in found:  # of what was found, rounded as it is, so that the sum is right
+            missing = [(a - c, b - d) for (a, b), (c, d) in zip(missing, part, strict=True)]
+        result = []
+        for j in wanted:
+            share = where_zero(total, 1 / n_sources, shares[j])
+            for (a, b), (c, d) in zip(found[j], missing, strict=True):
+                result.append((a + share * c, b + share * d))
+        return result
+
+    return FramePass(parts, "cc" + "f" * n_sources + "rrrr" * n_sources, "cc" * len(wanted))
 
 
-def _planes(X: Transform) -> Powers:
-    """Return frames (2, n_frames, n_bins) as real and imaginary parts, (2, 2, n_frames, n_bins)."""
-    planes = np.empty((2, 2, *X.shape[1:]), np.float32)
-    planes[:, 0], planes[:, 1] = X.real, X.imag
-    return planes
+@functools.lru_cache(maxsize=64)
+def _gathering_pass(n_sources: int) -> FramePass:
+    """Return what gives the sums of `_gathered`."""
+
+    def products(left: Pair, right: Pair, level: Any, *others: Any) -> list[Any]:
+        x = [(a * level, b * level) for a, b in (left, right)]
+        powers, R = others[:n_sources], others[n_sources:]
+        total, shares = _shares(powers)
+        over = _products(_whitened(x, _summed(shares, R)))
+        found = [share * share * product for share in shares for product in over]
+        return found + [where_zero(total, product, 0.0) for product in _products(x)]
+
+    inputs = "cc" + "r" + "f" * n_sources + "rrrr" * n_sources
+    return FramePass(products, inputs, "ssss" * (n_sources + 1))
 
 
-def _shares(powers: Powers) -> tuple[Powers, NDArray[np.bool_]]:
-    """Return powers as shares of their sum, 0 where that is, and where it is.
+def _place(R: Sequence[Any], j: int) -> Place:
+    return R[4 * j : 4 * j + 4]
+
+
+def _shares(powers: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Return the sum of powers, and their shares of it: 0 where that is 0.
 
     As shares no powers, nor their products, can leave the range of the type.
     """
-    total = powers.sum(axis=0)
-    silent = total == 0
-    total[silent] = 1
-    return powers / total, silent
+    total = sum(powers[1:], powers[0])
+    known = where_zero(total, 1.0, total)
+    return total, [power / known for power in powers]
 
 
-def _whitened(x: Powers, shares: Powers, R: list[_Places]) -> Powers:
-    """Return (Σ_j v_j R_j)⁻¹ X, in planes as X is, with a small diagonal term in the sum."""
-    floor, first = np.float32(_FLOOR), shares[0]
-    left, right = floor + first * R[0].left, floor + first * R[0].right
-    real, imaginary = first * R[0].real, first * R[0].imaginary
-    for v, one in zip(shares[1:], R[1:], strict=True):
-        left += v * one.left
-        right += v * one.right
-        real += v * one.real
-        imaginary += v * one.imaginary
+def _summed(shares: Sequence[Any], R: Sequence[Any]) -> Place:
+    """Return Σ_j v_j R_j."""
+    total = [shares[0] * number for number in _place(R, 0)]
+    for j in range(1, len(shares)):
+        total = [a + shares[j] * b for a, b in zip(total, _place(R, j), strict=True)]
+    return total
+
+
+def _times(place: Place, z: Sequence[Pair]) -> list[Pair]:
+    """Return R z."""
+    (left, right, real, imaginary), ((a, b), (c, d)) = place, z
+    return [
+        (left * a + real * c - imaginary * d, left * b + real * d + imaginary * c),
+        (right * c + real * a + imaginary * b, right * d + real * b - imaginary * a),
+    ]
+
+
+def _whitened(x: Sequence[Pair], total: Place) -> list[Pair]:
+    """Return (Σ_j v_j R_j)⁻¹ x, with a small diagonal term in the sum."""
+    left, right, real, imaginary = total
+    left, right = left + _FLOOR, right + _FLOOR
     product = left * right
     apart = (real * real + imaginary * imaginary) / product
-    inverse = 1 / (np.maximum(1 - apart, floor * floor) * product)
-    for factor in (left, right, real, imaginary):
-        factor *= inverse
-    whole = _Places(right, left, -real, -imaginary)
-    return np.array(whole.times(x))
+    inverse = 1.0 / (maximum(1.0 - apart, _FLOOR * _FLOOR) * product)
+    adjugate = right, left, 0.0 - real, 0.0 - imaginary
+    return [(a * inverse, b * inverse) for a, b in _times(adjugate, x)]
 
 
-def _gathered(X: Transform, powers: Powers, R: list[_Places]) -> NDArray[np.float64]:
+def _products(z: Sequence[Pair]) -> tuple[Any, Any, Any, Any]:
+    """Return |z0|², |z1|² and the real and imaginary part of z0 z1*."""
+    (a, b), (c, d) = z
+    return a * a + b * b, c * c + d * d, a * c + b * d, b * c - a * d
+
+
+# --- sums over frames
+
+
+def _gathered(X: Transform, powers: Powers, R: list[Powers]) -> NDArray[np.float64]:
     """Return Σ_t v² z zᴴ of each source, z = (Σ v R)⁻¹ X, and last Σ_t X Xᴴ where no v is.
 
     The frames are (2, n_frames, n_bins), the sums (n_sources + 1, 4, n_bins). The covariance of what
     a source gets is R (Σ_t v² z zᴴ) R: of what the small diagonal term in the sum keeps back, z
     times that term, each gets its share too.
     """
+    n_sources, _, n_bins = powers.shape
     level = np.float32(2.0 ** np.clip(-np.floor(np.log2(_peak(X))), -120, 120))
-    sums = np.zeros((len(R) + 1, 4, X.shape[-1]))
-    for some in _cuts(*X.shape[1:]):
-        x = _planes(X[:, some]) * level
-        shares, silent = _shares(powers[:, some])
-        if silent.any():
-            sums[-1] += [product.sum(axis=0) for product in _products(x * silent)]
-        over = _products(_whitened(x, shares, R))
-        shares *= shares
-        for total, v in zip(sums, shares, strict=False):
-            total += [np.einsum("tf,tf->f", v, product) for product in over]
+    sums = np.zeros((n_sources + 1, 4, n_bins))
+    given = [*X, np.full(n_bins, level), *powers, *R]
+    _gathering_pass(n_sources)(given, [*sums.reshape(-1, n_bins)])
     return sums / float(level) ** 2
 
 
@@ -230,16 +243,9 @@ def _peak(X: Transform) -> float:
     return max(float(np.abs(X.real).max(initial=0)), float(np.abs(X.imag).max(initial=0))) or 1.0
 
 
-def _products(z: Powers) -> tuple[Powers, Powers, Powers, Powers]:
-    """Return |z0|², |z1|² and the real and imaginary part of z0 z1*."""
-    (a, b), (c, d) = z
-    return a * a + b * b, c * c + d * d, a * c + b * d, b * c - a * d
-
-
-def _around(S: NDArray[np.complex128], R: _Places) -> NDArray[np.complex128]:
+def _around(S: NDArray[np.complex128], R: Transform) -> NDArray[np.complex128]:
     """Return (R + floor) S (R + floor)."""
-    place = _matrices(np.array([R.left, R.right, R.real, R.imaginary], np.float64))
-    place += _FLOOR * np.eye(2)
+    place = R.astype(np.complex128) + _FLOOR * np.eye(2)
     return place @ S @ place
 
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audionmf.evaluate.measures import si_sdr
+from audionmf.spectra import fused, spatial
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.spatial import PASSES, estimate_covariances, wiener_filter
 
@@ -118,6 +119,26 @@ def test_a_power_of_two_scales_every_bit():
     for scale in np.float32([2.0**-60, 2.0**60]):
         np.testing.assert_array_equal(wiener_filter(X * scale, v, R), expected * scale)
         np.testing.assert_array_equal(wiener_filter(X, v * scale, R), expected)
+
+
+def test_parts_of_some_sources_are_what_they_are_among_all():
+    X, v, R = noise(2, 40, 11), powers(4, 40, 11), covariances(4, 40)
+    whole = wiener_filter(X, v, R)
+    for only in ([], [2], [3, 0], range(4)):
+        np.testing.assert_array_equal(wiener_filter(X, v, R, only), whole[list(only)])
+
+
+def test_it_is_the_same_to_the_bit_without_a_compiler(monkeypatch):
+    X, v, R = noise(2, 40, 11), powers(3, 40, 11), covariances(3, 40)
+    v[:, 3:20, 2] = 0
+    found, learnt = wiener_filter(X, v, R), estimate_covariances(*blocks_of(X, v), 3, 40)
+    monkeypatch.setattr(fused, "_machine_code", lambda *_: (fused._nothing, 0))
+    spatial._filter_pass.cache_clear()
+    spatial._gathering_pass.cache_clear()
+    np.testing.assert_array_equal(wiener_filter(X, v, R), found)
+    np.testing.assert_array_equal(estimate_covariances(*blocks_of(X, v), 3, 40), learnt)
+    spatial._filter_pass.cache_clear()
+    spatial._gathering_pass.cache_clear()
 
 
 def test_sources_without_a_place_are_shared_out_by_power():

@@ -1,0 +1,358 @@
+"""Arithmetic on frames in one pass over the memory: NumPy goes over it once an operation.
+
+A pass is written as a Python function of numbers. Called with names instead of numbers it becomes
+machine code, by LLVM, which numba brings; called with arrays it does the same in NumPy, to the bit, as
+every operation is rounded by itself. Code is made in hundredths of a second when it is first needed,
+and lets go of Python's lock, so that threads do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FramePass", "maximum", "where_zero"]
+
+_CACHED = 16384
+"""Numbers of an array that stays in the cache beside some others."""
+
+_Run = Callable[..., None]
+_lock = threading.Lock()
+_engines: list[Any] = []  # code lives as long as these
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """Return the greater of two numbers, or of those in arrays."""
+    return a.maximum(b) if isinstance(a, _Number) else np.maximum(a, b)
+
+
+def where_zero(x: Any, a: Any, b: Any) -> Any:
+    """Return `a` where x is 0, elsewhere `b`; arrays and numbers alike."""
+    return x.where_zero(a, b) if isinstance(x, _Number) else np.where(x == 0, a, b)
+
+
+class FramePass:
+    """A function of numbers, applied to all bins of frames.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a number for each array, a pair of real and imaginary part where that is complex, and
+        returns a list of results, pairs where they are complex. It may add, subtract, multiply and
+        divide, and call `maximum` and `where_zero`.
+    inputs : str
+        The kind of each array: "f" frames (n_frames, n_bins), float32, "c" the same of complex64,
+        "r" one row (n_bins,) of float32 that all frames have in common.
+    outputs : str
+        The kind of each result: "f" or "c", or "s" the sum of it over the frames (n_bins,), in
+        float64.
+
+    Notes
+    -----
+    Bins have to be neighbours in memory. Sums are taken over a few frames in float32 and these added
+    in float64.
+    """
+
+    def __init__(self, function: Callable[..., Sequence[Any]], inputs: str, outputs: str) -> None:
+        self._function, self._inputs, self._outputs = function, inputs, outputs
+        self._run: _Run | None = None
+        self._lanes = 0
+
+    def __call__(self, arrays: Sequence[NDArray[Any]], results: Sequence[NDArray[Any]]) -> None:
+        """Compute results into arrays; sums are added to what they hold.
+
+        Parameters
+        ----------
+        arrays, results : sequence of ndarray
+            Of the kinds of the pass, of the same numbers of frames and bins. They do not overlap.
+        """
+        n_frames, n_bins = next(a.shape for a in (*arrays, *results) if a.ndim == 2)
+        run = self._run or self._made()
+        step = max(1, _CACHED // n_bins)
+        sums = [np.empty(n_bins, np.float32) for kind in self._outputs if kind == "s"]
+        if self._lanes == 0 or n_bins < self._lanes or not _neighbours(arrays, results):
+            for first in range(0, n_frames, step):
+                last = min(n_frames, first + step)
+                self._in_numpy(arrays, results, slice(first, last), (last - first, n_bins))
+            return
+        spare = iter(sums)
+        targets = [next(spare) if a.ndim == 1 else a for a in results]
+        totals = [a for a in results if a.ndim == 1]
+        every = [*arrays, *targets]
+        places = (ctypes.c_void_p * len(every))(*[a.ctypes.data for a in every])
+        strides = [a.strides[0] if a.ndim == 2 else 0 for a in every]
+        steps = (ctypes.c_int64 * len(every))(*strides)
+        for first in range(0, n_frames, step):
+            if first:
+                for i, stride in enumerate(strides):
+                    places[i] += step * stride
+            run(places, steps, min(step, n_frames - first), n_bins)
+            for total, part in zip(totals, sums, strict=True):
+                total += part
+
+    def _in_numpy(
+        self,
+        arrays: Sequence[NDArray[Any]],
+        results: Sequence[NDArray[Any]],
+        some: slice,
+        shape: tuple[int, int],
+    ) -> None:
+        given = []
+        for array, kind in zip(arrays, self._inputs, strict=True):
+            part = array if kind == "r" else array[some]
+            given.append((part.real, part.imag) if kind == "c" else part)
+        found = self._function(*given)
+        for result, kind, value in zip(results, self._outputs, found, strict=True):
+            if kind == "c":
+                result[some].real, result[some].imag = value
+            elif kind == "f":
+                result[some] = value
+            else:
+                total = np.zeros(shape[1], np.float32)
+                for row in np.broadcast_to(value, shape):  # in the order of the machine code
+                    total += row
+                result += total
+
+    def _made(self) -> _Run:
+        with _lock:
+            if self._run is None:
+                code, self._lanes = _machine_code(self._function, self._inputs, self._outputs)
+                self._run = code
+            return self._run
+
+
+def _neighbours(arrays: Sequence[NDArray[Any]], results: Sequence[NDArray[Any]]) -> bool:
+    return all(a.strides[-1] == a.itemsize for a in (*arrays, *results))
+
+
+def _nothing(*_: Any) -> None:
+    """Stand for machine code where there is none."""
+
+
+def _machine_code(
+    function: Callable[..., Sequence[Any]], inputs: str, outputs: str
+) -> tuple[_Run, int]:
+    """Return code and how many bins it takes at a time: 0 where there is no compiler."""
+    import llvmlite.binding as llvm
+
+    try:
+        name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
+    except RuntimeError:  # not known for this processor
+        return _nothing, 0
+    lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(_assembly(function, inputs, outputs, lanes))
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features.flatten(), opt=2
+    )
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _engines.append(engine)
+    prototype = ctypes.CFUNCTYPE(
+        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+    )
+    return prototype(engine.get_function_address("frames")), lanes
+
+
+class _Code:
+    """Lines of LLVM's language: what is the same for all frames, and what is not."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes, self.type = lanes, f"<{lanes} x float>"
+        self.outer: list[str] = []
+        self.inner: list[str] = []
+        self._count = itertools.count()
+        self._known: dict[tuple[str, bool], _Number] = {}
+
+    def add(self, text: str, inside: bool) -> str:
+        """Add a line that gives a value; return its name."""
+        name = f"%x{next(self._count)}"
+        (self.inner if inside else self.outer).append(f"  {name} = {text}")
+        return name
+
+    def number(self, text: str, inside: bool) -> _Number:
+        """Return the number that a line gives; the same line is there once."""
+        key = text, inside
+        if key not in self._known:
+            self._known[key] = _Number(self, self.add(text, inside), inside)
+        return self._known[key]
+
+    def constant(self, value: float) -> _Number:
+        """Return a number that is known."""
+        exact = np.float64(np.float32(value)).view(np.uint64)
+        one = f"float 0x{int(exact):016X}"
+        return _Number(self, f"<{', '.join([one] * self.lanes)}>", False)
+
+    def place(self, i: int, itemsize: int, inside: bool) -> str:
+        """Return where the bins of an array are."""
+        base = f"%row{i}" if inside else f"%base{i}"
+        offset = self.add(f"mul i64 %bin, {itemsize}", inside)
+        return self.add(f"getelementptr i8, i8* {base}, i64 {offset}", inside)
+
+    def cast(self, place: str, kind: str, inside: bool) -> str:
+        """Return a place as one of vectors."""
+        return self.add(f"bitcast i8* {place} to {kind}*", inside)
+
+    def load(self, i: int, kind: str) -> Any:
+        """Return the number, or pair of numbers, of an array."""
+        inside = kind != "r"
+        if kind != "c":
+            at = self.cast(self.place(i, 4, inside), self.type, inside)
+            return self.number(f"load {self.type}, {self.type}* {at}, align 4", inside)
+        both = f"<{2 * self.lanes} x float>"
+        at = self.cast(self.place(i, 8, inside), both, inside)
+        pair = self.add(f"load {both}, {both}* {at}, align 4", inside)
+        return tuple(
+            self.number(f"shufflevector {both} {pair}, {both} undef, {self._every_second(k)}", True)
+            for k in (0, 1)
+        )
+
+    def store(self, i: int, kind: str, value: Any) -> None:
+        """Store a number, or a pair of numbers."""
+        if kind == "f":
+            at = self.cast(self.place(i, 4, True), self.type, True)
+            self.inner.append(f"  store {self.type} {value.name}, {self.type}* {at}, align 4")
+            return
+        both, (real, imaginary) = f"<{2 * self.lanes} x float>", value
+        mixed = [k // 2 + k % 2 * self.lanes for k in range(2 * self.lanes)]
+        mask = ", ".join(f"i32 {k}" for k in mixed)
+        pair = self.add(
+            f"shufflevector {self.type} {real.name}, {self.type} {imaginary.name}, "
+            f"<{len(mixed)} x i32> <{mask}>",
+            True,
+        )
+        at = self.cast(self.place(i, 8, True), both, True)
+        self.inner.append(f"  store {both} {pair}, {both}* {at}, align 4")
+
+    def _every_second(self, first: int) -> str:
+        chosen = ", ".join(f"i32 {2 * k + first}" for k in range(self.lanes))
+        return f"<{self.lanes} x i32> <{chosen}>"
+
+
+class _Number:
+    """A number of which only the name is known, in machine code that is being written."""
+
+    def __init__(self, code: _Code, name: str, inside: bool) -> None:
+        self.code, self.name, self.inside = code, name, inside
+
+    def _with(self, operation: str, a: Any, b: Any) -> _Number:
+        a, b = (x if isinstance(x, _Number) else self.code.constant(x) for x in (a, b))
+        text = f"{operation} {self.code.type} {a.name}, {b.name}"
+        return self.code.number(text, a.inside or b.inside)
+
+    def __add__(self, other: Any) -> _Number:
+        return self._with("fadd", self, other)
+
+    def __radd__(self, other: Any) -> _Number:
+        return self._with("fadd", other, self)
+
+    def __sub__(self, other: Any) -> _Number:
+        return self._with("fsub", self, other)
+
+    def __rsub__(self, other: Any) -> _Number:
+        return self._with("fsub", other, self)
+
+    def __mul__(self, other: Any) -> _Number:
+        return self._with("fmul", self, other)
+
+    def __rmul__(self, other: Any) -> _Number:
+        return self._with("fmul", other, self)
+
+    def __truediv__(self, other: Any) -> _Number:
+        return self._with("fdiv", self, other)
+
+    def __rtruediv__(self, other: Any) -> _Number:
+        return self._with("fdiv", other, self)
+
+    def _chosen(self, condition: _Number, a: _Number, b: _Number) -> _Number:
+        kind, lanes = self.code.type, self.code.lanes
+        inside = condition.inside or a.inside or b.inside
+        return self.code.number(
+            f"select <{lanes} x i1> {condition.name}, {kind} {a.name}, {kind} {b.name}", inside
+        )
+
+    def maximum(self, other: Any) -> _Number:
+        """Return the greater of two."""
+        b = other if isinstance(other, _Number) else self.code.constant(other)
+        return self._chosen(self._with("fcmp ogt", self, b), self, b)
+
+    def where_zero(self, a: Any, b: Any) -> _Number:
+        """Return `a` where this is 0, elsewhere `b`."""
+        a, b = (x if isinstance(x, _Number) else self.code.constant(x) for x in (a, b))
+        return self._chosen(self._with("fcmp oeq", self, 0.0), a, b)
+
+
+def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str, lanes: int) -> str:
+    """Return a function in LLVM's language: for some bins at a time, all frames.
+
+    The last bins are those at the end, of which some were taken before: they get the same again.
+    """
+    code, every = _Code(lanes), inputs + outputs
+    given = [code.load(i, kind) for i, kind in enumerate(inputs)]
+    found = function(*given)
+    sums: list[tuple[int, Any]] = []
+    for i, (kind, value) in enumerate(zip(outputs, found, strict=True), len(inputs)):
+        if kind == "s":
+            sums.append((i, value))
+        else:
+            code.store(i, kind, value)
+    head, rows, steps = [], [], []
+    for i, kind in enumerate(every):
+        head += [
+            f"  %place{i} = getelementptr i8*, i8** %places, i64 {i}",
+            f"  %base{i} = load i8*, i8** %place{i}",
+            f"  %stepped{i} = getelementptr i64, i64* %steps, i64 {i}",
+            f"  %step{i} = load i64, i64* %stepped{i}",
+        ]
+        if kind in "fc":
+            rows.append(f"  %row{i} = phi i8* [ %base{i}, %bins ], [ %next{i}, %frames ]")
+            steps.append(f"  %next{i} = getelementptr i8, i8* %row{i}, i64 %step{i}")
+    for i, value in sums:
+        rows.append(
+            f"  %sum{i} = phi {code.type} [ zeroinitializer, %bins ], [ %more{i}, %frames ]"
+        )
+        steps.append(f"  %more{i} = fadd {code.type} %sum{i}, {value.name}")
+    ends = []
+    for i, _ in sums:
+        ends += [
+            f"  %end{i} = getelementptr i8, i8* %base{i}, i64 %bytes",
+            f"  %at{i} = bitcast i8* %end{i} to {code.type}*",
+            f"  store {code.type} %more{i}, {code.type}* %at{i}, align 4",
+        ]
+    return "\n".join([
+        "define void @frames(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {",
+        "entry:",
+        *head,
+        f"  %last = sub i64 %n_bins, {lanes}",
+        "  br label %bins",
+        "bins:",
+        "  %bin = phi i64 [ 0, %entry ], [ %further, %done ]",
+        *code.outer,
+        "  br label %frames",
+        "frames:",
+        "  %t = phi i64 [ 0, %bins ], [ %t1, %frames ]",
+        *rows,
+        *code.inner,
+        *steps,
+        "  %t1 = add i64 %t, 1",
+        "  %more = icmp slt i64 %t1, %n_frames",
+        "  br i1 %more, label %frames, label %done",
+        "done:",
+        "  %bytes = mul i64 %bin, 4",
+        *ends,
+        f"  %after = add i64 %bin, {lanes}",
+        "  %over = icmp sgt i64 %after, %last",
+        "  %further = select i1 %over, i64 %last, i64 %after",
+        "  %all = icmp sge i64 %bin, %last",
+        "  br i1 %all, label %end, label %bins",
+        "end:",
+        "  ret void",
+        "}",
+    ])  # fmt: skip

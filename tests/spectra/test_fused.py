@@ -1,0 +1,98 @@
+"""Arithmetic in one pass: to the bit what NumPy makes of the same function."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from audionmf.spectra import fused
+from audionmf.spectra.fused import FramePass, maximum, where_zero
+
+
+def everything(z, x, row):
+    """Use all that may be used, on all kinds of arrays."""
+    (real, imaginary), share = z, where_zero(x, 0.25, x)
+    level = 2.0 / (1.0 + row) - 0.5
+    power = maximum(real * real + imaginary * imaginary, 1e-3) / maximum(share, row)
+    return [(real * share - imaginary * row, 1.0 - imaginary), power * level, power, level]
+
+
+def frames(n_frames, n_bins, seed=0):
+    rng = np.random.default_rng(seed)
+    z = (rng.standard_normal((n_frames, n_bins, 2)) @ [1, 1j]).astype(np.complex64)
+    x = rng.random((n_frames, n_bins), np.float32)
+    x[x < 0.3] = 0
+    return [z, x, rng.random(n_bins, np.float32)]
+
+
+def results(n_frames, n_bins):
+    kinds = [((n_frames, n_bins), np.complex64), ((n_frames, n_bins), np.float32)]
+    return [np.zeros(shape, kind) for shape, kind in kinds] + [np.zeros(n_bins), np.zeros(n_bins)]
+
+
+def in_numpy(given, n_frames, n_bins):
+    one, found = FramePass(everything, "cfr", "cfss"), results(n_frames, n_bins)
+    one._run = fused._nothing  # as where there is no compiler
+    one(given, found)
+    return found
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 17])
+@pytest.mark.parametrize("n_bins", [1, 15, 16, 17, 1025, 40000])
+def test_it_is_what_numpy_makes_of_it_to_the_bit(n_frames, n_bins):
+    given = frames(n_frames, n_bins)
+    found = results(n_frames, n_bins)
+    FramePass(everything, "cfr", "cfss")(given, found)
+    for ours, theirs in zip(found, in_numpy(given, n_frames, n_bins), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    (real, imaginary), power, _, level = everything((given[0].real, given[0].imag), *given[1:])
+    np.testing.assert_array_equal(found[0], real + 1j * imaginary)
+    np.testing.assert_array_equal(found[1], power)
+    np.testing.assert_allclose(found[3], n_frames * level.astype(np.float64), rtol=1e-5)
+
+
+def test_this_machine_has_code_for_it():
+    one = FramePass(everything, "cfr", "cfss")
+    one(frames(3, 50), results(3, 50))
+    assert one._lanes in (4, 8, 16)
+
+
+def test_rows_of_any_distance_and_sums_that_go_on():
+    given, found = frames(9, 100), results(9, 100)
+    one = FramePass(everything, "cfr", "cfss")
+    one(given, found)
+    apart = [a.repeat(3, axis=0)[::3] if a.ndim == 2 else a for a in given]
+    again = [*results(9, 100)[:2], *(total.copy() for total in found[2:])]
+    one(apart, again)
+    np.testing.assert_array_equal(again[0], found[0])
+    np.testing.assert_array_equal(again[2], 2 * found[2])
+
+
+def test_bins_that_are_no_neighbours_are_left_to_numpy():
+    given, found, plain = frames(9, 100), results(9, 100), results(9, 100)
+    one = FramePass(everything, "cfr", "cfss")
+    one([np.asfortranarray(a) for a in given], found)
+    one(given, plain)
+    for ours, theirs in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_arrays_that_are_read_stay():
+    given = frames(5, 70)
+    before = [a.copy() for a in given]
+    FramePass(everything, "cfr", "cfss")(given, results(5, 70))
+    for ours, theirs in zip(given, before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_may_share_one():
+    one, wanted = FramePass(everything, "cfr", "cfss"), in_numpy(frames(40, 333), 40, 333)
+    found = [results(40, 333) for _ in range(8)]
+    threads = [threading.Thread(target=one, args=(frames(40, 333), each)) for each in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for each in found:
+        for ours, theirs in zip(each, wanted, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
