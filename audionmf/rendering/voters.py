@@ -7,6 +7,7 @@ components sound like.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from audionmf.errors import TemplateError
 from audionmf.rendering.fields import as_float32
 from audionmf.settings import Settings
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.fused import FramePass, exponential, maximum, root, where_zero
 
 __all__ = ["VOTER_ARRAYS", "Voters"]
 
@@ -118,23 +120,45 @@ class Voters:
             bands.pool(V), bands.pool(W), n_iter=settings.activation_iter,
             n_threads=1, device=settings.device,
         )  # fmt: skip
-        one = models.dtype.type(1)
-        mean = models / np.where(models.any(axis=0), models.max(axis=0), one)
-        if self.votes is not None:
-            said = _weighted(G, W, self.votes)
-            mean = np.sqrt(mean * (said / np.where(said.any(axis=0), said.max(axis=0), one)))
-        if self.leanings is not None:
-            leaning, sounds = _weighted(G, W, self.leanings), (G.T @ W.T).T
-            heard = sounds > 0
-            mean *= np.exp(np.where(heard, leaning / np.where(heard, sounds, one), 0))
-        total = mean.sum(axis=0)
-        known = total > 0
-        shares = np.where(known, mean / np.where(known, total, one), 0)
-        shared: Matrix = np.where(known, models.sum(axis=0) * shares, models)
-        return shared
+        weighing = [
+            *([] if self.votes is None else self.votes),
+            *([] if self.leanings is None else [*self.leanings, np.ones(W.shape[1], np.float32)]),
+        ]
+        weighted = (G.T * np.stack(weighing)[:, None]) @ W.T  # (n_rows, n_frames, n_bins)
+        shared = np.empty((len(models), V.shape[1], len(V)), np.float32)
+        share = _sharing_pass(len(models), self.votes is not None, self.leanings is not None)
+        share([*models.swapaxes(1, 2), *weighted], [*shared])
+        return shared.swapaxes(1, 2)
 
 
-def _weighted(G: Matrix, W: Matrix, weights: Matrix) -> Matrix:
-    """Return the sums of the components by each row of weights, (n_rows, n_bins, n_frames)."""
-    sums: Matrix = np.stack([G.T @ (W * row).T for row in weights]).swapaxes(1, 2)
-    return sums
+@functools.lru_cache(maxsize=32)
+def _sharing_pass(n_groups: int, voting: bool, leaning: bool) -> FramePass:
+    """Return what gives the models of a bin in which voters had their say."""
+
+    def shared(*given: Any) -> list[Any]:
+        models, told = given[:n_groups], given[n_groups:]
+        mean = _relative(models)
+        if voting:
+            said = _relative(told[:n_groups])
+            mean = [root(a * b) for a, b in zip(mean, said, strict=True)]
+        if leaning:
+            *leanings, sounds = told[-n_groups - 1 :]
+            heard = where_zero(sounds, 1.0, sounds)
+            moves = [exponential(where_zero(sounds, 0.0, each / heard)) for each in leanings]
+            mean = [a * b for a, b in zip(mean, moves, strict=True)]
+        total, whole = sum(mean[1:], mean[0]), sum(models[1:], models[0])
+        known = where_zero(total, 1.0, total)
+        return [
+            where_zero(total, model, whole * (one / known))
+            for model, one in zip(models, mean, strict=True)
+        ]
+
+    n_told = n_groups * voting + (n_groups + 1) * leaning
+    return FramePass(shared, "f" * (n_groups + n_told), "f" * n_groups)
+
+
+def _relative(models: Sequence[Any]) -> list[Any]:
+    """Return models relative to the greatest, so that no power of them leaves the range."""
+    top = functools.reduce(maximum, models)
+    top = where_zero(top, 1.0, top)
+    return [model / top for model in models]

@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FramePass", "maximum", "where_zero"]
+__all__ = ["FramePass", "exponential", "maximum", "root", "where_zero"]
 
 _CACHED = 16384
 """Numbers of an array that stays in the cache beside some others."""
+
+_LOG2_E = 1.44269504
+_LN2 = (0.693359375, -2.12194440e-4)
+"""The natural logarithm of 2 in two parts, of which the first has few digits."""
+_ROUNDING = 12582912.0
+"""1.5 times 2^23: added to a float32 it leaves no room for what comes after the point."""
+_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
 
 _Run = Callable[..., None]
 _lock = threading.Lock()
@@ -37,6 +44,30 @@ def where_zero(x: Any, a: Any, b: Any) -> Any:
     return x.where_zero(a, b) if isinstance(x, _Number) else np.where(x == 0, a, b)
 
 
+def root(x: Any) -> Any:
+    """Return the square root of a number ≥ 0, or of those in an array."""
+    return x.root() if isinstance(x, _Number) else np.sqrt(x)
+
+
+def exponential(x: Any) -> Any:
+    """Return e to the power of a number, or of those in an array, from -87 to 87.
+
+    Notes
+    -----
+    By a power of 2 and a polynomial for the rest, within 2 units of the last place (Moshier, Cephes
+    mathematical library, ``expf``). With NumPy's own function machine code would give other bits.
+    """
+    n = x * _LOG2_E + _ROUNDING - _ROUNDING
+    rest = x - n * _LN2[0] - n * _LN2[1]
+    series = 0.0 * rest + _SERIES[0]
+    for term in _SERIES[1:]:
+        series = series * rest + term
+    value = series * rest * rest + rest + 1.0
+    if isinstance(n, _Number):
+        return value * n.power_of_two()
+    return np.ldexp(value, n.astype(np.int32))
+
+
 class FramePass:
     """A function of numbers, applied to all bins of frames.
 
@@ -45,7 +76,7 @@ class FramePass:
     function : callable
         Takes a number for each array, a pair of real and imaginary part where that is complex, and
         returns a list of results, pairs where they are complex. It may add, subtract, multiply and
-        divide, and call `maximum` and `where_zero`.
+        divide, and call `maximum`, `where_zero`, `root` and `exponential`.
     inputs : str
         The kind of each array: "f" frames (n_frames, n_bins), float32, "c" the same of complex64,
         "r" one row (n_bins,) of float32 that all frames have in common.
@@ -283,10 +314,33 @@ class _Number:
         b = other if isinstance(other, _Number) else self.code.constant(other)
         return self._chosen(self._with("fcmp ogt", self, b), self, b)
 
+    def root(self) -> _Number:
+        """Return the square root."""
+        kind, lanes = self.code.type, self.code.lanes
+        text = f"call {kind} @llvm.sqrt.v{lanes}f32({kind} {self.name})"
+        return self.code.number(text, self.inside)
+
+    def power_of_two(self) -> _Number:
+        """Return 2 to the power of this, a whole number."""
+        lanes, number = self.code.lanes, self
+        whole = f"<{lanes} x i32>"
+        for text in (
+            f"fptosi {self.code.type} {{}} to {whole}",
+            f"add {whole} {{}}, {_all(127, lanes)}",
+            f"shl {whole} {{}}, {_all(23, lanes)}",
+            f"bitcast {whole} {{}} to {self.code.type}",
+        ):
+            number = self.code.number(text.format(number.name), self.inside)
+        return number
+
     def where_zero(self, a: Any, b: Any) -> _Number:
         """Return `a` where this is 0, elsewhere `b`."""
         a, b = (x if isinstance(x, _Number) else self.code.constant(x) for x in (a, b))
         return self._chosen(self._with("fcmp oeq", self, 0.0), a, b)
+
+
+def _all(number: int, lanes: int) -> str:
+    return f"<{', '.join([f'i32 {number}'] * lanes)}>"
 
 
 def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str, lanes: int) -> str:

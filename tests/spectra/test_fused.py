@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audionmf.spectra import fused
-from audionmf.spectra.fused import FramePass, maximum, where_zero
+from audionmf.spectra.fused import FramePass, exponential, maximum, root, where_zero
 
 
 def everything(z, x, row):
@@ -14,7 +14,8 @@ def everything(z, x, row):
     (real, imaginary), share = z, where_zero(x, 0.25, x)
     level = 2.0 / (1.0 + row) - 0.5
     power = maximum(real * real + imaginary * imaginary, 1e-3) / maximum(share, row)
-    return [(real * share - imaginary * row, 1.0 - imaginary), power * level, power, level]
+    moved = root(power) * exponential(10.0 * real)
+    return [(real * share - imaginary * row, 1.0 - imaginary), moved * level, power, level]
 
 
 def frames(n_frames, n_bins, seed=0):
@@ -45,9 +46,9 @@ def test_it_is_what_numpy_makes_of_it_to_the_bit(n_frames, n_bins):
     FramePass(everything, "cfr", "cfss")(given, found)
     for ours, theirs in zip(found, in_numpy(given, n_frames, n_bins), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    (real, imaginary), power, _, level = everything((given[0].real, given[0].imag), *given[1:])
+    (real, imaginary), moved, _, level = everything((given[0].real, given[0].imag), *given[1:])
     np.testing.assert_array_equal(found[0], real + 1j * imaginary)
-    np.testing.assert_array_equal(found[1], power)
+    np.testing.assert_array_equal(found[1], moved)
     np.testing.assert_allclose(found[3], n_frames * level.astype(np.float64), rtol=1e-5)
 
 
@@ -96,3 +97,12 @@ def test_threads_may_share_one():
     for each in found:
         for ours, theirs in zip(each, wanted, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_exponentials_are_those_of_numpy_but_for_the_last_bits():
+    x = np.linspace(-87, 87, 200001, dtype=np.float32).reshape(3, -1)
+    found = np.empty_like(x)
+    FramePass(lambda a: [exponential(a)], "f", "f")([x], [found])
+    np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=2.5e-7)
+    np.testing.assert_array_equal(found, exponential(x))
+    assert exponential(np.zeros(1, np.float32)) == 1
