@@ -16,6 +16,7 @@ Neuroscience, 2008.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,9 @@ from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import source_name
 from audionmf.sources.templates import Templates
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames
+from audionmf.spectra.fused import FramePass, maximum
 
 __all__ = [
     "CUES",
@@ -61,6 +64,7 @@ _LEAST_SHARE = 0.15
 _LEAST_LEVEL_SPREAD = 0.02
 _LEAST_PHASE_SPREAD = 0.3
 _PHASE_WEIGHT = 0.3
+_LEAST_MODEL = 1e-20
 
 
 def component_cues(
@@ -132,28 +136,41 @@ def component_places(
     energies : ndarray, shape (n_components,), float64
         ≥ 0.
     """
+    n_sums = 1 if frames.X is None else 4
     sums = np.zeros((4, W.shape[1]))
-    for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
-        block = slice(first, first + BLOCK_FRAMES)
-        part = H[:, block]
-        inverse = 1 / np.maximum(W @ part, np.float32(1e-20))
-        if frames.X is None:
-            products = [frames.V[:, block] ** 2]
-        else:
-            left, right = frames.X[:, :, block]
-            products = [
-                left.real**2 + left.imag**2,
-                right.real**2 + right.imag**2,
-                left.real * right.real + left.imag * right.imag,
-                left.imag * right.real - left.real * right.imag,
-            ]
-        for total, product in zip(sums, products, strict=False):
-            total += np.einsum("fk,fk->k", W, (product * inverse) @ part.T)
+    rows = np.ascontiguousarray(W.T)
+    given = [frames.V] if frames.X is None else list(frames.X)
+    with blas_threads(1):  # products of blocks are small, and threads would wait for each other
+        for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
+            block = slice(first, first + BLOCK_FRAMES)
+            H_block = np.ascontiguousarray(H[:, block].T)
+            model = H_block @ rows
+            shares = np.empty((n_sums, *model.shape), np.float32)
+            _shares_pass(n_sums)([*(x[:, block].T for x in given), model], [*shares])
+            for total, share in zip(sums, shares, strict=False):
+                total += np.einsum("kf,kf->k", rows, H_block.T @ share)
     energies = sums[0] + sums[1]
     if frames.X is None:
         return None, energies
     cross = sums[2] + 1j * sums[3]
     return np.moveaxis(np.array([[sums[0], cross], [cross.conj(), sums[1]]]), -1, 0), energies
+
+
+@functools.cache
+def _shares_pass(n_sums: int) -> FramePass:
+    """Return what gives the powers of a bin, and both parts of the cross power, over its model."""
+
+    def of_magnitudes(magnitude: Any, model: Any) -> list[Any]:
+        return [magnitude * magnitude * (1.0 / maximum(model, _LEAST_MODEL))]
+
+    def of_channels(left: Any, right: Any, model: Any) -> list[Any]:
+        (a, b), (c, d), inverse = left, right, 1.0 / maximum(model, _LEAST_MODEL)
+        products = a * a + b * b, c * c + d * d, a * c + b * d, b * c - a * d
+        return [product * inverse for product in products]
+
+    if n_sums == 1:
+        return FramePass(of_magnitudes, "ff", "f")
+    return FramePass(of_channels, "ccf", "ffff")
 
 
 def group_by_cues(
