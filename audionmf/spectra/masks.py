@@ -6,12 +6,15 @@ The zero-energy rule: in a bin where every source's model is zero, each source g
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
+from audionmf.spectra.fused import FramePass, maximum, root, where_zero
 
 __all__ = ["ratio_masks", "source_masks"]
 
@@ -53,15 +56,39 @@ def ratio_masks(
         raise ParameterError("masks need the model of at least one source")
     if not (np.isfinite(exponent) and exponent > 0):
         raise ParameterError(f"the mask exponent must be more than 0, not {exponent!r}")
-    loudest = models.max(axis=0)
-    silent = loudest == 0
+    if models.ndim == 3 and models.dtype == np.float32 and exponent in _BY_PRODUCTS:
+        frames = models.swapaxes(1, 2)
+        masks: NDArray[np.floating[Any]] = np.empty(frames.shape, models.dtype)
+        _masks_pass(len(models), float(exponent))([*frames], [*masks])
+        return masks.swapaxes(1, 2)
+    return np.array(_shares(list(models), exponent))
+
+
+def _shares(models: Sequence[Any], exponent: float) -> list[Any]:
+    """Return the masks of a bin, or of many."""
+    loudest = functools.reduce(maximum, models)
+    known = where_zero(loudest, 1.0, loudest)
     # Relative to the loudest source no power can overflow, and the sum is at least 1.
-    masks: NDArray[np.floating[Any]] = models / np.where(silent, models.dtype.type(1), loudest)
-    if exponent != 1:
-        masks **= models.dtype.type(exponent)
-    masks[:, silent] = 1
-    masks /= masks.sum(axis=0)
-    return masks
+    powers = [where_zero(loudest, 1.0, _power(model / known, exponent)) for model in models]
+    total = sum(powers[1:], powers[0])
+    return [power / total for power in powers]
+
+
+def _power(x: Any, exponent: float) -> Any:
+    by_product = _BY_PRODUCTS.get(exponent)
+    return by_product(x) if by_product else x ** x.dtype.type(exponent)
+
+
+_BY_PRODUCTS: dict[float, Callable[[Any], Any]] = {
+    1: lambda x: x,
+    1.5: lambda x: x * root(x),
+    2: lambda x: x * x,
+}
+
+
+@functools.lru_cache(maxsize=64)
+def _masks_pass(n_sources: int, exponent: float) -> FramePass:
+    return FramePass(lambda *models: _shares(models, exponent), "f" * n_sources, "f" * n_sources)
 
 
 def source_masks(
