@@ -25,8 +25,8 @@ from audionmf.analysis.learning import (
     at_rate,
     factorise,
     half_window,
-    learn,
     learn_pattern,
+    learn_spectra,
     read_frames,
     stft_of,
 )
@@ -329,8 +329,7 @@ def _bank(
     if single:
         banks = [bank.thinned(settings.example_frames or SINGLE_FRAMES) for bank in banks]
     learnt = [
-        learn(recordings, name, settings=exact, progress=progress)
-        for name, recordings in alone.items()
+        learn_spectra(recordings, name, exact, progress) for name, recordings in alone.items()
     ]
     return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None, patterns=None)
 

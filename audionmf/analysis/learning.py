@@ -41,6 +41,7 @@ __all__ = [
     "learn",
     "learn_kit",
     "learn_pattern",
+    "learn_spectra",
     "pattern_lags",
     "read_frames",
     "stft_of",
@@ -120,13 +121,56 @@ def learn(
         n_components = choice.picked
     if n_components is not None:
         config = dataclasses.replace(config, n_components=n_components)
+    bank, activations = _spectra(material, config, report)
+    if activations is None:
+        lengths = _alike_lengths(material.V, bank.templates, material.bands)
+    else:
+        lengths = ring_lengths(activations)
+    durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
+    pattern = learn_pattern(material.recordings, material.label, config)
+    return dataclasses.replace(bank, durations=durations, patterns=pattern)
+
+
+def learn_spectra(
+    recordings: Sequence[Source], name: str, settings: Settings, progress: Progress
+) -> Templates:
+    """Learn what `learn` does, without durations and patterns, in a third of the time.
+
+    Parameters
+    ----------
+    recordings : sequence of Audio or AudioFile
+        Of one source alone, at one rate.
+    name : str
+        Label of the source.
+    settings : Settings
+        Options.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Templates
+        Each sums to 1; frames bring their context.
+
+    Raises
+    ------
+    ParameterError, InvalidAudioError, AudioReadError, LimitError
+        As in `learn`.
+    """
+    return _spectra(_material(recordings, name, None, settings, progress), settings, progress)[0]
+
+
+def _spectra(
+    material: _Material, config: Settings, report: Progress
+) -> tuple[Templates, NDArray[np.float32] | None]:
+    """Return templates and their contexts, and activations where they were factorised."""
     wanted, V, label = config.n_components, material.V, material.label
     if wanted is not None and wanted > V.shape[1]:
         raise ParameterError(
             f"{wanted} components cannot be learnt from the {V.shape[1]} frames of {label!r}; "
             "ask for fewer, give a longer recording, or take a smaller hop"
         )
-    context = None
+    context = activations = None
     if config.dictionary == "frames":
         if config.penalised:
             raise ParameterError(
@@ -138,15 +182,13 @@ def learn(
         W, sums = _to_sum_1(V[:, picked])
         if material.context is not None:
             context = material.context[:, picked] / sums
-        lengths = _alike_lengths(V, W, material.bands)
     else:
         count = wanted or min(_EXAMPLE_COMPONENTS, V.shape[1])
         model = factorise(V, count, config, partial(report, f"learn {label}"))
-        W, lengths = model.templates, ring_lengths(model.activations)
-    durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
+        W, activations = model.templates, model.activations
     labels = (label,) * W.shape[1]
-    pattern = learn_pattern(material.recordings, label, config)
-    return Templates(W, labels, material.stft, material.sample_rate, durations, context, pattern)
+    bank = Templates(W, labels, material.stft, material.sample_rate, context=context)
+    return bank, activations
 
 
 def learn_kit(

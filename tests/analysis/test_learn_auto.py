@@ -7,9 +7,12 @@ import pytest
 from conftest import RATE, TINY_OPTIONS, sound
 
 import audionmf
-from audionmf.analysis.learning import choose_components
+from audionmf.analysis.learning import choose_components, learn, learn_spectra
 from audionmf.errors import InvalidAudioError, ParameterError
+from audionmf.io.audio import Audio
 from audionmf.nmf.choose import choose
+from audionmf.settings import Settings
+from audionmf.spectra.frames import silent
 
 
 def fit(frames, count):
@@ -110,3 +113,23 @@ def test_auto_is_for_learn_and_other_words_are_refused(run, arguments):
     code, _, err = run(*arguments)
     assert code == 2
     assert "--n-components" in err
+
+
+@pytest.mark.parametrize("dictionary", ["frames", "nmf"])
+def test_spectra_alone_are_those_of_the_bank(dictionary):
+    rng = np.random.default_rng(3)
+    recordings = [Audio(rng.standard_normal((2, 9000)).astype(np.float32) / 9, 8000)]
+    config = Settings(dictionary=dictionary, n_components=12)
+    whole = learn(recordings, "noise", settings=config)
+    bare = learn_spectra(recordings, "noise", config, silent)
+    np.testing.assert_array_equal(bare.templates, whole.templates)
+    assert (bare.labels, bare.stft) == (whole.labels, whole.stft)
+    assert bare.durations is None and bare.patterns is None and whole.durations is not None
+    if dictionary == "frames":
+        np.testing.assert_array_equal(bare.context, whole.context)
+
+
+def test_spectra_alone_refuse_silence():
+    recordings = [Audio(np.zeros((1, 9000), np.float32), 8000)]
+    with pytest.raises(InvalidAudioError, match="'nothing' is silent"):
+        learn_spectra(recordings, "nothing", Settings(), silent)
