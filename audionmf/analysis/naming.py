@@ -23,7 +23,7 @@ from audionmf.io.parts import excerpt
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.frames import Frames, gather
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, gather
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
@@ -139,8 +139,12 @@ def hear_source(S: Matrix, stft: STFT, sample_rate: int) -> HeardSource:
     low, middle, high = (float(frequencies[np.searchsorted(below, q)]) for q in (0.05, 0.5, 0.95))
     height = float(np.log2(frequencies + _LOW_HZ) @ energy / energy.sum())
     tonal = tonal_share(stft.on_line(S), sample_rate / stft.hop_length, sample_rate / stft.n_fft)
-    steps = np.diff(Bands.of(stft, sample_rate).pool(S).astype(np.float64), axis=1)
-    up, down = (float((np.maximum(sign * steps, 0) ** 2).sum()) for sign in (1, -1))
+    bands, up, down = Bands.of(stft, sample_rate), 0.0, 0.0
+    for first in range(0, S.shape[1] - 1, BLOCK_FRAMES):  # what is held of all would be most memory
+        pooled = bands.pool(S[:, first : first + BLOCK_FRAMES + 1]).astype(np.float64)
+        steps = np.diff(pooled, axis=1)
+        up += float(np.square(np.maximum(steps, 0)).sum())
+        down += float(np.square(np.minimum(steps, 0)).sum())
     rise = float(np.log(up / down)) if up > 0 and down > 0 else 0.0
     return HeardSource(low, middle, max(high, float(frequencies[1])), height, tonal, rise)
 
