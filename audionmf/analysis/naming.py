@@ -50,6 +50,8 @@ _BASS_HZ, _BASS_TOP_HZ = 160.0, 330.0
 _MIDDLE_HZ, _HIGH_HZ = 250.0, 800.0
 _BRIGHT_HZ = 2500.0
 _SIDE = 0.25
+_LEVELS = (1e-6, 1e6)
+"""Peaks between which no square leaves the range of the type, and nothing has to be scaled."""
 _SILENT = "silent"
 
 
@@ -132,7 +134,8 @@ def hear_source(S: Matrix, stft: STFT, sample_rate: int) -> HeardSource:
     top = S.max(initial=0)
     if not top > 0:
         return HeardSource(0.0, 0.0, 0.0, np.inf, 0.0, 0.0)
-    S = S / top
+    if not _LEVELS[0] < top < _LEVELS[1]:
+        S = S / top
     frequencies = stft.frequencies(sample_rate)
     energy = np.einsum("ft,ft->f", S, S, dtype=np.float64)  # no squares of all are held
     below = energy.cumsum() / energy.sum()

@@ -134,10 +134,10 @@ def rendered_blocks(
     )
     stream = templates.stft.inverse_stream(n_samples)
     threads = thread_count(decomposition.settings.n_threads)
-    work = partial(_synthesise, decomposition, rendered, most=most)
+    work = partial(_synthesise, decomposition, rendered, most=most, judged=trust is not None)
     n_done = 0
     for synthesised, block in in_order(work, _numbered(transforms), threads):
-        if trust is not None:
+        if trust is not None and block is not None:
             trust.add(block)
         stems = stream.push(synthesised)
         mixture = waiting.take(stems.shape[-1])
@@ -215,10 +215,11 @@ def _synthesise(
     numbered: tuple[int, Transform, tuple[int, int]],
     *,
     most: float = 1.0,
-) -> tuple[Samples, BlockTrust]:
+    judged: bool = True,
+) -> tuple[Samples, BlockTrust | None]:
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
     stems, judge = _stems(decomposition, rendered, numbered, most=most)
-    return stems, judge()
+    return stems, judge() if judged else None
 
 
 def _stems(

@@ -7,7 +7,10 @@ from conftest import RATE, TINY, two_notes
 from audionmf.analysis.analysing import analyse
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio
+from audionmf.rendering import blocks
 from audionmf.rendering.blocks import render_blocks, render_span
+from audionmf.rendering.trust import TrustMeter, block_trust
+from audionmf.spectra.frames import silent
 
 N_SAMPLES = 4097
 SPANS = [(0, 1), (0, 700), (1000, 1001), (63, 2500), (4000, 4097), (4096, 4097), (0, 4097)]
@@ -51,3 +54,17 @@ def test_a_few_stems_of_a_span_are_those_of_all(whole, only):
 def test_a_stem_that_is_not_there_is_refused(whole, only):
     with pytest.raises(ParameterError, match="from 0 to 2"):
         render_span(*whole[:2], 0, 1000, only)
+
+
+def test_trust_is_summed_only_where_it_is_asked_for(whole, monkeypatch):
+    source, found, stems = whole
+    asked = []
+    monkeypatch.setattr(blocks, "block_trust", lambda *told: asked.append(1) or block_trust(*told))
+    plain = np.concatenate(list(render_blocks(source, found, silent)), axis=-1)
+    assert not asked
+    meter = TrustMeter(found.source_names, 10)
+    told = np.concatenate(list(render_blocks(source, found, silent, trust=meter)), axis=-1)
+    assert asked
+    assert meter.result().energy_share.keys() == found.grouping.keys()
+    np.testing.assert_array_equal(told, plain)
+    np.testing.assert_array_equal(plain, stems)
