@@ -8,6 +8,7 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -343,7 +344,7 @@ class Decomposition:
         """
         W = self.templates.templates
         if self.banded:
-            V, W = self._pooled(V, W, margins)
+            V, W = self._pooled(V, margins)
         elif margins is not None:
             V = V[:, margins[0] : V.shape[1] - margins[1]]
         solve = partial(
@@ -360,20 +361,26 @@ class Decomposition:
         return H
 
     def _pooled(
-        self, V: NDArray[np.float32], W: NDArray[np.float32], margins: tuple[int, int] | None
+        self, V: NDArray[np.float32], margins: tuple[int, int] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return frames and templates as activations see them, stacked with what is around them."""
         stft, rate = self.templates.stft, self.templates.sample_rate
         bands = Bands.of(stft, rate)
         if margins is None:
-            return bands.pool(V), bands.pool(W)
+            return bands.pool(V), self._banded_templates[0]
         before, after = margins
         own = bands.pool(V[:, before : V.shape[1] - after])
         if self.context is None:
-            return own, bands.pool(W)
+            return own, self._banded_templates[0]
         around = Neighbours.of(stft, rate).of_frames(V, before, after)
         stacked = np.concatenate([own.T, around.T], axis=1).T
-        return stacked, np.concatenate([bands.pool(W), self.context])
+        return stacked, self._banded_templates[1]
+
+    @functools.cached_property
+    def _banded_templates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Templates on the bands, without and with their context; every block asks for them."""
+        W = Bands.of(self.templates.stft, self.templates.sample_rate).pool(self.templates.templates)
+        return W, W if self.context is None else np.concatenate([W, self.context])
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
