@@ -7,9 +7,12 @@ sum of their products. They are weighted as ITU-R BS.1770-4 weights frequencies,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from audionmf.spectra.fourier import rfft
 
 __all__ = ["k_weights", "products"]
 
@@ -23,7 +26,7 @@ _MOST_BLOCKS = 48
 _FULL = 32767
 
 
-def k_weights(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+def k_weights(frequencies: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the weights of power at frequencies in Hz, those of ITU-R BS.1770-4 at 48 kHz."""
     z = np.exp(-2j * np.pi * np.minimum(frequencies, _DESIGN_RATE / 2) / _DESIGN_RATE)
     gain = np.ones(len(frequencies), complex)
@@ -61,12 +64,12 @@ def products(
         if found is None:
             continue
         pcm, scale = found
-        parts = np.frombuffer(pcm, "<i2").reshape(n_parts, n_channels, -1) * (scale / _FULL)
+        parts = np.frombuffer(pcm, "<i2").reshape(n_parts, n_channels, -1).astype(np.float32)
         n = parts.shape[2]
-        X = np.fft.rfft(parts, axis=2)
-        weights = 2 * k_weights(np.arange(n // 2 + 1) * (sample_rate / n)) / n
+        weights = 2 * k_weights(np.fft.rfftfreq(n, 1 / sample_rate)) / n
         weights[0] /= 2
-        weighted = (X * np.sqrt(weights)).reshape(n_parts, -1)
-        total += (weighted @ weighted.conj().T).real
+        X = rfft(parts) * (np.sqrt(weights) * (scale / _FULL)).astype(np.float32)
+        values = X.view(np.float32).reshape(n_parts, -1)  # Re(x y*) is the product of these
+        total += values @ values.T
         n_samples += n
     return total / max(1, n_samples)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -23,6 +25,8 @@ from audionmf.studio.views import Rows, components, whole_sources
 from audionmf.studio.ways import Way
 
 __all__ = ["Model"]
+
+_CALM_SECONDS = 0.15
 
 
 @dataclass(eq=False)
@@ -51,6 +55,7 @@ class Model:
     _quiet: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _whole: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _n_asked: int = 0
+    _answered: float = -math.inf
 
     @property
     def names(self) -> list[str]:
@@ -149,12 +154,18 @@ class Model:
         finally:
             with self._quiet:
                 self._n_asked -= 1
+                self._answered = time.monotonic()
                 self._quiet.notify_all()
 
     def _spare(self, index: int) -> tuple[bytes, float] | None:
-        """Return a block as `sound` does, when nobody waits to hear one."""
+        """Return a block as `sound` does, when nobody waits to hear one, nor did just now.
+
+        An answer is on its way still when it has left: a page that shares the processor with us
+        would play it later by what is computed meanwhile.
+        """
         with self._quiet:
-            self._quiet.wait_for(lambda: not self._n_asked)
+            while self._n_asked or (rest := self._answered + _CALM_SECONDS - time.monotonic()) > 0:
+                self._quiet.wait(None if self._n_asked else rest)
         with self._whole:
             return self._block(index)
 

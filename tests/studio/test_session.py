@@ -15,7 +15,7 @@ from conftest import RATE, sound, steps, tone
 
 from audionmf.errors import AudioReadError, LimitError, LockedError, ParameterError
 from audionmf.nmf import State
-from audionmf.studio import deliver, recordings
+from audionmf.studio import deliver, models, recordings
 from audionmf.studio.app import make_app
 from audionmf.studio.session import StaleError, UnknownIdError
 from audionmf.studio.ways import Said, as_stems, blind, informed
@@ -310,6 +310,29 @@ def test_figures_of_loudness_wait_while_somebody_listens(session, tmp_path, monk
     for thread in (listener, meter):
         thread.join(10)
     assert set(order[1:]) == {"meter"}
+
+
+def test_figures_of_loudness_wait_until_what_was_heard_has_arrived(session, tmp_path, monkeypatch):
+    recording = session.add_file(mixture(tmp_path), "mix.wav")
+    model = ended(session, session.analyse(recording, blind(2)))
+    model.sound(0)
+    block, counted = model._block, threading.Event()
+
+    def seen(index):
+        counted.set()
+        return block(index)
+
+    monkeypatch.setattr(model, "_block", seen)
+    monkeypatch.setattr(models, "_CALM_SECONDS", 600.0)
+    meter = threading.Thread(target=lambda: model.levels, name="meter")
+    meter.start()
+    assert not counted.wait(0.3)
+    monkeypatch.setattr(models, "_CALM_SECONDS", 0.0)
+    with model._quiet:
+        model._quiet.notify_all()
+    meter.join(10)
+    assert counted.is_set()
+    assert not meter.is_alive()
 
 
 def test_a_recording_beyond_memory_is_refused(session, tmp_path, monkeypatch):
