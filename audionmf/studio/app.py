@@ -340,7 +340,7 @@ class _Studio:
         if kind not in starts:
             raise ParameterError(f"a job is one of {', '.join(starts)}")
         job = starts[kind](body)
-        return _json(job.told(0), 202)
+        return _json(job.told(0), 200 if job.outcome == "stopped" else 202)
 
     def _analyse(self, body: dict[str, Any]) -> Job:
         recording = self._session.recording(_typed(body, "recording", str))
@@ -393,7 +393,12 @@ class _Studio:
         if span is not None and not (sound and all(type(s) in (int, float) for s in span)):
             raise ParameterError("a span has a start and an end")
         within = None if span is None else (float(span[0]), float(span[1]))
-        return self._session.try_marks(_typed(body, "version", int), within)
+        version = _typed(body, "version", int)
+        try:
+            return self._session.try_marks(version, within)
+        except (StaleError, LockedError):
+            # It gives way whether or not it had begun, which is no error that a browser should log.
+            return Job("try", outcome="stopped")
 
     def _notes(self, _body: dict[str, Any]) -> Job:
         model, groups, folder = self._present(), self._session.groups, self._session.folder

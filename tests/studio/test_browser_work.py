@@ -184,6 +184,35 @@ def test_marks_are_painted_encircled_erased_and_refine(page):
     ]  # fmt: skip
 
 
+def test_a_mark_that_is_overtaken_gives_way_and_the_console_stays_empty(page, studio):
+    """By a change of another tab here; it was seen where the machine had much to do."""
+    take_apart(page, "2")
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.press("Enter")
+    page.locator(".picture").focus()
+    page.keyboard.press("b")
+
+    def overtake(route):
+        with studio.client() as client:
+            state = client.get("/api/state").json()
+            told = {name: state[name] for name in ("version", "sources", "marks", "gains")}
+            body = told | {"model": state["model"]["id"], "step": "do"}
+            client.put("/api/state", json=body).raise_for_status()
+        route.continue_()
+
+    page.route("**/api/jobs", overtake)
+    box = page.locator(".picture").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    with page.expect_response("**/api/jobs") as answer:
+        page.mouse.move(box["x"] + 200, box["y"] + 120, steps=4)
+        page.mouse.up()
+    assert (answer.value.status, answer.value.json()["outcome"]) == (200, "stopped")
+    until(page, "!document.querySelector('.mark-tools [role=status]').textContent")
+    assert not page.locator(".toast.error").count()
+
+
 def test_stems_go_to_a_folder_and_a_tour_of_five_steps_can_be_left(page):
     take_apart(page, "2")
     assert "All of it, so far" in page.locator(".source-sub").inner_text()

@@ -398,6 +398,8 @@ def test_a_stale_tab_is_409(client, analysed):
     assert stale.status_code == 409
     assert client.get("/api/state").json()["sources"][1]["name"] == "<img src>"
     assert client.post("/api/jobs", json={"kind": "refine", "version": before}).status_code == 409
+    tried = client.post("/api/jobs", json={"kind": "try", "version": before})
+    assert (tried.status_code, tried.json()["outcome"]) == (200, "stopped")  # it gives way
     assert client.post("/api/close", json={"version": before}).status_code == 409
 
 
@@ -479,6 +481,11 @@ def test_one_job_at_a_time_and_a_stop_button(client, analysed, tmp_path):
     body = asked(long["id"], components=64)
     job = client.post("/api/jobs", json=body)
     assert client.post("/api/jobs", json=body).status_code == 409
+    mark = {"source": "a", "belongs": True, "start": 0.1, "end": 0.5, "low": 100, "high": 900}
+    grouped(client, marks=[mark | {"strength": 10}]).raise_for_status()
+    now = client.get("/api/state").json()["version"]
+    tried = client.post("/api/jobs", json={"kind": "try", "version": now})
+    assert (tried.status_code, tried.json()["outcome"]) == (200, "stopped")
     assert client.delete(f"/api/jobs/{job.json()['id']}").status_code == 202
     assert finish(client, job)["outcome"] == "stopped"
     model = client.get("/api/state").json()["model"]

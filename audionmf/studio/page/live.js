@@ -49,7 +49,7 @@ export class Live {
     try {
       if (await this.find(round, near)) await this.find(round, null);
     } catch (error) {
-      if (![0, 404, 409].includes(error.status)) toast(error.message, 'error'); // what gave way to another job is found with the next mark
+      if (![0, 404].includes(error.status)) toast(error.message, 'error');
     } finally {
       if (round === this.round) this.studio.marking.state.textContent = '';
     }
@@ -60,6 +60,7 @@ export class Live {
     if (round !== this.round || !this.studio.element.isConnected) return false;
     const key = this.key();
     this.studio.marking.state.textContent = span ? 'Finding…' : 'Refining…';
+    // Without a result it gave way to another job, or to a change: the next mark finds it again.
     const made = await api.follow(await api.start({ kind: 'try', version: store.state.version, span }), () => {});
     if (!made || round !== this.round || key !== this.key() || !this.studio.element.isConnected) return false;
     this.made.add(made.model.id);
