@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,12 @@ _FRAMES, _MOST = 320, 4
 _EXAMPLE_FRAMES = 512
 
 
-def stretches(found: Decomposition, voters: Voters, source: Source) -> Iterator[Stretch]:
+def stretches(
+    found: Decomposition,
+    voters: Voters,
+    source: Source,
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> Iterator[Stretch]:
     """Yield stretches of a recording: all of a short one, four parts of a long one.
 
     Parameters
@@ -39,12 +44,16 @@ def stretches(found: Decomposition, voters: Voters, source: Source) -> Iterator[
         Components of the mixture alone, and their votes, if they have any.
     source : Audio or AudioFile
         The recording.
+    progress : callable, optional
+        Told before each stretch how many were read so far, and how many there are.
     """
     voted = found if voters.votes is None else dataclasses.replace(found, voters=voters)
     stft, rate = found.templates.stft, found.templates.sample_rate
     bands, threads = Bands.of(stft, rate), thread_count(found.settings.n_threads)
     W = bands.pool(voters.templates)
-    for first, stop in _parts(stft.n_frames(found.mixture.n_samples)):
+    parts = _parts(stft.n_frames(found.mixture.n_samples))
+    for n, (first, stop) in enumerate(parts):
+        progress(n, len(parts))
         V, margins = _between(source, found, first, stop)
         if not V.any():
             continue

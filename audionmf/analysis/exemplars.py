@@ -25,6 +25,7 @@ speech recognition", IEEE Transactions on Audio, Speech, and Language Processing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.analysis import component_owner
-from audionmf.analysis.component_features import component_features
+from audionmf.analysis.component_features import Looks, component_features
 from audionmf.analysis.component_owner import Fit
 from audionmf.analysis.component_stretches import example_spectra, stretches
 from audionmf.analysis.coverage import coverage
@@ -505,9 +506,21 @@ class _Fit:
         given = (self.alone.get(name, ()) for name in self.names)
         alone = [example_spectra(each, stft, rate) if each else None for each in given]
         with blas_threads(1):  # what is found must not depend on how many there are
-            parts = stretches(found, voters, self.source)
+            looks: list[Looks] = []
+            read, n_parts = 0, 1
+
+            def tell(*now: int) -> None:
+                nonlocal read, n_parts
+                read, n_parts = now or (read, n_parts)
+                self.progress("compare", (read + len(looks)) / (2 * n_parts))
+
+            parts = stretches(found, voters, self.source, tell)
             work = partial(component_features, examples=alone)
-            looks = list(in_order(work, parts, self.threads))
+            with contextlib.closing(in_order(work, parts, self.threads)) as seen:  # stopped or not
+                for look in seen:
+                    looks.append(look)
+                    tell()
+            self.progress("compare", 1.0)
             if not looks:  # they all were silent
                 return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
             return component_owner.leanings(looks, fit) / np.float32(self.settings.mask_exponent)

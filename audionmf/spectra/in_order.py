@@ -7,7 +7,7 @@ one thread, and products of matrices within it take no threads of their own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 def in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], n_threads: int
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Apply a function in threads, a few items ahead; results come in the order of the items.
 
     Parameters

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from audionmf import LiveSeparator, analyse, learn, render
-from audionmf.analysis import exemplars
+from audionmf.analysis import component_stretches, exemplars
 from audionmf.analysis.exemplars import is_exemplary, shifted, votes
+from audionmf.errors import StoppedError
 from audionmf.io.audio import Audio
 from audionmf.rendering import blocks
 from audionmf.rendering.decomposition import Decomposition
@@ -125,6 +126,37 @@ def test_a_note_that_an_example_lacks_is_played_by_a_copy():
 def lowest(found):
     """Return how well the stem of the low notes is told from the rest, in dB."""
     return decibels(STEMS[0], render(MIXTURE, found, sample_rate=RATE).sources["low"])
+
+
+def test_comparing_with_the_examples_tells_how_far_it_is_and_can_be_stopped(monkeypatch):
+    """It takes longer than the vote that it follows, which would be at 100 % all the time."""
+    monkeypatch.setattr(component_stretches, "_FRAMES", 20)
+    looked, features = [], exemplars.component_features
+
+    def look(*args, **kwargs):
+        looked.append(args)
+        return features(*args, **kwargs)
+
+    monkeypatch.setattr(exemplars, "component_features", look)
+    told = []
+    by_example(progress=lambda *stage: told.append(stage))
+    shares = [share for stage, share in told if stage == "compare"]
+    assert len(looked) == 4
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert len({share for share in shares if 0 < share < 1}) >= 6
+    last = max(n for n, (stage, _) in enumerate(told) if stage == "vote")
+    assert told[last + 1][0] == "compare"
+
+    for most in (0, 3):  # while it reads; when it looked at one
+
+        def stop(stage, _, most=most):
+            return stage == "compare" and len(looked) > most
+
+        looked.clear()
+        with pytest.raises(StoppedError, match="compare"):
+            by_example(progress=stop)
+        assert len(looked) < most + 3
 
 
 def test_one_example_alone_leaves_a_rest_that_votes():

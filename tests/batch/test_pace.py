@@ -7,7 +7,7 @@ import pytest
 from audionmf.batch.pace import TimeLeft, share_done, work_after
 
 BLIND = ("read", "factorise", "group", "place in stereo", "render")
-EXAMPLE = ("read violin", "read", "adapt", "vote", "place in stereo", "render")
+EXAMPLE = ("read violin", "read", "adapt", "vote", "compare", "place in stereo", "render")
 
 
 @pytest.mark.parametrize("stages", [BLIND, EXAMPLE])
@@ -48,7 +48,13 @@ def test_a_page_of_a_long_recording_hears_no_notes_unless_they_are_written():
 
 MEASURED = {  # when stages begin, as shares of a separation of 60 s in stereo
     "blind": {"factorise": 0.13, "group": 0.48, "place in stereo": 0.52, "render": 0.94},
-    "examples": {"adapt": 0.18, "vote": 0.40, "place in stereo": 0.49, "render": 0.84},
+    "examples": {
+        "adapt": 0.12,
+        "vote": 0.31,
+        "compare": 0.38,
+        "place in stereo": 0.65,
+        "render": 0.74,
+    },
     "drums": {"place in stereo": 0.30, "render": 0.96},
     "lead": {"factorise": 0.14, "place in stereo": 0.25, "render": 0.93},
 }
@@ -56,8 +62,11 @@ MEASURED = {  # when stages begin, as shares of a separation of 60 s in stereo
 
 @pytest.mark.parametrize("way", MEASURED)
 def test_the_share_told_is_near_that_of_the_time_that_stages_were_measured_to_take(way):
+    told = 0.0  # which never falls where it is shown
     for stage, true in MEASURED[way].items():
-        assert share_done(stage, 0.0, 60) == pytest.approx(true, abs=0.2)
+        told = max(told, share_done(stage, 0.0, 60))
+        assert told == pytest.approx(true, abs=0.2)
+        told = max(told, share_done(stage, 1.0, 60))
 
 
 def test_the_time_left_never_rises_and_waits_for_a_tenth_of_the_work():
