@@ -2,10 +2,11 @@
 """Measure the studio in Chromium as the one who uses it feels it: keys, first sounds, changes, memory.
 
 benchmark_studio.py RECORDING [--seconds 240] [--components 24] [--runs 5] [--others 63]
-                    [--only keys|ear|many]
+                    [--only keys|names|ear|many]
 
 The recording is repeated or cut to so many seconds, in stereo. From the page's first view it is taken
-apart into three stems and these are saved, by keys alone, which are counted. Then it is taken apart
+apart into three stems and these are saved, by keys alone, which are counted; with the names that were
+found, and with others, each of which is typed, an action like a key. Then it is taken apart
 into components, and measured in milliseconds are: from a click or a key to the first sound, from a
 change of group or gain to what is heard of it and to the next picture, from the end of a stroke to the
 first sound of what it found. What is heard is what reaches the output of the page's AudioContext.
@@ -90,7 +91,7 @@ def main() -> None:
     parser.add_argument("recording", type=Path)
     for name, default in (("seconds", 240), ("components", 24), ("runs", 5), ("others", 63)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--only", choices=("keys", "ear", "many"))
+    parser.add_argument("--only", choices=("keys", "names", "ear", "many"))
     options = parser.parse_args()
     program = (
         os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -106,6 +107,7 @@ def main() -> None:
             other.hardlink_to(song)
         parts = {
             "keys": ([song], lambda page, _: by_keys(page)),
+            "names": ([song], lambda page, _: by_keys(page, ("bass", "drums", "keys"))),
             "ear": ([song], lambda page, process: by_ear(page, process, options)),
             "many": ([song, *others], many),
         }
@@ -142,8 +144,8 @@ def opened(browser: Browser, address: str) -> Page:
     return page
 
 
-def by_keys(page: Page) -> None:
-    """From the opened recording to three stems with names in an archive."""
+def by_keys(page: Page, wanted: tuple[str, ...] = ()) -> None:
+    """From the opened recording to three stems in an archive, with names that are found or typed."""
     keys: list[str] = []
 
     def press(key: str) -> None:
@@ -157,12 +159,17 @@ def by_keys(page: Page) -> None:
     apart = time.perf_counter() - begin
     press("e")
     page.wait_for_selector("dialog")
+    for n, name in enumerate(wanted):
+        if n:
+            press("Tab")
+        keys.append(f'"{name}"')
+        page.keyboard.type(name)
     with page.expect_download() as download:
         press("Enter")
     with zipfile.ZipFile(download.value.path()) as archive:
         names = archive.namelist()
     saved = time.perf_counter() - begin
-    print(f"keys: {' '.join(keys)} ({len(keys)}); stems: {', '.join(names)}")
+    print(f"{len(keys)} actions: {' '.join(keys)}; stems: {', '.join(names)}")
     print(f"taken apart after {apart:.1f} s, saved after {saved:.1f} s", flush=True)
     page.context.close()
 

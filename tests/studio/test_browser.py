@@ -459,6 +459,47 @@ def test_from_a_song_to_stems_with_names_in_a_few_keys(page, tmp_path):
     assert not [name for name in names if name.startswith(("source", "component"))]
 
 
+def test_from_a_song_to_three_stems_with_names_that_are_typed_in_under_ten_actions(page, tmp_path):
+    """By the keyboard alone; a name that is typed is one action, as a key is."""
+    begin(page)
+    parts = [np.zeros(6 * RATE) for _ in range(3)]
+    for part, hertz, start in zip(parts, (110, 880, 330), (0, 1, 2), strict=True):
+        for begun in (start, start + 3):
+            part[begun * RATE : (begun + 1) * RATE] = tone(hertz, RATE)
+    page.set_input_files("input[type=file]", sound(tmp_path / "song.wav", sum(parts)))
+    page.wait_for_selector(".waveform")
+    actions = []
+
+    def press(key):
+        actions.append(key)
+        page.keyboard.press(key)
+
+    press("3")
+    press("Enter")
+    page.wait_for_selector(".row")
+    press("e")
+    page.wait_for_selector("dialog")
+    wanted = ["left hand", "bells", "strings"]
+    for n, name in enumerate(wanted):
+        if n:
+            press("Tab")
+        actions.append(name)
+        page.keyboard.type(name)
+    with page.expect_download() as download:
+        press("Enter")
+    assert len(actions) < 10
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+    assert names == [f"{name}.wav" for name in wanted]
+    assert page.locator("input.name").evaluate_all("all => all.map((e) => e.value)") == wanted
+
+    page.get_by_label("Name of stem 2").fill("strings")
+    page.keyboard.press("Enter")
+    refused = "document.activeElement.validationMessage"
+    assert page.evaluate(refused) == "There is a source strings already."
+    assert page.locator("input.name").evaluate_all("all => all.map((e) => e.value)") == wanted
+
+
 def test_automatically_stems_have_names(page):
     begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()

@@ -2,7 +2,8 @@
 
 import { api } from './api.js';
 import { announce, h, iconButton, toast } from './dom.js';
-import { gainOf, model, recording, REST, silent, sources, store } from './store.js';
+import { sourceColour } from './rows.js';
+import { gainOf, model, nameSource, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
@@ -55,6 +56,7 @@ export async function exportDialog() {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
     try {
+      await store.sending;
       const job = await api.start({ kind: 'export', what, format: format.value, silent: silent() });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
@@ -83,6 +85,7 @@ export async function exportDialog() {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
     try {
+      await store.sending;
       const job = await api.start({ kind: 'export', what: 'files', format: format.value });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       for (const file of made?.files || []) {
@@ -110,6 +113,29 @@ export async function exportDialog() {
     return button;
   }
 
+  // What the stems are called, to be written here once more: Enter in a name saves them.
+  function nameField({ id, name, colour }, n) {
+    const rename = () => {
+      const trouble = nameSource(id, input.value);
+      input.setCustomValidity(trouble);
+      if (trouble) input.reportValidity();
+      else store.sending.then(showCommands);
+      return !trouble;
+    };
+    const input = h('input', {
+      type: 'text', class: 'stem-name', value: name, maxlength: '60', 'aria-label': `Name of stem ${n + 1}`, spellcheck: 'false', vars: { '--own': sourceColour({ colour }) },
+      onfocus: () => input.select(),
+      oninput: () => input.setCustomValidity(''),
+      onchange: rename,
+      onkeydown: (event) => {
+        if (event.key !== 'Enter') return;
+        event.preventDefault();
+        if (rename()) make('stems');
+      },
+    });
+    return input;
+  }
+
   function item(what, label, text, ...more) {
     const button = h('button', { type: 'button', onclick: () => make(what) }, label);
     buttons.push(button);
@@ -128,6 +154,8 @@ export async function exportDialog() {
     toast('Copied.');
   } }, 'Copy');
   const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format, folderButton());
+  const names = sources().filter((source) => source.components.length).map(nameField);
+  if (names.length) stems.firstChild.append(h('div', { class: 'stem-names' }, ...names));
   const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
   const remix = item('remix', 'Save the remix', ['Remix', mixed ? 'One file of what is heard: gains, mutes and solos of the sources.' : 'One file with other gains: move a fader, mute or solo a source first.']);
   if (!mixed) buttons.pop().disabled = true;
@@ -148,7 +176,7 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
-  stems.querySelector('button:last-of-type').focus(); // the stems are what most want
+  (names[0] || stems.querySelector('button:last-of-type')).focus(); // the stems are what most want
   showCommands();
 }
 
@@ -165,7 +193,7 @@ const KEYS = [
   ['L', 'loop what is in view, or end the loop; drag on the ruler for another range'],
   ['B', 'draw marks on the spectrogram; with notes in the roll a click marks all of a note, edges are drawn to notes (not with Alt)'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
-  ['E', 'export'],
+  ['E', 'export: write the names of the stems, Tab between them, Enter saves'],
   ['On a component', ''],
   ['↑ ↓', 'to the next; with Shift select as well'],
   ['Enter', 'hear it alone'],

@@ -243,15 +243,10 @@ export class Sources {
   }
 
   renamed(source, input) {
-    const name = input.value.trim();
-    const taken = data.sources().some((other) => other.id !== source.id && other.name === name);
-    const refused = !name || name.includes('=') || name.startsWith('!') || name.toLowerCase() === 'rest' || taken;
-    if (refused) {
-      toast(taken ? `There is a source ${name} already.` : 'A name is not empty, not "rest", has no "=" and no "!" in front.', 'error');
-      input.value = source.name;
-    } else if (name !== source.name) {
-      data.changeSource(source.id, { name });
-    }
+    const trouble = data.nameSource(source.id, input.value);
+    if (!trouble) return;
+    toast(trouble, 'error');
+    input.value = source.name;
   }
 
   async chosen(source, menu) {

@@ -247,6 +247,17 @@ export function changeSource(id, change) {
   });
 }
 
+// Call a source so; returns what speaks against it, or nothing.
+export function nameSource(id, wanted) {
+  const name = wanted.trim();
+  const source = sources().find((item) => item.id === id);
+  if (!source || name === source.name) return '';
+  if (sources().some((other) => other.id !== id && other.name === name)) return `There is a source ${name} already.`;
+  if (!name || name.includes('=') || name.startsWith('!') || name.toLowerCase() === REST) return 'A name is not empty, not "rest", has no "=" and no "!" in front.';
+  changeSource(id, { name });
+  return '';
+}
+
 // hearing
 
 // The gain of a source, or of the rest, in decibels.
