@@ -500,6 +500,27 @@ def test_from_a_song_to_three_stems_with_names_that_are_typed_in_under_ten_actio
     assert page.locator("input.name").evaluate_all("all => all.map((e) => e.value)") == wanted
 
 
+def test_however_long_a_setup_is_its_waveform_and_its_button_are_in_view(page):
+    begin(page)
+    page.locator(".offer", has_text="mix & match.wav").click()
+    page.get_by_label("By what you know").check()
+    for _ in range(3):
+        page.get_by_role("button", name="Add a source").click()
+    inside = """(pixels) => {
+      const main = document.querySelector('main');
+      main.scrollTop = pixels;
+      const view = main.getBoundingClientRect();
+      const wave = document.querySelector('.wave').getBoundingClientRect();
+      const go = document.querySelector('.primary.big').getBoundingClientRect();
+      return [wave.top - view.top, view.bottom - go.bottom, main.scrollTop];
+    }"""
+    assert page.evaluate(inside, 0)[1] > 0
+    above, below, scrolled = page.evaluate(inside, 10_000)
+    assert scrolled > 100
+    assert above == 0  # nothing is seen over it
+    assert below > 0
+
+
 def test_automatically_stems_have_names(page):
     begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()

@@ -155,7 +155,7 @@ export async function exportDialog() {
   } }, 'Copy');
   const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format, folderButton());
   const names = sources().filter((source) => source.components.length).map(nameField);
-  if (names.length) stems.firstChild.append(h('div', { class: 'stem-names' }, ...names));
+  if (names.length) stems.append(h('div', { class: 'stem-names' }, ...names));
   const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
   const remix = item('remix', 'Save the remix', ['Remix', mixed ? 'One file of what is heard: gains, mutes and solos of the sources.' : 'One file with other gains: move a fader, mute or solo a source first.']);
   if (!mixed) buttons.pop().disabled = true;
@@ -176,7 +176,7 @@ export async function exportDialog() {
         ' and the model, where one is named.'),
       h('details', {}, h('summary', {}, 'The same in Python'), h('div', { class: 'line end' }, copier(code, 'Copy the script')), code)),
   );
-  (names[0] || stems.querySelector('button:last-of-type')).focus(); // the stems are what most want
+  (names[0] || stems.querySelector('.line > button:last-of-type')).focus(); // the stems are what most want
   showCommands();
 }
 

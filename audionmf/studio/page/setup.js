@@ -16,7 +16,7 @@ const STAGES = {
   start: 'Getting ready', open: 'Opening', read: 'Reading', factorise: 'Finding components', activate: 'Finding when they sound',
   adapt: 'Fitting them to the recording', vote: 'Finding what else the recording is made of', compare: 'Comparing that with the examples', draw: 'Drawing the spectrogram', align: 'Moving the score to the recording', group: 'Finding out what belongs together',
   'place in stereo': 'Finding where sources stand', strokes: 'Finding strokes', templates: 'Reading templates', 'fit the score': 'Fitting the notes', refine: 'Finding components again, with your marks',
-  ready: 'Nearly done', render: 'Rendering',
+  ready: 'Nearly done', render: 'Rendering', notes: 'Listening to each source',
 };
 
 export function stageName(stage) {

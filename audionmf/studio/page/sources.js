@@ -186,7 +186,7 @@ export class Sources {
     let power = 0;
     for (const i of members) for (const j of members) power += this.levels[i * n + j];
     const lufs = 10 * Math.log10(Math.max(power, 1e-12)) - 0.691;
-    return lufs > -90 ? ` · ${lufs.toFixed(1).replace('-', '−')} LUFS` : ' · silent';
+    return lufs > -90 ? ` · ${lufs.toFixed(1).replace('-', '−')}\u00a0LUFS` : ' · silent';
   }
 
   fader(id, name, ...toggles) {
