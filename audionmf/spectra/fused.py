@@ -104,6 +104,8 @@ class FramePass:
             Of the kinds of the pass, of the same numbers of frames and bins. They do not overlap.
         """
         n_frames, n_bins = next(a.shape for a in (*arrays, *results) if a.ndim == 2)
+        if not n_frames * n_bins:
+            return
         run = self._run or self._made()
         step = max(1, _CACHED // n_bins)
         sums = [np.empty(n_bins, np.float32) for kind in self._outputs if kind == "s"]
