@@ -317,7 +317,7 @@ def test_only_two_channels_have_a_stereo_image(mixture, banks, n_channels, optio
     rendered = render(samples, found, sample_rate=RATE)
     for stem in rendered.sources.values():
         assert stem.shape == samples.shape
-        assert energy(stem) > 0.005 * energy(samples)
+        assert energy(stem) > 0.001 * energy(samples)
 
 
 def test_a_single_source_gets_a_rest_of_free_components(mixture, banks):
