@@ -16,7 +16,6 @@ game music, rendered bands, pianos, guitars, strings, drums and noises; coloured
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import torch
 from scipy.signal import resample_poly
 from torch import nn
 from torch.nn import functional
+from training import train
 
 import audionmf
 from audionmf.analysis.lead_pitches import N_FEATURES, PITCHES, candidates
@@ -36,7 +36,7 @@ HIDDEN, SEEN = 48, 24
 SPEEDS = [(1, 1)] * 4 + [(8, 9), (9, 8), (15, 16), (16, 15), (5, 6), (6, 5), (17, 16), (16, 17)]
 LEVEL, LOUD, LEAST, MOST = -4, 0.5, 0.15, 4.0
 LEVEL_DB, MOST_DB, SECOND, SECOND_DB = 4.5, 10.0, 0.35, -2.0
-DROPPED, COLOUR, DECAY, FIRST_RATE = 0.1, 0.05, 1e-3, 2.5e-3
+DROPPED, COLOUR, DECAY = 0.1, 0.05, 1e-3
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
     seen = torch.cat([features[there] for features, there, _ in mixtures[:100]])
     net.mean.copy_(seen.mean(dim=0))
     net.spread.copy_(seen.std(dim=0) + 1e-3)
-    train(net, mixtures, options.seconds, rng)
+    train(net, lambda j: loss(net, mixtures[j]), len(mixtures), options.seconds, rng, DECAY)
     np.savez(options.out, **net.arrays())
 
 
@@ -186,29 +186,17 @@ class Network(nn.Module):
         return found
 
 
-def train(net: Network, mixtures: list[Any], seconds: float, rng: np.random.Generator) -> None:
-    """Train for a time; four mixtures a step, loud frames counting more."""
-    optimiser = torch.optim.AdamW(net.parameters(), FIRST_RATE, weight_decay=DECAY)
-    start, shown = time.monotonic(), 0.0
-    while (gone := (time.monotonic() - start) / seconds) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = FIRST_RATE * (0.5 * (1 + np.cos(np.pi * gone)) + 0.01)
-        optimiser.zero_grad()
-        for j in rng.integers(0, len(mixtures), 4):
-            features, there, right = mixtures[j]
-            features = features + COLOUR * torch.randn(features.shape[-1]) * net.spread
-            weights = (LOUD * features[:, 0, LEVEL]).exp().clamp(LEAST, MOST) * (right >= 0)
-            weights = weights / weights.sum().clamp(min=1e-6)
-            lost = [
-                functional.cross_entropy(said, right, ignore_index=-1, reduction="none") @ weights
-                for said in net(features, there)
-            ]
-            (0.3 * lost[0] + lost[1]).div(4).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
-        if gone >= shown:
-            shown += 0.1
-            print(f"{gone:4.0%}  {lost[1].item():.3f}", flush=True)
+def loss(net: Network, mixture: Any) -> torch.Tensor:
+    """Return how wrong both looks at a mixture are, loud frames counting more."""
+    features, there, right = mixture
+    features = features + COLOUR * torch.randn(features.shape[-1]) * net.spread
+    weights = (LOUD * features[:, 0, LEVEL]).exp().clamp(LEAST, MOST) * (right >= 0)
+    weights = weights / weights.sum().clamp(min=1e-6)
+    first, second = (
+        functional.cross_entropy(said, right, ignore_index=-1, reduction="none") @ weights
+        for said in net(features, there)
+    )
+    return 0.3 * first + second
 
 
 if __name__ == "__main__":

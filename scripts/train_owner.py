@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from training import train
 
 import audionmf
 from audionmf.analysis import component_owner
@@ -42,7 +42,7 @@ from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
 
 HIDDEN, SEEN = 32, 16
-DROPPED, WITHOUT_EXAMPLES, DECAY, FIRST_RATE = 0.3, 0.25, 3e-2, 3e-3
+DROPPED, WITHOUT_EXAMPLES = 0.3, 0.25
 WORSE, OWNER = 2.0, 3.0
 FRAMES = 12
 N_SEEN = N_FEATURES + N_FIT
@@ -67,7 +67,12 @@ def main() -> None:
     features = torch.cat([one["features"].reshape(-1, N_SEEN) for one in data])
     net.mean.copy_(features.mean(dim=0))
     net.spread.copy_(features.std(dim=0) + 0.05)
-    train(net, data, options.seconds, np.random.default_rng(options.seed))
+    rng = np.random.default_rng(options.seed)
+
+    def lost(j: int) -> torch.Tensor:
+        return loss(net, data[j], slice(int(rng.integers(FRAMES)), None, FRAMES))
+
+    train(net, lost, len(data), options.seconds, rng)
     np.savez(options.out, **net.arrays())
 
 
@@ -192,27 +197,6 @@ def loss(net: Network, one: dict[str, torch.Tensor], some: slice) -> torch.Tenso
     owner = functional.log_softmax(torch.log(one["votes"] + 1e-6) + said, dim=0)
     wrong = -(weight * (one["truth"] * owner).sum(dim=0)).sum() / weight.sum()
     return (change + WORSE * functional.relu(change)).mean() + OWNER * wrong
-
-
-def train(net: Network, data: list[Any], seconds: float, rng: np.random.Generator) -> None:
-    """Train for a time; four stretches a step."""
-    optimiser = torch.optim.AdamW(net.parameters(), FIRST_RATE, weight_decay=DECAY)
-    start, shown = time.monotonic(), 0.0
-    while (gone := (time.monotonic() - start) / seconds) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = FIRST_RATE * (0.5 * (1 + np.cos(np.pi * gone)) + 0.01)
-        optimiser.zero_grad()
-        total = 0.0
-        for j in rng.integers(0, len(data), 4):
-            one = loss(net, data[j], slice(int(rng.integers(FRAMES)), None, FRAMES)) / 4
-            one.backward()
-            total += one.item()
-        nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
-        if gone >= shown:
-            shown += 0.1
-            print(f"{gone:4.0%}  {total:+.2f}", flush=True)
-    net.eval()
 
 
 if __name__ == "__main__":
