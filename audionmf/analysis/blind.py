@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis.by_patterns import analyse_struck_blind
 from audionmf.analysis.cues import (
-    component_cues,
     component_places,
+    component_sound,
     cues_in_words,
     group_by_cues,
-    only_cues,
     parse_cues,
 )
 from audionmf.analysis.learning import penalties_of, stft_of
@@ -122,8 +121,8 @@ def analyse_blind(
     templates = Templates(factors.W, labels, stft, source.sample_rate)
     progress("group", 0.0)
     places, energies = component_places(frames, factors.W, factors.H)
-    cues = component_cues(templates, factors.H, places, factors.keys)
-    grouping, choice, shares = group_by_cues(only_cues(cues, heard), energies, n_sources)
+    sound = component_sound(templates, factors.H, places, energies)
+    grouping, choice, shares = group_by_cues(sound, n_sources, heard)
     remarks = [
         *([choice.to_text()] if choice else []),
         *([cues_in_words(shares)] if shares else []),

@@ -1,9 +1,8 @@
-"""Which components belong together, when nobody says so: several cues, each heard on its own.
+"""Which components belong together, when nobody says so: several cues, heard together.
 
 What comes from one instrument tends to come from one *place*, to have one *timbre*, to stay in one
-*pitch* range, and to start and end alike (its *course*). Every cue gives numbers for every component;
-components are joined, two clusters at a time, where the cues differ least. How much a difference in
-timbre, pitch and course says was learnt (`likeness`); weights chosen by hand stay beside that. No
+*pitch* range, and to start and end alike (its *course*). How much a difference in each says was
+learnt (`likeness`); components are joined, two clusters at a time, where they are most alike. No
 random start, and any cue can be left out.
 
 References
@@ -24,56 +23,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import GroupingChoice, join_clusters
-from audionmf.analysis.likeness import likeness, sound_features
+from audionmf.analysis.likeness import CUES, Sound, likeness, places_by
 from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import source_name
 from audionmf.sources.templates import Templates
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames
 from audionmf.spectra.fused import FramePass, maximum
 
 __all__ = [
     "CUES",
-    "component_cues",
     "component_places",
+    "component_sound",
     "cues_in_words",
     "group_by_cues",
     "joined_cues",
-    "only_cues",
     "parse_cues",
 ]
 
 Features = NDArray[np.float64]
 
-CUES = ("place", "timbre", "pitch", "course")
-"""The cues: level and phase difference between the channels; colour and shape of the template; its
-pitch; how the activation rises, falls and goes on."""
-
-_CLIP = 3.0
 _TINY = 1e-12
 _ALIKE = 1e-9
-_PLACE = CUES[0]
-_LEARNT = 3.0
-_BY_HAND = {
-    "timbre": [(1.25, slice(0, 12)), (1.0, slice(12, 13))],
-    "pitch": [(0.3, slice(1, 2))],
-    "course": [(0.5, slice(0, 1))],
-}
-_LEAST_SHARE = 0.15
-_LEAST_LEVEL_SPREAD = 0.02
-_LEAST_PHASE_SPREAD = 0.3
-_PHASE_WEIGHT = 0.3
+_LEAST_SHARE = 0.12
 _LEAST_MODEL = 1e-20
 
 
-def component_cues(
+def component_sound(
     templates: Templates,
     activations: NDArray[np.float32],
     places: NDArray[np.complex128] | None,
-    pitches: NDArray[np.float64],
-) -> dict[str, list[tuple[float, Features]]]:
-    """Return what each cue says of each component.
+    energies: NDArray[np.float64],
+) -> Sound:
+    """Return what is heard of each component.
 
     Parameters
     ----------
@@ -83,36 +67,12 @@ def component_cues(
         H.
     places : ndarray, shape (n_components, 2, 2), complex128, optional
         Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
-    pitches : ndarray, shape (n_components,)
-        In semitones; NaN where a component has no pitch, which then goes by its brightness.
-
-    Returns
-    -------
-    dict of str to list of (float, ndarray)
-        For each of `CUES`, weights and features of shape (n_components, n_features), standardised
-        later. The first ones of a sound are learnt, lie on the same axes for all cues, and are
-        added up.
+    energies : ndarray, shape (n_components,)
+        How much each component counts, ≥ 0.
     """
-    heard = sound_features(templates, activations, pitches)
-    places_heard = [] if places is None else _place_features(places)
-    by_hand = {
-        name: [(weight, heard[name][:, some]) for weight, some in pairs]
-        for name, pairs in _BY_HAND.items()
-    }
-    learnt = likeness(heard)
-    return {"place": places_heard} | {n: [(_LEARNT, learnt[n]), *by_hand[n]] for n in by_hand}
-
-
-def _place_features(places: NDArray[np.complex128]) -> list[tuple[float, Features]]:
-    left, right, cross = places[:, 0, 0].real, places[:, 1, 1].real, places[:, 0, 1]
-    total = np.maximum(left + right, np.finfo(np.float64).tiny)
-    level = (left - right) / total
-    phase = np.angle(cross) * np.minimum(1, 2 * np.abs(cross) / total)
-    # Where all stand at one place, what little they differ by is noise: it weighs less.
-    return [
-        (min(1.0, level.std() / _LEAST_LEVEL_SPREAD), level[:, None]),
-        (_PHASE_WEIGHT * min(1.0, phase.std() / _LEAST_PHASE_SPREAD), phase[:, None]),
-    ]
+    bands = Bands.of(templates.stft, templates.sample_rate)
+    W = bands.pool(templates.templates)
+    return Sound(W, activations, bands.frequencies, energies, places)
 
 
 def component_places(
@@ -174,20 +134,18 @@ def _shares_pass(n_sums: int) -> FramePass:
 
 
 def group_by_cues(
-    cues: Mapping[str, Sequence[tuple[float, Features]]],
-    energies: NDArray[np.float64],
-    n_sources: int | None = None,
+    sound: Sound, n_sources: int | None = None, heard: Iterable[str] = CUES
 ) -> tuple[Grouping, GroupingChoice | None, dict[str, float]]:
-    """Group components into sources where all cues together differ least.
+    """Group components into sources where they are most alike.
 
     Parameters
     ----------
-    cues : mapping of str to sequence of (float, ndarray)
-        As `component_cues` gives them; leave out those that are not to be heard.
-    energies : ndarray, shape (n_components,)
-        How much each component counts, ≥ 0.
+    sound : Sound
+        As `component_sound` gives it.
     n_sources : int, optional
         Number of sources, 1 to the number of components; None: it is chosen.
+    heard : iterable of str
+        The cues to go by, of `CUES`.
 
     Returns
     -------
@@ -204,63 +162,64 @@ def group_by_cues(
     ParameterError
         If `n_sources` is out of its range.
     """
-    n_components = len(energies)
+    n_components, heard = len(sound.energies), tuple(heard)
     if n_sources is not None and not 1 <= n_sources <= n_components:
         raise ParameterError(
             f"{n_sources} sources cannot be made of {n_components} components; "
             "ask for fewer sources or more components"
         )
-    alike, own, weights = _columns(cues, energies)
-    tree = join_clusters(_joined(alike, own, n_components), weights)
+    features, weights = joined_cues(sound, heard)
+    tree = join_clusters(features, weights)
     choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
-    between = {name: _between(x, x, weights, groups) for name, x in own.items()}
-    for name, x in alike.items():
-        between[name] += _between(x, sum(alike.values(), np.zeros(1)), weights, groups)
-    total = sum(between.values())
-    shares = {name: part / total for name, part in between.items()} if total > _ALIKE else {}
+    shares = _told_by(sound, heard, features, weights, groups)
     return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
 
 
-def joined_cues(
-    cues: Mapping[str, Sequence[tuple[float, Features]]], energies: NDArray[np.float64]
-) -> tuple[Features, NDArray[np.float64]]:
+def joined_cues(sound: Sound, heard: Iterable[str] = CUES) -> tuple[Features, NDArray[np.float64]]:
     """Return where components are by all cues, (n_components, n_features), and how much they count.
 
     Parameters
     ----------
-    cues, energies
+    sound, heard
         As in `group_by_cues`.
     """
-    alike, own, weights = _columns(cues, energies)
-    return _joined(alike, own, len(energies)), weights
+    root = np.sqrt(sound.energies)  # as they counted where likeness was learnt
+    weights = np.maximum(root / max(root.sum(), _TINY), 1e-9)
+    return places_by(_odds(sound, heard), weights), weights
 
 
-def _columns(
-    cues: Mapping[str, Sequence[tuple[float, Features]]], energies: NDArray[np.float64]
-) -> tuple[dict[str, Features], dict[str, Features], NDArray[np.float64]]:
-    """Return the features of each cue on the axes of all, its own, and the weights of components."""
-    weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
-    own = {
-        name: np.concatenate(
-            [_standardised(x, weights, w) for w, x in (cue if name == _PLACE else cue[1:])], axis=1
-        )
-        for name, cue in cues.items()
-        if cue
-    }
-    learnt = {name: cue[0] for name, cue in cues.items() if name != _PLACE}
-    alike = {n: x - np.average(x, axis=0, weights=weights) for n, (_, x) in learnt.items()}
-    together = sum(alike.values(), np.zeros((len(weights), 1)))
-    power = np.average(together**2, axis=0, weights=weights).sum()
-    scale = {n: w / np.sqrt(power) if power > _ALIKE else 0.0 for n, (w, _) in learnt.items()}
-    return {name: x * scale[name] for name, x in alike.items()}, own, weights
+def _odds(sound: Sound, heard: Iterable[str]) -> Features:
+    with blas_threads(1):  # what is found must not depend on how many there are
+        return likeness(sound, heard)
 
 
-def _joined(
-    alike: Mapping[str, Features], own: Mapping[str, Features], n_components: int
-) -> Features:
-    together = sum(alike.values(), np.zeros((n_components, 1)))
-    return np.concatenate([together, *own.values()], axis=1)
+def _told_by(
+    sound: Sound,
+    heard: Sequence[str],
+    features: Features,
+    weights: NDArray[np.float64],
+    groups: Sequence[Sequence[int]],
+) -> dict[str, float]:
+    """Return how much less the groups stand apart without each cue."""
+    if len(groups) < 2 or not float(np.abs(features).max(initial=0)) > _ALIKE:
+        return {}
+    owner = np.empty(len(weights), np.int64)
+    for i, group in enumerate(groups):
+        owner[list(group)] = i
+    both, apart = np.outer(weights, weights), owner[:, None] != owner
+    one, two = both * ~apart, both * apart
+
+    def nearness(cues: Sequence[str]) -> float:
+        """Return how much more alike components of one group are than those of two."""
+        odds = _odds(sound, cues)
+        return float((one * odds).sum() / one.sum() - (two * odds).sum() / two.sum())
+
+    without = {name: nearness([cue for cue in heard if cue != name]) for name in heard}
+    full = nearness(heard)
+    told = {name: max(full - left, 0.0) for name, left in without.items()}
+    total = sum(told.values())
+    return {name: part / total for name, part in told.items()} if total > _ALIKE else {}
 
 
 def cues_in_words(shares: Mapping[str, float]) -> str:
@@ -270,34 +229,6 @@ def cues_in_words(shares: Mapping[str, float]) -> str:
     return "told apart by " + ", ".join(
         f"{said.get(name, name)} ({share:.0%})" for name, share in ordered
     )
-
-
-def _between(
-    part: Features,
-    whole: Features,
-    weights: NDArray[np.float64],
-    groups: Sequence[Sequence[int]],
-) -> float:
-    """Return what one part of the features adds to how far apart the groups are."""
-
-    def away(x: Features, group: list[int]) -> Features:
-        """Return how far the mean of a group is from that of all."""
-        own: Features = np.average(x[group], axis=0, weights=weights[group])
-        return own - np.average(x, axis=0, weights=weights)
-
-    added = sum(
-        float(weights[g].sum() * (away(part, g) @ away(whole, g))) for g in map(list, groups)
-    )
-    return max(added, 0.0)
-
-
-def _standardised(features: Features, weights: NDArray[np.float64], weight: float) -> Features:
-    """Scale features to a standard deviation of `weight` over all of them, outliers held back."""
-    centred = features - np.average(features, axis=0, weights=weights)
-    spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
-    scaled: Features = np.clip(centred / np.where(spread > _TINY, spread, 1), -_CLIP, _CLIP)
-    scaled *= weight / np.sqrt(features.shape[1])
-    return scaled
 
 
 def parse_cues(text: str) -> tuple[str, ...]:
@@ -318,8 +249,3 @@ def _checked(names: Iterable[str]) -> tuple[str, ...]:
     if wrong or not names:
         raise ParameterError(f"the cues are {', '.join(CUES)}, not {', '.join(wrong) or 'none'!r}")
     return names
-
-
-def only_cues(cues: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the cues of these names."""
-    return {name: cues[name] for name in names}

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.blind import component_name
 from audionmf.analysis.cues import (
-    component_cues,
     component_places,
+    component_sound,
     cues_in_words,
     group_by_cues,
     joined_cues,
-    only_cues,
     parse_cues,
 )
+from audionmf.analysis.likeness import Sound
 from audionmf.analysis.naming import named
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
@@ -53,8 +53,8 @@ class _Heard:
     frames: Frames
     H: NDArray[np.float32]
     places: NDArray[np.complex128] | None
-    energies: NDArray[np.float64]
-    cues: dict[str, list[tuple[float, NDArray[np.float64]]]]
+    components: Sound
+    cues: tuple[str, ...]
 
 
 def regroup_by_ear(
@@ -210,16 +210,12 @@ def _heard_of(source: Source, found: Decomposition, progress: Progress | None) -
     )  # fmt: skip
     H = np.ascontiguousarray(H[:, :: frames.step][:, : frames.V.shape[1]])
     places, energies = component_places(frames, templates.templates, H)
-    pitches = np.full(found.n_components, np.nan)
-    if len(found.keys):
-        keys = np.array(found.keys, np.float64)
-        pitches = np.where(keys >= 0, keys, np.nan)
-    cues = component_cues(templates, H, places, pitches)
-    return _Heard(frames, H, places, energies, only_cues(cues, parse_cues(found.settings.cues)))
+    sound = component_sound(templates, H, places, energies)
+    return _Heard(frames, H, places, sound, parse_cues(found.settings.cues))
 
 
 def _by_ear(found: Decomposition, sound: _Heard, n_sources: int | None) -> Decomposition:
-    grouping, choice, shares = group_by_cues(sound.cues, sound.energies, n_sources)
+    grouping, choice, shares = group_by_cues(sound.components, n_sources, sound.cues)
     remarks = [choice.to_text()] if choice else []
     remarks += [cues_in_words(shares)] if shares else []
     changed = found.regroup(grouping)
@@ -230,7 +226,7 @@ def _hinted(found: Decomposition, sound: _Heard, hints: Hints) -> tuple[Decompos
     """Return the same with what hints say, and the components that were moved."""
     if not hints:
         return found, []
-    features, weights = joined_cues(sound.cues, sound.energies)
+    features, weights = joined_cues(sound.components, sound.cues)
     owner = {k: name for name, group in found.grouping.items() for k in group}
 
     def nearest(component: int, grouping: Grouping) -> str:

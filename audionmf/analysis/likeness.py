@@ -1,84 +1,284 @@
-"""How alike two components sound: features of each, in a space in which one source lies close together.
+"""How alike two components sound: the odds that they come from one source.
 
-Features of timbre, pitch and course are multiplied by a matrix that was learnt from mixtures whose
-stems are known (`learn_likeness`): differences that occur within a source count little, those between
-sources much. It is linear discriminant analysis, whose axes are weighted by how well they tell
-sources apart.
+A small network, which was trained on mixtures whose stems are known (`scripts/train_likeness.py`),
+sees what each component sounds like, alone and beside all others, and what each pair has in common:
+courses, spectra, partials, places. It is the same for components in any order.
 
 References
 ----------
-Fisher, "The use of multiple measurements in taxonomic problems", Annals of Eugenics 7(2), 1936.
-Hatch, Kajarekar and Stolcke, "Within-class covariance normalization for SVM-based speaker
-recognition", Interspeech 2006.
+Isik, Le Roux, Chen, Watanabe and Hershey, "Single-channel multi-speaker separation using deep
+clustering", Interspeech 2016, for odds of pairs as what is learnt. Borg and Groenen, "Modern
+multidimensional scaling", Springer 2005, for places whose distances are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.timbre_groups import timbre_features
-from audionmf.sources.templates import Templates
-
-__all__ = ["Judged", "learn_likeness", "likeness", "sound_features"]
+__all__ = [
+    "CUES",
+    "N_OWN",
+    "N_PAIR",
+    "OWN_CUES",
+    "PAIR_CUES",
+    "Pairs",
+    "Sound",
+    "likeness",
+    "places_by",
+]
 
 Features = NDArray[np.float64]
 
+CUES = ("place", "timbre", "pitch", "course")
+"""The cues: level and phase difference between the channels; colour and shape of the template; its
+pitch; how the activation rises, falls and goes on."""
+
 _FILE = "likeness.npz"
 _TINY = 1e-12
-_LOW_HZ = 20.0
-_CEPSTRAL_DB = 10.0
+_LOWEST_HZ = 30.0
+_OCTAVES = np.linspace(6, 14, 24)
+_OCTAVE_WIDTH = 0.3
 _CEPSTRA = 12
+_PITCHES = np.geomspace(50, 2000, 139)
+_PARTIALS = 12
+_INTERVALS = (0, 12, 19, 24, 7)
 _LAGS = (1, 4, 16)
+_LOUD = 0.1
+_STROKE_FRAMES, _PRESENT_FRAMES = 5, 45
+_LEAST_LEVEL_SPREAD, _LEAST_PHASE_SPREAD = 0.02, 0.3
 _AXES = 12
-_SHRINKAGE = 0.5
+_ROWS = 128
+
+_ONE = ("timbre",) * (_CEPSTRA + 4) + ("pitch",) * 2 + ("course",) * (5 + len(_LAGS))
+OWN_CUES: tuple[str | None, ...] = (*_ONE, *_ONE, None)
+"""The cue that each number of a component belongs to; None: to none."""
+PAIR_CUES: tuple[str | None, ...] = (
+    *("course",) * 4, *("timbre",) * 2, *("pitch",) * (4 + len(_INTERVALS)), None, None,
+    *("place",) * 5,
+)  # fmt: skip
+"""The cue that each number of a pair belongs to."""
+N_OWN, N_PAIR = len(OWN_CUES), len(PAIR_CUES)
 
 
-def sound_features(
-    templates: Templates, activations: NDArray[np.float32], pitches: NDArray[np.float64]
-) -> dict[str, Features]:
-    """Return numbers that tell what each component sounds like.
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Components that are to be heard.
 
     Parameters
     ----------
-    templates : Templates
-        W.
-    activations : ndarray, shape (n_components, n_frames), float32
-        H.
-    pitches : ndarray, shape (n_components,)
-        In semitones; NaN where a component has no pitch, which then goes by its brightness.
+    W : ndarray, shape (n_bands, n_components)
+        Spectra.
+    H : ndarray, shape (n_components, n_frames)
+        Activations.
+    frequencies : ndarray, shape (n_bands,)
+        In Hz, rising.
+    energies : ndarray, shape (n_components,)
+        How much each is of the mixture, ≥ 0.
+    places : ndarray, shape (n_components, 2, 2), complex128, optional
+        Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
+    """
+
+    W: NDArray[Any]
+    H: NDArray[Any]
+    frequencies: Features
+    energies: Features
+    places: NDArray[np.complex128] | None = None
+
+
+def likeness(sound: Sound, heard: Iterable[str] = CUES) -> Features:
+    """Return the log odds of each two components that they are of one source.
+
+    Parameters
+    ----------
+    sound : Sound
+        The components.
+    heard : iterable of str
+        Of `CUES`, those to go by.
 
     Returns
     -------
-    dict of str to ndarray, shape (n_components, n_features)
-        ``timbre``: cepstral coefficients, brightness and spread in octaves, flatness, peakedness.
-        ``pitch``: whether there is one, and the pitch in octaves. ``course``: rise against fall,
-        attack, level, sparseness, roughness, and how long the activation goes on.
+    ndarray, shape (n_components, n_components), float64
+        Symmetric.
     """
-    W = templates.templates.astype(np.float64)
-    f = templates.stft.frequencies(templates.sample_rate)
-    shares = W / np.maximum(W.sum(axis=0), _TINY)
-    centre = f @ shares
-    brightness = np.log2(centre + _LOW_HZ)
-    spread = np.log2(np.sqrt(((f[:, None] - centre) ** 2 * shares).sum(axis=0)) + _LOW_HZ)
-    means = np.log(W + 1e-9 * W.max(axis=0) + _TINY).mean(axis=0)
-    flatness = np.log(np.exp(means) / (W.mean(axis=0) + _TINY) + 1e-4)
-    peaked = np.log((shares**2).sum(axis=0) + 1e-6)
-    known = ~np.isnan(pitches)
-    pitch = np.where(known, np.nan_to_num(pitches), 12 * (brightness - np.log2(440)) + 69) / 12
-    cepstra = np.zeros((len(pitch), _CEPSTRA))  # short windows have fewer
-    known_ones = timbre_features(templates) / _CEPSTRAL_DB
-    cepstra[:, : known_ones.shape[1]] = known_ones
-    return {
-        "timbre": np.column_stack([cepstra, brightness, spread, flatness, peaked]),
-        "pitch": np.column_stack([known.astype(np.float64), pitch]),
-        "course": _course(activations.astype(np.float64)),
-    }
+    net, listen = _network(), {*heard, None}
+    own_kept, pair_kept = ([c in listen for c in cues] for cues in (OWN_CUES, PAIR_CUES))
+    pairs = Pairs(sound)
+    x = (pairs.own() - net["own_mean"]) / net["own_spread"] * own_kept
+    hidden = np.maximum(x @ net["first_weights"] + net["first_bias"], 0)
+    everyone = np.broadcast_to(pairs.weights @ hidden, hidden.shape)
+    seen = np.concatenate([hidden, everyone], axis=1) @ net["second_weights"] + net["second_bias"]
+    odds = np.empty((len(x), len(x)))
+    for first in range(0, len(x), _ROWS):
+        rows = slice(first, first + _ROWS)
+        two = (pairs.of(rows) - net["pair_mean"]) / net["pair_spread"] * pair_kept
+        apart, alike = seen[rows, None] - seen, seen[rows, None] * seen
+        told = np.concatenate([np.abs(apart), np.maximum(alike, 0), two], axis=2)
+        found = np.maximum(told @ net["third_weights"] + net["third_bias"], 0)
+        odds[rows] = (found @ net["fourth_weights"] + net["fourth_bias"])[..., 0]
+    both: Features = (odds + odds.T) / 2
+    return both
+
+
+def places_by(odds: Features, energies: Features) -> Features:
+    """Return where components lie, so that those are close together that sound alike.
+
+    Classical scaling of the probabilities that two components are of one source.
+
+    Parameters
+    ----------
+    odds : ndarray, shape (n_components, n_components)
+        As `likeness` gives them.
+    energies : ndarray, shape (n_components,)
+        How much each counts, ≥ 0.
+
+    Returns
+    -------
+    ndarray, shape (n_components, n_axes), float64
+        At most 12 axes, the one that tells most first.
+    """
+    weights = np.maximum(energies / max(energies.sum(), _TINY), 1e-9)
+    weights = weights / weights.sum()
+    alike = 1 / (1 + np.exp(-odds))
+    centred = alike - weights @ alike
+    centred = centred - (centred @ weights)[:, None]
+    values, axes = np.linalg.eigh((centred + centred.T) / 2)
+    best = np.argsort(-values, kind="stable")[:_AXES]
+    places = axes[:, best] * np.sqrt(np.maximum(values[best], 0))
+    around: Features = places - weights @ places
+    return around
+
+
+class Pairs:
+    """What each component sounds like, and what two have in common.
+
+    Parameters
+    ----------
+    sound : Sound
+        The components.
+    """
+
+    def __init__(self, sound: Sound) -> None:
+        self.sound, W = sound, sound.W.astype(np.float64)
+        H = sound.H.astype(np.float64)
+        energies = sound.energies / max(sound.energies.sum(), _TINY)
+        root = np.sqrt(energies)
+        self.weights = root / max(root.sum(), _TINY)
+        self.level = np.log(energies + 1e-6)
+        self.shares = W / np.maximum(W.sum(axis=0), 1e-20)
+        octaves = np.log2(np.maximum(sound.frequencies, _LOWEST_HZ))
+        near = np.exp(-0.5 * ((octaves[:, None] - _OCTAVES) / _OCTAVE_WIDTH) ** 2)
+        near /= np.maximum(near.sum(axis=0), 1e-300)
+        self.envelopes = np.log(near.T @ self.shares + 1e-5)
+        self.octaves, self.course = octaves, _course(H)
+        self.pitch, self.sure = _pitches(self.shares, sound.frequencies)
+        scaled = H / (H.max(axis=1, keepdims=True, initial=0) + _TINY)
+        strokes = np.maximum(np.diff(scaled, axis=1, prepend=0), 0)
+        self.courses = [
+            _unit(np.log(scaled + 1e-3)),
+            _unit(_smooth(strokes, _STROKE_FRAMES)),
+            _unit(np.log(_smooth(scaled, _PRESENT_FRAMES) + 1e-3)),
+        ]
+        self.loud = (scaled > _LOUD).astype(np.float64)
+        self.spectra = W.T / (np.linalg.norm(W, axis=0) + _TINY)[:, None]
+        self.colours = _unit(self.envelopes.T)
+        self.sides = None if sound.places is None else _sides(sound.places)
+
+    def own(self) -> Features:
+        """Return (n_components, N_OWN)."""
+        transform = np.cos(np.pi * np.outer(np.arange(_CEPSTRA) + 1, np.arange(24) + 0.5) / 24)
+        centre = self.octaves @ self.shares
+        spread = np.sqrt((self.shares * (self.octaves[:, None] - centre) ** 2).sum(axis=0))
+        x = np.column_stack([
+            (transform @ self.envelopes).T / _CEPSTRA, centre, spread,
+            np.log(self.shares + 1e-7).mean(axis=0),
+            np.log((self.shares**2).sum(axis=0) + 1e-6),
+            self.pitch / 12, self.sure, self.course,
+        ])  # fmt: skip
+        mean = self.weights @ x
+        relative = (x - mean) / (np.sqrt(self.weights @ (x - mean) ** 2) + 1e-3)
+        return np.column_stack([x, np.clip(relative, -4, 4), self.level / 4 + 2])
+
+    def of(self, rows: slice) -> Features:
+        """Return (n_rows, n_components, N_PAIR) of some components and all."""
+        together = self.loud[rows] @ self.loud.T
+        frames = self.loud.sum(axis=1)
+        level = self.level
+        found = [course[rows] @ course.T for course in self.courses]
+        found += [
+            together / (np.minimum.outer(frames[rows], frames) + 1),
+            self.spectra[rows] @ self.spectra.T,
+            self.colours[rows] @ self.colours.T,
+            *self._intervals(rows),
+            np.abs(level[rows, None] - level) / 4,
+            np.minimum.outer(level[rows], level) / 4 + 2,
+            *self._apart(rows),
+        ]
+        return np.stack(found, axis=-1)
+
+    def _intervals(self, rows: slice) -> list[Features]:
+        apart = np.abs(self.pitch[rows, None] - self.pitch)
+        both = np.minimum.outer(self.sure[rows], self.sure)
+        at = [np.exp(-0.5 * ((apart - semitones) / 0.7) ** 2) * both for semitones in _INTERVALS]
+        whole = (np.abs(apart - np.round(apart)) < 0.25) * both
+        sure = np.abs(self.sure[rows, None] - self.sure)
+        return [both, np.minimum(apart, 36) / 12 * both, *at, whole, sure]
+
+    def _apart(self, rows: slice) -> list[Features]:
+        if self.sides is None:
+            return [np.zeros_like(self.sound.energies + self.sound.energies[rows, None])] * 5
+        found = [np.ones_like(self.sound.energies + self.sound.energies[rows, None])]
+        least = (_LEAST_LEVEL_SPREAD, _LEAST_PHASE_SPREAD)
+        for side, spread in zip(self.sides, least, strict=True):
+            apart = np.abs(side[rows, None] - side)
+            found += [apart, np.minimum(apart / max(side.std(), spread), 4)]
+        return found
+
+
+def _sides(places: NDArray[np.complex128]) -> tuple[Features, Features]:
+    """Return the level and phase differences between the channels."""
+    left, right, cross = places[:, 0, 0].real, places[:, 1, 1].real, places[:, 0, 1]
+    total = np.maximum(left + right, 1e-20)
+    phase = np.angle(cross) * np.minimum(1, 2 * np.abs(cross) / total)
+    return (left - right) / total, phase
+
+
+def _unit(x: Features) -> Features:
+    """Return rows without their means, of length 1."""
+    x = x - x.mean(axis=1, keepdims=True)
+    unit: Features = x / (np.sqrt((x**2).sum(axis=1, keepdims=True)) + 1e-9)
+    return unit
+
+
+def _smooth(x: Features, size: int) -> Features:
+    """Return means over so many frames around each; beyond the ends there is silence."""
+    wide = np.pad(x, ((0, 0), (size // 2 + 1, size // 2)))
+    sums = np.cumsum(wide, axis=1)
+    return (sums[:, size:] - sums[:, :-size]) / size
+
+
+def _pitches(shares: Features, frequencies: Features) -> tuple[Features, Features]:
+    """Return the pitch in semitones whose partials fit best, and how well they do."""
+    roots = np.sqrt(shares)
+    found = np.zeros((len(_PITCHES), shares.shape[1]))
+    last = len(frequencies) - 1
+    for partial in range(1, _PARTIALS + 1):
+        sought, between = _PITCHES * partial, _PITCHES * (partial - 0.5)
+        at = np.clip(np.searchsorted(frequencies, sought), 1, last)
+        at -= sought - frequencies[at - 1] < frequencies[at] - sought
+        off = np.clip(np.searchsorted(frequencies, between), 1, last)
+        inside, half_inside = (f < frequencies[-1] for f in (sought, between))
+        found += roots[np.clip(at, 0, last)] * inside[:, None] / partial**0.5
+        found -= 0.5 * roots[off] * half_inside[:, None] / partial**0.5
+    best = found.argmax(axis=0)
+    fit = found[best, np.arange(len(best))] / (roots.sum(axis=0) + 1e-9)
+    return 12 * np.log2(_PITCHES[best] / 440) + 69, np.clip(fit * 8, 0, 3)
 
 
 def _course(H: Features) -> Features:
@@ -107,91 +307,8 @@ def _alike(H: Features, lag: int) -> Features:
     return products
 
 
-def likeness(features: Mapping[str, Features]) -> dict[str, Features]:
-    """Return where components lie by each kind of features; the sum of all is where they are.
-
-    Parameters
-    ----------
-    features : mapping of str to ndarray, shape (n_components, n_features)
-        As `sound_features` gives them.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (n_components, n_axes)
-        All on the same axes: distances of their sum tell how unlike components sound.
-    """
-    return {name: x @ _axes()[name] for name, x in features.items()}
-
-
 @cache
-def _axes() -> dict[str, Features]:
-    """Return the axes that were learnt, (n_features, n_axes) for each kind of features."""
-    with (resources.files(__package__) / _FILE).open("rb") as file, np.load(file) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-class Judged(NamedTuple):
-    """Components of one mixture whose stems are known.
-
-    Parameters
-    ----------
-    features : mapping of str to ndarray, shape (n_components, n_features)
-        As `sound_features` gives them.
-    energies : ndarray, shape (n_components,)
-        How much each component counts, ≥ 0.
-    owned : ndarray, shape (n_sources, n_components)
-        Which share of each component belongs to each source; they sum to 1.
-    """
-
-    features: Mapping[str, Features]
-    energies: Features
-    owned: Features
-
-
-def learn_likeness(mixtures: Sequence[Judged]) -> dict[str, Features]:
-    """Learn the axes on which the components of a source lie close together.
-
-    Parameters
-    ----------
-    mixtures : sequence of Judged
-        Mixtures whose stems are known.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (n_features, n_axes)
-        What `likeness` multiplies each kind of features by.
-    """
-    import scipy.linalg
-
-    names = list(mixtures[0].features)
-    pairs = [_scatter(mixture, names) for mixture in mixtures]
-    within, between = (np.mean(side, axis=0) for side in zip(*pairs, strict=True))
-    scales = np.sqrt(np.maximum(np.diag(within), _TINY))
-    inside, outside = (side / np.outer(scales, scales) for side in (within, between))
-    inside = (1 - _SHRINKAGE) * inside + _SHRINKAGE * np.eye(len(inside))
-    ratios, axes = scipy.linalg.eigh(outside, inside)
-    best = np.argsort(ratios)[::-1][:_AXES]
-    weighted = axes[:, best] * np.sqrt(np.maximum(ratios[best], 0) / ratios[best[0]])
-    edges = np.cumsum([mixtures[0].features[name].shape[1] for name in names])[:-1]
-    parts = np.split(weighted / scales[:, None], edges)
-    return dict(zip(names, parts, strict=True))
-
-
-def _scatter(mixture: Judged, names: Sequence[str]) -> tuple[Features, Features]:
-    """Return the scatter of features within sources and between them.
-
-    A component counts by the root of its energy, and by how clearly it belongs to one source.
-    """
-    X = np.concatenate([mixture.features[name] for name in names], axis=1)
-    clear = np.maximum(mixture.owned.max(axis=0) - 1 / len(mixture.owned), 0)
-    weights = np.sqrt(mixture.energies) * clear
-    weights = weights / max(weights.sum(), _TINY)
-    owners, mean = mixture.owned.argmax(axis=0), weights @ X
-    within, between = np.zeros((2, X.shape[1], X.shape[1]))
-    for owner in np.unique(owners):
-        w, mine = weights[owners == owner], X[owners == owner]
-        if w.sum() > 0:
-            own = w @ mine / w.sum()
-            within += ((mine - own) * w[:, None]).T @ (mine - own)
-            between += w.sum() * np.outer(own - mean, own - mean)
-    return within, between
+def _network() -> dict[str, Features]:
+    with resources.files(__package__).joinpath(_FILE).open("rb") as file:
+        read = np.load(file, allow_pickle=False)
+        return {name: read[name].astype(np.float64) for name in read.files}

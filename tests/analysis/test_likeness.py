@@ -1,59 +1,119 @@
-"""Where components lie: what differs within a source counts little, what differs between them much."""
+"""How alike components sound: odds of pairs, the same for components in any order."""
 
 import numpy as np
 import pytest
 
-from audionmf.analysis.likeness import Judged, learn_likeness, likeness, sound_features
-from audionmf.sources.templates import Templates
-from audionmf.spectra.stft import STFT
+from audionmf.analysis.likeness import (
+    CUES,
+    N_OWN,
+    N_PAIR,
+    OWN_CUES,
+    PAIR_CUES,
+    Sound,
+    likeness,
+    places_by,
+)
 
 RNG = np.random.default_rng(0)
+FREQUENCIES = np.linspace(20, 8000, 120)
 
 
-def mixture(tells):
-    """Return components of two sources, told apart by one of three numbers; the others are noise."""
-    owners = np.repeat([0, 1], 20)
-    x = RNG.normal(size=(40, 3))
-    x[:, tells] = 0.1 * x[:, tells] + owners
-    owned = np.stack([owners == 0, owners == 1]).astype(float)
-    return Judged({"timbre": x[:, :2], "course": x[:, 2:]}, np.ones(40), owned)
+def sound(n=7, frames=60, *, stereo=False, rng=RNG):
+    W, H = rng.random((120, n)).astype(np.float32) ** 4, rng.random((n, frames)).astype(np.float32)
+    x = rng.normal(size=(n, 2, 3)) + 1j * rng.normal(size=(n, 2, 3))
+    places = x @ x.conj().swapaxes(1, 2) if stereo else None
+    return Sound(W, H, FREQUENCIES, rng.random(n), places)
 
 
-@pytest.mark.parametrize("tells", range(3))
-def test_the_axes_follow_what_tells_sources_apart(tells):
-    axes = learn_likeness([mixture(tells) for _ in range(5)])
-    assert (len(axes["timbre"]), len(axes["course"])) == (2, 1)
-    lengths = np.linalg.norm(np.concatenate([axes["timbre"], axes["course"]]), axis=1)
-    assert lengths.argmax() == tells
-    assert lengths[tells] > 3 * np.delete(lengths, tells).max()
+def harmonic(pitch_hz, bright, strokes, frames=120):
+    """Return the spectrum of a note, and an activation that is struck at some frames."""
+    partials = np.arange(1, 15) * pitch_hz
+    W = np.exp(-0.5 * ((FREQUENCIES[:, None] - partials) / 40) ** 2) @ (bright ** np.arange(14))
+    H = np.zeros(frames)
+    for stroke in strokes:
+        H[stroke:] += np.exp(-np.arange(frames - stroke) / 8)
+    return W, H
 
 
-def test_components_that_belong_to_nobody_teach_nothing():
-    judged = mixture(1)
-    half = judged._replace(owned=np.full((2, 40), 0.5))
-    both, alone = learn_likeness([judged, half]), learn_likeness([judged])
-    once, twice = (np.abs(axes["timbre"][:, 0]) for axes in (alone, both))
-    np.testing.assert_allclose(twice / twice.max(), once / once.max(), rtol=1e-6)
+@pytest.mark.parametrize("stereo", [False, True])
+def test_odds_are_symmetric_and_those_of_the_same_components_in_any_order(stereo):
+    heard = sound(stereo=stereo)
+    odds = likeness(heard)
+    np.testing.assert_array_equal(odds, odds.T)
+    order = RNG.permutation(7)
+    places = None if heard.places is None else heard.places[order]
+    turned = Sound(heard.W[:, order], heard.H[order], FREQUENCIES, heard.energies[order], places)
+    np.testing.assert_allclose(likeness(turned), odds[np.ix_(order, order)], atol=1e-9)
 
 
-def test_level_and_length_say_nothing_and_features_are_finite():
-    W = RNG.random((257, 4)).astype(np.float32)
-    H = RNG.random((4, 50)).astype(np.float32)
-    W[:, 3], H[2] = 0, 0
-    labels = tuple("abcd")
-    keys = np.array([60.0, np.nan, 40.0, np.nan])
-    found = [
-        sound_features(Templates(level * W, labels, STFT(512, 128), 16000), level * H, keys)
-        for level in (np.float32(1), np.float32(64))
-    ]
-    for name, x in found[0].items():
-        assert np.isfinite(x).all()
-        np.testing.assert_allclose(x[:2], found[1][name][:2], rtol=1e-3, atol=1e-3)
+def test_rows_in_parts_are_those_of_all():
+    heard = sound(n=150)
+    some = np.r_[0:3, 140:150]
+    whole = likeness(heard)
+    assert whole.shape == (150, 150)
+    assert np.ptp(whole[np.ix_(some, some)]) > 0.1
+    np.testing.assert_array_equal(whole, whole.T)  # a row of one part is a column of another
 
 
-def test_the_axes_that_are_kept_fit_the_features():
-    W, H = RNG.random((257, 2)).astype(np.float32), RNG.random((2, 50)).astype(np.float32)
-    templates = Templates(W, ("a", "b"), STFT(512, 128), 16000)
-    places = likeness(sound_features(templates, H, np.array([60.0, np.nan])))
-    assert list(places) == ["timbre", "pitch", "course"]
-    assert {x.shape for x in places.values()} == {(2, 12)}
+def test_two_notes_of_one_instrument_are_more_alike_than_those_of_two():
+    """Dull plucked notes that alternate, and bright ones that are struck together elsewhere."""
+    parts = [
+        harmonic(110, 0.4, (0, 40, 80)), harmonic(123, 0.4, (20, 60, 100)),
+        harmonic(880, 0.9, (10, 50)), harmonic(988, 0.9, (30, 70)),
+    ]  # fmt: skip
+    W, H = np.stack([w for w, _ in parts], axis=1), np.stack([h for _, h in parts])
+    odds = likeness(Sound(W, H, FREQUENCIES, np.ones(4)))
+    apart = odds[:2, 2:].max()
+    assert odds[0, 1] > apart
+    assert odds[2, 3] > apart
+
+
+@pytest.mark.parametrize("cue", CUES)
+def test_what_is_not_listened_to_changes_nothing(cue):
+    heard = sound(stereo=True)
+    only = likeness(heard, [cue])
+    assert not np.allclose(only, likeness(heard))
+    other = sound(stereo=True, rng=np.random.default_rng(1))
+    if cue == "place":
+        other = Sound(other.W, other.H, FREQUENCIES, heard.energies, heard.places)
+    elif cue == "course":
+        other = Sound(other.W, heard.H, FREQUENCIES, heard.energies, other.places)
+    else:
+        other = Sound(heard.W, other.H, FREQUENCIES, heard.energies, other.places)
+    np.testing.assert_allclose(likeness(other, [cue]), only, atol=1e-9)
+
+
+def test_every_number_belongs_to_a_cue_or_is_of_loudness():
+    assert (len(OWN_CUES), len(PAIR_CUES)) == (N_OWN, N_PAIR) == (53, 22)
+    assert {*OWN_CUES, *PAIR_CUES} == {*CUES, None}
+    assert (OWN_CUES.count(None), PAIR_CUES.count(None)) == (1, 2)
+
+
+def test_level_and_denormal_or_silent_components_leave_odds_finite():
+    heard = sound(stereo=True)
+    louder = Sound(heard.W * 64, heard.H * 8, FREQUENCIES, heard.energies * 9, heard.places * 9)
+    np.testing.assert_allclose(likeness(louder), likeness(heard), atol=1e-6)
+    W, H = heard.W.copy(), heard.H.copy()
+    W[:, 0], H[1], H[2] = 0, 0, 1e-42
+    for energies in (heard.energies, np.zeros(7)):
+        odds = likeness(Sound(W, H, FREQUENCIES, energies, np.zeros((7, 2, 2), complex)))
+        assert np.isfinite(odds).all()
+        assert np.isfinite(places_by(odds, energies)).all()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 6])
+def test_short_recordings_and_few_bands_have_odds(frames):
+    assert np.isfinite(likeness(sound(frames=frames))).all()
+    few = Sound(RNG.random((3, 4)), RNG.random((4, 9)), np.array([50.0, 200, 900]), np.ones(4))
+    assert np.isfinite(likeness(few)).all()
+
+
+def test_what_is_alike_lies_close():
+    odds = np.full((6, 6), -3.0)
+    odds[:3, :3] = odds[3:, 3:] = 3.0
+    places = places_by(odds, np.arange(1.0, 7))
+    away = np.linalg.norm(places[:, None] - places, axis=2)
+    assert away[:3, :3].max() < 1e-6
+    assert away[:3, 3:].min() > 0.5
+    np.testing.assert_allclose(np.arange(1, 7) @ places, 0, atol=1e-9)
+    np.testing.assert_allclose(places_by(np.zeros((3, 3)), np.ones(3)), 0, atol=1e-7)
