@@ -79,11 +79,17 @@ class Looks(NamedTuple):
         How much of each lies under the mask of each source.
     mass : ndarray, shape (n_components,)
         How much of the mixture each is.
+    energy : ndarray, shape (n_components,)
+        The sum of squares of the same.
+    activations : ndarray, shape (n_components, n_frames), float32
+        When they sound.
     """
 
     features: Matrix
     shares: NDArray[np.float64]
     mass: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    activations: Matrix
 
 
 def component_features(stretch: Stretch, examples: Sequence[Matrix | None]) -> Looks:
@@ -104,9 +110,10 @@ def component_features(stretch: Stretch, examples: Sequence[Matrix | None]) -> L
     seen = look.at((b, t)).reshape(len(stretch.masks), len(mass), _DRAWN, -1)
     spread = seen[..., :_N_MAPS].std(axis=2)
     total = mass.sum(axis=(1, 2), dtype=np.float64)
-    shares, whole = look.of_components(mass, total)
+    energy = np.einsum("kbt,kbt->k", mass, mass, dtype=np.float64)
+    shares, whole = look.of_components(mass, total, energy)
     found = np.concatenate([seen.mean(axis=2), spread, whole], axis=2)
-    return Looks(found.astype(np.float32), shares, total)
+    return Looks(found.astype(np.float32), shares, total, energy, stretch.G)
 
 
 def _drawn(mass: Matrix, count: int, rng: np.random.Generator) -> Places:
@@ -293,7 +300,7 @@ class _Look:
         return np.concatenate([np.stack(seen, axis=2), *unlike, *means], axis=2).astype(np.float32)
 
     def of_components(
-        self, mass: Matrix, total: NDArray[np.float64]
+        self, mass: Matrix, total: NDArray[np.float64], energy: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return shares of components, and what is told of them, (n_sources, n_components, …)."""
         s = self.stretch
@@ -304,7 +311,6 @@ class _Look:
             (M.reshape(n_sources, -1) @ flat.T).astype(np.float64) / known
             for M in (s.masks, s.plain)
         ]
-        energy = np.einsum("kn,kn->k", flat, flat).astype(np.float64)
         W, G = s.W.astype(np.float64), s.G.astype(np.float64)
         weights = W / np.maximum(W.sum(axis=0), 1e-30)
         centre = self.octave @ weights

@@ -2,7 +2,8 @@
 
 A small network that was trained on mixtures whose stems are known (`scripts/train_owner.py`) sees
 what a component looks like from each source, and what those look like that the masks give to the
-source. What it says is the same for sources in any order.
+source. What it says is the same for sources in any order. Then components that sound alike
+(`likeness`) draw each other to their sources.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.component_features import Looks
+from audionmf.analysis.likeness import Sound, likeness
 
-__all__ = ["LIMIT", "N_FIT", "Fit", "leanings"]
+__all__ = ["LIMIT", "N_FIT", "Fit", "agreed", "leanings", "sound_of"]
 
 LIMIT = 3.0
 """Most that a component leans to a source, in the natural logarithm of masks."""
@@ -28,6 +30,7 @@ N_FIT = 5
 
 _FILE = "component_owner.npz"
 _SOFT, _LITTLE = 1e-4, 0.02
+_SHARPNESS, _DRAW, _STEPS, _LEAST = 1.5, 2.0, 20, 1e-3
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,69 @@ def leanings(stretches: Sequence[Looks], fit: Fit) -> NDArray[np.float32]:
     return centred
 
 
+def sound_of(
+    stretches: Sequence[Looks], W: NDArray[np.float32], frequencies: NDArray[np.float64]
+) -> Sound:
+    """Return what is heard of the components of some stretches.
+
+    Parameters
+    ----------
+    stretches : sequence of Looks
+        As for `leanings`.
+    W : ndarray, shape (n_bands, n_components)
+        Their spectra.
+    frequencies : ndarray, shape (n_bands,)
+        In Hz.
+    """
+    seen = _joined(stretches)
+    return Sound(W, seen.activations, frequencies, seen.energy)
+
+
+def agreed(
+    said: NDArray[np.float32], stretches: Sequence[Looks], sound: Sound
+) -> NDArray[np.float32]:
+    """Return leanings that components which sound alike share.
+
+    Whose each one is is weighed by whose those are that are of one source with it by the odds of
+    `likeness`: the mean field of a random field over components (Krähenbühl and Koltun, "Efficient
+    inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011).
+
+    Parameters
+    ----------
+    said : ndarray, shape (n_sources, n_components), float32
+        Leanings of each component by itself.
+    stretches : sequence of Looks
+        As for `leanings`.
+    sound : Sound
+        What is heard of the components.
+
+    Returns
+    -------
+    ndarray, shape (n_sources, n_components), float32
+        Sums over the sources are 0.
+    """
+    odds = likeness(sound)
+    np.fill_diagonal(odds, 0)
+    root = np.sqrt(sound.energies)
+    weights = root / max(root.sum(), 1e-30)
+    shares = _joined(stretches).shares + _SOFT
+    alone = _SHARPNESS * np.log(shares / shares.sum(axis=0)) + said
+    first = owner = _softmax(alone)
+    for _ in range(_STEPS):
+        owner = (owner + _softmax(alone + _DRAW * (owner * weights) @ odds)) / 2
+    drawn = np.log(owner + _LEAST) - np.log(first + _LEAST)
+    drawn -= drawn.mean(axis=0)
+    together: NDArray[np.float32] = (said + np.clip(drawn, -LIMIT, LIMIT)).astype(np.float32)
+    centred: NDArray[np.float32] = together - together.mean(axis=0)
+    return centred
+
+
+def _softmax(x: NDArray[Any]) -> NDArray[Any]:
+    powers = np.exp(x - x.max(axis=0))
+    found: NDArray[Any] = powers / powers.sum(axis=0)
+    return found
+
+
 def _joined(stretches: Sequence[Looks]) -> Looks:
     """Return the means over stretches, each by its mass of a component."""
     mass = np.stack([each.mass for each in stretches])
@@ -103,7 +169,9 @@ def _joined(stretches: Sequence[Looks]) -> Looks:
         weight[:, None] * each.features for weight, each in zip(weights, stretches, strict=True)
     )
     shares = sum(weight * each.shares for weight, each in zip(weights, stretches, strict=True))
-    return Looks(np.asarray(features, np.float32), np.asarray(shares), total)
+    energy = np.sum([each.energy for each in stretches], axis=0)
+    H = np.concatenate([each.activations for each in stretches], axis=1)
+    return Looks(np.asarray(features, np.float32), np.asarray(shares), total, energy, H)
 
 
 def _layer(x: NDArray[np.float32], name: str) -> NDArray[np.float32]:

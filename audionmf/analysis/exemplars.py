@@ -523,7 +523,10 @@ class _Fit:
             self.progress("compare", 1.0)
             if not looks:  # they all were silent
                 return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
-            return component_owner.leanings(looks, fit) / np.float32(self.settings.mask_exponent)
+            bands = Bands.of(stft, rate)
+            sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
+            said = component_owner.agreed(component_owner.leanings(looks, fit), looks, sound)
+            return said / np.float32(self.settings.mask_exponent)
 
 
 def _within_bands(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import audionmf
+from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import ALONE, N_FEATURES, Stretch, component_features
-from audionmf.analysis.component_owner import LIMIT, Fit, leanings
+from audionmf.analysis.component_owner import LIMIT, Fit, agreed, leanings, sound_of
 from audionmf.analysis.component_stretches import example_spectra, stretches
 from audionmf.io.audio import Audio, open_source, write
 from audionmf.spectra.stft import STFT
@@ -171,3 +172,30 @@ def test_a_source_without_an_example_is_taken_to_sound_like_the_mixture(stretch,
     np.testing.assert_allclose(one, same, atol=1e-4)
     assert one.any()
     assert not component_features(stretch, [None] * 3).features[..., ALONE].any()
+
+
+def test_a_component_follows_those_that_sound_like_it(looks, monkeypatch):
+    """The first three sound alike, and so do the others; the third is the only one in doubt."""
+    odds = np.full((5, 5), -3.0)
+    odds[:3, :3] = odds[3:, 3:] = 3.0
+    monkeypatch.setattr(component_owner, "likeness", lambda sound: odds.copy())
+    shares = np.array([[0.9, 0.9, 0.48, 0.1, 0.1], [0.1, 0.1, 0.52, 0.9, 0.9]])
+    even = looks._replace(shares=shares, energy=np.ones(5))
+    sound = sound_of([even], RNG.random((90, 5)), FREQUENCIES)
+    alone = np.zeros((2, 5), np.float32)
+    together = agreed(alone, [even], sound)
+    assert together[0, 2] > 0.3
+    np.testing.assert_allclose(together.sum(axis=0), 0, atol=1e-5)
+    assert np.abs(together).max() <= LIMIT
+    turned = agreed(alone, [even._replace(shares=shares[::-1])], sound)
+    np.testing.assert_allclose(turned, together[::-1], atol=1e-6)
+    odds[:] = 0  # nothing sounds like anything
+    np.testing.assert_allclose(agreed(alone, [even], sound), alone, atol=1e-6)
+    silent = even._replace(energy=np.zeros(5))
+    assert np.isfinite(agreed(alone, [silent], sound_of([silent], sound.W, FREQUENCIES))).all()
+
+
+def test_components_are_heard_in_all_stretches(looks):
+    sound = sound_of([looks, looks], RNG.random((90, 5)), FREQUENCIES)
+    np.testing.assert_array_equal(sound.H, np.tile(looks.activations, 2))
+    np.testing.assert_allclose(sound.energies, 2 * looks.energy)
