@@ -108,7 +108,7 @@ class Settings:
     n_components : int, optional
         Templates of each example (``None``, the default: `example_frames`, or 40 NMF components),
         components of a blind analysis (40 to be grouped, 16 to be looked at), or of what
-        accompanies a lead (40).
+        accompanies a lead (20).
     beta : float, default 1.0
         The β of the divergence, -2 to 4: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     max_iter : int, default 200
@@ -218,7 +218,7 @@ class Settings:
     n_components: int | None = _option(
         None,
         "templates of each example (default: 100 frames, or 40 if factorised), components of a blind "
-        "analysis (default: 40 to be grouped, 16 to be looked at), or of what accompanies a lead (40)",
+        "analysis (default: 40 to be grouped, 16 to be looked at), or of what accompanies a lead (20)",
         _none_or(_whole(1, 4096)),
         "a whole number from 1 to 4096",
     )

@@ -47,7 +47,7 @@ Matrix = NDArray[np.floating[Any]]
 
 _WHOLE_FRAMES, _PLACED_FRAMES = 16384, 4096
 _MOST_FRAMES = 65536
-_COMPONENTS = 40
+_COMPONENTS = 20
 _ITERATIONS = 15
 _VOICE_START = 0.3
 
@@ -67,7 +67,7 @@ def analyse_lead(
     source : Audio or AudioFile
         The mixture.
     settings : Settings
-        Options; ``n_components`` is the number of components of the accompaniment (40), and there
+        Options; ``n_components`` is the number of components of the accompaniment (20), and there
         are 15 iterations, or ``max_iter`` if that is fewer: more let the accompaniment take the voice.
     progress : callable
         Told the stage and the share done.
