@@ -48,6 +48,7 @@ Features = NDArray[np.float64]
 _TINY = 1e-12
 _ALIKE = 1e-9
 _LEAST_SHARE = 0.12
+_MOST_TOLD = 100
 _LEAST_MODEL = 1e-20
 
 
@@ -201,14 +202,19 @@ def _told_by(
     weights: NDArray[np.float64],
     groups: Sequence[Sequence[int]],
 ) -> dict[str, float]:
-    """Return how much less the groups stand apart without each cue."""
+    """Return how much less the groups stand apart without each cue, by the loudest components."""
     if len(groups) < 2 or not float(np.abs(features).max(initial=0)) > _ALIKE:
         return {}
     owner = np.empty(len(weights), np.int64)
     for i, group in enumerate(groups):
         owner[list(group)] = i
+    loud = np.argsort(-weights, kind="stable")[:_MOST_TOLD]
+    weights, owner, sound = weights[loud], owner[loud], sound.of(loud)
+    heard = [cue for cue in heard if cue != "place" or sound.places is not None]
     both, apart = np.outer(weights, weights), owner[:, None] != owner
     one, two = both * ~apart, both * apart
+    if not two.any():
+        return {}
 
     def nearness(cues: Sequence[str]) -> float:
         """Return how much more alike components of one group are than those of two."""

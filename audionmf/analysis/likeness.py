@@ -91,6 +91,11 @@ class Sound:
     energies: Features
     places: NDArray[np.complex128] | None = None
 
+    def of(self, some: NDArray[np.int64]) -> Sound:
+        """Return some of the components."""
+        places = None if self.places is None else self.places[some]
+        return Sound(self.W[:, some], self.H[some], self.frequencies, self.energies[some], places)
+
 
 def likeness(sound: Sound, heard: Iterable[str] = CUES) -> Features:
     """Return the log odds of each two components that they are of one source.

@@ -383,6 +383,7 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
             f"  store {code.type} %more{i}, {code.type}* %at{i}, align 4",
         ]
     return "\n".join([
+        f"declare {code.type} @llvm.sqrt.v{lanes}f32({code.type})",  # LLVM 14 does not know it
         "define void @frames(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {",
         "entry:",
         *head,

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from audionmf.analysis import cues as grouping
 from audionmf.analysis.cues import (
     CUES,
     component_sound,
@@ -71,6 +72,19 @@ def test_it_says_which_cue_told_the_sources_apart(cue):
     assert sum(shares.values()) == pytest.approx(1)
     assert max(shares, key=shares.get) == cue
     assert cues_in_words(shares).startswith(f"told apart by {cue} ")
+
+
+def test_one_channel_has_no_place_to_tell_apart_by():
+    found = dataclasses.replace(sound(slopes=(-18, 0) * 3), places=None)
+    assert sorted(group_by_cues(found, 2)[2]) == ["course", "pitch", "timbre"]
+
+
+def test_of_many_components_the_loudest_say_what_told_them_apart(monkeypatch):
+    quiet = np.array([1.0, 1, 1, 1, 0, 0])
+    found = dataclasses.replace(sound(**WAYS["timbre"]), energies=quiet)
+    few = group_by_cues(found.of(np.arange(4)), 2)[2]
+    monkeypatch.setattr(grouping, "_MOST_TOLD", 4)
+    assert group_by_cues(found, 2)[2] == pytest.approx(few, abs=0.02)
 
 
 def test_nothing_told_apart_what_is_alike_or_one():
