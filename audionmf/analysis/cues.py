@@ -70,6 +70,11 @@ def component_sound(
         Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
     energies : ndarray, shape (n_components,)
         How much each component counts, ≥ 0.
+
+    Returns
+    -------
+    Sound
+        The templates pooled over bands, beside what was given.
     """
     bands = Bands.of(templates.stft, templates.sample_rate)
     W = bands.pool(templates.templates)
