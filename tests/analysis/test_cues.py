@@ -84,7 +84,13 @@ def test_of_many_components_the_loudest_say_what_told_them_apart(monkeypatch):
     found = dataclasses.replace(sound(**WAYS["timbre"]), energies=quiet)
     few = group_by_cues(found.of(np.arange(4)), 2)[2]
     monkeypatch.setattr(grouping, "_MOST_TOLD", 4)
+    asked, odds = [], grouping.likeness
+    monkeypatch.setattr(
+        grouping, "likeness", lambda told, cues: (asked.append(told.energies), odds(told, cues))[1]
+    )
     assert group_by_cues(found, 2)[2] == pytest.approx(few, abs=0.02)
+    assert [len(each) for each in asked] == [6] + [4] * (len(asked) - 1)
+    assert all(each.all() for each in asked[1:])
 
 
 def test_nothing_told_apart_what_is_alike_or_one():
