@@ -48,7 +48,7 @@ Matrix = NDArray[np.floating[Any]]
 _WHOLE_FRAMES, _PLACED_FRAMES = 16384, 4096
 _MOST_FRAMES = 65536
 _COMPONENTS = 20
-_ITERATIONS = 15
+_ITERATIONS = 8
 _VOICE_START = 0.3
 
 
@@ -235,7 +235,7 @@ def _fitted(
         return watch(state) if watch else None
 
     return fit_sum(
-        V, models, max_iter=min(_ITERATIONS, settings.max_iter),
+        V, models, max_iter=min(_ITERATIONS, settings.max_iter), accelerated=True,
         n_threads=thread_count(settings.n_threads), callback=callback,
     )  # fmt: skip
 

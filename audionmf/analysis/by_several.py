@@ -232,13 +232,19 @@ class _Terms:
             self.progress("fit all sources", state.iteration / state.max_iter)
             return watch(state) if watch else None
 
-        return self._run(terms, n_iter, callback)
+        can = all(term.model.carried for term in terms)
+        return self._run(terms, n_iter, callback, accelerated=can)
 
     def _run(
-        self, terms: Sequence[_Term], n_iter: int, callback: Callable[[State], bool | None]
+        self,
+        terms: Sequence[_Term],
+        n_iter: int,
+        callback: Callable[[State], bool | None],
+        *,
+        accelerated: bool = False,
     ) -> Fitted:
         return fit_sum(
-            self.frames.V, [term.model for term in terms], max_iter=n_iter,
+            self.frames.V, [term.model for term in terms], max_iter=n_iter, accelerated=accelerated,
             n_threads=thread_count(self.settings.n_threads), callback=callback,
         )  # fmt: skip
 

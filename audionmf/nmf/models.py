@@ -33,6 +33,10 @@ PHASES = (ACTIVATIONS, COURSES, TEMPLATES)
 class SourceModel(Protocol):
     """One term of the sum."""
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Names of all arrays that it moves, for momentum; none, where `cost` leaves something out."""
+
     def scale(self, factor: float) -> None:
         """Multiply its part by a power of two."""
 
@@ -80,6 +84,13 @@ class Spectra:
     ) -> None:
         self.rows, self.activations, self.free = rows, activations, free
         self.penalties: Matrix = np.zeros(len(rows)) if penalties is None else penalties
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The activations, and templates that move; subclasses have priors that no cost tells of."""
+        if type(self) is not Spectra:
+            return ()
+        return ("activations", "rows") if self.free else ("activations",)
 
     def effective(self) -> Matrix:
         """Return the templates as they sound now, (n_components, n_bins)."""

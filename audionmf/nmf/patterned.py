@@ -39,6 +39,11 @@ class Patterned:
         self.patterns, self.activations, self.free = patterns, activations, free
 
     @property
+    def carried(self) -> tuple[str, ...]:
+        """The activations, and patterns that move."""
+        return ("activations", "patterns") if self.free else ("activations",)
+
+    @property
     def n_lags(self) -> int:
         """Frames of a pattern."""
         return len(self.patterns)

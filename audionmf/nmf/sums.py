@@ -63,6 +63,7 @@ def fit_sum(
     max_iter: int = 50,
     tol: float = 0.0,
     measure: bool = True,
+    accelerated: bool = False,
     n_threads: int | None = None,
     device: str = CPU,
     callback: Callback | None = None,
@@ -83,6 +84,10 @@ def fit_sum(
         them all.
     measure : bool, default True
         Compute the divergence, which `tol` needs, and which costs a logarithm an element.
+    accelerated : bool, default False
+        Carry all that moves on in the direction in which it came, with momentum; a step that leads
+        uphill is taken back. Needs the divergence, and models without priors: `Spectra` themselves,
+        `Patterned` and `Voice`.
     n_threads : int, optional
         Threads; default: one for each core that this process may use. The result does not depend
         on it.
@@ -115,6 +120,8 @@ def fit_sum(
         raise ParameterError("a sum needs a model at least")
     if tol and not measure:
         raise ParameterError("a tolerance needs the divergence: leave measure on")
+    if accelerated:
+        _check_carried(models, measure)
     scale = 2.0 ** np.floor(np.log2(float(data.max()) or 1.0))
     levelled = data if scale == 1 else data / data.dtype.type(scale)
     for model in models:
@@ -123,14 +130,24 @@ def fit_sum(
     dense = [model for model in models if isinstance(model, Spectra)]
     threads = thread_count(n_threads)
     if len(dense) < len(models):
-        _fit_blocks(levelled, models, watch, measure, threads)
+        _fit_blocks(levelled, models, watch, measure, accelerated, threads)
     elif measure:
-        _fit_measured(levelled, dense, watch, threads)
+        _fit_measured(levelled, dense, watch, accelerated, threads)
     else:
         _fit_dense(levelled, dense, watch, threads, device)
     for model in models:
         model.scale(scale)
     return Fitted(np.array(watch.values) * scale, watch.n_iter, watch.reason)
+
+
+def _check_carried(models: Sequence[SourceModel], measure: bool) -> None:
+    if not measure:
+        raise ParameterError("momentum needs the divergence: leave measure on")
+    for model in models:
+        if not model.carried:
+            raise ParameterError(
+                f"{type(model).__name__} has a prior and goes without momentum: leave accelerated off"
+            )
 
 
 def _fit_dense(
@@ -155,7 +172,9 @@ def _fit_dense(
         kernel.given(played, together.H)
 
 
-def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads: int) -> None:
+def _fit_measured(
+    V: Matrix, models: Sequence[Spectra], watch: Watch, accelerated: bool, n_threads: int
+) -> None:
     """Fit spectra as one product by the fused kernel, and measure the divergence in each pass."""
     from audionmf.nmf.kernels import KLKernel
 
@@ -172,7 +191,8 @@ def _fit_measured(V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads:
             together.absorb(over, sums)
             return before
 
-        descend(watch, step)
+        carried = [(together, "H"), *((model, "rows") for model in models if model.free)]
+        descend(watch, step, momentum=_Carried(carried) if accelerated else None)
         copy = together.H.copy()
         watch.record(kernel.iterate(together.rows(), copy, templates=False, divergence=True))
 
@@ -203,8 +223,37 @@ class _Together:
                 model.absorb(over[columns], sums[columns])
 
 
+class _Carried:
+    """Momentum for factors, each an attribute of some object."""
+
+    def __init__(self, names: Sequence[tuple[Any, str]]) -> None:
+        self._names = names
+        self._before: list[Matrix] = []
+
+    def leap(self, b: float) -> None:
+        """Extrapolate all of them, from where they were before."""
+        if not self._before:
+            self._before = [getattr(owner, name).copy() for owner, name in self._names]
+            return
+        # numba takes a third of a second to load: not before it is needed.
+        from audionmf.nmf.kernels import extrapolate
+
+        for (owner, name), before in zip(self._names, self._before, strict=True):
+            extrapolate(getattr(owner, name), before, b)
+
+    def back(self) -> None:
+        """Return all of them."""
+        for (owner, name), before in zip(self._names, self._before, strict=True):
+            getattr(owner, name)[...] = before
+
+
 def _fit_blocks(
-    V: Matrix, models: Sequence[SourceModel], watch: Watch, measure: bool, n_threads: int
+    V: Matrix,
+    models: Sequence[SourceModel],
+    watch: Watch,
+    measure: bool,
+    accelerated: bool,
+    n_threads: int,
 ) -> None:
     """Fit models of all kinds, by blocks of frames."""
     blocks = [slice(a, a + _BLOCK_FRAMES) for a in range(0, V.shape[1], _BLOCK_FRAMES)]
@@ -226,7 +275,8 @@ def _fit_blocks(
                     model.move(phase, [gathered[j] for _, gathered in found])
             return before
 
-        descend(watch, step)
+        carried = [(model, name) for model in models for name in model.carried]
+        descend(watch, step, momentum=_Carried(carried) if accelerated else None)
         if measure:
             values = workers.each(partial(_value_of_block, models), pieces)
             watch.record(sum(values) + sum(model.cost() for model in models))

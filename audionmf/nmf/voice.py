@@ -68,6 +68,11 @@ class Voice:
         self._n_moved = 0
 
     @property
+    def carried(self) -> tuple[str, ...]:
+        """All four factors."""
+        return ("pitches", "openings", "filters", "gains")
+
+    @property
     def n_bins(self) -> int:
         """Bins of a channel."""
         return int(self.sources.shape[1])

@@ -57,12 +57,13 @@ def data(kind, shape, seed):
     kind=st.sampled_from(["random", "sparse", "silent", "decaying"]),
     n_frames=st.sampled_from([1, 5, 128, 131]),
     seed=st.integers(0, 999),
+    accelerated=st.booleans(),
 )
-@settings(max_examples=6, deadline=None)
-def test_the_divergence_never_rises_whatever_is_added_up(pair, kind, n_frames, seed):
+@settings(max_examples=8, deadline=None)
+def test_the_divergence_never_rises_whatever_is_added_up(pair, kind, n_frames, seed, accelerated):
     V = data(kind, (7, n_frames), seed)
     models = [made(each, V.shape, seed + i) for i, each in enumerate(pair)]
-    fitted = fit_sum(V, models, max_iter=8)
+    fitted = fit_sum(V, models, max_iter=8, accelerated=accelerated)
     assert np.all(np.diff(fitted.divergence) <= 1e-9 * (fitted.divergence[:-1] + V.sum()))
     last = beta_divergence(V, np.maximum(modelled(models, n_frames), 1e-20), 1.0)
     assert fitted.divergence[-1] == pytest.approx(last, rel=1e-6, abs=1e-9 * (1 + V.sum()))
@@ -175,6 +176,29 @@ def test_an_equaliser_moves_beside_others():
     fit_sum(V, [through, guess], max_iter=200)
     gain = through.gains[0] / through.gains[0].mean()
     assert np.corrcoef(gain, tilt)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("kinds", [("free", "gated"), ("free", "free patterns", "voice")])
+def test_momentum_takes_half_the_iterations(kinds):
+    V = data("random", (20, 300), 0)
+
+    def fitted(**options):
+        return fit_sum(V, [made(kind, V.shape, i) for i, kind in enumerate(kinds)], **options)
+
+    plain = fitted(max_iter=60).divergence
+    carried = fitted(max_iter=30, accelerated=True).divergence
+    assert carried[-1] < plain[-1]
+    assert np.all(np.diff(carried) <= 1e-9 * V.sum())
+
+
+def test_momentum_is_refused_where_nothing_tells_uphill():
+    V = data("random", (9, 50), 0)
+    free = made("free", V.shape, 0)
+    drawn = DrawnSpectra(free.rows, free.activations)
+    with pytest.raises(ParameterError, match="DrawnSpectra has a prior"):
+        fit_sum(V, [free, drawn], accelerated=True)
+    with pytest.raises(ParameterError, match="momentum needs the divergence"):
+        fit_sum(V, [free], accelerated=True, measure=False)
 
 
 def test_it_can_be_cancelled_and_stops_by_itself():
