@@ -23,6 +23,11 @@ def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
     until(page, "document.querySelectorAll('.queued[data-course=done]').length === 2")
     assert page.locator(".queued .two span:first-child").all_inner_texts() == ["1.wav", "3.wav"]
     assert "2 of 2 done" in page.locator(".setup > .hint").inner_text()
+    # However long the queue is, how far all of it is can be seen.
+    page.set_viewport_size({"width": 1280, "height": 240})
+    bar = "(bar) => { bar.hidden = false; return bar.offsetHeight; }"
+    assert page.get_by_label("The whole queue").evaluate(bar) == 8
+    page.set_viewport_size({"width": 1280, "height": 720})
     assert page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save all stems").click()
