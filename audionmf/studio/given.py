@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from audionmf.errors import ParameterError
+from audionmf.errors import AudioReadError, ParameterError
 from audionmf.io.archive import read_kind
 from audionmf.io.files import file_hash, open_ordinary, require_file
 from audionmf.sources.score import read_score
 from audionmf.sources.templates import Templates
 
-__all__ = ["PROJECT_MEMBER", "Given", "What", "given", "is_project", "what_is"]
+__all__ = ["PROJECT_MEMBER", "Given", "What", "expected", "given", "is_project", "what_is"]
 
 What = Literal["recording", "bank", "score", "model", "project"]
 
 PROJECT_MEMBER = "project.json"
 """The first member of a project."""
 
+_PROMISED = {
+    ".audionmf": "project of the studio",
+    ".npz": "bank of templates and no model",
+    ".mid": "score",
+    ".midi": "score",
+}
 _SCORE_MAGIC = b"MThd"
 _KINDS: dict[str, What] = {"audionmf templates": "bank", "audionmf model": "model"}
 
@@ -91,6 +99,24 @@ def what_is(path: Path) -> What:
     if kind not in _KINDS:
         raise ParameterError(f"{str(path)!r} is a file of {kind!r}, which the studio does not open")
     return _KINDS[kind]
+
+
+@contextmanager
+def expected(name: str) -> Iterator[None]:
+    """Say of a file that cannot be read as audio what its name promised, where that is no audio.
+
+    Raises
+    ------
+    ParameterError
+        If it is called like a project, a bank, a model or a score.
+    """
+    try:
+        yield
+    except AudioReadError as error:
+        promised = _PROMISED.get(Path(name).suffix.lower())
+        if promised is None:
+            raise
+        raise ParameterError(f"{name!r} is no {promised}, or it is damaged") from error
 
 
 def given(path: Path, name: str, written: str = "") -> Given:

@@ -146,10 +146,11 @@ def _uvicorn() -> Any:
 
 def _checked(path: Path) -> Path:
     """Return where a file is, once it is known to be one that the studio opens."""
-    from audionmf.studio.given import given, what_is
+    from audionmf.studio.given import expected, given, what_is
 
     if what_is(path) == "recording":
-        return AudioFile(path).path
+        with expected(str(path)):
+            return AudioFile(path).path
     return given(path, repr(str(path))[1:-1]).path
 
 

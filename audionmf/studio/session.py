@@ -34,7 +34,7 @@ from audionmf.studio.arrangement import (
     arrangement_of,
     bound_histories,
 )
-from audionmf.studio.given import Given, given, what_is
+from audionmf.studio.given import Given, expected, given, what_is
 from audionmf.studio.marks import hint_of
 from audionmf.studio.models import Model
 from audionmf.studio.recordings import Recording, Shelf
@@ -168,7 +168,8 @@ class Session:
         """Open a file, whatever it is; errors as of `add_file` and `add_given`."""
         self.hide(path, name)
         if what_is(path) == "recording":
-            return self.add_file(path, name, written)
+            with expected(name):
+                return self.add_file(path, name, written)
         return self.add_given(path, name, written)
 
     @property

@@ -37,6 +37,22 @@ def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
         ]
     until(page, "document.querySelector('.done').textContent === 'Saved stems.zip'")
     assert page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+    page.evaluate("() => { window.showDirectoryPicker = () => navigator.storage.getDirectory(); }")
+    page.get_by_role("button", name="To a folder").click()
+    until(page, "document.querySelector('.done').textContent.startsWith('Saved 4 files')")
+    sizes = page.evaluate(
+        """async () => {
+          const sizes = {};
+          for await (const [name, folder] of (await navigator.storage.getDirectory()).entries()) {
+            for await (const [stem, file] of folder.entries()) {
+              sizes[`${name}/${stem}`] = (await file.getFile()).size;
+            }
+          }
+          return sizes;
+        }"""
+    )
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert sizes == {item.filename: item.file_size for item in archive.infolist()}
     commands = page.locator(".commands").text_content()
     assert commands == "audionmf separate 1.wav 3.wav --harmonic-percussive"
 

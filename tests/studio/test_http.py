@@ -246,6 +246,9 @@ def test_what_is_no_audio_is_refused_without_a_path(client, studio):
     assert "take.wav" in answer.json()["error"]
     assert str(studio.temporary) not in answer.text
     assert "Traceback" not in answer.text
+    for name, promised in (("a.audionmf", "project"), ("b.NPZ", "bank"), ("c.mid", "score")):
+        error = upload(client, b"something else", name).json()["error"]
+        assert error.startswith(f"'{name}' is no {promised}")
 
 
 @pytest.mark.parametrize(

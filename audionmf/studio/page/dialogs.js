@@ -1,19 +1,18 @@
 // Export, and help.
 
 import { api } from './api.js';
-import { announce, h, iconButton, toast } from './dom.js';
+import { announce, h, iconButton, showOver, toast } from './dom.js';
+import { pickFolder, writeFiles } from './folder.js';
 import { sourceColour } from './rows.js';
 import { gainOf, model, nameSource, recording, REST, silent, sources, store } from './store.js';
 
 function dialog(name, ...children) {
   const box = h('dialog', { class: 'dialog', 'aria-label': name });
   box.append(h('div', { class: 'heading' }, h('h2', {}, name), iconButton('close', 'Close', () => box.close())), ...children.filter(Boolean));
-  box.addEventListener('close', () => box.remove());
   box.addEventListener('click', (event) => {
     if (event.target === box) box.close();
   });
-  document.body.append(box);
-  box.showModal();
+  showOver(box);
   return box;
 }
 
@@ -75,25 +74,16 @@ export async function exportDialog() {
 
   // Where the browser lets a page write: each stem as a file in a folder that one picks.
   async function toFolder() {
-    let folder;
-    try {
-      folder = await window.showDirectoryPicker({ mode: 'readwrite' });
-    } catch (error) {
-      if (error.name !== 'AbortError') toast(`The browser gives no folder: ${error.message}`, 'error');
-      return;
-    }
     for (const button of buttons) button.disabled = true;
-    progress.hidden = false;
     try {
+      const folder = await pickFolder();
+      if (!folder) return;
+      progress.hidden = false;
       await store.sending;
       const job = await api.start({ kind: 'export', what: 'files', format: format.value });
       const made = await api.follow(job, (told) => { progress.value = told.share; });
-      for (const file of made?.files || []) {
-        const handle = await folder.getFileHandle(file.name, { create: true });
-        const content = await api.delivery(file.id);
-        await content.pipeTo(await handle.createWritable()); // which closes it: a file is whole or not there
-      }
       if (made) {
+        await writeFiles(folder, made.files);
         done.textContent = `Saved ${made.files.length} files in ${folder.name || 'the folder'}`;
         announce(done.textContent);
         store.kept = true;
@@ -201,7 +191,7 @@ const KEYS = [
   ['X', 'select'],
   ['1 … 9', 'put it, or all that are selected, into that source; 0: into the rest'],
   ['N', 'make a new source of it'],
-  ['On the notes, with Edit notes', ''],
+  ['On the notes, while they are edited', ''],
   ['← →, Delete, N', 'the note before and after, take it away, add one at the playhead'],
   ['↑ ↓, Ctrl Z', 'move it by a semitone, take the last back'],
   ['With the mouse on the spectrogram', ''],
@@ -210,6 +200,6 @@ const KEYS = [
 ];
 
 export function helpDialog(tour) {
-  const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'group' }, keys))));
+  const rows = KEYS.map(([keys, text]) => (text ? h('tr', {}, h('th', { scope: 'row' }, h('kbd', {}, keys)), h('td', {}, text)) : h('tr', {}, h('th', { colspan: '2', class: 'topic' }, keys))));
   const box = dialog('Keys and mouse', tour ? h('div', { class: 'line' }, h('button', { type: 'button', onclick: () => { box.close(); tour(); } }, 'Show me around')) : null, h('table', { class: 'keys' }, h('tbody', {}, ...rows)));
 }

@@ -137,6 +137,18 @@ export function announce(text) {
   document.getElementById('status').textContent = text;
 }
 
+// A dialog over everything else. What lies beside it cannot be reached, so messages are said in it.
+export function showOver(box) {
+  const said = ['status', 'toasts'].map((id) => document.getElementById(id));
+  box.addEventListener('close', () => {
+    document.body.append(...said);
+    box.remove();
+  });
+  document.body.append(box);
+  box.append(...said);
+  box.showModal();
+}
+
 const MOST_TOASTS = 2;
 
 // The same words are not said twice, and two things at once are enough to read.

@@ -1,7 +1,7 @@
 // The start of the page: which view is shown, what all views share.
 
 import { api } from './api.js';
-import { h, iconButton, setIcon, toast } from './dom.js';
+import { h, iconButton, setIcon, showOver, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
 import { sendAll } from './known.js';
 import { watchServer } from './presence.js';
@@ -230,8 +230,7 @@ async function run(body, name) {
     event.preventDefault();
     progress.stop(false);
   });
-  document.body.append(box);
-  box.showModal();
+  showOver(box);
   try {
     const done = await api.follow(job, (told) => progress.show(told));
     if (!done) return false;
@@ -246,7 +245,6 @@ async function run(body, name) {
     return false;
   } finally {
     box.close();
-    box.remove();
   }
 }
 

@@ -89,7 +89,7 @@ export function startView(actions) {
   );
   const { items } = store.state.queue;
   const queue = items.length ? [h('button', { type: 'button', class: 'offer', onclick: () => actions.queue() }, h('span', {}, 'Several recordings'), h('span', { class: 'hint' }, `${items.filter((item) => item.course === 'done').length} of ${items.length} done`))] : [];
-  const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, clock(item.duration, 0))));
+  const opened = store.state.recordings.map((item) => h('button', { type: 'button', class: 'offer', onclick: () => actions.opened(item) }, h('span', {}, item.name), h('span', { class: 'hint' }, `${item.left || item.kept ? 'worked on · ' : ''}${clock(item.duration, 0)}`)));
   const offered = store.state.offered.filter((item) => !item.opened).map((item) => {
     const button = h('button', { type: 'button', class: 'offer', onclick: () => pick(item.id, button) }, h('span', {}, item.name));
     return button;

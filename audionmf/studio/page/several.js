@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { announce, clock, h, iconButton, toast } from './dom.js';
 import { save } from './dialogs.js';
+import { pickFolder, writeFiles } from './folder.js';
 import { stageName } from './setup.js';
 import * as data from './store.js';
 
@@ -136,7 +137,7 @@ export class QueueView {
       this.done.textContent = (await make()) || '';
       if (this.done.textContent) for (const item of this.told) if (item.course === 'done') store.left.delete(item.recording);
     } catch (error) {
-      if (error.name !== 'AbortError') toast(error.message, 'error');
+      toast(error.message, 'error');
     } finally {
       this.exporting = false;
       this.exportBar.hidden = true;
@@ -161,18 +162,14 @@ export class QueueView {
   // A folder for each recording, one recording after the other: no more than one lies here twice.
   folder() {
     return this.exported(async () => {
-      const home = await window.showDirectoryPicker({ mode: 'readwrite' });
+      const home = await pickFolder();
+      if (!home) return '';
       let n = 0;
       for (const item of this.told.filter((other) => other.course === 'done')) {
         const made = await this.make({ recording: item.recording });
         if (!made) return '';
-        const own = await home.getDirectoryHandle(item.track, { create: true });
-        for (const file of made.files) {
-          const handle = await own.getFileHandle(file.name, { create: true });
-          const content = await api.delivery(file.id);
-          await content.pipeTo(await handle.createWritable());
-          n += 1;
-        }
+        await writeFiles(home, made.files, item.track);
+        n += made.files.length;
       }
       return `Saved ${n} files in ${home.name || 'the folder'}`;
     });

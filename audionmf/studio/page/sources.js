@@ -99,7 +99,7 @@ export class Sources {
 
   card(source) {
     const name = h('input', {
-      type: 'text', class: 'name', value: source.name, maxlength: '60', 'aria-label': 'Name of the source', spellcheck: 'false',
+      type: 'text', class: 'name', value: source.name, title: source.name, maxlength: '60', 'aria-label': 'Name of the source', spellcheck: 'false',
       onchange: () => this.renamed(source, name),
       onkeydown: (event) => {
         if (event.key === 'Enter') name.blur();

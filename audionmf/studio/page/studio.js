@@ -205,10 +205,11 @@ export class Studio {
         h('div', { class: 'band tall' }, h('div', { class: 'lit' }, this.axis, this.litName), this.frame),
         this.roll.element,
         h('div', { class: 'band thin' }, h('span', { class: 'ruler-label' }, 'Drag for a loop'), this.ruler),
+        h('div', { class: 'head-lane', 'aria-hidden': 'true' }, this.head), // over the rows, however far they are scrolled
       ),
       this.list,
-      h('div', { class: 'head-lane', 'aria-hidden': 'true' }, this.head),
     );
+    new ResizeObserver(() => stage.style.setProperty('--stage', `${stage.clientHeight}px`)).observe(stage);
     return h('div', { class: 'studio' }, this.bar(), h('main', { class: 'work' }, stage, this.panel));
   }
 
