@@ -130,7 +130,8 @@ class Session:
         with self._lock:
             if len(self._recordings) >= _MAX_RECORDINGS:
                 raise LimitError(
-                    f"the studio holds {_MAX_RECORDINGS} recordings at most; start a fresh one"
+                    f"the studio holds {_MAX_RECORDINGS} recordings at most; "
+                    "for more, end it and start it again"
                 )
             self._recordings[recording.id] = recording
         return recording
@@ -622,7 +623,7 @@ class Session:
 
     def _require(self, version: int) -> None:
         if version != self.version:
-            raise StaleError("the sources were changed elsewhere, in another tab maybe")
+            raise StaleError("the sources were changed in the meantime, perhaps in another tab")
 
 
 def _linear(recording: Recording, found: Decomposition, way: Way) -> Model:

@@ -149,6 +149,6 @@ def test_two_tabs_do_not_undo_each_other(own):
         until(page, "(await (await fetch('/api/state')).json()).sources[0]?.name === 'one'")
     toast = other.locator(".toast.error")
     toast.wait_for()
-    assert "changed elsewhere, in another tab maybe" in toast.inner_text()
+    assert "changed in the meantime, perhaps in another tab" in toast.inner_text()
     until(other, "document.querySelector('input.name')?.value === 'one'")
     assert other.locator("input.name").count() == 1

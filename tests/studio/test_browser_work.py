@@ -56,6 +56,30 @@ def test_a_studio_that_was_killed_offers_what_it_had(browser, tmp_path):
     context.close()
 
 
+def test_a_project_and_a_model_are_opened_from_the_command_line(page, browser, tmp_path):
+    take_apart(page, "2")
+    page.locator(".row .hear").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Export").click()
+    for what, name in (("project", "saved.audionmf"), ("model", "saved.npz")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save the {what}").click()
+        download.value.save_as(tmp_path / name)
+        with running(tmp_path / what, tmp_path / name) as server:
+            context = browser.new_context()
+            context.set_default_timeout(PATIENCE)
+            opened = context.new_page()
+            opened.goto(server.address)
+            opened.wait_for_selector(".row")
+            assert opened.locator("h1").inner_text() == "mix & match.wav"
+            assert opened.locator("input.name").input_value() == "keys"
+            opened.locator(".row .hear").first.click()
+            opened.get_by_role("button", name="Pause").wait_for()
+            context.close()
+
+
 def test_faders_and_the_original_are_heard_at_once_and_a_remix_is_saved(page, tmp_path):
     """In the event that moves them; a fader is a step that can be taken back, and lasts."""
     take_apart(page)

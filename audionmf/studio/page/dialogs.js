@@ -143,7 +143,7 @@ export async function exportDialog() {
     await navigator.clipboard.writeText(from.textContent);
     toast('Copied.');
   } }, 'Copy');
-  const stems = item('stems', 'Save the stems', ['Stems', 'One file a source, and the rest. They sum to the recording.'], format, folderButton());
+  const stems = item('stems', 'Save the stems', ['Stems', 'One file for each source, and one for the rest. They sum to the recording.'], format, folderButton());
   const names = sources().filter((source) => source.components.length).map(nameField);
   if (names.length) stems.append(h('div', { class: 'stem-names' }, ...names));
   const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
@@ -153,9 +153,9 @@ export async function exportDialog() {
     'Export',
     stems,
     remix,
-    item('project', 'Save the project', ['Project', 'All of this, to go on another day: audionmf studio, or drop it on the first page, beside its recording.']),
+    item('project', 'Save the project', ['Project', 'All of this, to go on with another day: open it with audionmf studio, or drop it on the first page once its recording is open.']),
     item('bank', 'Save the templates', ['Templates', 'The sounds of your sources, to find them in other recordings: audionmf separate --templates']),
-    item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, a track a source; or as labels for an audio editor.'], also('labels', 'Save labels')),
+    item('midi', 'Save MIDI', ['Notes', 'What the components with a pitch play, one track for each source; or labels for an audio editor.'], also('labels', 'Save labels')),
     item('model', 'Save the model', ['Model', 'Everything that was found, with your groups: audionmf regroup']),
     progress,
     done,
@@ -171,8 +171,8 @@ export async function exportDialog() {
 }
 
 const KEYS = [
-  ['2 … 6, 0', 'before there are parts: so many sources, or as many as are heard'],
-  ['Enter', 'before there are parts: take it apart'],
+  ['2 … 6, 0', 'before it is taken apart: that many sources; 0: as many as are heard'],
+  ['Enter', 'take it apart'],
   ['Space', 'play or pause'],
   ['Home', 'back to the start, or to the start of the loop'],
   ['← →', 'a second back or on (with Shift: five)'],

@@ -33,7 +33,7 @@ export class Marking {
 
   set(on) {
     if (on && data.model().stems) {
-      toast('Marks move components: go back with the house, and take the recording apart into components for that.');
+      toast('Marks move components, and there are none here. For marks, go back (the house, top left) and take the recording apart into components.');
       return;
     }
     if (on && data.sources().length < 1) {

@@ -43,7 +43,7 @@ export class Noting {
 
   set(on) {
     if (on && !this.sources.length) {
-      toast('Make a source first: notes are those of a source.');
+      toast('Make a source first: notes belong to a source.');
       return;
     }
     this.on = on;
@@ -107,7 +107,7 @@ export class Noting {
     const { roll } = this;
     const found = roll.at(event);
     if (found) {
-      if (found.drum || !this.sources.includes(found.source)) toast(`${found.source.name}: only notes with a pitch of a source with a name are edited.`);
+      if (found.drum || !this.sources.includes(found.source)) toast(`${found.source.name}: only notes that have a pitch, of sources that have names, can be edited.`);
       else this.remove(found.source, found.own);
       return;
     }

@@ -417,7 +417,7 @@ export class Setup {
     }
     const silent = this.sources.find((source) => !isKnown(source) && source.absent.length);
     if (silent) {
-      toast(`Of ${silent.name || 'a source'} it is known where it is silent only; give it an example, a bank, notes or where it is alone, too.`);
+      toast(`All that is known of ${silent.name || 'a source'} is where it is silent: give it an example, a bank, notes or where it is alone, too.`);
       return;
     }
     this.actions.start({ ...body, result: this.result, components: this.result === 'components' ? this.each || 8 : 0, free: this.free || 0, sources: known.map(asSent) });

@@ -39,7 +39,7 @@ export class Sources {
         h('div', { class: 'heading' }, h('h2', {}, 'Sources'), h('button', { type: 'button', onclick: () => this.create() }, 'New source')),
         this.list,
         this.suggestLine,
-        h('p', { class: 'hint' }, 'Drop a file on a source to tell more of it: an example, a bank (.npz), its notes (.mid).'),
+        h('p', { class: 'hint' }, 'Drop a file on a source to say more about it: an example, a bank (.npz) or its notes (.mid).'),
         this.remarks,
       ),
       this.markSection,
@@ -138,8 +138,8 @@ export class Sources {
     const known = said ? knownWords(said) : [];
     const whole = members.length && data.sources().some((source) => source.components.length);
     if (whole) after.push(this.stemLink(id, name));
-    const amount = h('div', { class: 'source-sub' }, this.amount(members));
-    this.lines.push([amount, members]);
+    const amount = h('div', { class: 'source-sub' }, this.amount(members, id));
+    this.lines.push([amount, members, id]);
     const card = h(
       'li',
       { class: 'source', 'data-source': id, vars: { '--own': own } },
@@ -169,11 +169,12 @@ export class Sources {
   // Products of all pairs of components, by which the loudness of any of their sums is known.
   setLevels(levels) {
     this.levels = levels;
-    for (const [line, members] of this.lines || []) line.textContent = this.amount(members); // a name may be being written
+    for (const [line, members, id] of this.lines || []) line.textContent = this.amount(members, id); // a name may be being written
   }
 
-  amount(members) {
-    if (!members.length) return 'Drop components here';
+  amount(members, id) {
+    if (!members.length && id === data.REST) return 'Empty: everything is in a source';
+    if (!members.length) return data.model().stems ? 'Drop rows here' : 'Drop components here';
     if (!data.sources().length && !data.model().stems) return 'All of it, so far: drag components into a source, press N on one, or group them by timbre.';
     const count = data.model().stems ? '' : `${members.length} component${members.length > 1 ? 's' : ''} · `;
     return `${count}${percent(this.energy(members))}${this.loudness(members)}`;

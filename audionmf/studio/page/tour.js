@@ -3,7 +3,7 @@
 import { announce, clamp, h } from './dom.js';
 
 const STEPS = [
-  ['.rows .row', 'A row a sound', 'Click a row to hear it alone; S and M solo and mute it. The arrows go up and down.'],
+  ['.rows .row', 'Each row is a sound', 'Click a row to hear it alone; S and M solo and mute it. The arrows go up and down.'],
   ['.panel .sources', 'Sources', 'Drag rows into sources, or press a digit on a row. What is in none is the rest. Write their names.'],
   ['.fader-line', 'The mix', 'A fader, solo and mute for each source. The key A lets the recording be heard as it is.'],
   ['.picture', 'The spectrogram', 'Click to listen from there; the wheel zooms. Mark what belongs to a source with the key B, and refine.'],
