@@ -120,9 +120,7 @@ class Recording:
         """
         require_file(self.path)
         if self.changed:
-            raise AudioReadError(
-                f"{self.name!r} was written anew since it was opened; open it again"
-            )
+            raise AudioReadError(f"{self.name!r} has changed since it was opened; open it again")
 
     @property
     def audio(self) -> Audio:

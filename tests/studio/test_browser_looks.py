@@ -152,3 +152,9 @@ def test_two_tabs_do_not_undo_each_other(own):
     assert "changed in the meantime, perhaps in another tab" in toast.inner_text()
     until(other, "document.querySelector('input.name')?.value === 'one'")
     assert other.locator("input.name").count() == 1
+
+
+def test_the_first_page_says_what_was_worked_on(own):
+    begin(own)
+    offer = own.locator(".offer", has_text="mix & match.wav")
+    assert offer.locator(".hint").inner_text() == "worked on · 0:04"

@@ -64,3 +64,36 @@ def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
     page.wait_for_selector(".queued")
     page.reload()
     page.get_by_role("button", name="Several recordings").wait_for()
+
+
+def test_what_failed_or_was_stopped_says_why_and_can_be_retried(page):
+    """The answers are made here: what fails, and why, is tested elsewhere."""
+    courses = ("done", "failed", "stopped")
+    items = [
+        {"recording": str(n), "name": f"{n}.wav", "track": str(n), "duration": 60 + n}
+        | {"course": course, "stage": "", "share": 0, "reason": "no sound" * (course == "failed")}
+        for n, course in enumerate(courses)
+    ]
+    told = {"items": items, "job": None, "lines": []}
+    page.wait_for_selector("main")
+    page.route("**/api/queue?*", lambda route: route.fulfill(json=told))
+    page.evaluate(
+        """() => import('/static/several.js').then(({ QueueView }) => {
+          document.querySelector('main').replaceWith(new QueueView({}).element);
+        })"""
+    )
+    page.wait_for_selector(".queued:nth-child(3)")
+    assert page.locator(".setup > .hint").inner_text() == "1 of 3 done, 1 failed, 1 stopped"
+    assert page.locator(".course").all_inner_texts() == list(courses)
+    assert page.locator(".reason:visible").all_inner_texts() == ["No sound"]
+    assert page.get_by_role("button", name="Open").count() == 1
+    assert page.get_by_role("button", name="Save the stems of 1").is_enabled()
+    lines = page.locator(".line.end button:visible").evaluate_all(
+        "all => all.map((e) => e.offsetTop)"
+    )
+    assert len(lines) >= 3
+    assert len(set(lines)) == 1  # side by side
+    page.route("**/api/jobs", lambda route: route.fulfill(json={}))
+    with page.expect_request("**/api/jobs") as asked:
+        page.get_by_role("button", name="Retry the others").click()
+    assert asked.value.post_data_json == {"kind": "queue", "again": True}

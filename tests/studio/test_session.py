@@ -432,7 +432,7 @@ def test_samples_that_were_not_used_longest_go_and_are_read_again(tmp_path):
     assert shelf.n_bytes == 4 * 4 * RATE
 
     sound(paths[1], tone(523, RATE))
-    with pytest.raises(AudioReadError, match=r"330\.wav' was written anew"):
+    with pytest.raises(AudioReadError, match=r"330\.wav' has changed"):
         _ = opened[1].audio
 
 

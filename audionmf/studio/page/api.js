@@ -28,7 +28,7 @@ async function answer(path, init) {
   throw new ApiError(response.status, sentence(message));
 }
 
-function sentence(text) {
+export function sentence(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

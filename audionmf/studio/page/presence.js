@@ -1,6 +1,6 @@
 // Whether the server is there: a banner as long as it is not, and what was not sent when it is back.
 
-import { api, wire } from './api.js';
+import { api, sentence, wire } from './api.js';
 import { announce, banner, toast } from './dom.js';
 import * as data from './store.js';
 
@@ -19,7 +19,7 @@ async function look() {
   clearTimeout(timer);
   try {
     const { trouble } = await api.alive();
-    if (trouble) toast(`${trouble.charAt(0).toUpperCase()}${trouble.slice(1)}. Save the project.`, 'error');
+    if (trouble) toast(`${sentence(trouble)}. Save the project.`, 'error');
     if (gone) {
       gone = false;
       banner('');

@@ -1,6 +1,6 @@
 // The queue: each of several recordings with its state, and the stems of all at once.
 
-import { api } from './api.js';
+import { api, sentence } from './api.js';
 import { announce, clock, h, iconButton, toast } from './dom.js';
 import { save } from './dialogs.js';
 import { pickFolder, writeFiles } from './folder.js';
@@ -20,7 +20,7 @@ export class QueueView {
     this.bar = h('progress', { max: 1, value: 0, 'aria-label': 'The whole queue' });
     this.list = h('ul', { class: 'queue', 'aria-label': 'Recordings in the queue' });
     this.stopAll = h('button', { type: 'button', onclick: () => this.halt() }, 'Stop all');
-    this.again = h('button', { type: 'button', onclick: () => this.tryAgain() }, 'Try again what is not done');
+    this.again = h('button', { type: 'button', onclick: () => this.tryAgain() }, 'Retry the others');
     this.format = h('select', { 'aria-label': 'Format of the stems', onchange: () => this.look() }, h('option', { value: 'wav' }, 'WAV'), h('option', { value: 'flac' }, 'FLAC'));
     this.saveAll = h('button', { type: 'button', class: 'primary', onclick: () => this.archive() }, 'Save all stems');
     this.toFolder = window.showDirectoryPicker ? h('button', { type: 'button', title: 'A folder for each recording; files that are there already under these names are replaced', onclick: () => this.folder() }, 'To a folder…') : null;
@@ -97,7 +97,7 @@ export class QueueView {
     row.bar.hidden = item.course !== 'running';
     row.bar.value = item.share;
     row.reason.hidden = !item.reason;
-    row.reason.textContent = item.reason;
+    row.reason.textContent = sentence(item.reason);
     row.open.hidden = item.course !== 'done';
     row.cancel.hidden = !['waiting', 'running'].includes(item.course);
   }
