@@ -140,18 +140,31 @@ def test_two_tabs_do_not_undo_each_other(own):
     other = own.context.new_page()
     other.goto(own.url)
     other.wait_for_selector(".row")
-    for page, name in ((own, "one"), (other, "two")):
-        page.bring_to_front()
-        page.locator(".row .hear").first.focus()
-        page.keyboard.press("n")
-        page.keyboard.type(name)
-        page.keyboard.press("Enter")
-        until(page, "(await (await fetch('/api/state')).json()).sources[0]?.name === 'one'")
+    own.bring_to_front()
+    own.locator(".row .hear").first.focus()
+    own.keyboard.press("n")
+    own.keyboard.type("one")
+    own.keyboard.press("Enter")
+    until(own, "(await (await fetch('/api/state')).json()).sources[0]?.name === 'one'")
+    other.bring_to_front()
+    other.locator(".row .hear").first.focus()
+    other.keyboard.press("n")
     toast = other.locator(".toast.error")
     toast.wait_for()
     assert "changed in the meantime, perhaps in another tab" in toast.inner_text()
     until(other, "document.querySelector('input.name')?.value === 'one'")
     assert other.locator("input.name").count() == 1
+
+    begin(other)  # which leaves the recording
+    own.bring_to_front()
+    own.locator(".row .hear").last.focus()
+    own.keyboard.press("n")
+    own.wait_for_selector(".start")
+    own.locator(".toast", has_text="Another tab has left this recording").wait_for()
+    own.locator(".offer", has_text="mix & match.wav").click()
+    own.get_by_role("button", name="Go on where you left it").click()
+    own.wait_for_selector(".row")
+    assert own.locator("input.name").input_value() == "one"
 
 
 def test_the_first_page_says_what_was_worked_on(own):

@@ -163,6 +163,25 @@ export function toast(text, kind = 'note') {
   setTimeout(() => item.remove(), kind === 'error' ? 12000 : 5000);
 }
 
+// Words for the page that is loaded next in this tab.
+export function sayNextTime(text) {
+  try {
+    sessionStorage.setItem('said', text);
+  } catch {
+    announce(text); // a browser that keeps nothing
+  }
+}
+
+export function sayFromBefore() {
+  try {
+    const text = sessionStorage.getItem('said');
+    sessionStorage.removeItem('said');
+    if (text) toast(text, 'error');
+  } catch {
+    return; // nothing was kept
+  }
+}
+
 // What lasts until it is over; an empty text takes it away.
 export function banner(text) {
   const element = document.getElementById('banner');

@@ -1,7 +1,7 @@
 // The start of the page: which view is shown, what all views share.
 
 import { api } from './api.js';
-import { h, iconButton, setIcon, showOver, toast } from './dom.js';
+import { h, iconButton, sayFromBefore, setIcon, showOver, toast } from './dom.js';
 import { exportDialog, helpDialog } from './dialogs.js';
 import { sendAll } from './known.js';
 import { watchServer } from './presence.js';
@@ -356,6 +356,7 @@ try {
   if (store.state.job?.kind === 'queue') showQueue();
   else if (store.state.job && !['export', 'notes', 'try'].includes(store.state.job.kind)) await watch(store.state.job, data.recording());
   else showBest();
+  sayFromBefore();
 } catch (error) {
   toast(error.message, 'error');
 }

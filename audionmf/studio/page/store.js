@@ -2,7 +2,7 @@
 // Changes show at once and are sent in order; the server refuses them if another tab was faster.
 
 import { api } from './api.js';
-import { toast } from './dom.js';
+import { sayNextTime, toast } from './dom.js';
 
 const listeners = new Map();
 
@@ -137,7 +137,8 @@ async function send(wanted) {
     await load();
     if (!store.state.model || store.state.recording !== before) {
       store.kept = true; // nothing to ask about: it is gone already
-      window.location.reload(); // another tab has gone on to something else
+      sayNextTime('Another tab has left this recording, so your last change came too late. Open the recording to go on where it was left.');
+      window.location.reload();
       return;
     }
     emit('model');
