@@ -64,6 +64,25 @@ def test_what_a_dialog_says_is_on_top_and_in_reach(page):
 
     page.evaluate(
         """() => {
+          const writeText = () => Promise.reject(new DOMException('', 'NotAllowedError'));
+          Object.defineProperty(navigator, 'clipboard', { value: { writeText } });
+        }"""
+    )
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Copy the command line").click()
+    page.locator("dialog .toast.error", has_text="does not let this page copy").wait_for()
+    page.locator("dialog").evaluate("(box) => { box.scrollTop = 0; box.style.height = '200px'; }")
+    with page.expect_download():
+        page.get_by_label("Name of stem 1").press("Enter")
+    until(page, "document.querySelector('dialog .done').textContent.startsWith('Saved ')")
+    below = """() => document.querySelector('dialog .done').getBoundingClientRect().bottom
+      - document.querySelector('dialog').getBoundingClientRect().bottom"""
+    assert page.evaluate(below) <= 0
+    page.locator("dialog .toast.error .icon-button").click()
+    page.keyboard.press("Escape")
+
+    page.evaluate(
+        """() => {
           const cancelled = new DOMException('', 'AbortError');
           window.showDirectoryPicker = () => Promise.reject(cancelled);
         }"""

@@ -51,6 +51,13 @@ export async function exportDialog() {
     }
   }
 
+  // Where it is seen, however long the names of the stems are.
+  function say(text) {
+    done.textContent = text;
+    done.scrollIntoView({ block: 'nearest' });
+    announce(text);
+  }
+
   async function make(what) {
     for (const button of buttons) button.disabled = true;
     progress.hidden = false;
@@ -60,8 +67,7 @@ export async function exportDialog() {
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
         save(`/api/deliveries/${made.id}`);
-        announce(`Saved ${made.name}`);
-        done.textContent = `Saved ${made.name}`;
+        say(`Saved ${made.name}`);
         if (['stems', 'model', 'project'].includes(what)) store.kept = true;
       }
     } catch (error) {
@@ -84,8 +90,7 @@ export async function exportDialog() {
       const made = await api.follow(job, (told) => { progress.value = told.share; });
       if (made) {
         await writeFiles(folder, made.files);
-        done.textContent = `Saved ${made.files.length} files in ${folder.name || 'the folder'}`;
-        announce(done.textContent);
+        say(`Saved ${made.files.length} files in ${folder.name || 'the folder'}`);
         store.kept = true;
       }
     } catch (error) {
@@ -140,8 +145,12 @@ export async function exportDialog() {
 
   const done = h('p', { class: 'done' });
   const copier = (from, label) => h('button', { type: 'button', 'aria-label': label, onclick: async () => {
-    await navigator.clipboard.writeText(from.textContent);
-    toast('Copied.');
+    try {
+      await navigator.clipboard.writeText(from.textContent);
+      toast('Copied.');
+    } catch {
+      toast('The browser does not let this page copy: select the text, and copy it yourself.', 'error');
+    }
   } }, 'Copy');
   const stems = item('stems', 'Save the stems', ['Stems', 'One file for each source, and one for the rest. They sum to the recording.'], format, folderButton());
   const names = sources().filter((source) => source.components.length).map(nameField);

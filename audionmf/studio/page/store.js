@@ -254,7 +254,7 @@ export function nameSource(id, wanted) {
   const source = sources().find((item) => item.id === id);
   if (!source || name === source.name) return '';
   if (sources().some((other) => other.id !== id && other.name === name)) return `There is a source ${name} already.`;
-  if (!name || name.includes('=') || name.startsWith('!') || name.toLowerCase() === REST) return 'A name is not empty, not "rest", has no "=" and no "!" in front.';
+  if (!name || name.includes('=') || name.startsWith('!') || name.toLowerCase() === REST) return 'A name cannot be empty or "rest", contain "=", or begin with "!".';
   changeSource(id, { name });
   return '';
 }
