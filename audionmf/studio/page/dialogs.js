@@ -152,7 +152,7 @@ export async function exportDialog() {
       toast('The browser does not let this page copy: select the text, and copy it yourself.', 'error');
     }
   } }, 'Copy');
-  const stems = item('stems', 'Save the stems', ['Stems', 'One file for each source, and one for the rest. They sum to the recording.'], format, folderButton());
+  const stems = item('stems', 'Save the stems', ['Stems', 'One file for each source and the rest. They sum to the recording.'], format, folderButton());
   const names = sources().filter((source) => source.components.length).map(nameField);
   if (names.length) stems.append(h('div', { class: 'stem-names' }, ...names));
   const mixed = silent().length > 0 || [...sources().map((source) => source.id), REST].some(gainOf);
