@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -29,20 +29,22 @@ from mixture_players import (
     RATE, Note, Samples, Song, bass, chords, font_plays, melody, midi, notes_play, sings, strokes,
 )  # fmt: skip
 from torch import nn
-from training import train
 
 import audionmf
 from audionmf.notes import sound
 from audionmf.notes.hearing import _loud
 from audionmf.notes.keyboard import Keyboard, keyboard
 from audionmf.notes.model import fit_keys
-from audionmf.notes.note_starts import KEYS_AWAY, N_SEEN, looks
+from audionmf.notes.note_starts import N_AROUND, N_SEEN, Places, around, looks, places
 
 CHORDAL = ("guitar", "distorted", "rhodes", "organ", "strings", "mallets", "harp", "lead")
 LOWEST = 26  # of the combs
-HIDDEN, FEW = 24, 8
-SEEN_FRAMES = 200
-START_WEIGHT, SOUNDS_WEIGHT = 2.0, 0.2
+MAPS = ("long", "short", "others", "fitted")
+HIDDEN, FEW = 48, 24
+KEPT = 0.3  # of the places where nothing begins
+EARLY, USUAL, LATE = 5, 2, 12  # frames of a place before and after the note that begins there
+WHEN = 0.1
+BATCH, RATE_OF_LEARNING, DECAY = 256, 2e-3, 1e-3
 SINGER_LATE = 0.03  # s, until a synthetic singer is half as loud as it will be
 
 
@@ -253,40 +255,35 @@ def seen(x: Samples, others: Sequence[Samples]) -> dict[str, np.ndarray]:
     spectra = sound.spectra_of(x)
     fit = fit_keys(spectra)
     board = keyboard(spectra, fit, _loud(sound.short_levels(x)), [sound.long_magnitudes(y) for y in others])
-    return {name: getattr(board, name).astype(np.float16) for name in ("long", "short", "others", "fitted")}
+    return {name: getattr(board, name).astype(np.float16) for name in MAPS}
 
 
 class Network(nn.Module):
-    """The network of `audionmf.notes.note_starts`, to be trained."""
+    """The networks of `audionmf.notes.note_starts`, to be trained."""
 
     def __init__(self) -> None:
         super().__init__()
-        n = HIDDEN
-        self.seen = nn.Conv2d(N_SEEN, n, 1)
-        self.near = nn.Conv2d(n, n, (1, 7), padding=(0, 3))
-        self.far = nn.Conv2d(n, n, (1, 7), padding=(0, 9), dilation=(1, 3))
-        self.few = nn.Conv2d(n, FEW, 1)
-        self.mixed = nn.Conv2d(n + FEW * len(KEYS_AWAY), n, 1)
-        self.last = nn.Conv2d(n, 2, (1, 5), padding=(0, 2))
-        nn.init.constant_(self.last.bias, -3.0)
+        self.a, self.b = nn.Linear(N_SEEN, HIDDEN), nn.Linear(HIDDEN, FEW)
+        self.c = nn.Linear(FEW, 2)
+        self.d, self.e = nn.Linear(FEW + 2 + N_AROUND, FEW), nn.Linear(FEW, 2)
+        nn.init.zeros_(self.e.weight)
+        nn.init.zeros_(self.e.bias)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (n, 2, n_keys, n_frames) of (n, N_SEEN, n_keys, n_frames)."""
-        x = self.seen(x).relu()
-        x = self.near(x).relu()
-        x = self.far(x).relu()
-        few, keys = self.few(x).relu(), x.shape[2]
-        padded = nn.functional.pad(few, (0, 0, 24, 24))
-        y = torch.cat([x, *(padded[:, :, 24 + step : 24 + step + keys] for step in KEYS_AWAY)], 1)
-        return self.last(self.mixed(y).relu())
+    def first(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the second network sees, and what the first says, of places."""
+        hidden = self.b(self.a(x).relu()).relu()
+        return hidden, self.c(hidden)
+
+    def second(self, hidden: torch.Tensor, first: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+        """Return what the second network says."""
+        return first + self.e(self.d(torch.cat([hidden, first, near], 1)).relu())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the weights by their names in the package."""
         found = {}
-        for name in ("seen", "near", "far", "few", "mixed", "last"):
+        for name in "abcde":
             layer = getattr(self, name)
-            weight = layer.weight.detach().numpy()[:, :, 0]
-            found[name] = (weight if weight.shape[2] > 1 else weight[..., 0]).astype(np.float16)
+            found[name] = layer.weight.detach().numpy().astype(np.float16)
             found[name + "_bias"] = layer.bias.detach().numpy().astype(np.float16)
         return found
 
@@ -294,48 +291,83 @@ class Network(nn.Module):
 def board_of(path: Path) -> tuple[Keyboard, np.ndarray]:
     """Return what is seen of a stem, and its notes."""
     with np.load(path) as file:
-        maps = {name: file[name] for name in ("long", "short", "others", "fitted")}
+        maps = {name: file[name].astype(np.float32) for name in MAPS}
         notes = file["notes"]
     return Keyboard(**maps, first=1), notes
 
 
-def targets(notes: np.ndarray, n_keys: int, n_frames: int, late: float) -> np.ndarray:
-    """Return where notes begin, within a frame, and where they sound, (2, n_keys, n_frames)."""
-    found = np.zeros((2, n_keys, n_frames), np.float32)
-    for onset, offset, key, _ in notes:
-        row, first = int(key) - LOWEST, (onset + late) / sound.SECONDS
-        if not 0 <= row < n_keys:
-            continue
-        last = max(first + 3, offset / sound.SECONDS)
-        found[1, row, max(0, int(first)) : int(last)] = 1
-        for frame in range(max(0, int(first) - 2), min(n_frames, int(first) + 4)):
-            near = max(0.0, min(1.0, 2.0 - abs(frame - first)))
-            found[0, row, frame] = max(found[0, row, frame], near)
+def truth(notes: np.ndarray, at: Places, late: float) -> np.ndarray:
+    """Return whether a note begins at each place, and how many frames later, (n, 2).
+
+    Each note has the place that is nearest; what is as near to it beside that says nothing (-1).
+    """
+    found = np.zeros((len(at.rows), 2), np.float32)
+    for onset, _, key, _ in notes:
+        mine = np.flatnonzero(at.rows == int(key) - LOWEST)
+        away = at.frames[mine] - (onset + late) / sound.SECONDS
+        near = (away > -EARLY) & (away < LATE)
+        if near.any():
+            other = mine[near]
+            found[other, 0] = np.where(found[other, 0] == 1, 1, -1)
+            best = mine[np.argmin(np.where(near, np.abs(away - USUAL), np.inf))]
+            found[best] = 1, (onset + late) / sound.SECONDS - at.frames[best]
     return found
 
 
-def learn(folders: Sequence[Path], out: Path, seconds: float, seed: int) -> None:
-    """Train and write."""
+def learn(folders: Sequence[Path], out: Path, epochs: int, seed: int) -> None:
+    """Train both networks, one after the other, and write them."""
     torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     paths = sorted(path for folder in folders for path in folder.glob("*.npz"))
-    data = [(*board_of(path), SINGER_LATE if "_voice" in path.stem else 0.0) for path in paths]
-    net, rng = Network(), np.random.default_rng(seed)
-
-    def loss(j: int) -> torch.Tensor:
-        board, notes, late = data[j]
-        n_keys, n_frames = board.fitted.shape
-        first = int(rng.integers(0, max(1, n_frames - SEEN_FRAMES)))
-        some = slice(first, first + SEEN_FRAMES)
-        wanted = torch.from_numpy(targets(notes, n_keys, n_frames, late)[None, ..., some])
-        told = net(torch.from_numpy(looks(board.cut(some)))[None])
-        weights = torch.tensor([START_WEIGHT, 1.0]).view(1, 2, 1, 1)
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            told, wanted, pos_weight=weights, reduction="none"
-        ).mean(dim=(0, 2, 3))
-        return 100 * (losses[0] + SOUNDS_WEIGHT * losses[1])
-
-    train(net, loss, len(data), seconds, rng, 1e-3)
+    data = []
+    for path in paths:
+        board, notes = board_of(path)
+        at = places(board)
+        true = truth(notes, at, SINGER_LATE if "_voice" in path.stem else 0.0)
+        some = np.flatnonzero((true[:, 0] != 0) | (rng.random(len(true)) < KEPT))
+        seen = looks(board, at)
+        data.append((at, board.fitted.shape, true, some, seen.astype(np.float16)))
+    net = Network()
+    x = torch.from_numpy(np.concatenate([seen[some] for _, _, _, some, seen in data]))
+    y = torch.from_numpy(np.concatenate([true[some] for _, _, true, some, _ in data]))
+    print(f"{len(paths)} stems, {len(x)} places, {int((y[:, 0] == 1).sum())} notes", flush=True)
+    fit(lambda i: net.first(x[i].float())[1], y, [*net.a.parameters(), *net.b.parameters(),
+        *net.c.parameters()], epochs, rng)  # fmt: skip
+    told = []
+    for at, shape, _, some, seen in data:
+        with torch.no_grad():
+            hidden, first = net.first(torch.from_numpy(seen).float())
+        near = around(at, first[:, 0].sigmoid().numpy(), *shape)
+        told.append((hidden[some], first[some], torch.from_numpy(near[some])))
+    h, f, n = (torch.cat(parts) for parts in zip(*told, strict=True))
+    fit(lambda i: net.second(h[i], f[i], n[i]), y, [*net.d.parameters(), *net.e.parameters()],
+        epochs, rng)  # fmt: skip
     np.savez_compressed(out, **net.arrays())
+
+
+def fit(
+    told: Callable[[torch.Tensor], torch.Tensor], y: torch.Tensor, weights: list[nn.Parameter],
+    epochs: int, rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Train some weights on places; those not kept count as if they were."""
+    optimiser = torch.optim.AdamW(weights, RATE_OF_LEARNING, weight_decay=DECAY)
+    steps = epochs * (len(y) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    count = torch.where(y[:, 0] == 1, 1.0, torch.where(y[:, 0] == 0, 1 / KEPT, 0.0))
+    for epoch in range(epochs):
+        order, lost = torch.from_numpy(rng.permutation(len(y))), 0.0
+        for i in order[: len(y) // BATCH * BATCH].split(BATCH):
+            out, want, weight = told(i), y[i], count[i]
+            begins = (want[:, 0] == 1).float()
+            sure = nn.functional.binary_cross_entropy_with_logits(out[:, 0], begins, weight, reduction="sum")
+            when = (begins * nn.functional.smooth_l1_loss(out[:, 1], want[:, 1], reduction="none")).sum()
+            loss = (sure + WHEN * when) / BATCH
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            lost += loss.item() / (len(y) // BATCH)
+        print(f"{epoch + 1} of {epochs}: {lost:.4f}", flush=True)
 
 
 def main() -> None:
@@ -355,11 +387,11 @@ def main() -> None:
     training = commands.add_parser("train")
     training.add_argument("folders", type=Path, nargs="+")
     training.add_argument("-o", "--out", type=Path, required=True)
-    training.add_argument("--seconds", type=float, default=1200)
+    training.add_argument("--epochs", type=int, default=12)
     training.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.command == "train":
-        learn(options.folders, options.out, options.seconds, options.seed)
+        learn(options.folders, options.out, options.epochs, options.seed)
         return
     options.out.mkdir(parents=True, exist_ok=True)
     work = functools.partial(make, options.out, options.seed, fonts=options.fonts, notes=options.notes)

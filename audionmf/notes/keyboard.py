@@ -55,11 +55,6 @@ class Keyboard:
     fitted: Matrix
     first: int
 
-    def cut(self, frames: slice) -> Keyboard:
-        """Return some frames."""
-        maps = (self.long, self.short, self.others, self.fitted)
-        return Keyboard(*(each[:, frames] for each in maps), self.first)
-
 
 def keyboard(
     spectra: Spectra, fit: Fit, loud_db: float, others: Iterable[Matrix] = ()
