@@ -10,6 +10,8 @@ A file imports only from those that are named before it:
 - `table`: the notes of a recording
 - `model`: combs of partials fitted to a piece
 - `pyin`: the pitch of one voice in each frame
+- `keyboard`: what is seen at each key
+- `note_starts`: where notes begin, as a network tells it
 - `pitched`: notes that sound together
 - `lines`: one note at a time
 - `strokes`: what has no pitch

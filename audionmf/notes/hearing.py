@@ -28,6 +28,7 @@ from audionmf.notes.sound import (
     Spectra,
     Vector,
     long_magnitudes,
+    loud_of,
     pieces_of,
     short_levels,
     spectra_of,
@@ -39,8 +40,6 @@ __all__ = ["Stem", "hear"]
 
 _MIN_PITCHED = 0.5
 _SILENT_DB = -120.0
-_HEARD_DB = 60.0
-_LOUD_PERCENTILE = 98
 _FAINT_DB = 35.0
 _EXCERPTS, _EXCERPT_SECONDS = 3, 20.0
 _RECORDINGS = 3
@@ -133,7 +132,7 @@ def hear(
     loudest = float(levels.max())
     if loudest < _SILENT_DB:
         return Stem([], drum=key is not None or kit)
-    loud = _loud(levels)
+    loud = loud_of(levels)
     del ahead[1:]
     pieces = [(ahead[0], first)] if whole else None
     drum = key is not None or kit
@@ -153,7 +152,7 @@ def hear(
         elif single:
             notes = line(seen.spectra, seen.fit, seen.pitch, loud)
         else:
-            softer = max(0.0, loud - _loud(seen.levels))
+            softer = max(0.0, loud - loud_of(seen.levels))
             spectra = (long_magnitudes(other.samples) for other in rest)
             notes = chords(seen.spectra, seen.fit, softer, spectra)
         heard.append((piece.start, piece.first, piece.last, len(seen.samples) / RATE, notes))
@@ -178,11 +177,6 @@ def _alike(a: Source, b: Source) -> bool:
 def _levels(source: Source) -> Vector:
     """Return how loud each frame of a stem is; those of the overlaps come twice."""
     return np.concatenate([short_levels(piece.samples) for piece in pieces_of(source)])
-
-
-def _loud(levels: Vector) -> float:
-    """Return the level that 2 % of the frames exceed, of those that are heard."""
-    return float(np.percentile(levels[levels >= levels.max() - _HEARD_DB], _LOUD_PERCENTILE))
 
 
 def _excerpts(source: Source) -> list[_Seen]:

@@ -5,8 +5,8 @@ the loud of a stem is hardly seen. A network tells from these where notes begin.
 
 References
 ----------
-Partials at one place for all keys: Bittner, McFee, Salamon, Li and Bello, "Deep salience representations
-for F0 estimation in polyphonic music", ISMIR 2017.
+Partials at one place for all keys: Bittner, McFee, Salamon, Li and Bello, "Deep salience
+representations for F0 estimation in polyphonic music", ISMIR 2017.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ class Keyboard:
     first: int
 
 
-def keyboard(
-    spectra: Spectra, fit: Fit, loud_db: float, others: Iterable[Matrix] = ()
-) -> Keyboard:
+def keyboard(spectra: Spectra, fit: Fit, loud_db: float, others: Iterable[Matrix] = ()) -> Keyboard:
     """Return what is seen of a piece.
 
     Parameters

@@ -121,7 +121,9 @@ def looks(board: Keyboard, at: Places) -> Matrix:
         found.append(seen.reshape(len(seen), -1))
     loud = np.minimum(at.frames + _AFTER, n_frames - 1)
     tops = [X.max(axis=0)[loud] for X in (board.long, board.fitted, board.others)]
-    return np.concatenate([*found, np.stack([*tops, at.rows / 50], axis=1)], axis=1, dtype=np.float32)
+    return np.concatenate(
+        [*found, np.stack([*tops, at.rows / 50], axis=1)], axis=1, dtype=np.float32
+    )
 
 
 def around(at: Places, sure: Matrix, n_keys: int, n_frames: int) -> Matrix:

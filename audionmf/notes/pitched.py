@@ -5,7 +5,8 @@ are ghosts: partials, octaves and bleed. The worst are left out, templates are l
 rest, and by these they are judged. A note stays if it is no ghost by three measures in dB added up:
 what share of the spectrum nobody else could take over, how soft it is beside the loudest of all, and
 how soft beside those that sound with it. What other stems of the recording hold at the same time may
-take over, too: what is left of them in a stem has their spectrum.
+take over, too: what is left of them in a stem has their spectrum. A network that has learnt how notes
+begin adds what it thinks.
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.notes.events import Heard
+from audionmf.notes.keyboard import keyboard
 from audionmf.notes.model import Fit, places_of
-from audionmf.notes.sound import HIGHEST_HZ, SECONDS, SILENCE, Matrix, Spectra, Vector, level_db
+from audionmf.notes.note_starts import Starts, note_starts
+from audionmf.notes.sound import (
+    HIGHEST_HZ,
+    SECONDS,
+    SILENCE,
+    Matrix,
+    Spectra,
+    Vector,
+    level_db,
+    loud_of,
+)
 
 __all__ = ["chords"]
 
@@ -27,7 +39,9 @@ _RISE = 1.35
 _OWN_RANGE_DB, _RANGE_DB = 26.0, 30.0
 _FALL = 0.15
 _LEAST_SECONDS = 0.05
-_EVIDENCE_DB = -30.0
+_EVIDENCE_DB = -39.0
+_DB_A_NAT, _LEAST_SURE, _MOST_SURE = 6.0, 0.01, 0.95
+_SAME_FRAMES, _SURE_OF_TIME = 6, 0.3
 _LIKELY_DB = -50.0
 _LEARNING_ITERATIONS, _HELD = 6, 0.05
 _GATING_ITERATIONS = 8
@@ -51,6 +65,7 @@ class _Candidate:
     level: float
     stroke_db: float
     evidence: float = 0.0
+    struck: float | None = None
 
 
 class _Leak:
@@ -110,13 +125,14 @@ def chords(
     """
     louder = 10 ** (deficit_db / 20)
     candidates = _candidates(spectra, fit, louder * float(fit.rows.max(initial=0)))
-    edges = _edges(spectra)
+    edges, others = _edges(spectra), list(others)
     beside = [np.add.reduceat(other, edges, axis=0) for other in others]
     if beside and _are_struck(candidates):
         candidates = [c for c in candidates if c.stroke_db >= _STROKE_DB]
-    kept = [
-        c for c in _judged(spectra, fit, candidates, louder, beside) if c.evidence > _EVIDENCE_DB
-    ]
+    loud = loud_of(level_db(spectra.S)) + deficit_db
+    starts = note_starts(keyboard(spectra, fit, loud, others))
+    told = (_told(c, starts) for c in _judged(spectra, fit, candidates, louder, beside))
+    kept = [c for c in told if c.evidence > _EVIDENCE_DB]
     levels = _levels(spectra, fit, kept)
     return sorted(
         Heard(_struck(c), c.end * SECONDS, int(fit.keys[c.row]), level)
@@ -124,9 +140,24 @@ def chords(
     )
 
 
+def _told(c: _Candidate, starts: Starts) -> _Candidate:
+    """Return a candidate with what the network thinks of it added to its evidence.
+
+    That is the logarithm of its odds, in dB as it were. Where the network is sure it says when, too.
+    """
+    near = (starts.rows == c.row) & (np.abs(starts.frames - c.onset) <= _SAME_FRAMES)
+    sure = np.where(near, starts.sure, 0)
+    best = int(sure.argmax()) if sure.size else -1
+    p = float(np.clip(sure[best], _LEAST_SURE, _MOST_SURE)) if sure.size else _LEAST_SURE
+    when = float(starts.frames[best]) * SECONDS if p > _SURE_OF_TIME else None
+    evidence = c.evidence + _DB_A_NAT * float(np.log(p / (1 - p)))
+    return replace(c, evidence=evidence, struck=when)
+
+
 def _struck(c: _Candidate) -> float:
     """Return when a note was struck, in seconds: before its partials rise most."""
-    return max(0.0, c.onset * SECONDS - _LATE_SECONDS)
+    when = c.onset * SECONDS - _LATE_SECONDS if c.struck is None else c.struck
+    return min(max(0.0, when), (c.end - 1) * SECONDS)
 
 
 def _levels(spectra: Spectra, fit: Fit, notes: list[_Candidate]) -> list[float]:

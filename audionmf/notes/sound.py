@@ -27,6 +27,7 @@ __all__ = [
     "Vector",
     "level_db",
     "long_magnitudes",
+    "loud_of",
     "magnitudes",
     "novelty_of",
     "peaks_of",
@@ -58,6 +59,7 @@ _SHORT, _SHORT_FFT = 882, 1024
 _CORE_SECONDS, _MARGIN_SECONDS = 30.0, 3.0
 _COMPRESSION = 1000.0
 _AT_A_TIME = 256
+_HEARD_DB, _LOUD_PERCENTILE = 60.0, 98
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,11 @@ def level_db(S: Matrix) -> Vector:
     powers = (S.astype(np.float64) ** 2).sum(axis=0) / width
     level: Vector = 10 * np.log10(powers + SILENCE**2)
     return level
+
+
+def loud_of(levels: Vector) -> float:
+    """Return the level that 2 % of the frames exceed, of those that are heard."""
+    return float(np.percentile(levels[levels >= levels.max() - _HEARD_DB], _LOUD_PERCENTILE))
 
 
 def novelty_of(S: Matrix, lag: int, largest: float | None = None) -> Vector:
