@@ -6,9 +6,9 @@
 
 `make` lets instruments of soundfonts, recorded notes and a synthetic singer play pieces made up by
 chance, alone or in a mixture, and writes what is seen of each stem (`audionmf.notes.keyboard`) with
-the notes that were played. A third plays alone; of stems of a mixture a third are separated by example,
-the others by masks with such faults as separation has. Material is the same as for `make_mixtures.py`; give nothing that is
-measured on later. `train` needs PyTorch.
+the notes that were played. A third plays alone; of the stems of mixtures a third are separated by
+example, the others by masks with such faults as separation has. Material is the same as for
+`make_mixtures.py`; give nothing that is measured on later. `train` needs PyTorch.
 
 What is shipped learnt from 190 stems: pianos, guitars, electric pianos, organs, strings, mallets,
 harps, synthesisers and basses of timgm6mb-soundfont, csound-soundfont, freepats and Merlin.sf2, and a

@@ -42,7 +42,7 @@ _LEAST_SECONDS = 0.05
 _EVIDENCE_DB = -39.0
 _DB_A_NAT, _LEAST_SURE, _MOST_SURE = 6.0, 0.01, 0.95
 _SAME_FRAMES, _SURE_OF_TIME = 6, 0.3
-_LIKELY_DB = -50.0
+_LIKELY_DB, _LIKELY_SURE = -50.0, 0.2
 _LEARNING_ITERATIONS, _HELD = 6, 0.05
 _GATING_ITERATIONS = 8
 _LEAK_BANDS, _LEAK_HZ, _LEAK_START = 6, (100.0, HIGHEST_HZ), 0.3
@@ -65,6 +65,7 @@ class _Candidate:
     level: float
     stroke_db: float
     evidence: float = 0.0
+    sure: float = 0.0
     struck: float | None = None
 
 
@@ -131,8 +132,9 @@ def chords(
         candidates = [c for c in candidates if c.stroke_db >= _STROKE_DB]
     loud = loud_of(level_db(spectra.S)) + deficit_db
     starts = note_starts(keyboard(spectra, fit, loud, others))
-    told = (_told(c, starts) for c in _judged(spectra, fit, candidates, louder, beside))
-    kept = [c for c in told if c.evidence > _EVIDENCE_DB]
+    told = [_told(c, starts) for c in candidates]
+    judged = _judged(spectra, fit, told, louder, beside)
+    kept = [c for c in judged if c.evidence + _of_odds(c.sure) > _EVIDENCE_DB]
     levels = _levels(spectra, fit, kept)
     return sorted(
         Heard(_struck(c), c.end * SECONDS, int(fit.keys[c.row]), level)
@@ -141,17 +143,20 @@ def chords(
 
 
 def _told(c: _Candidate, starts: Starts) -> _Candidate:
-    """Return a candidate with what the network thinks of it added to its evidence.
-
-    That is the logarithm of its odds, in dB as it were. Where the network is sure it says when, too.
-    """
+    """Return a candidate with what the network says: how sure it is, and if it is, when."""
     near = (starts.rows == c.row) & (np.abs(starts.frames - c.onset) <= _SAME_FRAMES)
-    sure = np.where(near, starts.sure, 0)
-    best = int(sure.argmax()) if sure.size else -1
-    p = float(np.clip(sure[best], _LEAST_SURE, _MOST_SURE)) if sure.size else _LEAST_SURE
-    when = float(starts.frames[best]) * SECONDS if p > _SURE_OF_TIME else None
-    evidence = c.evidence + _DB_A_NAT * float(np.log(p / (1 - p)))
-    return replace(c, evidence=evidence, struck=when)
+    if not near.any():
+        return c
+    best = int(np.where(near, starts.sure, -1).argmax())
+    sure = float(starts.sure[best])
+    when = round(float(starts.frames[best]) * SECONDS, 3) if sure > _SURE_OF_TIME else None
+    return replace(c, sure=sure, struck=when)
+
+
+def _of_odds(sure: float) -> float:
+    """Return the logarithm of the odds that a note begins, in dB as it were."""
+    p = min(max(sure, _LEAST_SURE), _MOST_SURE)
+    return _DB_A_NAT * float(np.log(p / (1 - p)))
 
 
 def _struck(c: _Candidate) -> float:
@@ -268,10 +273,14 @@ def _judged(
     leak = _Leak(beside, bands)
     H = _gated(V, W, fit, candidates, leak)
     first = [_evidence(V, W, H, leak, c, n_keys, loudest) for c in candidates]
-    likely = [c for c, db in zip(candidates, first, strict=True) if db > _LIKELY_DB]
+    likely = [c for c, db in zip(candidates, first, strict=True) if _likely(c, db)]
     leak = _Leak(beside, bands)
     W, H = _learnt(V, W, _gated(V, W, fit, likely, leak), leak)
     return [replace(c, evidence=_evidence(V, W, H, leak, c, n_keys, loudest)) for c in likely]
+
+
+def _likely(c: _Candidate, evidence: float) -> bool:
+    return evidence > _LIKELY_DB or c.sure > _LIKELY_SURE
 
 
 def _edges(spectra: Spectra) -> NDArray[np.intp]:
