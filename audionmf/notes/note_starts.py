@@ -91,7 +91,7 @@ def _mean(X: Matrix, first: int, n_keys: int, steps: tuple[int, ...]) -> Matrix:
     """Return the mean of some partials of each key; those beyond the map are silent."""
     padded = np.pad(X, ((0, max(steps)), (0, 0)))
     rows = [padded[first + step : first + step + n_keys] for step in steps]
-    return np.mean(rows, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(rows, axis=0, dtype=np.float32))
 
 
 def _rise(X: Matrix, reach: int) -> Matrix:
@@ -118,7 +118,7 @@ def looks(board: Keyboard, at: Places) -> Matrix:
         outside = (rows < 0) | (rows >= len(X))
         seen = X[np.clip(rows, 0, len(X) - 1)[:, :, None], times[:, None, :]].astype(np.float32)
         seen[outside[:, :, None] | before[:, None, :]] = 0
-        found.append(seen.reshape(len(seen), -1))
+        found.append(seen.reshape(len(seen), len(steps) * len(_FRAMES)))
     loud = np.minimum(at.frames + _AFTER, n_frames - 1)
     tops = [X.max(axis=0)[loud] for X in (board.long, board.fitted, board.others)]
     return np.concatenate(
