@@ -17,6 +17,7 @@ A file imports only from those that are named before it:
 - `scored_strokes`: struck sounds whose strokes are known
 - `coverage`: notes that examples lack
 - `component_features`: what a component of the mixture has of each source
+- `component_examples`: how alike it sounds to the examples
 - `component_owner`: whose it is
 - `component_stretches`: where in the mixture components are looked at
 - `exemplars`: sources of which frames are known, and how they go on

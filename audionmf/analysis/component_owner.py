@@ -3,7 +3,8 @@
 A small network that was trained on mixtures whose stems are known (`scripts/train_owner.py`) sees
 what a component looks like from each source, and what those look like that the masks give to the
 source. What it says is the same for sources in any order. Then components that sound alike
-(`likeness`) draw each other to their sources.
+(`likeness`) draw each other to their sources, and examples draw those that sound like them: most
+beside free components, as these take what the examples hold, too, and masks tell less.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_features import Looks
 from audionmf.analysis.likeness import Sound, likeness
 
@@ -30,9 +32,12 @@ N_FIT = 5
 
 _FILE = "component_owner.npz"
 _SOFT, _LITTLE = 1e-4, 0.02
-_SHARPNESS, _DRAW, _STEPS, _LEAST = 1.5, 2.0, 20, 1e-3
-"""How sharply shares tell the owner; how far others draw (3 costs voices that always sound together
-5 dB); steps of the mean field; the least probability of an owner."""
+_SHARPNESS, _STEPS, _LEAST = 1.5, 20, 1e-3
+"""How sharply shares tell the owner; steps of the mean field; the least probability of an owner."""
+_DRAW = 2.0
+"""How far others draw; 3 costs voices that always sound together 5 dB."""
+_EXAMPLE, _EXAMPLE_BESIDE_FREE = 0.3, 2.0
+"""How far examples draw; 1 costs voices that sound alike 2 dB where all have examples."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +127,19 @@ def sound_of(
 
 
 def agreed(
-    said: NDArray[np.float32], stretches: Sequence[Looks], sound: Sound
+    said: NDArray[np.float32],
+    stretches: Sequence[Looks],
+    sound: Sound,
+    examples: Sequence[Sound | None],
+    *,
+    free: bool = False,
 ) -> NDArray[np.float32]:
     """Return leanings that components which sound alike share.
 
     Whose each one is is weighed by whose those are that are of one source with it by the odds of
     `likeness`: the mean field of a random field over components (Krähenbühl and Koltun, "Efficient
-    inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011).
+    inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011). Examples are
+    neighbours whose owner is known.
 
     Parameters
     ----------
@@ -138,6 +149,10 @@ def agreed(
         As for `leanings`.
     sound : Sound
         What is heard of the components.
+    examples : sequence of Sound or None
+        What is heard of the example of each source; None where there is none.
+    free : bool, default False
+        Whether some source has free components, so that examples draw further.
 
     Returns
     -------
@@ -149,11 +164,13 @@ def agreed(
     root = np.sqrt(sound.energies)
     weights = root / max(root.sum(), 1e-30)
     shares = _joined(stretches).shares + _SOFT
-    alone = _SHARPNESS * np.log(shares / shares.sum(axis=0)) + said
-    first = owner = _softmax(alone)
+    by_masks = _SHARPNESS * np.log(shares / shares.sum(axis=0)) + said
+    told = like_examples(sound, examples)
+    alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
+    owner = _softmax(alone)
     for _ in range(_STEPS):
         owner = (owner + _softmax(alone + _DRAW * (owner * weights) @ odds)) / 2
-    drawn = np.log(owner + _LEAST) - np.log(first + _LEAST)
+    drawn = np.log(owner + _LEAST) - np.log(_softmax(by_masks) + _LEAST)
     drawn -= drawn.mean(axis=0)
     together: NDArray[np.float32] = (said + np.clip(drawn, -LIMIT, LIMIT)).astype(np.float32)
     centred: NDArray[np.float32] = together - together.mean(axis=0)

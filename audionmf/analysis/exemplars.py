@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.analysis import component_owner
+from audionmf.analysis.component_examples import example_sound
 from audionmf.analysis.component_features import Looks, component_features
 from audionmf.analysis.component_owner import Fit
 from audionmf.analysis.component_stretches import example_spectra, stretches
@@ -525,7 +526,12 @@ class _Fit:
                 return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
             bands = Bands.of(stft, rate)
             sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
-            said = component_owner.agreed(component_owner.leanings(looks, fit), looks, sound)
+            examples = [
+                None if E is None else example_sound(E, bands.frequencies, self.threads)
+                for E in alone
+            ]
+            own = component_owner.leanings(looks, fit)
+            said = component_owner.agreed(own, looks, sound, examples, free=fit.free)
             return said / np.float32(self.settings.mask_exponent)
 
 

@@ -183,16 +183,33 @@ def test_a_component_follows_those_that_sound_like_it(looks, monkeypatch):
     even = looks._replace(shares=shares, energy=np.ones(5))
     sound = sound_of([even], RNG.random((90, 5)), FREQUENCIES)
     alone = np.zeros((2, 5), np.float32)
-    together = agreed(alone, [even], sound)
+    unknown = [None, None]
+    together = agreed(alone, [even], sound, unknown)
     assert together[0, 2] > 0.3
     np.testing.assert_allclose(together.sum(axis=0), 0, atol=1e-5)
     assert np.abs(together).max() <= LIMIT
-    turned = agreed(alone, [even._replace(shares=shares[::-1])], sound)
+    turned = agreed(alone, [even._replace(shares=shares[::-1])], sound, unknown)
     np.testing.assert_allclose(turned, together[::-1], atol=1e-6)
     odds[:] = 0  # nothing sounds like anything
-    np.testing.assert_allclose(agreed(alone, [even], sound), alone, atol=1e-6)
+    np.testing.assert_allclose(agreed(alone, [even], sound, unknown), alone, atol=1e-6)
     silent = even._replace(energy=np.zeros(5))
-    assert np.isfinite(agreed(alone, [silent], sound_of([silent], sound.W, FREQUENCIES))).all()
+    none = sound_of([silent], sound.W, FREQUENCIES)
+    assert np.isfinite(agreed(alone, [silent], none, [sound, None])).all()
+
+
+def test_examples_draw_components_that_sound_like_them_most_beside_free_ones(looks, monkeypatch):
+    """The second component sounds like the first example, the last like the second."""
+    heard = np.array([[0, 1.0, 0, 0, -1], [0, -1, 0, 0, 1]])
+    monkeypatch.setattr(component_owner, "like_examples", lambda sound, examples: heard)
+    monkeypatch.setattr(component_owner, "likeness", lambda sound: np.zeros((5, 5)))
+    even = looks._replace(shares=np.full((2, 5), 0.5), energy=np.ones(5))
+    sound = sound_of([even], RNG.random((90, 5)), FREQUENCIES)
+    alone = np.zeros((2, 5), np.float32)
+    some, more = (agreed(alone, [even], sound, [sound] * 2, free=free) for free in (False, True))
+    assert some[0, 1] > 0.2
+    assert some[1, 4] > 0.2
+    assert more[0, 1] > 2 * some[0, 1]
+    np.testing.assert_allclose(more[:, [0, 2, 3]], 0, atol=1e-6)
 
 
 def test_components_are_heard_in_all_stretches(looks):
