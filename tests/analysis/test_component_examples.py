@@ -47,6 +47,17 @@ def test_components_sound_like_the_example_of_their_own_colour(mixture, examples
     assert relative[:4].min() > relative[4:].max() + 1
 
 
+def test_how_an_example_goes_on_tells_too():
+    """All has one colour: half of the mixture is struck, and one of two examples."""
+    struck = playing(4) * np.tile(np.exp(-np.arange(20) / 2), 4).astype(np.float32)
+    W = np.concatenate([spectra(dark=True)] * 2, axis=1)
+    sound = Sound(W, np.concatenate([struck, playing(4)]), FREQUENCIES, np.ones(8))
+    both = [example_sound(spectra(dark=True) @ H, FREQUENCIES) for H in (struck, playing(4))]
+    odds = like_examples(sound, both)
+    relative = odds[0] - odds[1]
+    assert relative[:4].min() > relative[4:].max() + 1
+
+
 def test_an_example_says_the_same_whatever_others_there_are(mixture, examples):
     odds = like_examples(mixture, examples)
     alone = like_examples(mixture, [None, examples[1]])

