@@ -85,7 +85,7 @@ def learnt(**options):
 def test_a_bank_of_frames_is_as_good_as_the_examples_it_was_learnt_from(found):
     by_bank = analyse(MIXTURE, templates=learnt(), **OPTIONS)
     assert by_bank.context is not None
-    # Nothing can be heard of how the frames of a bank go on, which tells by little whose a component is.
+    # How a bank goes on cannot be heard, which tells a little of whose a component is.
     assert decibels(STEMS, stems_of(by_bank)) == pytest.approx(
         decibels(STEMS, stems_of(found)), abs=0.5
     )
