@@ -12,10 +12,11 @@ a mixture: lines, chords, basses and drums from two soundfonts, recorded notes o
 single drums of seven kits, melodies of a synthetic voice, voices of a speech synthesiser and of
 telephone prompts, game music and noises; coloured, half of them in rooms. The examples play other
 notes, and four of ten come from another soundfont, player, kit or speaker than the mixture.
-That material is lost; trained anew on mixtures of `make_mixtures.py` it was worse (docs/methods.md). That makes mixtures of the same kind (those in stereo are passed
-over here), from these packages of Debian and what its help names besides: fluidsynth, timidity,
-espeak-ng, flite, ffmpeg, timgm6mb-soundfont, csound-soundfont, freepats, hydrogen-drumkits,
-hydrogen-data, asterisk-core-sounds-{en,fr,it}-g722, klettres-data, gamine-data, bucklespring-data.
+That material is lost; trained anew on mixtures of `make_mixtures.py` it was worse (docs/methods.md).
+That makes mixtures of the same kind (those in stereo are passed over here), from these packages of
+Debian and what its help names besides: fluidsynth, timidity, espeak-ng, flite, ffmpeg,
+timgm6mb-soundfont, csound-soundfont, freepats, hydrogen-drumkits, hydrogen-data,
+asterisk-core-sounds-{en,fr,it}-g722, klettres-data, gamine-data, bucklespring-data.
 """
 
 from __future__ import annotations
