@@ -121,11 +121,16 @@ class _Cache(OptionalCache, FunctionCache):
         return kept
 
 
+_NO_WAY_FROM_C: dict[str, Any] = {"no_cfunc_wrapper": True}
+"""Nobody calls kernels from C: numba would compile that too."""
+
+
 def _compiled(**options: Any) -> Callable[[Any], Any]:
     """Return numba's decorator; without the cache where no folder for it can be written."""
 
     def decorate(function: Any) -> Any:
-        compiled = numba.njit(error_model="numpy", **options)(function)
+        all_options = {"error_model": "numpy", **_NO_WAY_FROM_C, **options}
+        compiled = numba.njit(**all_options)(function)
         count_kernel()
         with contextlib.suppress(RuntimeError):
             compiled._cache = _Cache(function)
@@ -134,7 +139,12 @@ def _compiled(**options: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
+def _part(**options: Any) -> Callable[[Any], Any]:
+    """Return the decorator of what only kernels call: it needs no way in from Python."""
+    return _compiled(no_cpython_wrapper=True, **options)
+
+
+@_part(fastmath={"reassoc", "contract", "nsz"})
 def _block_divergence(
     R: Any, stride: int, V: Any, v0: int, vs: int, n_frames: int, n_bins: int
 ) -> Any:
@@ -149,7 +159,7 @@ def _block_divergence(
     return total
 
 
-@_compiled()
+@_part()
 def _block_ratio(
     p0: int,
     p1: int,
@@ -175,7 +185,7 @@ def _block_ratio(
             )  # fmt: skip
 
 
-@_compiled()
+@_part()
 def _pack_tile(
     V: Any, fs: int, ts: int, t0: int, n_frames: int, F: int, Fp: int, lanes: int, packed: Any
 ) -> None:
@@ -192,7 +202,7 @@ def _pack_tile(
     packed[n_frames * Fp :] = 0
 
 
-@_compiled()
+@_part()
 def _gather_activations(
     W_ratio: Any,
     p0: int,
@@ -215,7 +225,7 @@ def _gather_activations(
             sum_singles(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
 
 
-@_compiled()
+@_part()
 def _multiply_frames(
     Ht: Any,
     G: Any,
@@ -256,7 +266,7 @@ def _multiply_frames(
             previous[t, k] = x
 
 
-@_compiled()
+@numba.njit(error_model="numpy", inline="always")  # else it is compiled twice, here and there
 def _update_chunk(
     V: Any,
     fs: int,

@@ -482,6 +482,16 @@ def test_compiling_is_logged_with_its_seconds_where_nobody_listens(
     assert clock.n_kernels == 3
 
 
+def test_nothing_is_compiled_that_nobody_calls(code_folder):
+    part = passes._part()(plain_sum)
+    kernel = passes._compiled()(lambda x: part(x) + 1)
+    assert kernel(np.arange(5.0)) == 11
+    made = [function.inspect_llvm(function.signatures[0]) for function in (part, kernel)]
+    assert ["cpython" in code for code in made] == [False, True]
+    assert not any("cfunc" in code for code in made)
+    assert "always" in passes._update_chunk.targetoptions["inline"]  # into the one that calls it
+
+
 def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(
     code_folder, tmp_path, monkeypatch
 ):
