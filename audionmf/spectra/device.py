@@ -119,12 +119,15 @@ class _CardSTFT(STFT):
         samples: Samples = total.reshape(*others, length).cpu().numpy()
         return samples
 
-    def _frames(self, samples: Samples, count: int, window: Samples, n_threads: int) -> Transform:
+    def _frames(
+        self, samples: Samples, count: int, window: Samples, n_threads: int, step: int = 1
+    ) -> Transform:
         import torch
 
         place = torch_device(self.device)
-        length = (count - 1) * self.hop_length + self.n_fft
-        framed = _sent(samples[:, :length], place).unfold(-1, self.n_fft, self.hop_length)
+        hop = self.hop_length * step
+        length = (count - 1) * hop + self.n_fft
+        framed = _sent(samples[:, :length], place).unfold(-1, self.n_fft, hop)
         transform: Transform = torch.fft.rfft(framed * _sent(window, place), dim=-1).cpu().numpy()
         return np.swapaxes(transform, -1, -2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -143,11 +144,42 @@ def gather(
     AudioWarning
         If the recording is silent or shorter than a window.
     """
+    # Where there is a context, all frames are needed.
+    apart = 1 if neighbours else _apart(stft, source.n_samples, max_frames)
+    how = partial(_gathered, source, stft, max_frames, keep_transform, neighbours, n_threads)
+    found, counter = how(progress, apart)
+    if apart > (least := _apart(stft, counter.n_samples, max_frames)):  # a header that lied
+        found, counter = how(progress, least)
+    if warn:
+        warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
+    return found
+
+
+def _apart(stft: STFT, n_samples: int, max_frames: int) -> int:
+    """Return how far apart frames are that are kept, 1, 2, 4, …, if the others can be left out."""
+    n_frames, apart = stft.n_frames(n_samples), 1
+    while stft.skips_frames and -(-n_frames // apart) > max_frames:
+        apart *= 2
+    return apart
+
+
+def _gathered(
+    source: Source,
+    stft: STFT,
+    max_frames: int,
+    keep_transform: bool,
+    neighbours: Neighbours | None,
+    n_threads: int,
+    progress: Callable[[float], object],
+    apart: int,
+) -> tuple[Frames, Counter]:
+    """Read frames that are so far `apart`, and leave out more of them if there are too many."""
     counter = Counter(source)
     kept: list[NDArray[Any]] = []
     around: list[NDArray[Any]] = []
     step, n_seen, n_kept = 1, 0, 0
-    blocks = stft.forward_blocks(counter.blocks(), max(BLOCK_FRAMES, stft.least_frames), n_threads)
+    size = max(1, max(BLOCK_FRAMES, stft.least_frames) // apart)  # of as many samples as ever
+    blocks = stft.forward_blocks(counter.blocks(), size, n_threads, apart)
     for wide, before, after in with_margins(blocks, REACH if neighbours else 0):
         X = wide[..., before : wide.shape[-1] - after]
         first = -n_seen % step
@@ -163,13 +195,11 @@ def gather(
         while n_kept > max_frames:
             kept, n_kept, step = _every_second(kept), -(-n_kept // 2), step * 2
             around = _every_second(around)
+    step *= apart
     joined = _join(kept, n_kept)
     found = _join(around, n_kept)[0] if neighbours else None
-    if warn:
-        warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
-    if keep_transform:
-        return Frames(pooled_magnitude(joined), joined, step, counter.n_samples, found)
-    return Frames(joined[0], None, step, counter.n_samples, found)
+    V = pooled_magnitude(joined) if keep_transform else joined[0]
+    return Frames(V, joined if keep_transform else None, step, counter.n_samples, found), counter
 
 
 def magnitudes(

@@ -93,6 +93,7 @@ class LogSTFT(STFT):
     """
 
     front_end: ClassVar[str] = "log"
+    skips_frames: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.window != "hann":
@@ -141,9 +142,11 @@ class LogSTFT(STFT):
         return np.array(read, spectra.dtype).reshape(len(read), len(line)).T
 
     def forward_blocks(
-        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1
+        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1, step: int = 1
     ) -> Iterator[Transform]:
-        """Transform a signal that comes in blocks, as `STFT.forward_blocks`."""
+        """Transform a signal that comes in blocks, as `STFT.forward_blocks`, every frame of it."""
+        if step != 1:  # its filters are applied to many frames at once
+            raise ValueError("frames of the log front end cannot be left out")
         half, hop = self.span // 2, self.hop_length
         pending: Samples | None = None
         n_samples = n_done = 0

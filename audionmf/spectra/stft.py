@@ -66,6 +66,9 @@ class STFT:
     least_frames: ClassVar[int] = 1
     """Frames that should at least be transformed at a time."""
 
+    skips_frames: ClassVar[bool] = True
+    """Whether frames that nobody wants can be left out by `forward_blocks`."""
+
     def __post_init__(self) -> None:
         if self.n_fft < 2:
             raise ParameterError(f"n_fft must be 2 or more, not {self.n_fft}")
@@ -166,7 +169,7 @@ class STFT:
         return self.inverse_stream(n_samples).push(self.synthesise(transform, n_threads))
 
     def forward_blocks(
-        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1
+        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1, step: int = 1
     ) -> Iterator[Transform]:
         """Transform a signal that comes in blocks; together the results are `forward` of the whole.
 
@@ -178,31 +181,33 @@ class STFT:
             Frames in each result but the last.
         n_threads : int, default 1
             Threads for the FFT.
+        step : int, default 1
+            Transform only the first of so many frames, ≥ 1; others than 1 only where `skips_frames`.
 
         Yields
         ------
         ndarray, shape (n_channels, n_bins, ≤ block_frames), complex64
             The frames in order.
         """
-        window = self._window()
+        window, hop = self._window(), self.hop_length * step
         pending: Samples | None = None
         n_samples = n_done = 0
         for block in blocks:
             n_samples += block.shape[1]
             lead = np.zeros((block.shape[0], self.n_fft // 2), np.float32)
             pending = np.concatenate([lead if pending is None else pending, block], axis=1)
-            while pending.shape[1] >= (block_frames - 1) * self.hop_length + self.n_fft:
-                yield self._frames(pending, block_frames, window, n_threads)
+            while pending.shape[1] >= block_frames * hop + max(0, self.n_fft - hop):
+                yield self._frames(pending, block_frames, window, n_threads, step)
                 n_done += block_frames
-                pending = pending[:, block_frames * self.hop_length :]
+                pending = pending[:, block_frames * hop :]
         if pending is None:
             return
-        remaining = self.n_frames(n_samples) - n_done
-        missing = (remaining - 1) * self.hop_length + self.n_fft - pending.shape[1]
+        remaining = -(-self.n_frames(n_samples) // step) - n_done
+        missing = (remaining - 1) * hop + self.n_fft - pending.shape[1]
         pending = np.pad(pending, ((0, 0), (0, max(0, missing))))
         for start in range(0, remaining, block_frames):
             count = min(block_frames, remaining - start)
-            yield self._frames(pending[:, start * self.hop_length :], count, window, n_threads)
+            yield self._frames(pending[:, start * hop :], count, window, n_threads, step)
 
     def synthesise(self, transform: Transform, n_threads: int = 1) -> Samples:
         """Return the windowed overlap-add of some frames, not yet divided by the window sum.
@@ -293,9 +298,12 @@ class STFT:
         found = self._frames(flat, n_frames, self._window(), 1)
         return found.reshape(*transform.shape[:-2], n_bins, n_frames)
 
-    def _frames(self, samples: Samples, count: int, window: Samples, n_threads: int) -> Transform:
+    def _frames(
+        self, samples: Samples, count: int, window: Samples, n_threads: int, step: int = 1
+    ) -> Transform:
+        hop = self.hop_length * step
         views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
-        framed = views[:, : (count - 1) * self.hop_length + 1 : self.hop_length] * window
+        framed = views[:, : (count - 1) * hop + 1 : hop] * window
         transform: Transform = rfft(framed, n_threads)
         return np.swapaxes(transform, -1, -2)
 
@@ -332,6 +340,7 @@ class InverseStream:
         self._frame = 0
         self._tail: Samples | None = None
         self._tail_weight: Samples | None = None
+        self._weight: tuple[int, Samples] | None = None  # of so many frames: most runs have as many
 
     def push(self, synthesised: Samples) -> Samples:
         """Add a run of frames; return the samples that no later frame touches.
@@ -348,7 +357,9 @@ class InverseStream:
         """
         stft, overlap = self._stft, self._stft.n_fft - self._stft.hop_length
         count = (synthesised.shape[-1] - overlap) // stft.hop_length
-        weight = stft._overlap_sum(count)
+        if self._weight is None or self._weight[0] != count:
+            self._weight = count, stft._overlap_sum(count)
+        weight = self._weight[1].copy()
         total = synthesised.copy()
         if self._tail is not None and self._tail_weight is not None:
             total[..., :overlap] += self._tail

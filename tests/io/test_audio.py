@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from audionmf.errors import (
     ParameterError,
     exit_code,
 )
-from audionmf.io import audio, encode, formats
+from audionmf.io import audio, decode, encode, formats
 
 PCM_STEPS = {
     "PCM_S8": 2.0**-7,
@@ -163,6 +164,23 @@ def test_samples_that_are_not_finite_are_counted_and_placed(bad):
     samples[0, 99] = bad
     with pytest.raises(InvalidAudioError, match=r"3 samples .* first at sample 42"):
         audio.Audio(samples, RATE)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_samples_too_loud_for_sums_are_placed(sign):
+    samples = np.zeros((2, 100), np.float32)
+    samples[1, 42] = sign * 2e32
+    with pytest.raises(InvalidAudioError, match=r"beyond 1e\+32, the first at sample 42"):
+        audio.Audio(samples, RATE)
+
+
+def test_a_look_for_what_is_not_finite_takes_no_memory():
+    samples = np.zeros((2, 1_000_000), np.float32)
+    tracemalloc.start()
+    decode.Finite("it").check(samples)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000
 
 
 def test_the_callers_array_is_not_modified_and_may_be_read_only():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from audionmf.errors import ParameterError
+from audionmf.io.audio import Audio
 from audionmf.spectra.device import masks_on, models_on, stft_on
+from audionmf.spectra.frames import gather
 from audionmf.spectra.masks import source_masks
 from audionmf.spectra.stft import STFT
 
@@ -24,6 +26,16 @@ def test_transforms_agree_and_invert(n_fft, hop):
     np.testing.assert_allclose(X, wanted, atol=1e-4)
     np.testing.assert_allclose(there.synthesise(wanted), here.synthesise(wanted), atol=1e-5)
     np.testing.assert_allclose(there.inverse(X, 3001), samples, atol=1e-5)
+
+
+def test_frames_are_left_out_there_too():
+    samples = np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
+    stft, audio = STFT(256, 64), Audio(samples, 8000)
+    here, there = (
+        gather(audio, one, 30, keep_transform=True) for one in (stft, stft_on(stft, DEVICE))
+    )
+    assert there.step == here.step == 8
+    np.testing.assert_allclose(there.X, here.X, atol=1e-4)
 
 
 def test_the_processor_keeps_its_own_transform():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from audionmf import STFT, Audio, AudioWarning
 from audionmf.io.audio import AudioFile
+from audionmf.spectra import fourier, stft
 from audionmf.spectra import frames as frontend
 from audionmf.spectra.frames import gather, pooled_magnitude
 
@@ -67,6 +68,30 @@ def test_every_so_many_frames_one_is_kept(n_samples, max_frames, size, block_fra
         np.testing.assert_array_equal(found.X, X[..., ::step])
     else:
         assert found.X is None
+
+
+@pytest.mark.parametrize("promised", [1, 4, 1500, 3000, 9000, 10**7])
+def test_a_header_may_promise_any_length(monkeypatch, promised):
+    samples = noise(2, 3000)
+    whole, lying = Audio(samples, RATE), in_pieces(samples, 700)
+    expected = gather(whole, SMALL, 50, keep_transform=True)
+    monkeypatch.setattr(InPieces, "n_samples", promised, raising=False)
+    monkeypatch.setattr(InPieces, "blocks", lambda self: whole.blocks(700))
+    found = gather(lying, SMALL, 50, keep_transform=True)
+    assert (found.step, found.n_samples) == (expected.step, 3000)
+    np.testing.assert_array_equal(found.X, expected.X)
+
+
+def test_frames_that_are_left_out_are_not_transformed(monkeypatch):
+    rows = []
+
+    def counted(framed, n_threads=1):
+        rows.append(framed.shape[-2])
+        return fourier.rfft(framed, n_threads)
+
+    monkeypatch.setattr(stft, "rfft", counted)
+    found = gather(in_pieces(noise(2, 40_000), 6000), SMALL, 100)
+    assert sum(rows) == found.V.shape[1] < 100
 
 
 @pytest.mark.parametrize(

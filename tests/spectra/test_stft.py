@@ -170,6 +170,17 @@ def test_a_doubled_signal_has_the_doubled_transform():
     np.testing.assert_array_equal(stft.forward(2 * samples), 2 * stft.forward(samples))
 
 
+def test_the_sum_of_windows_is_made_once_for_runs_of_as_many_frames(monkeypatch):
+    counts, made = [], STFT._overlap_sum
+    monkeypatch.setattr(STFT, "_overlap_sum", lambda self, n: counts.append(n) or made(self, n))
+    stft, samples = STFT(32, 8), noise(1, 803)
+    X = stft.forward(samples)
+    stream = stft.inverse_stream(803)
+    parts = [stream.push(stft.synthesise(X[..., t : t + 20])) for t in range(0, X.shape[-1], 20)]
+    assert counts == [20, X.shape[-1] % 20]
+    assert error_db(np.concatenate(parts, axis=1), samples) < -120
+
+
 def test_no_blocks_give_no_frames():
     assert list(STFT(64, 16).forward_blocks([], 8)) == []
 
