@@ -39,8 +39,9 @@ __all__ = [
     "component_sound",
     "cues_in_words",
     "group_by_cues",
-    "joined_cues",
+    "odds_by_cues",
     "parse_cues",
+    "places_by_cues",
 ]
 
 Features = NDArray[np.float64]
@@ -174,7 +175,7 @@ def group_by_cues(
             f"{n_sources} sources cannot be made of {n_components} components; "
             "ask for fewer sources or more components"
         )
-    features, weights = joined_cues(sound, heard)
+    features, weights = places_by_cues(odds_by_cues(sound, heard), sound.energies)
     tree = join_clusters(features, weights)
     choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
@@ -182,22 +183,36 @@ def group_by_cues(
     return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
 
 
-def joined_cues(sound: Sound, heard: Iterable[str] = CUES) -> tuple[Features, NDArray[np.float64]]:
-    """Return where components are by all cues, (n_components, n_features), and how much they count.
+def odds_by_cues(sound: Sound, heard: Iterable[str] = CUES) -> Features:
+    """Return the log odds of each two components that they are of one source.
 
     Parameters
     ----------
     sound, heard
         As in `group_by_cues`.
     """
-    root = np.sqrt(sound.energies)  # as they counted where likeness was learnt
-    weights = np.maximum(root / max(root.sum(), _TINY), 1e-9)
-    return places_by(_odds(sound, heard), weights), weights
-
-
-def _odds(sound: Sound, heard: Iterable[str]) -> Features:
     with blas_threads(1):  # what is found must not depend on how many there are
         return likeness(sound, heard)
+
+
+def places_by_cues(odds: Features, energies: Features) -> tuple[Features, Features]:
+    """Return where components are by all cues, (n_components, n_axes), and how much they count.
+
+    Parameters
+    ----------
+    odds : ndarray, shape (n_components, n_components)
+        As `odds_by_cues` gives them.
+    energies : ndarray, shape (n_components,)
+        How much each is of the mixture, ≥ 0.
+    """
+    weights = _counted(energies)
+    return places_by(odds, weights), weights
+
+
+def _counted(energies: Features) -> Features:
+    root = np.sqrt(energies)  # as they counted where likeness was learnt
+    counted: Features = np.maximum(root / max(root.sum(), _TINY), 1e-9)
+    return counted
 
 
 def _told_by(
@@ -223,7 +238,7 @@ def _told_by(
 
     def nearness(cues: Sequence[str]) -> float:
         """Return how much more alike components of one group are than those of two."""
-        odds = _odds(sound, cues)
+        odds = odds_by_cues(sound, cues)
         return float((one * odds).sum() / one.sum() - (two * odds).sum() / two.sum())
 
     without = {name: nearness([cue for cue in heard if cue != name]) for name in heard}

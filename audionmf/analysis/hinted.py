@@ -1,19 +1,22 @@
 """Sources that were grouped by ear, corrected by hints: these components are one source, those are not.
 
 A hint names components. The first stays where it is: where they are the *same*, the others come to it;
-where they are *apart*, the others leave its source, each for the one that its cues are nearest to. No
-other component moves. To cluster anew under such constraints was tried and moved more that was right
-than it mended; docs/methods.md has the figures.
+where they are *apart*, the others leave its source, each for the one that its cues are nearest to.
+What sounds much like those that were moved goes along, by the odds of `likeness`. To cluster anew
+under such constraints was tried and moved more that was right than it mended; docs/methods.md has the
+figures.
 
 References
 ----------
 Wagstaff and Cardie, "Clustering with instance-level constraints", ICML 2000, from which such hints.
+Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials",
+NIPS 2011, from which the mean field.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,8 +30,9 @@ from audionmf.analysis.cues import (
     component_sound,
     cues_in_words,
     group_by_cues,
-    joined_cues,
+    odds_by_cues,
     parse_cues,
+    places_by_cues,
 )
 from audionmf.analysis.likeness import Sound
 from audionmf.analysis.naming import named
@@ -36,14 +40,23 @@ from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
-from audionmf.rendering.grouping import Grouping, Hints, place_hints
+from audionmf.rendering.grouping import Grouping, Hints, beyond_doubt, place_hints
 from audionmf.sources.labels import Moments
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Frames, Progress, gather, heard
 
-__all__ = ["at_moments", "regroup_by_ear"]
+__all__ = ["at_moments", "drawn_along", "regroup_by_ear"]
+
+Features = NDArray[np.float64]
 
 _STEREO_FRAMES, _FRAMES = 4096, 16384
 _NEAR_SECONDS = 0.05
+_STAY, _STAY_LOUD, _QUIETER, _LOUDER = 1.0, 0.3, -2.0, 4.0
+"""How firmly a component stays in its source, in nats of its odds, and how much more for each e times
+the energy of the softest that a hint moved, within these: a louder one would have been named."""
+
+_TOLD_WEIGHT, _STEPS = 0.3, 30
+"""How much a component counts whose source is told, where all count 1 together; steps of the field."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +76,8 @@ def regroup_by_ear(
     hints: Hints | None = None,
     n_sources: int | None = None,
     progress: Progress | None = None,
+    *,
+    draw: bool = True,
 ) -> Decomposition:
     """Group components by what is heard of them, corrected by hints.
 
@@ -79,11 +94,14 @@ def regroup_by_ear(
         Group all components anew, into so many sources, 1 to their number.
     progress : callable, optional
         Told the stage and the share done.
+    draw : bool, default True
+        What sounds much like the components that hints move goes along (`drawn_along`); False: only
+        those move that hints name.
 
     Returns
     -------
     Decomposition
-        With remarks that say what was moved. A source that nothing is left of is no more.
+        With remarks that say what was moved. A source that hints leave nothing of is no more.
 
     Raises
     ------
@@ -106,16 +124,17 @@ def regroup_by_ear(
     apart = list(found.grouping) == [component_name(k) for k in range(found.n_components)]
     if n_sources is not None or apart:
         found = _by_ear(found, sound, n_sources)
-        found, moved = _hinted(found, sound, hints)
+        found, moved, along = _hinted(found, sound, hints, draw)
         sides = None
         if sound.places is not None:
             left, right = sound.places[:, 0, 0].real, sound.places[:, 1, 1].real
             sides = (right - left) / np.maximum(left + right, 1e-30)
         found = named(found, source, sound.frames, sound.H, sides=sides)
     else:
-        found, moved = _hinted(found, sound, hints)
+        found, moved, along = _hinted(found, sound, hints, draw)
     if hints:
-        found = dataclasses.replace(found, remarks=(*found.remarks, *_told(found, moved)))
+        remarks = (*found.remarks, *_told(found, moved, along))
+        found = dataclasses.replace(found, remarks=remarks)
     report("group", 1.0)
     frames = sound.frames
     wide = found.settings.spatial and len(found.grouping) > 1 and frames.V.any()
@@ -222,11 +241,15 @@ def _by_ear(found: Decomposition, sound: _Heard, n_sources: int | None) -> Decom
     return dataclasses.replace(changed, remarks=(*found.remarks, *remarks))
 
 
-def _hinted(found: Decomposition, sound: _Heard, hints: Hints) -> tuple[Decomposition, list[int]]:
-    """Return the same with what hints say, and the components that were moved."""
+def _hinted(
+    found: Decomposition, sound: _Heard, hints: Hints, draw: bool
+) -> tuple[Decomposition, list[int], list[int]]:
+    """Return the same with what hints say, the components they moved, and those that went along."""
     if not hints:
-        return found, []
-    features, weights = joined_cues(sound.components, sound.cues)
+        return found, [], []
+    components = sound.components
+    odds = odds_by_cues(components, sound.cues)
+    features, weights = places_by_cues(odds, components.energies)
     owner = {k: name for name, group in found.grouping.items() for k in group}
 
     def nearest(component: int, grouping: Grouping) -> str:
@@ -238,14 +261,96 @@ def _hinted(found: Decomposition, sound: _Heard, hints: Hints) -> tuple[Decompos
         return min(grouping, key=far)
 
     grouping = place_hints(found.grouping, hints, nearest)
-    moved = [k for name, group in grouping.items() for k in group if owner[k] != name]
+    moved = sorted(k for name, group in grouping.items() for k in group if owner[k] != name)
+    along: list[int] = []
+    if moved and draw:
+        names, before = list(grouping), np.empty(len(weights), np.int64)
+        for i, group in enumerate(grouping.values()):
+            before[list(group)] = i
+        after = drawn_along(
+            before, odds, weights, components.energies, moved,
+            told=beyond_doubt(grouping, hints), named=hints.named(),
+        )  # fmt: skip
+        along = [int(k) for k in np.flatnonzero(after != before)]
+        grouping = {
+            name: tuple(map(int, np.flatnonzero(after == i))) for i, name in enumerate(names)
+        }
     changed = dataclasses.replace(found, grouping=grouping, covariances=None, voters=None)
-    return changed, sorted(moved)
+    return changed, moved, along
 
 
-def _told(found: Decomposition, moved: Sequence[int]) -> list[str]:
+def drawn_along(
+    owner: NDArray[np.int64],
+    odds: Features,
+    weights: Features,
+    energies: Features,
+    moved: Sequence[int],
+    *,
+    told: Collection[int],
+    named: Collection[int],
+) -> NDArray[np.int64]:
+    """Return whose components are after some were moved and those went along that sound like them.
+
+    The mean field of a random field over components: each stays in its source unless the odds that it
+    is of one source with others, of which those count most that are told, speak more strongly for
+    another one. The loudest component of each source stays, and those that hints name.
+
+    Parameters
+    ----------
+    owner : ndarray, shape (n_components,), int64
+        The source of each, as hints left them.
+    odds : ndarray, shape (n_components, n_components)
+        Log odds of each two that they are of one source.
+    weights : ndarray, shape (n_components,)
+        How much each counts; they sum to 1.
+    energies : ndarray, shape (n_components,)
+        How much each is of the mixture, ≥ 0.
+    moved : sequence of int
+        Those that hints moved, one or more: what is louder would have been named.
+    told : collection of int
+        Those whose source hints leave in no doubt.
+    named : collection of int
+        Those that hints name.
+
+    Returns
+    -------
+    ndarray, shape (n_components,), int64
+    """
+    n_sources, everyone = int(owner.max()) + 1, np.arange(len(owner))
+    loud = np.log(np.maximum(energies, 1e-30) / max(float(energies[list(moved)].min()), 1e-30))
+    stay = np.zeros((n_sources, len(owner)))
+    stay[owner, everyone] = _STAY + _STAY_LOUD * np.clip(loud, _QUIETER, _LOUDER)
+    members = [np.flatnonzero(owner == i) for i in range(n_sources)]
+    fixed = [*named, *(int(group[energies[group].argmax()]) for group in members if len(group))]
+    stay[:, fixed] = -np.inf
+    stay[owner[fixed], fixed] = 0
+    counted = weights.copy()
+    counted[list(told)] = np.maximum(counted[list(told)], _TOLD_WEIGHT)
+    pull = odds * counted[:, None]
+    np.fill_diagonal(pull, 0)
+    held = _shares(stay)
+    with blas_threads(1):  # what is found must not depend on how many there are
+        for _ in range(_STEPS):
+            held = (held + _shares(stay + held @ pull)) / 2
+    after: NDArray[np.int64] = held.argmax(axis=0).astype(np.int64)
+    return after
+
+
+def _shares(logs: Features) -> Features:
+    powers = np.exp(logs - logs.max(axis=0))
+    shares: Features = powers / powers.sum(axis=0)
+    return shares
+
+
+def _told(found: Decomposition, moved: Sequence[int], along: Sequence[int]) -> list[str]:
     """Say where components went, by the names that the sources have at last."""
     if not moved:
         return ["the groups agree with the hints: no component had to be moved"]
     owner = {k: name for name, group in found.grouping.items() for k in group}
-    return [f"by the hints, component {k} went to {owner[k]!r}" for k in moved]
+    said = [f"by the hints, component {k} went to {owner[k]!r}" for k in moved]
+    for name, group in found.grouping.items():
+        went = [str(k) for k in along if k in group]
+        if went:
+            what = f"component{'s' if len(went) > 1 else ''} {', '.join(went)}"
+            said.append(f"because of how they sound, {what} went to {name!r} as well")
+    return said

@@ -24,7 +24,8 @@ Render the components of a model in groups of your own. Nothing is factorised ag
 
 By hand (--group): components that are in no group become the source 'rest'. By ear (--n-sources), and
 corrected by what you hear (--same, --apart): where nothing else is said, groups that the model has stay
-but for that, and components that are a source each are grouped first.
+but for that and for what sounds much like it, and components that are a source each are grouped first.
+With --group, only those that are named move.
 
 A manifest.json beside the stems says what they were made from; those of an earlier run are replaced.
 The recording has to be where it was when the model was made, or below the folder that the output

@@ -19,6 +19,7 @@ from audionmf.sources.templates import MOST_COMPONENTS, Templates
 __all__ = [
     "Grouping",
     "Hints",
+    "beyond_doubt",
     "by_hand",
     "by_label",
     "parse_groups",
@@ -66,6 +67,10 @@ class Hints:
 
     def __bool__(self) -> bool:
         return bool(self.same or self.apart)
+
+    def named(self) -> set[int]:
+        """Return all components that the hints name."""
+        return {k for members in (*self.same, *self.apart) for k in members}
 
     def check(self, n_components: int) -> None:
         """Check that the hints name components that there are.
@@ -205,6 +210,28 @@ def place_hints(
                 owner[one] = to
     made = {name: tuple(k for k in sorted(owner) if owner[k] == name) for name in order}
     return {name: group for name, group in made.items() if group}
+
+
+def beyond_doubt(grouping: Mapping[str, Sequence[int]], hints: Hints) -> set[int]:
+    """Return the components of which hints say whose they are, not only whose they are not.
+
+    Parameters
+    ----------
+    grouping : mapping of str to sequence of int
+        As `place_hints` gives it.
+    hints : Hints
+        The same hints.
+
+    Returns
+    -------
+    set of int
+        All that are named but those that were told to leave a source and had several to go to.
+    """
+    units, named = _units(hints), hints.named()
+    if len(grouping) == 2:
+        return named
+    sent = {one for _, *others in hints.apart for k in others for one in units.get(k, (k,))}
+    return named - sent
 
 
 def _units(hints: Hints) -> dict[int, tuple[int, ...]]:

@@ -336,7 +336,9 @@ class Decomposition(Model):
             Components of one source: the first of each stays, the others come to it.
         apart : sequence of sequences of int, default ()
             Components of different sources: the first of each stays, and the others leave its
-            source for the one that they sound most like.
+            source for the one that they sound most like. After either, components that sound much
+            like those that moved go along, but for the loudest of each source; not where `groups`
+            are given.
         n_sources : int, optional
             Group all components anew by what is heard of them, into so many sources. Default: groups
             stay but for what is said; components that are a source each are grouped into as many as
@@ -362,7 +364,9 @@ class Decomposition(Model):
         if groups is not None:
             changed = super().regroup({name: tuple(members) for name, members in groups.items()})
         if hints or n_sources is not None:
-            changed = regroup_by_ear(self.recorded(), changed, hints, n_sources, progress)
+            changed = regroup_by_ear(
+                self.recorded(), changed, hints, n_sources, progress, draw=groups is None
+            )
         return Decomposition.of_model(changed, self.recording)
 
     def render(self, *, only: str | None = None, progress: Progress | None = None) -> Separation:

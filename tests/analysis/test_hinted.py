@@ -8,8 +8,10 @@ import pytest
 from conftest import RATE, TINY_OPTIONS
 
 import audionmf
+from audionmf.analysis import hinted
+from audionmf.analysis.hinted import drawn_along
 from audionmf.errors import ParameterError
-from audionmf.rendering.grouping import Hints, parse_hints, place_hints
+from audionmf.rendering.grouping import Hints, beyond_doubt, parse_hints, place_hints
 
 GROUPS = {"a": (0, 1, 2), "b": (3, 4), "c": (5,)}
 
@@ -91,6 +93,85 @@ def mixture():
     turn = (np.arange(len(seconds)) // (RATE // 2)) % 3
     samples = np.where(turn == 0, low, np.where(turn == 1, high, noise))
     return audionmf.Audio(samples.reshape(1, -1).astype(np.float32), RATE)
+
+
+def test_hints_leave_no_doubt_but_of_those_that_had_several_to_go_to():
+    hints = Hints(same=[(0, 3), (2, 6)], apart=[(4, 2)])
+    three = {"a": (0, 1, 3), "b": (4,), "c": (2, 5, 6)}
+    assert hints.named() == {0, 2, 3, 4, 6}
+    assert beyond_doubt(three, hints) == {0, 3, 4}
+    assert beyond_doubt({"a": (0, 1, 3), "b": (2, 4, 6)}, hints) == hints.named()
+
+
+OWNER = np.array([0, 0, 1, 1, 0, 0, 0])
+LOUD = np.array([9.0, 3, 9, 3, 4, 2, 1])
+
+
+def alike(*groups, odds=4.0):
+    """Log odds: within groups for one source, else against."""
+    found = np.full((len(OWNER), len(OWNER)), -odds)
+    for group in groups:
+        found[np.ix_(group, group)] = odds
+    return found
+
+
+def drawn(odds, moved=(4,), told=(2, 4), named=(2, 4), energies=LOUD):
+    """Component 4 was told to be of the source of 2."""
+    owner = OWNER.copy()
+    owner[4] = 1
+    weights = np.sqrt(energies) / np.sqrt(energies).sum()
+    return drawn_along(owner, odds, weights, energies, moved, told=told, named=named).tolist()
+
+
+def test_what_sounds_like_what_was_moved_goes_along():
+    assert drawn(alike([0, 1], [2, 3], [4, 5, 6])) == [0, 0, 1, 1, 1, 1, 1]
+    assert drawn(alike([0, 1, 5, 6], [2, 3, 4])) == [0, 0, 1, 1, 1, 0, 0]
+
+
+def test_nothing_goes_along_where_odds_are_weak():
+    assert drawn(alike([0, 1], [2, 3], [4, 5, 6], odds=0.5)) == [0, 0, 1, 1, 1, 0, 0]
+
+
+def test_what_is_told_counts_most():
+    odds = alike([0, 1], [2, 3], [4, 5, 6], odds=3.5)
+    assert drawn(odds)[5:] == [1, 1]
+    assert drawn(odds, told=())[5:] == [0, 0]
+
+
+def test_the_louder_stay_more_firmly_for_they_would_have_been_named():
+    odds = alike([0, 1], [2, 3], [4, 5, 6], odds=2.4)
+    loud = np.array([900.0, 3, 9, 3, 4, 2, 2])
+    assert drawn(odds, energies=loud)[6] == 1
+    loud[6] = 400
+    assert drawn(odds, energies=loud)[6] == 0
+
+
+def test_the_loudest_of_each_source_and_those_that_are_named_stay():
+    everyone = alike([0, 1, 2, 3, 4, 5, 6], odds=9.0)
+    assert drawn(everyone)[0] == 0
+    assert drawn(alike([0, 1], [2, 3], [4, 5, 6]), named=(2, 4, 5))[5] == 0
+
+
+def test_of_a_recording_what_sounds_alike_goes_along_and_is_told(mixture, monkeypatch):
+    found = audionmf.decompose(mixture, 5, n_fft=512, hop_length=128, max_iter=10)
+    found = found.regroup({"x": [0, 1, 2], "y": [3, 4]})
+    kept = found.activated()
+    loud = kept.activations.sum(axis=1) * kept.templates.templates.sum(axis=0)
+    first = max((0, 1, 2), key=lambda k: loud[k])
+    named, along = (k for k in (0, 1, 2) if k != first)
+    odds = np.full((5, 5), -6.0)
+    for k, other in ((named, along), (3, along), (3, 4)):
+        odds[k, other] = odds[other, k] = 9.0
+    monkeypatch.setattr(hinted, "odds_by_cues", lambda sound, cues: odds)
+    hinted_to = found.regroup(same=[(3, named)])
+    assert hinted_to.grouping == {"x": (first,), "y": tuple(sorted((named, along, 3, 4)))}
+    assert hinted_to.remarks[-2:] == (
+        f"by the hints, component {named} went to 'y'",
+        f"because of how they sound, component {along} went to 'y' as well",
+    )
+    by_hand = found.regroup({"x": [0, 1, 2], "y": [3, 4]}, same=[(3, named)])
+    assert along in by_hand.grouping["x"]
+    assert along in found.regroup(apart=[(first, 3)]).grouping["x"]  # nothing was wrong
 
 
 @pytest.fixture(scope="module")
