@@ -50,7 +50,6 @@ _REACHES_SECONDS = (0.3, 1.0)
 _LEAST_SHIFT = 0.25
 """As a share of the window."""
 
-_LEAST_STRETCH = 0.002
 _LEAST_DRIFT = 0.05
 
 
@@ -84,11 +83,11 @@ def align(
     base = fit(as_is)
     best = max(_refined(fit, as_is), _refined(fit, _shifted(fit)), key=fit)
     starts = []
-    if not (_close(best, heard) and base >= _SURE):
+    if not (_close(best, fit, heard) and base >= _SURE):
         line, path = _warped(heard, score)
         best = max(best, _refined(fit, fit.near(line.stretch)), key=fit)
         starts.append(path)
-    if _close(best, heard) or not fit.gains(best, as_is, _GAIN_MOVED):
+    if _close(best, fit, heard) or not fit.gains(best, as_is, _GAIN_MOVED):
         best = as_is
     roughly = [_followed(fit, s, reach) for s in [best, *starts] for reach in _REACHES_SECONDS]
     wavering = _followed(fit, max(roughly, key=fit), min(_REACHES_SECONDS))
@@ -302,12 +301,16 @@ def _as_chroma(energy: NDArray[np.float64]) -> NDArray[np.float64]:
     return normalised
 
 
-def _close(alignment: Alignment, heard: _Heard) -> bool:
-    """Tell whether an alignment is nearly that of a score as it is: nearer than can be told."""
-    return (
-        abs(alignment.shift) < _LEAST_SHIFT * heard.window_seconds
-        and abs(alignment.stretch - 1) < _LEAST_STRETCH
-    )
+def _close(alignment: Alignment, fit: _Fit, heard: _Heard) -> bool:
+    """Tell whether an alignment is nearly that of a score as it is: nearer than can be told.
+
+    Neither all notes together are moved by as much as can be told, nor any of them against the
+    others: of a short loop, a stretch of a quarter of a percent is no more than chance.
+    """
+    moved = alignment.times(fit.onsets) - fit.onsets
+    common = float(moved.max() + moved.min()) / 2
+    least = _LEAST_SHIFT * heard.window_seconds
+    return abs(common) < least and float(moved.max() - common) < least
 
 
 def _followed(fit: _Fit, alignment: Alignment, reach: float) -> Alignment:

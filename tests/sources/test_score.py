@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scores import band, chunk, meta, midi, number, play, strokes, track
 
 from audionmf.errors import AudioReadError, ParameterError, ScoreError
 from audionmf.io.audio import Audio
+from audionmf.sources import alignment
 from audionmf.sources.alignment import align
 from audionmf.sources.score import Alignment, Score, key_hertz, parse_pitch, read_score
 from audionmf.spectra.stft import STFT
@@ -315,6 +317,20 @@ def test_a_score_that_goes_on_after_the_recording_stays_where_it_is(read):
         samples[place : place + 1600] += 0.2 * stroke[: len(samples) - place]
     score = read(band(drums=[*slow, *fast]))
     assert align(score, Audio(samples[None], RATE), STFT_8K) == Alignment()
+
+
+@pytest.mark.parametrize(
+    ("last", "shift", "stretch", "close"),
+    [
+        (9.6, -0.0045, 0.99775, True),  # of a short loop, chance: 11 ms either way
+        (60.0, 0.0, 0.999, False),  # 30 ms either way
+        (9.6, 0.03, 1.0, False),
+    ],
+)
+def test_what_no_note_is_moved_by_enough_to_be_told_is_no_stretch(last, shift, stretch, close):
+    fit = SimpleNamespace(onsets=np.linspace(0, last, 50))
+    heard = SimpleNamespace(window_seconds=4096 / 44100)
+    assert alignment._close(alignment.Alignment(shift, stretch), fit, heard) is close
 
 
 def test_an_alignment_is_told_in_words():
