@@ -8,7 +8,7 @@ to the wrong stem: two sources that are swapped overlap no more than before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,12 +60,16 @@ class Trust:
     loudness : ndarray, shape (n_seconds,), float64, optional
         Σ V in each second, as a share of all seconds: what each of them counts for. Default: all
         seconds count the same.
+    one_known : bool, optional
+        Whether one source is known and the other is whatever is left. Default: where there are two
+        and one of them is called so.
     """
 
     energy_share: dict[str, float]
     overlap: dict[str, float]
     explained: NDArray[np.float64]
     loudness: NDArray[np.float64] | None = None
+    one_known: bool | None = None
 
     def __repr__(self) -> str:
         names = list(self.energy_share)
@@ -82,9 +86,30 @@ class Trust:
             return "this is nearly nothing: it was hardly found in the mixture"
         if name in _LEFT_OVER:
             return "what no other stem claims, whatever it is"
-        if len(self.energy_share) == 2 and _LEFT_OVER & self.energy_share.keys():
+        if self._knows_one():
             return "nothing else is known, so each stem may hold some of the other; listen to both"
         return overlap_words(self.overlap[name])
+
+    def _knows_one(self) -> bool:
+        if self.one_known is not None:
+            return self.one_known
+        return len(self.energy_share) == 2 and bool(_LEFT_OVER & self.energy_share.keys())
+
+    def against_rest(self, name: str) -> Trust:
+        """Return the figures of one source and of all the others together, called ``rest``.
+
+        What the rest shares, it shares with this source alone: with masks m and 1 - m, both stems
+        hold the same energy Σ m (1 - m) P in common.
+        """
+        share, overlap = self.energy_share[name], self.overlap[name]
+        others = max(0.0, sum(self.energy_share.values()) - share)
+        common = share * overlap / others if others > 0 else 0.0
+        return replace(
+            self,
+            energy_share={name: share, REST: others},
+            overlap={name: overlap, REST: min(1.0, common)},
+            one_known=self._knows_one(),
+        )
 
     def summary(self) -> tuple[float, int, float] | None:
         """Return how much of the mixture is explained, and where the least is: a second, its share.

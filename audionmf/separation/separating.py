@@ -16,7 +16,14 @@ from audionmf.analysis.analysing import analyse_account
 from audionmf.analysis.hinted import regroup_by_ear
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio, open_source
-from audionmf.io.files import StrPath, listed, make_room, refuse_overwriting, safe_name
+from audionmf.io.files import (
+    StrPath,
+    listed,
+    make_room,
+    one_form,
+    refuse_overwriting,
+    safe_name,
+)
 from audionmf.io.formats import check_form
 from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
@@ -602,7 +609,7 @@ def render(
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(
         sources, source.sample_rate, Decomposition.of_model(decomposition, source), source.subtype,
-        meter.result(), source.samples, source.tags,
+        _trust(meter, only), source.samples, source.tags,
     )  # fmt: skip
 
 
@@ -674,7 +681,12 @@ def render_to_files(
         meters.append(_trust_meter(decomposition))
         return stem_blocks(source, decomposition, progress, only, meters[-1])
 
-    return write_stems(blocks, ordered, form), meters[-1].result()
+    return write_stems(blocks, ordered, form), _trust(meters[-1], only)
+
+
+def _trust(meter: TrustMeter, only: str | None) -> Trust:
+    """Return the figures of the stems that there are."""
+    return meter.result() if only is None else meter.result().against_rest(one_form(only))
 
 
 def _trust_meter(decomposition: Model) -> TrustMeter:

@@ -231,6 +231,15 @@ def test_only_changes_nothing_about_how_many_sources_are_found(run, mixture, tmp
     assert list(found[1]["stems"]) == ["source1", "rest"]
 
 
+def test_what_is_said_of_stems_is_said_of_those_that_are_written(run, mixture, tmp_path):
+    out = tmp_path / "out"
+    options = ("-o", out, "--names", "plain", "--n-sources", 3, "--only", "source2", *QUICK)
+    code, text, err = run("separate", mixture, *options)
+    assert code == 0, err
+    assert re.findall(r"^ +'(.*)': \d+% of the energy", text, re.M) == ["source2", "rest"]
+    assert sorted(path.stem for path in out.rglob("*.wav")) == ["rest", "source2"]
+
+
 def test_a_question_ends_before_the_way_to_the_help(run):
     for command in (("separat",), ("separate", "a.wav", "--qualty", "best")):
         _, _, err = run(*command)

@@ -46,6 +46,32 @@ def test_the_second_that_the_models_miss_is_found():
     assert "least at 2 s" in trust.to_text()
 
 
+def test_one_against_the_rest_has_the_figures_of_the_two_stems_that_are_written():
+    rng = np.random.default_rng(0)
+    models = rng.random((3, 6, 4), np.float32)
+    V, masks = models.sum(axis=0), ratio_masks(models)
+    meter = TrustMeter(["s1", "rest"], 1.0)
+    merged = np.stack([models[1], models[0] + models[2]])
+    meter.add(block_trust(V, merged, np.stack([masks[1], masks[0] + masks[2]])))
+    wanted, told = meter.result(), figures(V, models).against_rest("s1")
+    assert told.energy_share == pytest.approx(wanted.energy_share)
+    assert told.overlap == pytest.approx(wanted.overlap)
+    np.testing.assert_allclose(told.explained, wanted.explained, atol=1e-5)
+
+
+def test_one_of_several_known_sources_is_not_told_as_the_only_one_known():
+    spread = figures(*apart()).against_rest("s0")
+    assert spread.words("s0") == "hardly any of its sound is shared with others"
+    lone = Trust({"s0": 0.5, "rest": 0.5}, {"s0": 0.0, "rest": 0.0}, np.ones(1))
+    assert lone.against_rest("s0").words("s0") == lone.words("s0")
+    assert lone.words("s0").startswith("nothing else is known")
+
+
+def test_one_against_the_rest_of_silence_is_nothing():
+    still = figures(np.zeros((6, 4), np.float32), np.zeros((2, 6, 4), np.float32))
+    assert still.against_rest("s0").energy_share == {"s0": 0, "rest": 0}
+
+
 @pytest.mark.parametrize("level", [1e-38, 1e-20, 1e18])
 def test_the_level_does_not_matter(level):
     V, models = apart()
@@ -93,7 +119,7 @@ def test_one_stem_and_the_rest_are_that_stem_and_the_sum_of_the_others():
         assert list(one.sources) == [only, "rest"]
         np.testing.assert_allclose(one.sources[only], every[only], atol=1e-6)
         np.testing.assert_allclose(sum(one.sources.values())[0], mixture, atol=1e-6)
-        assert set(one.trust.overlap) == set(examples)
+        assert set(one.trust.overlap) == set(one.sources)
 
 
 def test_there_is_no_stem_of_a_source_that_is_not_there():
