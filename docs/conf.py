@@ -1,5 +1,7 @@
 """How the pages are built: `scripts/docs`."""
 
+import html
+import re
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -23,6 +25,33 @@ def own_pictures(_block, variables, configuration):
     return figure_rst(found, configuration["src_dir"])
 
 
+THUMBNAIL = re.compile(
+    r'(<a class="reference internal" href="plot_[^>]*)(><span class="doc">)(.*?)(?=</span></a>)'
+)
+
+
+def accessible(_app, name, _template, context, _document):
+    """Mend what a reader aloud stumbles over: headings without level, cells and links without words."""
+    tree, body = (
+        context.get(part, "").replace('role="heading"', 'role="heading" aria-level="2"')
+        for part in ("furo_navigation_tree", "body")
+    )
+    context["furo_navigation_tree"] = tree
+    body = body.replace('<th class="head"><p></p></th>', '<td class="head"></td>')
+    body = THUMBNAIL.sub(  # its own words are hidden: those under the picture are seen
+        lambda found: f'{found[1]} aria-label="{html.escape(found[3])}"{found[2]}{found[3]}', body
+    )
+    if name.startswith("api/"):  # a long name breaks at its dots
+        body = re.sub(r"<h1>.*?(?=<a )", lambda found: found[0].replace(".", ".<wbr>"), body)
+    if body:
+        context["body"] = body
+
+
+def setup(app):
+    """Ask Sphinx to call `accessible` after the theme has made its parts."""
+    app.connect("html-page-context", accessible, priority=900)
+
+
 project = "audionmf"
 author = "the authors of audionmf"
 release = version = audionmf.__version__
@@ -39,12 +68,14 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 html_theme = "furo"
 html_title = "audionmf"
+html_theme_options = {"top_of_page_buttons": []}  # the source of a page is of no use to its readers
+templates_path = ["style/templates"]
 html_extra_path = sorted(  # pictures with a dark twin are named in HTML, which Sphinx does not read
     f"{picture.stem.removesuffix('-dark')}{ending}.png"
     for picture in Path(__file__).parent.glob("*-dark.png")
     for ending in ("", "-dark")
 )
-html_static_path = ["style", "sounds"]
+html_static_path = ["style/pictures.css", "style/pictures.js", "sounds"]
 html_css_files = ["pictures.css"]
 html_js_files = ["pictures.js"]
 html_show_copyright = False

@@ -45,8 +45,8 @@ templates learnt before (--templates), where each plays alone in the recording i
 they are drums (--kit), or how many there are (--n-sources). What is known of different sources goes
 together.
 
-Stems land in OUT/TRACK/SOURCE.wav with the rate, channels, length and sample format of the input,
-beside a manifest.json of all that they were made from (see: audionmf rerun).
+Stems have the rate, channels, length and sample format of the input. Beside them lies a manifest.json
+of all that they were made from (see: audionmf rerun).
 """
 
 _EXAMPLES = """\

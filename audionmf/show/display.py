@@ -49,6 +49,8 @@ _CARD = (
 )
 _CELL = "text-align:left;vertical-align:middle;padding:0.2em 1em 0.2em 0;border:0;background:none"
 
+_DOT = "display:inline-block;width:0.7em;height:0.7em;border-radius:50%;margin-right:0.5em"
+
 
 class Stems(Protocol):
     """Stems as `audionmf.separate` returns them."""
@@ -145,7 +147,8 @@ def _row(name: str, sound: Audio, words: str, colour: str, gain: float = 1.0) ->
     shown = html.escape(name)
     whole = shown.replace("-", "\u2011")  # a hyphen that no line breaks at
     return (
-        f'<tr><th style="{_CELL};color:{colour}">{whole}</th><td style="{_CELL}">'
+        f'<tr><th style="{_CELL}"><span style="{_DOT};background:{colour}"></span>{whole}</th>'
+        f'<td style="{_CELL}">'
         f'<audio controls preload="metadata" style="height:2.4em" aria-label="{shown}" '
         f'src="data:audio/flac;base64,{embed_flac(sound, gain)}"></audio></td>'
         f'<td style="{_CELL}">{html.escape(words)}</td></tr>'

@@ -8,3 +8,18 @@ addEventListener('DOMContentLoaded', () => {
   follow();
   new MutationObserver(follow).observe(document.body, { attributeFilter: ['data-theme'] });
 });
+
+// What can only be scrolled with a pointer gets the keyboard's focus, while it is wider than its place.
+const WIDE = 'pre, picture, .table-wrapper, .output_subarea > div, .math-wrapper, div.math';
+function focusable() {
+  for (const part of document.querySelectorAll(WIDE)) {
+    if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0;
+    else part.removeAttribute('tabindex');
+  }
+}
+addEventListener('load', focusable);
+addEventListener('resize', focusable);
+addEventListener('DOMContentLoaded', () => {
+  document.querySelector('.sidebar-drawer')?.setAttribute('aria-label', 'All pages');
+  document.querySelector('.toc-drawer')?.setAttribute('aria-label', 'On this page');
+});
