@@ -43,13 +43,17 @@ _NAMED_VALUES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Option:
-    """An option as a shell sees it: names, whether a value follows, which ones, files too, a word."""
+    """An option as a shell sees it: names, whether a value follows, which ones, files too, a word.
+
+    In a value such as NAME=FILE the file is `behind_name`.
+    """
 
     names: tuple[str, ...]
     takes_value: bool
     values: tuple[str, ...]
     files: bool
     text: str
+    behind_name: bool
 
 
 def script(commands: Any, shell: str) -> str:
@@ -88,8 +92,9 @@ def _options(parser: Parser) -> Iterator[_Option]:
             tuple(action.option_strings),
             action.nargs != 0,
             values,
-            "FILE" in str(action.metavar) or "FOLDER" in str(action.metavar),
+            any(word in str(action.metavar) for word in ("FILE", "FOLDER", "PATH")),
             (action.help or "").replace("%(default)s", str(action.default)).partition(";")[0],
+            "=FILE" in str(action.metavar),
         )
 
 
@@ -173,7 +178,8 @@ def _zsh_option(option: _Option, name: str) -> str:
     text = option.text.replace("[", "(").replace("]", ")").replace(":", "\\:")
     if not option.takes_value:
         return f"*{name}[{text}]"
-    what = f"({' '.join(option.values)})" if option.values else "_files" if option.files else " "
+    files = '{compset -P "*="; _files}' if option.behind_name else "_files"
+    what = f"({' '.join(option.values)})" if option.values else files if option.files else " "
     return f"*{name}[{text}]:value:{what}"
 
 

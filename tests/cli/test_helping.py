@@ -1,7 +1,9 @@
 """A command line that helps: what was meant, what to type, one screen of help, completion."""
 
 import json
+import os
 import re
+import select
 import shutil
 import subprocess
 
@@ -199,6 +201,44 @@ def test_bash_completes_commands_options_and_values(run):
     assert completed(script, "evaluate", "a", "b", "--match", "") == ["auto", "name", "best"]
     assert completed(script, "completion", "z") == ["zsh"]
     assert completed(script, "separate", "--example", "") == []  # files, by default
+
+
+def test_zsh_completes_the_file_behind_a_name(run, tmp_path):
+    _, script, _ = run("completion", "zsh")
+    offered = re.findall(r"^ +'\*--(?:example|kit)\[.*\]:value:(.*)' ", script, re.M)
+    assert '{compset -P "*="; _files}' in offered
+    if shutil.which("zsh") is None:
+        return
+    pty = pytest.importorskip("pty")
+    (tmp_path / "_audionmf").write_text(script)
+    (tmp_path / "flute.wav").touch()
+    (tmp_path / ".zshrc").write_text(
+        "PS1=; fpath=($ZDOTDIR $fpath); autoload -Uz compinit; compinit -u -d dump; print re''ady\n"
+    )
+    ours, theirs = pty.openpty()
+    env = {"ZDOTDIR": str(tmp_path), "PATH": os.environ["PATH"], "TERM": "vt100"}
+    shell = subprocess.Popen(
+        ["zsh", "-i"], cwd=tmp_path, env=env, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(ours, "ready")
+        os.write(ours, b"audionmf separate --example a=fl\t")
+        until(ours, "a=flute.wav")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def until(terminal, wanted):
+    """Read what a terminal shows until something is there."""
+    shown = ""
+    while wanted not in shown:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, shown
+        shown += os.read(terminal, 4096).decode(errors="replace")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
