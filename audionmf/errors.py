@@ -16,8 +16,8 @@
     ├── MissingExtraError (ImportError)          1   an optional package is not installed
     └── StoppedError                           130   what progress was told to asked to stop
 
-    AudioNMFWarning (UserWarning)                1   only with ``--strict``
-    └── AudioWarning                             3   only with ``--strict``: the input is odd
+    AudioNMFWarning (UserWarning)                1   only with --strict
+    └── AudioWarning                             3   only with --strict: the input is odd
 
 A missing file stays `FileNotFoundError` (3), too little memory stays `MemoryError` (6), and an
 interrupt stays `KeyboardInterrupt` (130).
