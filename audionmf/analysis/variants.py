@@ -20,12 +20,12 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.learning import at_rate, learn_pattern
+from audionmf.analysis.learning import at_rate, half_window, learn_pattern, pattern_lags
 from audionmf.io.audio import open_source
 from audionmf.nmf import convolutive
 from audionmf.settings import Settings
 from audionmf.sources.kits import kit_files
-from audionmf.sources.struck import Patterns
+from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.spectra.bands import Bands
 
 __all__ = ["RARE", "fused", "heard", "likeliest", "shipped_patterns"]
@@ -128,9 +128,11 @@ def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
     Returns
     -------
     Patterns or None
-        None below 8 kHz, where hardly anything is left of hats and cymbals.
+        None below 8 kHz, where hardly anything is left of hats and cymbals, and where the hop is so
+        short that a pattern has more frames than patterns may have.
     """
-    if sample_rate < _LEAST_RATE:
+    too_long = pattern_lags(half_window(settings, sample_rate), sample_rate) > MOST_LAGS
+    if sample_rate < _LEAST_RATE or too_long:
         return None
     learnt = [
         learn_pattern([at_rate(open_source(file), sample_rate)], name, settings, always=True)
