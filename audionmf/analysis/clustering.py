@@ -21,6 +21,9 @@ __all__ = ["GroupingChoice", "Tree", "join_clusters"]
 Features = NDArray[np.float64]
 
 
+_NTH = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
 @dataclass(frozen=True)
 class GroupingChoice:
     """How many sources there seem to be, and why.
@@ -45,10 +48,16 @@ class GroupingChoice:
 
     def to_text(self) -> str:
         """Return the choice and its reason in words."""
-        gains = ", ".join(f"{share:.0%} for {n}" for n, share in enumerate(self.shares, start=2))
+        seem = "1 source seems" if self.n_sources == 1 else f"{self.n_sources} sources seem"
+        if not self.shares:
+            return f"{seem} to play: all components are alike"
+        other = f", or else {self.runner_up}" if self.runner_up != self.n_sources else ""
+        gains = ", ".join(
+            f"{gain:.0%} by a {n}" for n, gain in zip(_NTH, self.shares, strict=False)
+        )
         return (
-            f"{self.n_sources} sources, next best {self.runner_up}: one more is taken as long as it "
-            f"explains {self.least:.1%} or more of how the components differ ({gains})"
+            f"{seem} to play{other}: one more counts if it explains {100 * self.least:g}% or more of "
+            f"how the components differ ({gains})"
         )
 
 
