@@ -68,7 +68,8 @@ def analyse_lead(
         The mixture.
     settings : Settings
         Options; ``n_components`` is the number of components of the accompaniment (20), and there
-        are 15 iterations, or ``max_iter`` if that is fewer: more let the accompaniment take the voice.
+        are 8 iterations with momentum, or ``max_iter`` if that is fewer: more let the accompaniment
+        take the voice.
     progress : callable
         Told the stage and the share done.
     watch : callable, optional

@@ -20,8 +20,7 @@ __all__ = ["GroupingChoice", "Tree", "join_clusters"]
 
 Features = NDArray[np.float64]
 
-
-_NTH = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_NTH = ("second", "third", "fourth", "fifth", "sixth")  # there are `MOST_SOURCES` at most
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_features import Looks
-from audionmf.analysis.likeness import Sound, likeness
+from audionmf.analysis.likeness import Sound, likeness, mean_field, softmax
 
 __all__ = ["LIMIT", "N_FIT", "Fit", "agreed", "leanings", "sound_of"]
 
@@ -137,9 +137,7 @@ def agreed(
     """Return leanings that components which sound alike share.
 
     Whose each one is is weighed by whose those are that are of one source with it by the odds of
-    `likeness`: the mean field of a random field over components (Krähenbühl and Koltun, "Efficient
-    inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011). Examples are
-    neighbours whose owner is known.
+    `likeness` (`mean_field`). Examples are neighbours whose owner is known.
 
     Parameters
     ----------
@@ -167,20 +165,12 @@ def agreed(
     by_masks = _SHARPNESS * np.log(shares / shares.sum(axis=0)) + said
     told = like_examples(sound, examples)
     alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
-    owner = _softmax(alone)
-    for _ in range(_STEPS):
-        owner = (owner + _softmax(alone + _DRAW * (owner * weights) @ odds)) / 2
-    drawn = np.log(owner + _LEAST) - np.log(_softmax(by_masks) + _LEAST)
+    owner = mean_field(alone, _DRAW * weights[:, None] * odds, _STEPS)
+    drawn = np.log(owner + _LEAST) - np.log(softmax(by_masks) + _LEAST)
     drawn -= drawn.mean(axis=0)
     together: NDArray[np.float32] = (said + np.clip(drawn, -LIMIT, LIMIT)).astype(np.float32)
     centred: NDArray[np.float32] = together - together.mean(axis=0)
     return centred
-
-
-def _softmax(x: NDArray[Any]) -> NDArray[Any]:
-    powers = np.exp(x - x.max(axis=0))
-    found: NDArray[Any] = powers / powers.sum(axis=0)
-    return found
 
 
 def _joined(stretches: Sequence[Looks]) -> Looks:

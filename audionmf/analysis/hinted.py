@@ -9,8 +9,6 @@ figures.
 References
 ----------
 Wagstaff and Cardie, "Clustering with instance-level constraints", ICML 2000, from which such hints.
-Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials",
-NIPS 2011, from which the mean field.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from audionmf.analysis.cues import (
     parse_cues,
     places_by_cues,
 )
-from audionmf.analysis.likeness import Sound
+from audionmf.analysis.likeness import Sound, mean_field
 from audionmf.analysis.naming import named
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source
@@ -328,18 +326,10 @@ def drawn_along(
     counted[list(told)] = np.maximum(counted[list(told)], _TOLD_WEIGHT)
     pull = odds * counted[:, None]
     np.fill_diagonal(pull, 0)
-    held = _shares(stay)
     with blas_threads(1):  # what is found must not depend on how many there are
-        for _ in range(_STEPS):
-            held = (held + _shares(stay + held @ pull)) / 2
+        held = mean_field(stay, pull, _STEPS)
     after: NDArray[np.int64] = held.argmax(axis=0).astype(np.int64)
     return after
-
-
-def _shares(logs: Features) -> Features:
-    powers = np.exp(logs - logs.max(axis=0))
-    shares: Features = powers / powers.sum(axis=0)
-    return shares
 
 
 def _told(found: Decomposition, moved: Sequence[int], along: Sequence[int]) -> list[str]:

@@ -31,7 +31,9 @@ __all__ = [
     "Pairs",
     "Sound",
     "likeness",
+    "mean_field",
     "places_by",
+    "softmax",
 ]
 
 Features = NDArray[np.float64]
@@ -317,3 +319,37 @@ def _network() -> dict[str, Features]:
     with resources.files(__package__).joinpath(_FILE).open("rb") as file:
         read = np.load(file, allow_pickle=False)
         return {name: read[name].astype(np.float64) for name in read.files}
+
+
+def mean_field(alone: NDArray[Any], pull: Features, n_steps: int) -> Features:
+    """Return how likely each component is of each source, where components draw each other.
+
+    The mean field of a random field over components, each step halfway from the one before
+    (Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge
+    potentials", NIPS 2011).
+
+    Parameters
+    ----------
+    alone : ndarray, shape (n_sources, n_components)
+        What speaks for each source by itself, in nats.
+    pull : ndarray, shape (n_components, n_components)
+        How far the component of a row draws that of a column to its own source, in nats.
+    n_steps : int
+        Steps, 1 or more.
+
+    Returns
+    -------
+    ndarray, shape (n_sources, n_components), float64
+        Sums over the sources are 1.
+    """
+    owner = softmax(alone)
+    for _ in range(n_steps):
+        owner = (owner + softmax(alone + owner @ pull)) / 2
+    return owner
+
+
+def softmax(x: NDArray[Any]) -> Features:
+    """Return exp(x), of which each column is made to sum to 1; shape as x."""
+    powers = np.exp(x - x.max(axis=0))
+    found: Features = powers / powers.sum(axis=0)
+    return found

@@ -42,7 +42,7 @@ _ROWS = {
 _FRAMES = (-10, -6, -4, -2, 0, 2, 4, 7, 12, 20)
 _AFTER = 4  # frames from a rise until a note is loud
 N_SEEN = sum(map(len, _ROWS.values())) * len(_FRAMES) + 4
-"""What is seen of a place where a note may begin."""
+"""How many numbers are seen of a place where a note may begin."""
 
 _RISEN = 0.1
 _HEARD, _HEARD_FRAMES = 0.12, 12
@@ -51,12 +51,20 @@ _AROUND_KEYS = (-1, 1, -2, 2, -12, 12, -19, 19, -24, 24, -7, 7, -5, 5, -28, 28)
 _AROUND_FRAMES = 4
 _AGAIN_FRAMES = (-20, -10, 10, 20)
 N_AROUND = len(_AROUND_KEYS) + 2 + len(_AGAIN_FRAMES)
-"""What is seen of what the first network says around a place."""
+"""How many numbers are seen of what the first network says around a place."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where notes may begin: row of the key and frame of each, shape (n,)."""
+    """Where notes may begin.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n,)
+        Of `Keyboard.fitted`.
+    frames : ndarray, shape (n,)
+        Frames of the same.
+    """
 
     rows: NDArray[np.intp]
     frames: NDArray[np.intp]
@@ -64,7 +72,17 @@ class Places:
 
 @dataclass(frozen=True)
 class Starts:
-    """What is said of places: how surely a note begins, from 0 to 1, and in which frame."""
+    """What is said of places.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n,)
+        As in `Places`.
+    sure : ndarray, shape (n,), float32
+        How surely a note begins, 0 to 1.
+    frames : ndarray, shape (n,), float32
+        When it begins, in frames and parts of frames.
+    """
 
     rows: NDArray[np.intp]
     sure: Matrix
@@ -127,7 +145,17 @@ def looks(board: Keyboard, at: Places) -> Matrix:
 
 
 def around(at: Places, sure: Matrix, n_keys: int, n_frames: int) -> Matrix:
-    """Return how surely notes begin around each place, shape (n, N_AROUND), float32."""
+    """Return how surely notes begin around each place, shape (n, N_AROUND), float32.
+
+    Parameters
+    ----------
+    at : Places
+        Where they may begin.
+    sure : ndarray, shape (n,)
+        How surely each does, 0 to 1.
+    n_keys, n_frames : int
+        Shape of `Keyboard.fitted`.
+    """
     from scipy.ndimage import maximum_filter1d
 
     edge = max(map(abs, _AROUND_KEYS))
@@ -145,7 +173,7 @@ def around(at: Places, sure: Matrix, n_keys: int, n_frames: int) -> Matrix:
 
 @functools.cache
 def _weights() -> dict[str, Matrix]:
-    with np.load(Path(__file__).with_name("note_starts.npz")) as file:
+    with np.load(Path(__file__).with_name("note_starts.npz"), allow_pickle=False) as file:
         return {name: file[name].astype(np.float32) for name in file.files}
 
 
