@@ -82,7 +82,9 @@ def test_the_lead_and_its_accompaniment_come_apart(song, separated):
 
 
 def test_options_of_the_factorisation_mean_something(song, separated):
-    assert len(separated.decomposition.divergence) == 9
+    fell = separated.decomposition.divergence
+    assert len(fell) == 9
+    assert fell[-1] < 0.09 * fell[0]  # without momentum 0.11 is left after as many
     mixture = sum(song.values())
     few = audionmf.analyse(mixture, sample_rate=RATE, lead=True, max_iter=3, n_components=5)
     assert len(few.divergence) == 4

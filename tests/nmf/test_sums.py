@@ -191,6 +191,48 @@ def test_momentum_takes_half_the_iterations(kinds):
     assert np.all(np.diff(carried) <= 1e-9 * V.sum())
 
 
+class Halfway:
+    """Goes half the way to V each time, so that momentum must carry it too far."""
+
+    carried = ("x",)
+
+    def __init__(self, x):
+        self.x, self.seen = x, []
+
+    def scale(self, factor):
+        self.x *= factor
+
+    def cost(self):
+        return 0.0
+
+    def moves(self, phase):
+        return phase == "activations"
+
+    def part(self, frames):
+        return self.x[frames].copy(), None
+
+    def gather(self, phase, frames, ratio, kept):
+        self.seen.append(self.x.copy())
+        return ratio
+
+    def move(self, phase, gathered):
+        self.x *= gathered[0] ** 0.5
+
+
+def test_a_step_uphill_is_taken_back_to_where_it_began():
+    V = 1 + np.random.default_rng(0).random((6, 20))
+    model = Halfway(np.full(V.T.shape, 0.01))
+    fit_sum(V, [model], max_iter=30, accelerated=True)
+    last, n_uphill = np.inf, 0
+    for i, x in enumerate(model.seen[:-1]):
+        now = beta_divergence(V, x.T, 1.0)
+        if now > last:
+            n_uphill += 1
+            assert np.allclose(model.seen[i + 1], np.sqrt(V.T * model.seen[i - 1]), rtol=1e-12)
+        last = min(last, now)
+    assert n_uphill > 0
+
+
 def test_momentum_is_refused_where_nothing_tells_uphill():
     V = data("random", (9, 50), 0)
     free = made("free", V.shape, 0)
