@@ -103,6 +103,7 @@ def test_stems_sound_again_without_the_server_when_sources_change(page):
 
 
 def test_a_component_alone_is_heard_before_the_others_are_here(page):
+    begin(page)  # a page that is still loading may lose what it asks for, once that is watched
     page.route(re.compile(r"/api/models/[^/]+/audio/\d+$"), lambda route: None)  # and kept there
     take_apart(page)
     row, other = page.locator(".row").first, page.locator(".row").last
