@@ -28,6 +28,7 @@ from audionmf.analysis.learning import (
     learn_pattern,
     learn_spectra,
     read_frames,
+    source_sound,
     stft_of,
 )
 from audionmf.errors import ParameterError
@@ -217,6 +218,11 @@ def _by_exemplars(
     several = settings if from_banks else _single(settings)
     bank = _bank(account, alone, stft, source, several, progress)
     silence = _silence(account, stft, source)
+    if settings.dictionary == "frames":
+        learnt = {
+            name: source_sound(each, stft, source.sample_rate) for name, each in alone.items()
+        }
+        bank = dataclasses.replace(bank, sounds={**learnt, **bank.sounds})
     return analyse_exemplars(
         bank, {} if from_banks else alone, silence, source, settings, progress, free=account.free
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,12 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
-from audionmf.spectra.stft import STFT
 
-__all__ = ["example_spectra", "stretches"]
+__all__ = ["stretches"]
 
 Matrix = NDArray[np.float32]
 
 _FRAMES, _MOST = 320, 4
-_EXAMPLE_FRAMES = 512
 
 
 def stretches(
@@ -82,20 +80,6 @@ def stretches(
             G=G / peak,
             frequencies=bands.frequencies,
         )
-
-
-def example_spectra(recordings: Sequence[Source], stft: STFT, rate: int) -> Matrix:
-    """Return the magnitudes of the first frames of recordings, on bands, (n_bands, n ≤ 512)."""
-    bands, kept, left = Bands.of(stft, rate), [], _EXAMPLE_FRAMES
-    for recording in recordings:
-        for X in stft.forward_blocks(recording.blocks(), max(BLOCK_FRAMES, stft.least_frames)):
-            V = pooled_magnitude(X)[:, :left]
-            top = V.max(initial=np.finfo(np.float32).tiny)
-            kept.append(np.sqrt(bands.pool((V / top) ** 2)) * top)
-            left -= V.shape[1]
-            if left <= 0:
-                return np.concatenate(kept, axis=1)
-    return np.concatenate(kept, axis=1)
 
 
 def _parts(n_frames: int) -> list[tuple[int, int]]:

@@ -15,7 +15,8 @@ What no example explains is for free components, learnt from the mixture before 
 context, while the exemplars rest. They take every note that an example lacks, so copies join where
 these explain much more of the mixture. Nothing is adapted then, and the voters always vote.
 
-Templates of a bank bring their context if they are frames; where one has none, none has one.
+Templates of a bank bring their context if they are frames; where one has none, none has one. They
+bring what the source sounded like, too, by which components of the mixture are told.
 
 References
 ----------
@@ -40,7 +41,7 @@ from audionmf.analysis import component_owner
 from audionmf.analysis.component_examples import example_sound
 from audionmf.analysis.component_features import Looks, component_features
 from audionmf.analysis.component_owner import Fit
-from audionmf.analysis.component_stretches import example_spectra, stretches
+from audionmf.analysis.component_stretches import stretches
 from audionmf.analysis.coverage import coverage
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
@@ -152,7 +153,7 @@ def analyse_exemplars(
         for name in bank.names
     ]
     exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
-    fit = _Fit(found, frames, front, progress, free or {}, source, alone if known else {})
+    fit = _Fit(found, frames, front, progress, free or {}, source, bank.sounds, recorded=known)
     return fit.run(exemplars)
 
 
@@ -279,12 +280,14 @@ class _Fit:
         progress: Progress,
         free: Mapping[str, int],
         source: Source,
-        alone: Mapping[str, Sequence[Source]],
+        sounds: Mapping[str, Matrix],
+        *,
+        recorded: bool,
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
         self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
-        self.free, self.source, self.alone = free, source, alone
+        self.free, self.source, self.sounds, self.recorded = free, source, sounds, recorded
         self.names = [*found.templates.names, *free]
         stacked = front.stack(frames.V, frames.context)
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
@@ -309,7 +312,7 @@ class _Fit:
         adapt(1.0)
         H *= self.peak
         found = self._decomposition(fitted, H)
-        given = "the example holds" if self.alone else "the templates hold"
+        given = "the example holds" if self.recorded else "the templates hold"
         told = coverage(found.templates, H, fitted.penalties > 0, given)
         found = dataclasses.replace(found, remarks=(*found.remarks, *told))
         found = self._with_voters(found, H, left)
@@ -504,8 +507,7 @@ class _Fit:
     def _leanings(self, found: Decomposition, voters: Voters, fit: Fit) -> Matrix:
         """Return how far what sounds like a source leans to it, in the logarithm of models."""
         stft, rate = found.templates.stft, found.templates.sample_rate
-        given = (self.alone.get(name, ()) for name in self.names)
-        alone = [example_spectra(each, stft, rate) if each else None for each in given]
+        alone = [self.sounds.get(name) for name in self.names]
         with blas_threads(1):  # what is found must not depend on how many there are
             looks: list[Looks] = []
             read, n_parts = 0, 1

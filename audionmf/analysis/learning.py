@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.analysis.patterns import is_struck, pattern_of
+from audionmf.analysis.patterns import is_stroke, is_struck, pattern_of
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio
 from audionmf.io.files import StrPath, one_form
@@ -22,10 +22,10 @@ from audionmf.settings import PENALTIES, Settings
 from audionmf.sources.kits import kit_files
 from audionmf.sources.known import folder_name, recordings_of
 from audionmf.sources.struck import Patterns
-from audionmf.sources.templates import Templates
+from audionmf.sources.templates import MOST_SOUND_FRAMES, Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
-from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard
+from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather, heard, pooled_magnitude
 from audionmf.spectra.log_stft import front_end
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
@@ -44,6 +44,7 @@ __all__ = [
     "learn_spectra",
     "pattern_lags",
     "read_frames",
+    "source_sound",
     "stft_of",
 ]
 
@@ -99,8 +100,9 @@ def learn(
     -------
     Templates
         The bank, each template summing to 1, with how long each rings at a time. Frames bring their
-        context; a source that is one struck sound, repeated or not, brings its pattern. Separation
-        by the bank is then what it is by the recordings as examples.
+        context, and what the source sounds like while it goes on; a source that is one struck
+        sound, repeated or not, brings its pattern. Separation by the bank is then what it is by the
+        recordings as examples.
 
     Raises
     ------
@@ -128,7 +130,11 @@ def learn(
         lengths = ring_lengths(activations)
     durations = tuple(round(float(n * material.frame_seconds), 3) for n in lengths)
     pattern = learn_pattern(material.recordings, material.label, config)
-    return dataclasses.replace(bank, durations=durations, patterns=pattern)
+    sounds = {}
+    if config.dictionary == "frames":
+        sound = source_sound(material.recordings, material.stft, material.sample_rate)
+        sounds = {material.label: sound}
+    return dataclasses.replace(bank, durations=durations, patterns=pattern, sounds=sounds)
 
 
 def learn_spectra(
@@ -214,7 +220,8 @@ def learn_kit(
     Returns
     -------
     Templates
-        Of all sources; each sample brings a pattern.
+        Of all sources; each sample of one stroke brings a pattern, and each recording of one struck
+        sound that is repeated.
 
     Raises
     ------
@@ -231,9 +238,9 @@ def learn_kit(
         opened = _at_one_rate(files, sample_rate)
         sample_rate = opened[0].sample_rate
         bank = learn(files, name, sample_rate=sample_rate, settings=config, progress=progress)
-        each = [learn_pattern([sample], name, config, always=True) for sample in opened]
-        patterns = Patterns.merge([pattern for pattern in each if pattern is not None])
-        banks.append(dataclasses.replace(bank, patterns=patterns))
+        each = [learn_pattern([sample], name, config, sample=True) for sample in opened]
+        known = [pattern for pattern in each if pattern is not None]
+        banks.append(dataclasses.replace(bank, patterns=Patterns.merge(known) if known else None))
     return Templates.merge(banks)
 
 
@@ -244,6 +251,7 @@ def learn_pattern(
     *,
     stft: STFT | None = None,
     always: bool = False,
+    sample: bool = False,
     warn: bool = False,
 ) -> Patterns | None:
     """Learn the pattern of a struck sound from recordings of it alone.
@@ -260,6 +268,8 @@ def learn_pattern(
         The transform; default: `half_window`.
     always : bool, default False
         Do not ask whether the source is one struck sound (`is_struck`).
+    sample : bool, default False
+        One stroke is a struck sound, however long it rings (`is_stroke`).
     warn : bool, default False
         Warn of what is unusual in the recordings.
 
@@ -282,9 +292,43 @@ def learn_pattern(
         raise InvalidAudioError(f"the recording of {name!r} is silent; nothing can be learnt")
     V /= V.max()
     n_lags = pattern_lags(stft, rate)
-    if not (always or is_struck(V, n_lags)):
+    if not (always or (sample and is_stroke(V, n_lags)) or is_struck(V, n_lags)):
         return None
     return Patterns(pattern_of(V, n_lags)[:, :, None], (name,), stft, rate)
+
+
+def source_sound(recordings: Sequence[Source], stft: STFT, rate: int) -> NDArray[np.float32]:
+    """Return what a source sounds like while it goes on: the first frames of recordings, on bands.
+
+    Parameters
+    ----------
+    recordings : sequence of Audio or AudioFile
+        Of one source alone, at one rate.
+    stft : STFT
+        The transform.
+    rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray, shape (n_bands, n ≤ 512), float32
+        Magnitudes.
+
+    Raises
+    ------
+    AudioReadError, LimitError
+        If audio cannot be read or worked on.
+    """
+    bands, kept, left = Bands.of(stft, rate), [], MOST_SOUND_FRAMES
+    for recording in recordings:
+        for X in stft.forward_blocks(recording.blocks(), max(BLOCK_FRAMES, stft.least_frames)):
+            V = pooled_magnitude(X)[:, :left]
+            top = V.max(initial=np.finfo(np.float32).tiny)
+            kept.append(np.sqrt(bands.pool((V / top) ** 2)) * top)
+            left -= V.shape[1]
+            if left <= 0:
+                return np.concatenate(kept, axis=1)
+    return np.concatenate(kept, axis=1)
 
 
 def pattern_lags(stft: STFT, sample_rate: int) -> int:

@@ -207,9 +207,11 @@ def _read(
         raise TemplateError(f"{name} is not an {kind.name} file")
     version = metadata.pop("version", None)
     if type(version) is not int or version not in kind.versions:
-        read = " and ".join(map(str, kind.versions))
+        read = f"versions {kind.versions[0]} to {kind.version}"
+        if len(kind.versions) == 1:
+            read = f"version {kind.version}"
         raise TemplateError(
-            f"{name} has version {reprlib.repr(version)}; this audionmf reads version {read}: "
+            f"{name} has version {reprlib.repr(version)}; this audionmf reads {read}: "
             "make the file again, or use the audionmf that made it"
         )
     found = archive.namelist()

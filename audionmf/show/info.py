@@ -156,6 +156,7 @@ def _templates(bank: Templates) -> dict[str, Any]:
         "stft": describe_stft(bank.stft),
         "n_components": bank.n_components,
         "context": bank.context is not None,
+        "sounds": sorted(bank.sounds),
         "patterns": patterns and _pattern(patterns),
         "sources": sources,
     }
@@ -241,6 +242,10 @@ def _templates_text(d: dict[str, Any], *, every: bool) -> list[str]:
     ]
     if d["context"]:
         lines.append("  context   what comes before and after each template is known")
+    if d["sounds"]:
+        lines.append(
+            "  sounds    how what it was learnt from goes on is known, to tell what sounds like it"
+        )
     if shape := d["patterns"]:
         lines.append(
             f"  patterns  {shape['duration']:.2f} s from the stroke on, {shape['n_lags']} frames each, "

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ from audionmf.sources.struck import (
     nearest_stft,
     on_bins,
 )
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.log_stft import front_end
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
 __all__ = [
     "MOST_COMPONENTS",
+    "MOST_SOUND_FRAMES",
     "MOST_SOURCES",
     "TEMPLATES_KIND",
     "Templates",
@@ -47,13 +49,20 @@ MOST_COMPONENTS = 1 << 14
 MOST_SOURCES = 4096
 """Sources that they may be of."""
 
+MOST_SOUND_FRAMES = 512
+"""Frames of a source of which a bank keeps how they went on."""
+
 TEMPLATES_KIND = Kind(
     "audionmf templates",
-    2,
-    {"templates": 2, "context": 2, "patterns": 3},
-    optional=frozenset({"context", "patterns"}),
-    most={"templates": (1, MOST_COMPONENTS), "patterns": (2, MOST_PATTERNS)},
-    oldest=1,  # before there were a context and patterns
+    3,
+    {"templates": 2, "context": 2, "patterns": 3, "sounds": 2},
+    optional=frozenset({"context", "patterns", "sounds"}),
+    most={
+        "templates": (1, MOST_COMPONENTS),
+        "patterns": (2, MOST_PATTERNS),
+        "sounds": (1, MOST_SOURCES * MOST_SOUND_FRAMES),
+    },
+    oldest=1,  # before there were a context and patterns, and 2 before there were sounds
 )
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000
@@ -82,6 +91,9 @@ class Templates:
         templates: they are then frames of recordings.
     patterns : Patterns, optional
         Courses of those sources that are struck sounds, beside their templates.
+    sounds : mapping of str to ndarray, shape (n_bands, 1 to 512), float32, default empty
+        Of sources, where it is known: successive frames of what they were learnt from, magnitudes
+        on `Bands`. They tell what sounds like a source, not what it is made of.
 
     Raises
     ------
@@ -96,6 +108,7 @@ class Templates:
     durations: tuple[float, ...] | None = None
     context: NDArray[np.float32] | None = None
     patterns: Patterns | None = None
+    sounds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -138,6 +151,7 @@ class Templates:
             object.__setattr__(self, "durations", durations)
         self._check_context()
         self._check_patterns()
+        self._check_sounds()
 
     def _check_context(self) -> None:
         if self.context is None:
@@ -161,6 +175,27 @@ class Templates:
         if strange := sorted(set(self.patterns.labels) - set(self.names)):
             raise TemplateError(f"there are patterns of {strange[0]!r}, but no templates")
 
+    def _check_sounds(self) -> None:
+        if not self.sounds:
+            return
+        if strange := sorted(set(self.sounds) - set(self.names)):
+            raise TemplateError(f"there is a sound of {strange[0]!r}, but no templates")
+        n_bands, checked = len(Bands.of(self.stft, self.sample_rate).edges), {}
+        for name, sound in self.sounds.items():
+            with np.errstate(over="ignore"):
+                checked[name] = np.asarray(sound, np.float32)
+            shape = checked[name].shape
+            if len(shape) != 2 or shape[0] != n_bands or not 1 <= shape[1] <= MOST_SOUND_FRAMES:
+                raise TemplateError(
+                    f"the sound of {name!r} has shape {shape}; needed: {n_bands} rows and 1 to "
+                    f"{MOST_SOUND_FRAMES} columns"
+                )
+            if not np.isfinite(checked[name]).all() or (checked[name] < 0).any():
+                raise TemplateError(
+                    f"the sound of {name!r} has values that are negative or not finite"
+                )
+        object.__setattr__(self, "sounds", checked)
+
     @property
     def n_components(self) -> int:
         """Number of templates."""
@@ -176,7 +211,11 @@ class Templates:
         if self.names == (name,):
             return self
         kept = [k for k, label in enumerate(self.labels) if label == name]
-        bank = dataclasses.replace(self, patterns=self.patterns and self.patterns.only(name))
+        bank = dataclasses.replace(
+            self,
+            patterns=self.patterns and self.patterns.only(name),
+            sounds={one: sound for one, sound in self.sounds.items() if one == name},
+        )
         return bank._take(kept)
 
     def thinned(self, most: int) -> Templates:
@@ -209,11 +248,12 @@ class Templates:
             self,
             labels=(name,) * self.n_components,
             patterns=self.patterns and self.patterns.called(name),
+            sounds=_joined([{name: sound} for sound in self.sounds.values()], {name}),
         )
 
     def spectra(self) -> Templates:
-        """Return the templates alone: without durations, context and patterns."""
-        return dataclasses.replace(self, durations=None, context=None, patterns=None)
+        """Return the templates alone: without durations, context, patterns and sounds."""
+        return dataclasses.replace(self, durations=None, context=None, patterns=None, sounds={})
 
     def save(self, path: StrPath) -> Path:
         """Write the bank to a ``.npz`` file, whole or not at all; the same bytes each time.
@@ -239,6 +279,9 @@ class Templates:
                 "labels": list(self.patterns.labels),
                 "stft": stft_metadata(self.patterns.stft),
             }
+        if self.sounds:
+            arrays["sounds"] = np.concatenate(list(self.sounds.values()), axis=1)
+            metadata["sounds"] = [[name, sound.shape[1]] for name, sound in self.sounds.items()]
         return write_archive(path, TEMPLATES_KIND, arrays, metadata)
 
     @classmethod
@@ -262,6 +305,7 @@ class Templates:
                 _durations_from_metadata(metadata, path),
                 arrays.get("context"),
                 _patterns_from(arrays.get("patterns"), metadata, path),
+                _sounds_from(arrays.get("sounds"), metadata, path),
             )
         except (TemplateError, ParameterError) as error:
             raise TemplateError(f"{str(path)!r}: {error}") from error
@@ -271,7 +315,7 @@ class Templates:
         """Join banks into one; sources with the same label become one source.
 
         Durations and the context are kept where every bank has them; patterns, where they have one
-        STFT.
+        STFT; the sound of a source, where all that have templates of it know it.
 
         Raises
         ------
@@ -297,6 +341,7 @@ class Templates:
             tuple(d for each in durations for d in each) if len(durations) == len(banks) else None,
             np.concatenate(contexts, axis=1) if len(contexts) == len(banks) else None,
             Patterns.merge(patterns) if alike else None,
+            _joined([bank.sounds for bank in banks], _all_heard(banks)),
         )
 
     def convert(self, sample_rate: int, stft: STFT | None = None) -> Templates:
@@ -325,7 +370,7 @@ class Templates:
         -------
         Templates
             With the same labels. A template that lies wholly above half the new rate is zero. The
-            context is left out, unless nothing changes; patterns are converted too.
+            context and sounds are left out, unless nothing changes; patterns are converted too.
 
         Raises
         ------
@@ -357,6 +402,7 @@ class Templates:
             stft=target,
             sample_rate=sample_rate,
             context=None,
+            sounds={},
             patterns=self.patterns
             and self.patterns.convert(sample_rate, self._shorter(sample_rate)),
         )
@@ -475,6 +521,45 @@ def _patterns_from(
         stft_from_metadata(fields, path),
         rate_from_metadata(metadata, path),
     )
+
+
+def _sounds_from(
+    frames: NDArray[Any] | None, metadata: dict[str, Any], path: StrPath
+) -> dict[str, NDArray[Any]]:
+    """Return what sources sound like, cut where the metadata says."""
+    if frames is None:
+        return {}
+    fields = metadata.get("sounds")
+    said = isinstance(fields, list) and all(
+        isinstance(one, list) and [type(part) for part in one] == [str, int] for one in fields
+    )
+    if not said or not fields or sum(one[1] for one in fields) != frames.shape[1]:
+        raise TemplateError(f"{str(path)!r} does not say whose sounds it holds")
+    ends = np.cumsum([one[1] for one in fields])
+    parts = np.split(frames, ends[:-1], axis=1)
+    return {one[0]: part for one, part in zip(fields, parts, strict=True)}
+
+
+def _all_heard(banks: Iterable[Templates]) -> set[str]:
+    """Return the sources whose sound is known to every bank that has templates of them."""
+    known: set[str] = set()
+    unknown: set[str] = set()
+    for bank in banks:
+        known |= set(bank.sounds)
+        unknown |= set(bank.names) - set(bank.sounds)
+    return known - unknown
+
+
+def _joined(
+    sounds: Iterable[Mapping[str, NDArray[np.float32]]], names: set[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the sounds of some sources, those of one name one after the other, as far as they go."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for each in sounds:
+        for name in each.keys() & names:
+            parts = [found[name], each[name]] if name in found else [each[name]]
+            found[name] = np.concatenate(parts, axis=1)[:, :MOST_SOUND_FRAMES]
+    return dict(sorted(found.items()))
 
 
 def _is_rate(rate: Any) -> bool:

@@ -9,7 +9,8 @@ import audionmf
 from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import ALONE, N_FEATURES, Stretch, component_features
 from audionmf.analysis.component_owner import LIMIT, Fit, agreed, leanings, sound_of
-from audionmf.analysis.component_stretches import example_spectra, stretches
+from audionmf.analysis.component_stretches import stretches
+from audionmf.analysis.learning import source_sound
 from audionmf.io.audio import Audio, open_source, write
 from audionmf.spectra.stft import STFT
 
@@ -159,10 +160,10 @@ def test_only_the_first_frames_of_examples_are_read():
     stft = STFT(1024, 256)
     samples = RNG.normal(size=(1, 400_000)).astype(np.float32)
     one = Audio(samples, RATE)
-    spectra = example_spectra([one, one], stft, RATE)
+    spectra = source_sound([one, one], stft, RATE)
     assert spectra.shape[1] == 512
     short = Audio(samples[:, :50_000], RATE)
-    both = example_spectra([short, short], stft, RATE)
+    both = source_sound([short, short], stft, RATE)
     assert both.shape[1] == 2 * stft.n_frames(50_000)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audionmf import ParameterError
-from audionmf.analysis.patterns import is_struck, onset_patches, pattern_of
+from audionmf.analysis.patterns import is_stroke, is_struck, onset_patches, pattern_of
 from audionmf.nmf.convolutive import fit, model
 
 N_LAGS = 8
@@ -226,3 +226,18 @@ def test_input_is_only_read_and_may_have_any_layout():
 def test_bad_input_gets_one_clear_line(function, V, n_lags, said):
     with pytest.raises(ParameterError, match=said):
         function(V, n_lags)
+
+
+@pytest.mark.parametrize(("fall", "stroke"), [(0.3, True), (0.02, True), (0.0, False)])
+def test_one_stroke_rings_and_dies_away(fall, stroke):
+    V = np.random.default_rng(2).random((20, 100)) * np.exp(-fall * np.arange(100))
+    V[:, 0] *= 3
+    assert is_stroke(V, N_LAGS) is stroke
+
+
+def test_what_is_struck_again_is_not_one_stroke():
+    once = np.random.default_rng(2).random((20, 100)) * np.exp(-0.05 * np.arange(100))
+    assert is_stroke(once, N_LAGS)
+    assert not is_stroke(np.concatenate([once, once], axis=1), N_LAGS)
+    assert not is_stroke(np.concatenate([0.5 * once, once], axis=1), N_LAGS)
+    assert not is_stroke(np.zeros((20, 100)), N_LAGS)

@@ -118,6 +118,18 @@ def test_a_bank_of_a_kit_is_heard_as_its_folder_is(kit, tmp_path):
     assert known.patterns.shape[2] == 3  # one a source
 
 
+def test_what_is_played_on_a_kit_is_a_pattern_only_where_it_is_the_same_each_time(tmp_path):
+    noise = np.random.default_rng(4).normal(size=2 * RATE)
+    ringing = 0.3 * noise * np.exp(-np.arange(2 * RATE) / (0.9 * RATE))
+    played_on = np.concatenate([ringing[: RATE // 4] for _ in range(8)])
+    for name, samples in {"crash": ringing, "ride": played_on}.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE)
+    bank = learn_kit(tmp_path, settings=audionmf.Settings(n_fft=256))
+    assert bank.names == ("crash", "ride")
+    assert bank.patterns.labels == ("crash",)
+    assert set(bank.sounds) == {"crash", "ride"}
+
+
 def test_silence_has_all_stems_and_a_long_recording_is_refused(kit):
     with pytest.warns(audionmf.AudioWarning, match="silent"):
         silent = audionmf.analyse(np.zeros(RATE), kit=kit, **OPTIONS)

@@ -10,6 +10,7 @@ from audionmf import TemplateError, Templates
 from audionmf.io.archive import read_archive, write_archive
 from audionmf.sources.struck import Patterns, on_bins
 from audionmf.sources.templates import TEMPLATES_KIND
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
@@ -58,9 +59,9 @@ def test_a_bank_of_the_first_version_is_still_read(tmp_path):
 
 
 def test_a_bank_of_a_later_version_names_those_that_are_read(tmp_path):
-    later = dataclasses.replace(TEMPLATES_KIND, version=3)
+    later = dataclasses.replace(TEMPLATES_KIND, version=4)
     path = write_archive(tmp_path / "b.npz", later, {"templates": np.ones((2, 1))}, {})
-    with pytest.raises(TemplateError, match=r"version 3; this audionmf reads version 1 and 2"):
+    with pytest.raises(TemplateError, match=r"version 4; this audionmf reads versions 1 to 3"):
         Templates.load(path)
 
 
@@ -92,6 +93,65 @@ def test_patterns_from_strangers_are_checked(tmp_path, change):
         del metadata["patterns"]
     write_archive(path, TEMPLATES_KIND, arrays, metadata)
     with pytest.raises(TemplateError, match=r"kit\.npz|patterns|context"):
+        Templates.load(path)
+
+
+def heard(n_frames=7, seed=5):
+    n_bands = len(Bands.of(LONG, RATE).edges)
+    return np.random.default_rng(seed).random((n_bands, n_frames), np.float32)
+
+
+def sounding(*names, n_frames=7):
+    sounds = {name: heard(n_frames, seed) for seed, name in enumerate(names)}
+    return dataclasses.replace(bank(*names), sounds=sounds)
+
+
+def test_what_sources_sounded_like_comes_back_from_a_file(tmp_path):
+    made = dataclasses.replace(bank("kick", "hat"), sounds={"hat": heard(3), "kick": heard(9, 6)})
+    again = Templates.load(made.save(tmp_path / "kit.npz"))
+    assert list(again.sounds) == ["hat", "kick"]
+    for name, sound in made.sounds.items():
+        np.testing.assert_array_equal(again.sounds[name], sound)
+    assert made.save(tmp_path / "twice.npz").read_bytes() == (tmp_path / "kit.npz").read_bytes()
+
+
+def test_what_sources_sounded_like_goes_where_their_templates_go():
+    made = sounding("a", "b")
+    assert list(made.only("b").sounds) == ["b"]
+    np.testing.assert_array_equal(made.only("b").called("c").sounds["c"], made.sounds["b"])
+    assert made.called("all").sounds["all"].shape[1] == 14
+    assert not made.spectra().sounds
+    assert not made.convert(RATE // 2).sounds
+    assert list(made.convert(RATE).sounds) == ["a", "b"]
+    both = Templates.merge([made, sounding("b", "c", n_frames=510)])
+    assert {name: sound.shape[1] for name, sound in both.sounds.items()} == {
+        "a": 7, "b": 512, "c": 510,
+    }  # fmt: skip
+    assert list(Templates.merge([made, bank("b")]).sounds) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("sounds", "said"),
+    [
+        (np.ones((4, 7)), [["kick", 7]]),
+        (-heard(), [["kick", 7]]),
+        (np.full_like(heard(), np.nan), [["kick", 7]]),
+        (heard(600), [["kick", 600]]),
+        (heard(), [["hat", 7]]),
+        (heard(), [["kick", 6]]),
+        (heard(), [["kick", 300], ["kick", -293]]),
+        (heard(), [["kick", True]]),
+        (heard(), {"kick": 7}),
+        (heard(), []),
+        (heard(), None),
+    ],
+)
+def test_sounds_from_strangers_are_checked(tmp_path, sounds, said):
+    path = bank("kick").save(tmp_path / "kit.npz")
+    arrays, metadata = read_archive(path, TEMPLATES_KIND)
+    changed = {**metadata, "sounds": said}
+    write_archive(path, TEMPLATES_KIND, {**arrays, "sounds": sounds}, changed)
+    with pytest.raises(TemplateError, match=r"kit\.npz"):
         Templates.load(path)
 
 
