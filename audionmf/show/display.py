@@ -106,6 +106,7 @@ def separation_html(separation: Stems) -> str:
     return _card(
         f"{track}: {counted(len(sources), 'stem')}, {n_samples / rate:.1f} s",
         _players(list(sources), list(sources.values()), rate, n_samples, notes),
+        *(_note(told) for told in separation.decomposition.remarks),
         _picture(draw, "which source has what, and how loud each stem is"),
         _rolls(separation, stft),
     )

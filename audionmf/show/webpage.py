@@ -252,11 +252,13 @@ class Page:
             f"<td>{self.trust.words(name)}</td></tr>"
             for i, name in enumerate(self.trust.energy_share)
         )
-        words = ""
+        words = "\n".join(
+            f"<p>{_escape(_sentence(told))}</p>" for told in self.decomposition.remarks
+        )
         if (summary := self.trust.summary()) is not None:
             whole, worst, least = summary
-            words = (
-                f"<p>The models explain {_percent(whole)} of the recording, and "
+            words += (
+                f"\n<p>The models explain {_percent(whole)} of the recording, and "
                 f"least at {_clock(worst)} ({_percent(least)}).</p>"
             )
         return f"""<section aria-labelledby="trust">
@@ -398,6 +400,11 @@ def _escape(text: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def _sentence(told: str) -> str:
+    """Return what an analysis tells in a line of its own as a sentence."""
+    return f"{told[:1].upper()}{told[1:].rstrip('.')}."
 
 
 def _setting(value: Any) -> str:

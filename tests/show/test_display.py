@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import sys
@@ -39,13 +40,15 @@ def players(text):
 @pytest.mark.usefixtures("small")
 def test_a_separation_shows_its_stems_and_a_picture():
     stems = audionmf.separate(two_notes(2), sample_rate=RATE, **OPTIONS)
-    text = stems._repr_html_()
+    found = dataclasses.replace(stems.decomposition, remarks=("<low>: half of it is known",))
+    text = dataclasses.replace(stems, decomposition=found)._repr_html_()
     for (samples, rate), stem in zip(players(text), stems.sources.values(), strict=True):
         assert rate == RATE
         np.testing.assert_allclose(samples.T, stem, atol=1 / 32768)
     assert text.count('src="data:image/png;base64,') == 1
     assert all(f">{name}<" in text or name in text for name in stems.sources)
     assert "of the energy" in text
+    assert "&lt;low&gt;: half of it is known" in text
     assert "first" not in text  # nothing was cut off
     assert "<script" not in text
 

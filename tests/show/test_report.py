@@ -204,6 +204,9 @@ def test_the_page_tells_settings_trust_and_manifest(tmp_path):
     for name in ("low", "high"):
         assert f"{100 * trust.energy_share[name]:.0f} %" in words
     assert "Manifest" not in page_of(tmp_path, made)[1]
+    told = dataclasses.replace(made[2], remarks=("'<low>': the example holds half",))
+    page = page_of(tmp_path, (*made[:2], told, trust))[1]
+    assert f"<p>{html.escape(told.remarks[0])}.</p>" in page
     assert page_of(tmp_path, made, manifest={"seed": 41})[0].read_text("utf-8") == text
     assert files_below(path.parent) == ["high.wav", "low.wav", "report.html"]
 
