@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.blas import blas_threads
+
 __all__ = [
     "CUES",
     "N_OWN",
@@ -155,7 +157,8 @@ def places_by(odds: Features, energies: Features) -> Features:
     alike = 1 / (1 + np.exp(-odds))
     centred = alike - weights @ alike
     centred = centred - (centred @ weights)[:, None]
-    values, axes = np.linalg.eigh((centred + centred.T) / 2)
+    with blas_threads(1):  # what is found must not depend on how many there are
+        values, axes = np.linalg.eigh((centred + centred.T) / 2)
     best = np.argsort(-values, kind="stable")[:_AXES]
     places = axes[:, best] * np.sqrt(np.maximum(values[best], 0))
     around: Features = places - weights @ places

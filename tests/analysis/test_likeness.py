@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from audionmf.analysis.likeness import (
     CUES,
@@ -117,3 +118,12 @@ def test_what_is_alike_lies_close():
     assert away[:3, 3:].min() > 0.5
     np.testing.assert_allclose(np.arange(1, 7) @ places, 0, atol=1e-9)
     np.testing.assert_allclose(places_by(np.zeros((3, 3)), np.ones(3)), 0, atol=1e-7)
+
+
+def test_places_do_not_depend_on_the_threads_of_linear_algebra():
+    odds = np.random.default_rng(1).normal(size=(400, 400))
+    with threadpool_limits(1):
+        one = places_by(odds + odds.T, np.ones(400))
+    with threadpool_limits(2):
+        two = places_by(odds + odds.T, np.ones(400))
+    np.testing.assert_array_equal(one, two)
