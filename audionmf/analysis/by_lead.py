@@ -4,6 +4,9 @@ The voice is that of `voice_model`; everything else goes to free components, the
 are fitted together, channels side by side. They see bands, which are a fifth of the bins and less: of a
 long recording these are all that is kept, and where sources stand in stereo is learnt from frames that
 are spread over it.
+
+Then components of the mixture alone have their say in the masks (`component_votes`). They know what
+sounds together, and what sounds alike, where the melody was followed wrongly.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.component_votes import left_by, with_voters
 from audionmf.analysis.voice_model import VoiceSpectra, rows_of
 from audionmf.errors import LimitError, ParameterError
 from audionmf.io.audio import Source, warn_if_unusual
@@ -30,6 +34,7 @@ from audionmf.settings import Settings
 from audionmf.sources.known import ACCOMPANIMENT, LEAD
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import (
     BLOCK_FRAMES,
     Counter,
@@ -45,7 +50,7 @@ __all__ = ["analyse_lead"]
 
 Matrix = NDArray[np.floating[Any]]
 
-_WHOLE_FRAMES, _PLACED_FRAMES = 16384, 4096
+_WHOLE_FRAMES, _PLACED_FRAMES, _VOTING_FRAMES = 16384, 4096, 2048
 _MOST_FRAMES = 65536
 _COMPONENTS = 20
 _ITERATIONS = 8
@@ -121,6 +126,8 @@ def analyse_lead(
         remarks=(known.told(voice),),
         keys=keys,
     )
+    if len(back.rows) < len(keys) and read.sums.any():
+        found = _voted(found, source, H * np.float32(level), progress)
     if not stereo or not settings.spatial or not read.sums.any():
         return found
     X = read.X
@@ -128,6 +135,23 @@ def analyse_lead(
         spread = gather(source, stft, _PLACED_FRAMES, keep_transform=True, warn=False)
         X, H = spread.X, np.ascontiguousarray(H[:, :: spread.step])
     return found if X is None else found.with_covariances(X, H, progress)
+
+
+def _voted(
+    found: Decomposition, source: Source, H: NDArray[np.float32], progress: Progress
+) -> Decomposition:
+    """Let components of the mixture alone have their say in the masks.
+
+    The accompaniment is all that is left, as free components are.
+    """
+    stft, threads = found.templates.stft, thread_count(found.settings.n_threads)
+    spread = gather(source, stft, _VOTING_FRAMES, n_threads=threads, warn=False)
+    H = np.ascontiguousarray(H[:, :: spread.step])
+    with blas_threads(1):  # what is left must not depend on how many there are
+        left = left_by(spread.V, found.templates.templates, H)
+    return with_voters(
+        found, source, spread.V, H, left=left, sounds={}, free=True, progress=progress
+    )
 
 
 def _check_length(n_frames: int, source: Source) -> None:

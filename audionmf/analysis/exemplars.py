@@ -9,7 +9,7 @@
    are: each gets the shares that the masks of 2 give it, squared, and its say in the masks. What it
    sounds like moves the masks further (`component_owner`). They are left out unless they fit the
    mixture much better than the examples do. Beside free components they always vote, and their
-   shares are not squared and nothing is moved: there less is certain.
+   shares are not squared: there less is certain.
 
 What no example explains is for free components, learnt from the mixture before 2 and with their
 context, while the exemplars rest. They take every note that an example lacks, so copies join where
@@ -26,7 +26,6 @@ speech recognition", IEEE Transactions on Audio, Speech, and Language Processing
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,11 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.analysis import component_owner
-from audionmf.analysis.component_examples import example_sound
-from audionmf.analysis.component_features import Looks, component_features
-from audionmf.analysis.component_owner import Fit
-from audionmf.analysis.component_stretches import stretches
+from audionmf.analysis.component_votes import unexplained, with_voters, within_bands
 from audionmf.analysis.coverage import coverage
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
@@ -52,15 +47,11 @@ from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
-from audionmf.rendering.voters import Voters
-from audionmf.settings import CPU, Settings
+from audionmf.settings import Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
-from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.device import stft_on
-from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, gather
-from audionmf.spectra.in_order import in_order
-from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 
@@ -77,10 +68,6 @@ _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
 _MOVES = 20
 _MOST_MOVE = 50.0
-_VOTERS = 40
-_VOTER_ITERATIONS = 100
-_VOTE_BELOW = 0.45
-_SHARPNESS = 2
 _MIXTURE_FRAMES = 2048
 _PRUNING_FRAMES = 256
 _EQUALISING_FRAMES = 256
@@ -384,7 +371,7 @@ class _Fit:
             n_threads=self.threads, device=self.device,
         )  # fmt: skip
         model = known.activations @ known.rows + free.activations @ free.rows
-        left = _share(X, model.T)
+        left = unexplained(X, model.T)
         kept = strongest(known.activations.sum(axis=0, dtype=np.float64))
         sums = np.maximum(free.rows.sum(axis=1), _FLOOR)
         A, G = free.rows.T / sums, (free.activations * sums).T
@@ -398,7 +385,7 @@ class _Fit:
         chosen, _ = self._some(_LEARNING_FRAMES)
         V, G, count = self.frames.V.T[chosen].T, H * self.peak, len(owners)
         others = exemplars.W @ G[:-count]
-        W = _within_bands(V, A[: self.front.n_bands], G[-count:], self.front, others)
+        W = within_bands(V, A[: self.front.n_bands], G[-count:], self.front.widths, others)
         joined = _Exemplars(
             np.concatenate([exemplars.W, W], axis=1),
             np.concatenate([exemplars.A, A], axis=1),
@@ -418,7 +405,7 @@ class _Fit:
             n_threads=self.threads,
             device=self.device,
         )
-        return _share(X, exemplars.A @ H)
+        return unexplained(X, exemplars.A @ H)
 
     def _equalised(
         self, exemplars: _Exemplars, progress: Callable[[float], object]
@@ -484,137 +471,11 @@ class _Fit:
         )  # fmt: skip
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
-        """Let components of the mixture alone vote, if they fit it much better than the examples."""
-        V = self.frames.V
-        pooled = self.X[: self.front.n_bands]
-        report = partial(self.progress, "vote")
-        model = nmf.fit(
-            pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=self.settings.seed,
-            n_threads=self.threads, device=self.device,
-            callback=lambda state: report(state.iteration / state.max_iter),
+        """Let components of the mixture alone have their say."""
+        return with_voters(
+            found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
+            free=bool(self.free), progress=self.progress,
         )  # fmt: skip
-        report(1.0)
-        G = model.activations * self.peak
-        W = _within_bands(V, model.templates, G, self.front)
-        alone = _left_by(V, W, G)
-        voted = bool(self.free) or alone < _VOTE_BELOW * min(left, 1.0)
-        sharpness = 1 if self.free else _SHARPNESS
-        voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
-        fit = Fit(left, alone, voted, bool(self.free))
-        leanings = self._leanings(found, voters, fit)
-        return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
-
-    def _leanings(self, found: Decomposition, voters: Voters, fit: Fit) -> Matrix:
-        """Return how far what sounds like a source leans to it, in the logarithm of models."""
-        stft, rate = found.templates.stft, found.templates.sample_rate
-        alone = [self.sounds.get(name) for name in self.names]
-        with blas_threads(1):  # what is found must not depend on how many there are
-            looks: list[Looks] = []
-            read, n_parts = 0, 1
-
-            def tell(*now: int) -> None:
-                nonlocal read, n_parts
-                read, n_parts = now or (read, n_parts)
-                self.progress("compare", (read + len(looks)) / (2 * n_parts))
-
-            parts = stretches(found, voters, self.source, tell)
-            work = partial(component_features, examples=alone)
-            with contextlib.closing(in_order(work, parts, self.threads)) as seen:  # stopped or not
-                for look in seen:
-                    looks.append(look)
-                    tell()
-            self.progress("compare", 1.0)
-            if not looks:  # they all were silent
-                return np.zeros((len(self.names), voters.templates.shape[1]), np.float32)
-            bands = Bands.of(stft, rate)
-            sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
-            examples = [
-                None if E is None else example_sound(E, bands.frequencies, self.threads)
-                for E in alone
-            ]
-            own = component_owner.leanings(looks, fit)
-            said = component_owner.agreed(own, looks, sound, examples, free=fit.free)
-            return said / np.float32(self.settings.mask_exponent)
-
-
-def _within_bands(
-    V: Matrix,
-    pooled: NDArray[Any],
-    G: NDArray[Any],
-    front: _Front,
-    others: Matrix | None = None,
-) -> Matrix:
-    """Return the spectra, (n_bins, n_components), of components that are known by their bands.
-
-    One step of the EM algorithm, from spectra that are even within each band; the sums over the
-    bands are those that the same step would give there, where nothing moves any more. `others`,
-    (n_bins, n_frames), is the sum of what else plays.
-    """
-    density = (pooled / front.widths[:, None]).astype(np.float32)
-    even: Matrix = np.repeat(density, front.widths, axis=0)
-    spectra = np.zeros_like(even)
-    for first in range(0, V.shape[1], BLOCK_FRAMES):
-        block = slice(first, first + BLOCK_FRAMES)
-        model = (G[:, block].T @ even.T).T
-        if others is not None:
-            model = model + others[:, block]
-        spectra += _ratio(V[:, block], model) @ G[:, block].T
-    played = G.sum(axis=1)
-    spread: NDArray[Any] = even * spectra / np.where(played > 0, played, 1)
-    whole: Matrix = spread.astype(np.float32)
-    return whole
-
-
-def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
-    known = model > np.finfo(np.float32).tiny
-    ratio: Matrix = np.divide(V, model, out=np.zeros_like(V), where=known)
-    return ratio
-
-
-def votes(
-    found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix, sharpness: int = _SHARPNESS
-) -> Matrix:
-    """Return the share of each component of the mixture that is for each source.
-
-    Parameters
-    ----------
-    found : Decomposition
-        Its templates and groups give the masks.
-    V : ndarray, shape (n_bins, n_frames)
-        Magnitudes of the mixture.
-    H : ndarray, shape (n_components, n_frames)
-        Activations of the templates.
-    W : ndarray, shape (n_bins, n_voters)
-        Components of the mixture alone.
-    G : ndarray, shape (n_voters, n_frames)
-        Their activations.
-    sharpness : int, default 2
-        The power to which shares are raised.
-
-    Returns
-    -------
-    ndarray, shape (n_groups, n_voters), float32
-        How much of its mass lies under each mask, to that power; the sums over the groups are 1.
-    """
-
-    def lies(first: int) -> NDArray[np.float64]:
-        block = slice(first, first + BLOCK_FRAMES)
-        ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
-        masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
-        masks *= ratio
-        under = [(W.T @ mask) * G[:, block] for mask in masks]
-        sums: NDArray[np.float64] = np.array(under).sum(axis=2, dtype=np.float64)
-        return sums
-
-    mass = np.zeros((len(found.grouping), W.shape[1]))
-    on_card = found.settings.device != CPU
-    threads = 1 if on_card else thread_count(found.settings.n_threads)
-    for part in in_order(lies, range(0, V.shape[1], BLOCK_FRAMES), threads):
-        mass += part
-    total = mass.sum(axis=0)
-    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** sharpness
-    agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)
-    return agreed
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:
@@ -634,18 +495,3 @@ def _evenly(n_frames: int, count: int) -> NDArray[np.int64]:
     if n_frames <= count:
         return np.arange(n_frames)
     return np.linspace(0, n_frames - 1, count).round().astype(np.int64)
-
-
-def _left_by(V: Matrix, W: Matrix, G: NDArray[Any]) -> float:
-    """Return the share of V that components leave unexplained, bin by bin."""
-    starts = range(0, V.shape[1], BLOCK_FRAMES)
-    blocks = [slice(first, first + BLOCK_FRAMES) for first in starts]
-    shares = [_share(V[:, b], (G[:, b].T @ W.T).T) for b in blocks]
-    masses = [V[:, b].sum(dtype=np.float64) for b in blocks]
-    return float(np.average(shares, weights=masses))
-
-
-def _share(V: NDArray[Any], model: NDArray[Any]) -> float:
-    floor = max(_FLOOR * V.max(), np.finfo(np.float32).tiny)
-    left = (V * np.log((V + floor) / (model + floor)) - V + model).sum(dtype=np.float64)
-    return float(left / max(V.sum(dtype=np.float64), float(floor)))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from audionmf import LiveSeparator, analyse, learn, render
-from audionmf.analysis import component_stretches, exemplars
-from audionmf.analysis.exemplars import is_exemplary, shifted, votes
+from audionmf.analysis import component_stretches, component_votes, exemplars
+from audionmf.analysis.component_votes import votes
+from audionmf.analysis.exemplars import is_exemplary, shifted
 from audionmf.errors import StoppedError
 from audionmf.io.audio import Audio
 from audionmf.rendering import blocks
@@ -50,7 +51,7 @@ def found():
 def long(monkeypatch):
     """Have so few frames learnt from that activations are found block by block."""
     monkeypatch.setattr(exemplars, "_MIXTURE_FRAMES", 40)
-    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 1e9)
     return by_example()
 
 
@@ -138,13 +139,13 @@ def lowest(found):
 def test_comparing_with_the_examples_tells_how_far_it_is_and_can_be_stopped(monkeypatch):
     """It takes longer than the vote that it follows, which would be at 100 % all the time."""
     monkeypatch.setattr(component_stretches, "_FRAMES", 20)
-    looked, features = [], exemplars.component_features
+    looked, features = [], component_votes.component_features
 
     def look(*args, **kwargs):
         looked.append(args)
         return features(*args, **kwargs)
 
-    monkeypatch.setattr(exemplars, "component_features", look)
+    monkeypatch.setattr(component_votes, "component_features", look)
     told = []
     by_example(progress=lambda *stage: told.append(stage))
     shares = [share for stage, share in told if stage == "compare"]
@@ -203,11 +204,11 @@ def test_beside_a_rest_all_vote_and_not_squared(monkeypatch):
         heard.append(args[5])
         return votes(*args)
 
-    monkeypatch.setattr(exemplars, "votes", listen)
-    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 0.0)  # the evidence never asks for them
+    monkeypatch.setattr(component_votes, "votes", listen)
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 0.0)  # the evidence never asks for them
     assert by_example(examples={"low": EXAMPLES["low"]}).voters is not None
     assert by_example().voters.votes is None
-    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 1e9)
     assert by_example().voters.votes is not None
     assert heard == [1, 2]
 
@@ -245,7 +246,7 @@ def test_the_number_of_threads_does_not_change_a_bit(found):
 
 
 def test_an_absent_source_is_silent(monkeypatch):
-    monkeypatch.setattr(exemplars, "_VOTE_BELOW", 1e9)
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 1e9)
     absent = by_example(absent={"low": [(0.5, 1.0)]})
     mine = [label == "low" for label in absent.templates.labels]
     ((first, stop),) = absent.absent["low"]

@@ -1,0 +1,242 @@
+"""Components of the mixture alone, and their say in the masks.
+
+They know which partials sound together, but not whose they are: each gets the shares that the masks
+give it, and its say in them. What it sounds like moves the masks further (`component_owner`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.analysis import component_owner
+from audionmf.analysis.component_examples import example_sound
+from audionmf.analysis.component_features import Looks, component_features
+from audionmf.analysis.component_owner import Fit
+from audionmf.analysis.component_stretches import stretches
+from audionmf.io.audio import Source
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.voters import Voters
+from audionmf.settings import CPU
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.blas import blas_threads
+from audionmf.spectra.frames import BLOCK_FRAMES, Progress
+from audionmf.spectra.in_order import in_order
+from audionmf.spectra.masks import ratio_masks
+
+__all__ = ["left_by", "unexplained", "votes", "with_voters", "within_bands"]
+
+Matrix = NDArray[np.float32]
+
+_VOTERS = 40
+_VOTER_ITERATIONS = 100
+_VOTE_BELOW = 0.45
+_SHARPNESS = 2
+_FLOOR = np.float32(1e-9)
+
+
+def with_voters(
+    found: Decomposition,
+    source: Source,
+    V: Matrix,
+    H: Matrix,
+    *,
+    left: float,
+    sounds: Mapping[str, Matrix],
+    free: bool,
+    progress: Progress,
+) -> Decomposition:
+    """Let components of the mixture alone have their say in the masks.
+
+    They vote if they fit the mixture much better than its templates do, or anyway where some source
+    is `free`: of sources whose sound is all known their shares are squared before. What they sound
+    like moves the masks in any case.
+
+    Parameters
+    ----------
+    found : Decomposition
+        Its templates and groups give the masks.
+    source : Audio or AudioFile
+        The mixture.
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of frames of the mixture that are spread over it, not all of them silent.
+    H : ndarray, shape (n_components, n_frames)
+        Activations of the templates in these frames.
+    left : float
+        The share of the mixture that the templates leave unexplained.
+    sounds : mapping of str to ndarray, shape (n_bands, n)
+        What sources sound like alone, where that is known, as `Templates.sounds`.
+    free : bool
+        Whether some source is nothing but what is left, so that masks tell less.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        With voters.
+    """
+    settings = found.settings
+    threads, device = thread_count(settings.n_threads), settings.device
+    bands = Bands.of(found.templates.stft, found.templates.sample_rate)
+    pooled = bands.pool(V)
+    peak = np.float32(2.0 ** np.floor(np.log2(pooled.max())))
+    pooled /= peak
+    report = partial(progress, "vote")
+    model = nmf.fit(
+        pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=settings.seed,
+        n_threads=threads, device=device,
+        callback=lambda state: report(state.iteration / state.max_iter),
+    )  # fmt: skip
+    report(1.0)
+    G = model.activations * peak
+    W = within_bands(V, model.templates, G, np.diff(bands.edges, append=len(V)))
+    alone = left_by(V, W, G)
+    voted = free or alone < _VOTE_BELOW * min(left, 1.0)
+    sharpness = 1 if free else _SHARPNESS
+    voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
+    fit = Fit(left, alone, voted, free)
+    leanings = _leanings(found, source, voters, fit, sounds, progress)
+    return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
+
+
+def _leanings(
+    found: Decomposition,
+    source: Source,
+    voters: Voters,
+    fit: Fit,
+    sounds: Mapping[str, Matrix],
+    progress: Progress,
+) -> Matrix:
+    """Return how far what sounds like a source leans to it, in the logarithm of models."""
+    names, threads = list(found.grouping), thread_count(found.settings.n_threads)
+    stft, rate = found.templates.stft, found.templates.sample_rate
+    alone = [sounds.get(name) for name in names]
+    with blas_threads(1):  # what is found must not depend on how many there are
+        looks: list[Looks] = []
+        read, n_parts = 0, 1
+
+        def tell(*now: int) -> None:
+            nonlocal read, n_parts
+            read, n_parts = now or (read, n_parts)
+            progress("compare", (read + len(looks)) / (2 * n_parts))
+
+        parts = stretches(found, voters, source, tell)
+        work = partial(component_features, examples=alone)
+        with contextlib.closing(in_order(work, parts, threads)) as seen:  # stopped or not
+            for look in seen:
+                looks.append(look)
+                tell()
+        progress("compare", 1.0)
+        if not looks:  # they all were silent
+            return np.zeros((len(names), voters.templates.shape[1]), np.float32)
+        bands = Bands.of(stft, rate)
+        sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
+        known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
+        own = component_owner.leanings(looks, fit)
+        said = component_owner.agreed(own, looks, sound, known, free=fit.free)
+        return said / np.float32(found.settings.mask_exponent)
+
+
+def within_bands(
+    V: Matrix,
+    pooled: NDArray[Any],
+    G: NDArray[Any],
+    widths: NDArray[np.int64],
+    others: Matrix | None = None,
+) -> Matrix:
+    """Return the spectra, (n_bins, n_components), of components that are known by their bands.
+
+    One step of the EM algorithm, from spectra that are even within each band; the sums over the
+    bands are those that the same step would give there, where nothing moves any more. `others`,
+    (n_bins, n_frames), is the sum of what else plays.
+    """
+    density = (pooled / widths[:, None]).astype(np.float32)
+    even: Matrix = np.repeat(density, widths, axis=0)
+    spectra = np.zeros_like(even)
+    for first in range(0, V.shape[1], BLOCK_FRAMES):
+        block = slice(first, first + BLOCK_FRAMES)
+        model = (G[:, block].T @ even.T).T
+        if others is not None:
+            model = model + others[:, block]
+        spectra += _ratio(V[:, block], model) @ G[:, block].T
+    played = G.sum(axis=1)
+    spread: NDArray[Any] = even * spectra / np.where(played > 0, played, 1)
+    whole: Matrix = spread.astype(np.float32)
+    return whole
+
+
+def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
+    known = model > np.finfo(np.float32).tiny
+    ratio: Matrix = np.divide(V, model, out=np.zeros_like(V), where=known)
+    return ratio
+
+
+def votes(
+    found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix, sharpness: int = _SHARPNESS
+) -> Matrix:
+    """Return the share of each component of the mixture that is for each source.
+
+    Parameters
+    ----------
+    found : Decomposition
+        Its templates and groups give the masks.
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of the mixture.
+    H : ndarray, shape (n_components, n_frames)
+        Activations of the templates.
+    W : ndarray, shape (n_bins, n_voters)
+        Components of the mixture alone.
+    G : ndarray, shape (n_voters, n_frames)
+        Their activations.
+    sharpness : int, default 2
+        The power to which shares are raised.
+
+    Returns
+    -------
+    ndarray, shape (n_groups, n_voters), float32
+        How much of its mass lies under each mask, to that power; the sums over the groups are 1.
+    """
+
+    def lies(first: int) -> NDArray[np.float64]:
+        block = slice(first, first + BLOCK_FRAMES)
+        ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
+        masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
+        masks *= ratio
+        under = [(W.T @ mask) * G[:, block] for mask in masks]
+        sums: NDArray[np.float64] = np.array(under).sum(axis=2, dtype=np.float64)
+        return sums
+
+    mass = np.zeros((len(found.grouping), W.shape[1]))
+    on_card = found.settings.device != CPU
+    threads = 1 if on_card else thread_count(found.settings.n_threads)
+    for part in in_order(lies, range(0, V.shape[1], BLOCK_FRAMES), threads):
+        mass += part
+    total = mass.sum(axis=0)
+    shares = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / len(mass)) ** sharpness
+    agreed: Matrix = (shares / shares.sum(axis=0)).astype(np.float32)
+    return agreed
+
+
+def left_by(V: Matrix, W: Matrix, G: NDArray[Any]) -> float:
+    """Return the share of V that components leave unexplained, bin by bin."""
+    starts = range(0, V.shape[1], BLOCK_FRAMES)
+    blocks = [slice(first, first + BLOCK_FRAMES) for first in starts]
+    shares = [unexplained(V[:, b], (G[:, b].T @ W.T).T) for b in blocks]
+    masses = [V[:, b].sum(dtype=np.float64) for b in blocks]
+    return float(np.average(shares, weights=masses))
+
+
+def unexplained(V: NDArray[Any], model: NDArray[Any]) -> float:
+    """Return the divergence of a model from V, as a share of the sum of V."""
+    floor = max(_FLOOR * V.max(), np.finfo(np.float32).tiny)
+    left = (V * np.log((V + floor) / (model + floor)) - V + model).sum(dtype=np.float64)
+    return float(left / max(V.sum(dtype=np.float64), float(floor)))
