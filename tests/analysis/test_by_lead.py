@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from conftest import RATE, sound, steps
 import audionmf
 from audionmf.analysis import by_lead
 from audionmf.analysis.by_lead import analyse_lead
+from audionmf.analysis.component_votes import with_voters
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
@@ -111,6 +113,36 @@ def test_mono_works_too(song):
     found = audionmf.separate(mixture, sample_rate=RATE, lead=True)
     assert si_sdr(song["lead"][:1], found.sources["lead"]) > 8
     assert found.decomposition.covariances is None
+
+
+def test_components_of_the_mixture_have_their_say(song):
+    mixture = sum(song.values())[:1]
+    found = audionmf.separate(mixture, sample_rate=RATE, lead=True)
+    unheard = dataclasses.replace(found.decomposition, voters=None)
+    without = audionmf.render(mixture, unheard, sample_rate=RATE)
+    for name, stem in song.items():
+        gained = si_sdr(stem[:1], found.sources[name]) - si_sdr(stem[:1], without.sources[name])
+        assert gained > 1, name
+    voters = found.decomposition.voters
+    assert voters.votes is not None  # the accompaniment explains anything, which is no evidence
+    assert (np.abs(voters.leanings) > 0.5).any()
+
+
+def test_of_a_long_recording_frames_that_are_spread_over_it_teach_them(song, monkeypatch):
+    monkeypatch.setattr(by_lead, "_VOTING_FRAMES", 50)
+    taught = []
+
+    def teach(found, source, V, H, **known):
+        taught.append((found, V, H))
+        return with_voters(found, source, V, H, **known)
+
+    monkeypatch.setattr(by_lead, "with_voters", teach)
+    audionmf.analyse(sum(song.values()), sample_rate=RATE, lead=True)
+    [(found, V, H)] = taught
+    step = -(-found.activations.shape[1] // 50)
+    assert V.shape[1] == H.shape[1] <= 50
+    assert step > 1
+    assert np.array_equal(H, found.activations[:, ::step])
 
 
 def test_threads_and_scale_change_nothing(song, separated):
