@@ -7,9 +7,11 @@ from scores import band, play
 
 import audionmf
 from audionmf import Known
+from audionmf.analysis import by_several
 from audionmf.errors import LimitError, ParameterError
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
+from audionmf.nmf import beta_divergence, kernels, sums
 from audionmf.sources.score import read_score
 
 SECONDS = 5.0
@@ -151,6 +153,62 @@ def test_a_pattern_frames_a_voice_and_notes_in_one_sum(song):
     assert np.abs(found.sources["singer"][:, late]).max() < 1e-3
     frames = audionmf.separate(mixed(stems, *names), midi=path, sources=account, model="frames")
     assert not np.allclose(frames.sources["drums"], found.sources["drums"])
+
+
+def sung_over_drums(song):
+    """Analyse two seconds of a voice and a drum that is a pattern: neither has a prior."""
+    _, stems, examples = song
+    account = {"singer": Known(voice=True), "drums": Known(example=examples["drums"])}
+    short = Audio(mixed(stems, "singer", "drums").samples[:, : 2 * RATE], RATE)
+    return audionmf.analyse(short, sources=account, model="patterns")
+
+
+def test_a_voice_beside_patterns_is_fitted_with_momentum(song):
+    fell = sung_over_drums(song).divergence
+    assert len(fell) == 21
+    assert fell[-1] < 0.91 * fell[0]  # without momentum 0.96 is left after as many
+
+
+def test_where_momentum_leads_a_voice_and_patterns_uphill_all_of_it_is_taken_back(
+    song, monkeypatch
+):
+    """Each step after one uphill begins where the last step downhill had come to."""
+    fit, descend, extrapolate = by_several.fit_sum, sums.descend, kernels.extrapolate
+    fitted, begun, ended = [], [], []
+
+    def left():
+        V, models = fitted[-1]
+        return beta_divergence(V.T, sum(model.part(slice(0, V.shape[1]))[0] for model in models))
+
+    def fit_told(V, models, **options):
+        fitted.append((V / 2 ** np.floor(np.log2(V.max())), models))  # at the level of the fit
+        return fit(V, models, **options)
+
+    def descend_told(watch, step, **options):
+        def told():
+            begun.append(step())
+            ended.append(left())
+            return begun[-1]
+
+        begun.clear()
+        ended.clear()
+        descend(watch, told, **options)
+
+    def far(x, before, b):
+        extrapolate(x, before, b**0.03)
+
+    monkeypatch.setattr(by_several, "fit_sum", fit_told)
+    monkeypatch.setattr(sums, "descend", descend_told)
+    monkeypatch.setattr(kernels, "extrapolate", far)
+    sung_over_drums(song)
+    lowest, n_uphill = begun[0], 0
+    for i, value in enumerate(begun[:-1]):
+        if value > lowest:
+            n_uphill += 1
+            assert begun[i + 1] == pytest.approx(ended[i - 1], rel=1e-6)
+            assert ended[i] != pytest.approx(ended[i - 1], rel=1e-6)
+        lowest = min(lowest, value)
+    assert n_uphill > 0
 
 
 def test_stems_are_the_same_for_any_number_of_threads(song):
