@@ -1,5 +1,6 @@
 """A real browser on a studio: what its tests share, fixtures among it."""
 
+import contextlib
 import os
 import shutil
 
@@ -35,6 +36,7 @@ AudioNode.prototype.connect = function (target, ...rest) {
       tap.getFloatTimeDomainData(samples);
       return Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
     };
+    window.played = () => this.context.currentTime;
   }
   return connect.call(this, target, ...rest);
 };
@@ -64,19 +66,35 @@ def studio(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module")
+running_browser = contextlib.ExitStack()
+launched = []
+
+
+@pytest.fixture
 def browser():
-    """A browser for a file of tests; while Playwright runs, nothing else has an event loop."""
+    """A browser, the same for tests that follow one another."""
     if CHROMIUM is None:
         pytest.skip(NO_BROWSER)
-    from playwright.sync_api import sync_playwright
+    if not launched:
+        from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
+        playwright = running_browser.enter_context(sync_playwright())
+        launched.append(
+            playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
         )
-        yield launched
-        launched.close()
+        running_browser.callback(lambda: launched.pop().close())
+    return launched[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Close the browser before other tests: while Playwright runs, nothing else has an event loop."""
+    if "browser" not in item.fixturenames:
+        running_browser.close()
+
+
+def pytest_sessionfinish():
+    running_browser.close()
 
 
 def leave(studio):
@@ -123,10 +141,15 @@ def until(page, condition):
     )
 
 
+def settled(page):
+    """Wait until the server knows all that was done: what is on its way a reload would end."""
+    page.evaluate("import('/static/store.js').then(({ store }) => store.sending)")
+
+
 def begin(page):
     """Get to the first view, whatever the studio was left at by the test before."""
-    page.wait_for_selector("main")
     button = page.get_by_role("button", name="Another recording")
+    button.or_(page.locator(".start")).first.wait_for()
     if button.count():
         button.click()
     page.wait_for_selector(".start")

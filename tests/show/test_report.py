@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import RATE, TINY, TINY_OPTIONS, files_below, sound, steps, two_notes
+from studio_browser import PATIENCE
 
 from audionmf import AudioNMFWarning, analyse, plot
 from audionmf.io.audio import AudioFile
@@ -425,7 +426,7 @@ class Opened:
     def __init__(self, browser, path, **options):
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(PATIENCE)
         self.said, self.asked = [], []
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
@@ -441,11 +442,11 @@ class Opened:
         )
 
     def wait_for(self, condition):
-        for _ in range(200):
+        for _ in range(PATIENCE // 50):
             if condition():
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"not in 10 s; the page said {self.said}")
+        raise AssertionError(f"it never came; the page said {self.said}")
 
     def position(self):
         return float(self.page.locator("#position").input_value())

@@ -142,9 +142,9 @@ def test_each_way_asks_for_what_it_says(page):
         told |= {"iterations": 0, "error": "", "notes": [], "result": None}
         route.fulfill(json={**told, "outcome": "stopped" if len(outcomes) == len(asked) else ""})
 
+    begin(page)  # a page that is still loading may lose what it asks for, once that is watched
     page.route("**/api/jobs**", answered)
     page.route("**/api/jobs/**", answered)
-    begin(page)
     page.locator(".offer", has_text="mix & match.wav").click()
     for what in ("lead", "kit", "textures"):
         page.get_by_label("What the recording is").select_option(what)

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from studio_browser import PATIENCE, needs_browser, sounds, take_apart, until
+from studio_browser import PATIENCE, needs_browser, settled, sounds, take_apart, until
 
 pytestmark = needs_browser
 
@@ -153,6 +153,7 @@ def test_marks_are_heard_while_they_are_drawn_in_one_step_with_them(page):
     page.get_by_role("button", name="Undo").click()
     assert page.evaluate(model)["id"] == before
     assert page.evaluate(MARKS) == []
+    settled(page)
     page.reload()
     page.wait_for_selector(".row")
     assert page.evaluate(model)["id"] == before

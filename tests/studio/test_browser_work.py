@@ -5,7 +5,16 @@ import signal
 import numpy as np
 import soundfile
 from conftest import RATE, sound, tone
-from studio_browser import PATIENCE, begin, chips, needs_browser, sounds, take_apart, until
+from studio_browser import (
+    PATIENCE,
+    begin,
+    chips,
+    needs_browser,
+    settled,
+    sounds,
+    take_apart,
+    until,
+)
 from studio_server import running
 
 pytestmark = needs_browser
@@ -40,6 +49,7 @@ def test_a_studio_that_was_killed_offers_what_it_had(browser, tmp_path):
         page.get_by_role("button", name="Undo").click()
         until(page, "document.querySelectorAll('li.source').length === 1")
         page.get_by_role("button", name="Redo").click()
+        settled(page)
         page.reload()
         page.wait_for_selector(".row")
         assert page.locator("input.name").count() == 1
