@@ -420,34 +420,38 @@ def test_a_worker_killed_while_it_separates_is_survived(client, processes, jobs,
     assert contents(tmp_path) == apart
 
 
-@pytest.mark.parametrize("how", ["scheduler", "workers"])
-def test_a_cluster_that_is_gone_or_stands_still_ends_the_batch(how, jobs, tmp_path, monkeypatch):
-    limits = {"scheduler": "_SILENT_SECONDS", "workers": "_STILL_SECONDS"}
-    running = Processes(tmp_path / "run", distributed.Security.temporary())
+def ends_when_struck(processes, jobs, out, strike, said):
+    """Strike a cluster at work, and see how the batch ends that it was working on."""
     struck = []
 
-    def strike(_state):
+    def once(_state):
         if not struck:
             struck.append(time.monotonic())
-            monkeypatch.setattr(watch, limits[how], 3.0)  # not before: a busy machine is no strike
-            for process in [running._scheduler] if how == "scheduler" else running.workers:
-                process.send_signal(signal.SIGKILL if how == "scheduler" else signal.SIGSTOP)
+            strike()
 
-    out = tmp_path / "out"
+    with (
+        pytest.raises(ClusterError, match=f"{said}.*--resume") as caught,
+        cluster.connect(processes.address, tls=processes.certificates()) as connected,
+    ):
+        on_cluster(connected, jobs(out), progress=once)
+    assert time.monotonic() - struck[0] < 150
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    assert "lock" not in {path.name for path in (out / ".audionmf").iterdir()}
+
+
+def test_workers_that_stand_still_end_the_batch(client, processes, jobs, tmp_path, monkeypatch):
+    def stop():
+        monkeypatch.setattr(watch, "_STILL_SECONDS", 1.0)  # not before: a busy machine is no stop
+        for process in processes.workers:
+            process.send_signal(signal.SIGSTOP)
+
     try:
-        running.add_workers(1)
-        said = "scheduler is gone" if how == "scheduler" else "no worker of the cluster"
-        with (
-            pytest.raises(ClusterError, match=f"{said}.*--resume") as caught,
-            cluster.connect(running.address, tls=running.certificates()) as connected,
-        ):
-            on_cluster(connected, jobs(out), progress=strike)
-        assert time.monotonic() - struck[0] < 150
-        assert caught.value.exit_code == 1
-        assert "\n" not in str(caught.value)
-        assert "lock" not in {path.name for path in (out / ".audionmf").iterdir()}
+        said = "no worker of the cluster has been heard of for 1 s"
+        ends_when_struck(processes, jobs, tmp_path / "out", stop, said)
     finally:
-        running.end()
+        for process in processes.workers:
+            process.send_signal(signal.SIGCONT)
 
 
 def test_a_connection_that_dask_closes_by_itself_is_a_scheduler_that_is_gone(
@@ -615,6 +619,16 @@ def test_a_client_that_is_no_friend_gets_no_answer(processes, monkeypatch):
     stranger = processes.address.replace("tls:", "tcp:")
     with pytest.raises(ClusterError, match="no Dask scheduler answers"), cluster.connect(stranger):
         pass
+
+
+def test_a_scheduler_that_is_gone_ends_the_batch(processes, jobs, tmp_path, monkeypatch):
+    # The last of those that need one, which would have to be started anew.
+    def kill():
+        monkeypatch.setattr(watch, "_SILENT_SECONDS", 1.0)
+        processes._scheduler.kill()
+
+    processes.add_workers(1 - len(processes.workers))
+    ends_when_struck(processes, jobs, tmp_path / "out", kill, "the scheduler is gone")
 
 
 def test_a_server_that_is_no_scheduler_is_told_apart(monkeypatch):
