@@ -353,7 +353,7 @@ def coded() -> Iterator[Case]:
 
 def no_audio() -> Iterator[Case]:
     """Files of another kind."""
-    yield Case("nothing", b"", 3, "that can be read")
+    yield Case("nothing", b"", 3, "is empty")
     yield Case("zeros", bytes(9999), 3, "that can be read")
     yield Case("text", b"a shopping list\n" * 99, 3, "that can be read")
     yield Case("noise", np.random.default_rng(1).bytes(9999), 3)
@@ -584,7 +584,7 @@ def scores() -> Iterator[Case]:
 
     note = b"\0\x90\x40\x50" + b"\x83\x60\x80\x40\0"
     yield case("good", midi(track(note)), 0)
-    yield case("nothing", b"", 3, "does not start like one")
+    yield case("nothing", b"", 3, "it is empty")
     yield case("text", b"do re mi\n" * 9, 3, "does not start like one")
     yield case("header alone", midi(), 3)
     yield case("header cut", midi()[:9], 3, "cut off")

@@ -22,7 +22,7 @@ from audionmf.batch.journal import OutputHash
 from audionmf.errors import AudioNMFWarning, ParameterError, TemplateError
 from audionmf.io.control import read_small
 from audionmf.io.earlier import MANIFEST_NAME, MANIFESTS
-from audionmf.io.files import StrPath, require_file, safe_name, write_bytes
+from audionmf.io.files import StrPath, empty_file, require_file, safe_name, write_bytes
 
 __all__ = [
     "MadeFiles",
@@ -123,6 +123,8 @@ def read_values(path: StrPath, kind: str) -> dict[str, Any]:
         If it is no manifest of that kind and of this version.
     """
     path = require_file(path)
+    if told := empty_file(path):
+        raise TemplateError(told)
     values = _values_in(path)
     form = values.get("format")
     if form == MANIFESTS["regrouping"] and kind == "separation":

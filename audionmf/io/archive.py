@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, TemplateError
-from audionmf.io.files import StrPath, open_ordinary, require_file, write_bytes
+from audionmf.io.files import StrPath, empty_file, open_ordinary, require_file, write_bytes
 
 __all__ = ["ARCHIVE_DAMAGE", "Kind", "read_archive", "read_kind", "small", "write_archive"]
 
@@ -166,6 +166,8 @@ def read_archive(
 @contextlib.contextmanager
 def _opened(file: Path, refusal: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive; whatever is wrong with it, now or while it is read, is a refusal."""
+    if told := empty_file(file):
+        raise TemplateError(told)
     try:
         with open_ordinary(file) as stream, zipfile.ZipFile(small(stream, refusal)) as archive:
             if any(m.compress_type not in _COMPRESSIONS for m in archive.infolist()):

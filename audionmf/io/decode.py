@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import AudioReadError, InvalidAudioError
 from audionmf.io.ffmpeg import readable
-from audionmf.io.files import open_ordinary
+from audionmf.io.files import empty_file, open_ordinary
 from audionmf.io.foreign import conversion
 from audionmf.io.formats import FLOAT_BYTES, PCM_BITS
 from audionmf.io.joined import Span, Window
@@ -104,6 +105,8 @@ def open_audio(
         ordinary = _numbered(path, stack)
         if stamp is not None and stamp_of(ordinary) != stamp:
             raise _changed(path)
+        if told := empty_file(path):
+            raise AudioReadError(errno.ENODATA, told)
         decoded = readable(path)
         source: Any = os.fsencode(decoded)
         opened = ordinary if decoded is path else _numbered(decoded, stack)

@@ -32,6 +32,7 @@ __all__ = [
     "atomic_path",
     "clear_temporaries",
     "counted",
+    "empty_file",
     "file_hash",
     "find_moved",
     "flush",
@@ -60,6 +61,8 @@ _LONG_NAME = 40
 _HASH_BLOCK = 1 << 20
 _MOST_SEARCHED = 100_000
 _MOST_COMPARED = 1000
+_NEAR = 0.6
+"""How alike names are of which one may be meant, as for commands and options."""
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -72,9 +75,28 @@ def no_such_file(path: StrPath | bytes) -> str:
             there = [entry.name for entry, _ in zip(entries, range(_MOST_COMPARED), strict=False)]
     except OSError:
         return f"{said}; check the path"
-    folded = {name.casefold(): name for name in sorted(there, reverse=True)}
-    near = difflib.get_close_matches(wanted.name.casefold(), folded, n=1, cutoff=0.7)
-    return f"{said}; did you mean {folded[near[0]]!r}?" if near else f"{said}; check the path"
+    near = _nearest(wanted.name, there)
+    return f"{said}; did you mean {near!r}?" if near else f"{said}; check the path"
+
+
+def _nearest(name: str, there: Iterable[str]) -> str | None:
+    """Return the name that was probably meant: without their endings, which are few, both are near."""
+    wanted = name.casefold()
+    alike = difflib.SequenceMatcher(b=Path(wanted).stem)
+    close = []
+    for other in sorted(there):
+        alike.set_seq1(Path(other.casefold()).stem)
+        if alike.quick_ratio() >= _NEAR and alike.ratio() >= _NEAR:
+            whole = difflib.SequenceMatcher(None, other.casefold(), wanted).ratio()
+            close.append((alike.ratio(), whole, other))
+    return max(close, key=lambda found: found[:2])[2] if close else None
+
+
+def empty_file(path: StrPath, name: str | None = None) -> str:
+    """Say in one line that a file, by its name, has not a single byte; nothing where it has some."""
+    if Path(path).stat().st_size:
+        return ""
+    return f"{name or str(path)!r} is empty (0 bytes); was it copied or downloaded to its end?"
 
 
 def require_file(path: StrPath) -> Path:

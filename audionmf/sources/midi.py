@@ -176,6 +176,8 @@ def _unwrapped(data: bytes) -> bytes:
 
 def _parse(data: bytes) -> tuple[list[Track], int]:
     reader = _Bytes(data)
+    if not data:
+        raise _DamagedError("it is empty")
     if data[:4] != b"MThd":
         raise _DamagedError("it does not start like one")
     _, header = _chunk(reader)

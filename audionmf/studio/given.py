@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,7 +115,7 @@ def expected(name: str) -> Iterator[None]:
         yield
     except AudioReadError as error:
         promised = _PROMISED.get(Path(name).suffix.lower())
-        if promised is None:
+        if promised is None or error.errno == errno.ENODATA:  # an empty file is told as such
             raise
         raise ParameterError(f"{name!r} is no {promised}, or it is damaged") from error
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from audionmf.errors import TemplateError
 from audionmf.io.archive import ARCHIVE_DAMAGE, small
-from audionmf.io.files import open_ordinary, write_bytes
+from audionmf.io.files import empty_file, open_ordinary, write_bytes
 from audionmf.studio.given import PROJECT_MEMBER, Given
 from audionmf.studio.recordings import Recording
 from audionmf.studio.ways import Way
@@ -131,6 +131,8 @@ def read_project(path: Path, name: str, model: Path) -> Project:
 
 def _read(path: Path, name: str, model: Path | None) -> Project:
     refusal = f"{name!r} is no project of the studio, or it is damaged; save it again"
+    if empty := empty_file(path, name):
+        raise TemplateError(empty)
     try:
         with open_ordinary(path) as stream, zipfile.ZipFile(small(stream, refusal)) as archive:
             sizes = {PROJECT_MEMBER: _MAX_ACCOUNT, MODEL: _MAX_MODEL}

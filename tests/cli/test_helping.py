@@ -6,12 +6,14 @@ import re
 import select
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import sound, two_notes
 
 from audionmf.cli import main_parser
 from audionmf.cli.briefly import brief
+from audionmf.io.files import no_such_file
 
 COMMANDS = main_parser().commands.choices
 SCREEN = 45
@@ -285,3 +287,47 @@ def test_a_question_ends_before_the_way_to_the_help(run):
         _, _, err = run(*command)
         assert "? See audionmf" in err
         assert "?;" not in err
+
+
+@pytest.mark.parametrize(
+    ("beside", "meant"),
+    [
+        (("hiss.wav", "mix.wav"), None),  # only the ending is alike
+        (("hiss.wav", "Mising.wav"), "Mising.wav"),
+        (("missing.mid", "missing.wave"), "missing.wave"),
+        (("missing-2.wav", "missin.flac"), "missin.flac"),
+    ],
+)
+def test_only_a_name_that_is_near_is_offered_for_a_file(tmp_path, beside, meant):
+    for name in beside:
+        (tmp_path / name).touch()
+    told = no_such_file(tmp_path / "missing.wav").split("no such file; ")[1]
+    assert told == (f"did you mean {meant!r}?" if meant else "check the path")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("separate", "nothing.wav"), "nothing.wav"),
+        (("separate", "nothing.m4a"), "nothing.m4a"),
+        (("separate", "mix.wav", "--example", "a=nothing.wav"), "nothing.wav"),
+        (("separate", "mix.wav", "--templates", "nothing.npz"), "nothing.npz"),
+        (("separate", "mix.wav", "--kit", "nothing.npz"), "nothing.npz"),
+        (("separate", "mix.wav", "--midi", "nothing.mid"), "nothing.mid"),
+        (("separate", "mix.wav", "--labels", "nothing.txt"), "nothing.txt"),
+        (("regroup", "nothing.npz", "--group", "a=1"), "nothing.npz"),
+        (("remix", "mix.wav", "--model", "nothing.npz", "--gain", "a=1", "-o", "x.wav"), "nothing.npz"),
+        (("rerun", "nothing.json"), "nothing.json"),
+        (("info", "nothing.json"), "nothing.json"),
+        (("evaluate", "nothing.wav", "mix.wav"), "nothing.wav"),
+        (("studio", "nothing.audionmf", "--no-browser"), "nothing.audionmf"),
+    ],
+)  # fmt: skip
+def test_an_empty_file_is_said_to_be_empty(run, mixture, monkeypatch, words, name):
+    monkeypatch.chdir(mixture.parent)
+    Path(name).touch()
+    code, _, err = run(*words)
+    assert code in (2, 3, 5)  # the kind of file decides
+    assert err.startswith(f"audionmf: error: {name!r} ")
+    assert "empty" in err or "no labels" in err
+    assert err.count("\n") == 1

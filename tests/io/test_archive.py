@@ -292,12 +292,16 @@ def test_a_bomb_that_lies_small_unpacks_no_more_than_it_claims(path):
         read_archive(path, KIND)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"P", b"text, not an archive\n", b"PK\x03\x04", b"\0" * 99]
-)
+@pytest.mark.parametrize("content", [b"P", b"text, not an archive\n", b"PK\x03\x04", b"\0" * 99])
 def test_what_is_no_archive_is_refused(path, content):
     path.write_bytes(content)
     with pytest.raises(TemplateError, match="not an audionmf test file"):
+        read_archive(path, KIND)
+
+
+def test_an_empty_file_is_told_as_such(path):
+    path.touch()
+    with pytest.raises(TemplateError, match=r"is empty \(0 bytes\)"):
         read_archive(path, KIND)
 
 

@@ -156,7 +156,7 @@ GOOD = band(a=[(0.0, 1.0, 60)])
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "does not start like one"),
+        (b"", "it is empty"),
         (b"RIFF1234WAVE", "does not start like one"),
         (GOOD[:20], "cut off"),
         (GOOD[:-5], "cut off"),
