@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,7 @@ from audionmf.io.decode import (
     mean_offset,
     open_audio,
     read_block,
+    refuse_no_recording,
     scaled,
     skip,
     stamp_of,
@@ -413,13 +414,8 @@ def open_source(source: AudioLike, sample_rate: int | None = None) -> Source:
 
     Takes and raises what `as_audio` does.
     """
-    _refuse_pairs(source)
+    refuse_no_recording(source)
     is_array = needs_rate(source)
-    if source is None or isinstance(source, Mapping | set):
-        raise ParameterError(
-            "a recording is a path, an open binary file, an audionmf.Audio or an array of samples, "
-            f"not {type(source).__name__}"
-        )
     if is_array != (sample_rate is not None):
         raise ParameterError(
             "an array of samples needs sample_rate in Hz"
@@ -595,9 +591,16 @@ def write(path: StrPath, audio: Audio, subtype: str | None = None) -> Path:
 
     Raises
     ------
+    ParameterError
+        If `audio` is something else, such as an array.
     OutputError
         If it cannot be written.
     """
+    if not isinstance(audio, Audio):
+        raise ParameterError(
+            f"what is written is an audionmf.Audio, not {type(audio).__name__}; of an array it is "
+            "audionmf.Audio(samples, sample_rate)"
+        )
     path = Path(path)
     extension = path.suffix.lower().lstrip(".")
     if subtype is None and extension in OUTPUT_FORMATS:
@@ -644,22 +647,6 @@ def _whole_rate(sample_rate: Any) -> int:
 
 def _is_open_file(source: Any) -> bool:
     return hasattr(source, "read") and not isinstance(source, np.ndarray)
-
-
-def _refuse_pairs(source: Any) -> None:
-    """Refuse what looks like (samples, rate) or (rate, samples), and bytes."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        raise ParameterError("bytes of a file are not samples; give io.BytesIO(...) of them")
-    if not isinstance(source, tuple) or len(source) != 2:
-        return
-    numbers = [isinstance(item, int | float | np.integer | np.floating) for item in source]
-    if numbers[0] != numbers[1]:
-        order = "(sample_rate, samples)" if numbers[0] else "(samples, sample_rate)"
-        raise ParameterError(
-            f"a tuple {order} is no recording; give audionmf.Audio(samples, sample_rate), with "
-            "samples of shape (n_channels, n_samples): those of soundfile and scipy are turned, so "
-            "samples.T"
-        )
 
 
 def _read_object(source: Any) -> Audio:

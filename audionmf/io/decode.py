@@ -6,14 +6,15 @@ import contextlib
 import errno
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.errors import AudioReadError, InvalidAudioError
+from audionmf.errors import AudioReadError, InvalidAudioError, ParameterError
 from audionmf.io.ffmpeg import readable
 from audionmf.io.files import empty_file, open_ordinary
 from audionmf.io.foreign import conversion
@@ -30,6 +31,7 @@ __all__ = [
     "mean_offset",
     "open_audio",
     "read_block",
+    "refuse_no_recording",
     "scaled",
     "skip",
     "stamp_of",
@@ -222,6 +224,27 @@ def array_of(samples: Any) -> Any:
             f"the {kind} is no array of samples ({_first_line(error)}); give "
             + (f"samples{way}" if way else "a NumPy array of shape (n_channels, n_samples)")
         ) from error
+
+
+def refuse_no_recording(source: Any) -> None:
+    """Refuse what cannot be a recording: nothing, a number, a mapping, bytes, a pair with the rate."""
+    if source is None or isinstance(source, Mapping | set | Number):
+        raise ParameterError(
+            "a recording is a path, an open binary file, an audionmf.Audio or an array of samples, "
+            f"not {type(source).__name__}"
+        )
+    if isinstance(source, bytes | bytearray | memoryview):
+        raise ParameterError("bytes of a file are not samples; give io.BytesIO(...) of them")
+    if not isinstance(source, tuple) or len(source) != 2:
+        return
+    numbers = [isinstance(item, int | float | np.integer | np.floating) for item in source]
+    if numbers[0] != numbers[1]:
+        order = "(sample_rate, samples)" if numbers[0] else "(samples, sample_rate)"
+        raise ParameterError(
+            f"a tuple {order} is no recording; give audionmf.Audio(samples, sample_rate), with "
+            "samples of shape (n_channels, n_samples): those of soundfile and scipy are turned, so "
+            "samples.T"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from audionmf.errors import AudioNMFError, AudioReadError, OutputError
+from audionmf.errors import AudioNMFError, AudioReadError, OutputError, ParameterError
 
 __all__ = [
     "StrPath",
@@ -540,7 +540,15 @@ def listed(names: Iterable[str], most: int = 4) -> str:
 
 
 def one_form(name: str) -> str:
-    """Return a name in the composed form of Unicode (NFC), in which equal names are equal."""
+    """Return a name in the composed form of Unicode (NFC), in which equal names are equal.
+
+    Raises
+    ------
+    ParameterError
+        If it is no text.
+    """
+    if not isinstance(name, str):
+        raise ParameterError(f"a name is text, such as {str(name)!r}, not {name!r}")
     return unicodedata.normalize("NFC", name)
 
 

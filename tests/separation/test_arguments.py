@@ -65,6 +65,8 @@ def in_files(**options):
         ({"examples": {"a": None}}, "the example of 'a' is empty"),
         ({"sources": 3}, "n_sources=3"),
         ({"sources": {"a": "a.wav"}}, r"Known\(example='a.wav'\)"),
+        ({"examples": {"a": 3}}, "a recording is a path.* not int"),
+        ({"examples": {3: SOUND}}, "a name is text, such as '3', not 3"),
         ({"n_source": 2}, "did you mean 'n_sources'"),
         ({"settings": {"n_fft": 512}}, r"Settings\(n_fft=2048\)"),
     ],
@@ -75,11 +77,18 @@ def test_a_wrong_argument_is_one_line_that_says_what_to_do(options, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [None, {"samples": 1}, Tensor(None), (SOUND, RATE), b"RIFF"])
+@pytest.mark.parametrize("given", [None, 3, {"samples": 1}, Tensor(None), (SOUND, RATE), b"RIFF"])
 def test_what_is_no_recording_is_one_line(given):
     with pytest.raises(AudioNMFError) as caught:
         apart(given, n_sources=2)
     assert "\n" not in str(caught.value)
+
+
+def test_an_array_is_not_written_without_its_rate(tmp_path):
+    with pytest.raises(
+        AudioNMFError, match=r"not ndarray; .*audionmf\.Audio\(samples, sample_rate"
+    ):
+        audionmf.write(tmp_path / "a.wav", SOUND)
 
 
 def test_a_tensor_that_is_no_array_says_how_it_becomes_one():
