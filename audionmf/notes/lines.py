@@ -26,6 +26,7 @@ from audionmf.notes.sound import (
     RATE,
     SECONDS,
     SILENCE,
+    Matrix,
     Spectra,
     Vector,
     level_db,
@@ -55,6 +56,8 @@ _LEAST_FRAMES = 7
 _AROUND = 8
 _APART = 6
 _ANTICIPATION = 2
+_FOOT, _FOOT_FRAMES, _FOOT_LATE = 0.2, 15, 1
+_LOUD_FRAMES, _REST_FRAMES = 20, 5
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,35 @@ def line(spectra: Spectra, fit: Fit, pitch: PitchCourse, loud_db: float) -> list
     smooth = uniform_filter1d(level, 3)
     changes = [int(t) for t in np.flatnonzero(np.diff(course)) + 1]
     cuts = sorted({*changes, *_struck_again(smooth, novelty_of(spectra.S, 2), changes)})
-    notes = []
+    notes, before = [], 0
     for first, last in _spans(smooth > _SOFT_DB, cuts):
         key = int(np.median(course[first:last]))
-        onset = first if first in changes else max(0, first - _ANTICIPATION)
+        if first in changes:
+            row = fit.rows[key - int(fit.keys[0])]
+            onset = _foot(row, max(0, before + _REST_FRAMES, first - _FOOT_FRAMES), first, last)
+        else:
+            onset = max(0, first - _ANTICIPATION)
         loudest = float(absolute[first:last].max())
         notes.append(Heard(onset * SECONDS, last * SECONDS, key, loudest))
+        before = first
     return notes
+
+
+def _foot(row: Matrix, earliest: int, change: int, end: int) -> int:
+    """Return when a key begins to sound to which the course changes: never after the change.
+
+    Bows and reeds swell: the course changes when the new key is as loud as the old one. Here a fifth
+    of its rise is reached; windows spread a sudden rise by about as much as is added.
+    """
+    if earliest >= change:
+        return change
+    loud = float(row[change : min(end, change + _LOUD_FRAMES)].max())
+    rise = row[earliest : change + 1]
+    valley = change - int(rise[::-1].argmin())
+    least = row[valley] + _FOOT * (loud - row[valley])
+    below = np.flatnonzero(row[valley:change] < least)
+    foot = valley + int(below[-1]) + 1 if below.size else valley
+    return min(change, foot + _FOOT_LATE)
 
 
 def _cost(fit: Fit, pitch: PitchCourse, level: Vector) -> Vector:

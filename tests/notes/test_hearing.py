@@ -13,6 +13,7 @@ from audionmf.notes import hearing, lines, model, pitched, sound
 from audionmf.notes.drums import DRUMS
 from audionmf.notes.hearing import hear
 from audionmf.notes.model import fit_keys
+from audionmf.sources.score import key_hertz
 
 MELODY = [(0.2 + 0.4 * i, 0.58 + 0.4 * i, key) for i, key in enumerate((60, 67, 62, 62))]
 MELODY_SECONDS = 2.0
@@ -271,6 +272,30 @@ def test_a_struck_note_begins_where_it_is_struck():
         min((n.onset - onset for n in found if n.key == key), key=abs) for onset, _, key in struck
     ]
     assert abs(np.median(late)) < 0.009
+
+
+def test_a_swelling_note_of_a_line_begins_where_it_begins_to_rise():
+    swells = np.interp(np.arange(60), [20, 40], [0.1, 1.0])
+    assert 22 <= lines._foot(swells, 15, 33, 60) <= 26
+    assert lines._foot(swells, 30, 33, 60) >= 30  # not before the note before
+    assert lines._foot(swells, 33, 33, 60) == 33
+    sudden = np.interp(np.arange(60), [27, 33], [0.1, 1.0])  # as long windows see it
+    assert 28 <= lines._foot(sudden, 15, 30, 60) <= 30
+    assert lines._foot(np.ones(60), 15, 30, 60) <= 30
+
+
+def test_bowed_notes_that_swell_while_others_fade_are_heard_in_time():
+    keys, time = (48, 52, 55, 50, 53, 48), np.arange(round(3.7 * RATE)) / RATE
+    onsets = [0.2 + 0.5 * i for i in range(len(keys))]
+    samples = np.zeros(len(time))
+    for onset, key in zip(onsets, keys, strict=True):
+        bow = np.interp(time, onset + np.array([0, 0.15, 0.5, 0.75]), [0, 1, 1, 0])
+        for n in range(1, 7):
+            samples += 0.1 * bow * np.sin(2 * np.pi * n * key_hertz(key) * time) / n
+    found = hear(audio(samples)).notes
+    assert [n.key for n in found] == list(keys)
+    # where the new key is as loud as the old one is 0.09 s late
+    np.testing.assert_allclose([n.onset for n in found], onsets, atol=0.05)
 
 
 def test_templates_are_learnt_from_what_sounds_much_and_within_its_partials():
