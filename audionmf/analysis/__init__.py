@@ -6,6 +6,7 @@ A file imports only from those that are named before it:
 - `timbre_groups`: components grouped by the colour of their sound
 - `starts`: random starts and how far they end apart
 - `likeness`: how alike components sound
+- `doubt`: how far it is in doubt whose a component is
 - `cues`: which components belong together
 - `evidence`: what the models leave unexplained
 - `naming`: names for sources that were found blind

@@ -22,9 +22,11 @@ from audionmf.analysis.by_patterns import analyse_struck_blind
 from audionmf.analysis.cues import (
     component_places,
     component_sound,
+    component_strokes,
     cues_in_words,
     group_by_cues,
     parse_cues,
+    shared_by_cues,
 )
 from audionmf.analysis.learning import penalties_of, stft_of
 from audionmf.analysis.naming import named
@@ -121,11 +123,13 @@ def analyse_blind(
     templates = Templates(factors.W, labels, stft, source.sample_rate)
     progress("group", 0.0)
     places, energies = component_places(frames, factors.W, factors.H)
-    sound = component_sound(templates, factors.H, places, energies)
-    grouping, choice, shares = group_by_cues(sound, n_sources, heard)
+    strokes = component_strokes(frames, factors.W, factors.H, stft, source.sample_rate)
+    sound = component_sound(templates, factors.H, places, energies, strokes)
+    grouping, choice, told = group_by_cues(sound, n_sources, heard)
+    grouping, shares = shared_by_cues(sound, grouping, heard)
     remarks = [
         *([choice.to_text()] if choice else []),
-        *([cues_in_words(shares)] if shares else []),
+        *([cues_in_words(told)] if told else []),
         *factors.remarks,
     ]
     found = Decomposition(
@@ -138,6 +142,7 @@ def analyse_blind(
         banded=settings.beta == 1,
         activations=factors.H * level if frames.step == 1 and settings.beta == 1 else None,
         remarks=tuple(remarks),
+        shares=shares,
     )
     progress("group", 1.0)
     wide = stereo and settings.spatial and len(grouping) > 1 and frames.V.any()

@@ -3,14 +3,16 @@
 What comes from one instrument tends to come from one *place*, to have one *timbre*, to stay in one
 *pitch* range, and to start and end alike (its *course*). How much a difference in each says was
 learnt (`likeness`); components are joined, two clusters at a time, where they are most alike. No
-random start, and any cue can be left out.
+random start, and any cue can be left out. Where drums play with others, what is strokes and what is
+tones are told apart by medians besides (FitzGerald 2010): that shows in the spectrogram, not in a
+template and its activation.
 
 References
 ----------
 Bregman, "Auditory scene analysis", MIT Press 1990. Spiertz and Gnann, "Source-filter based clustering
 for monaural blind source separation", DAFx 2009. FitzGerald, Cranitch and Coyle, "Extended nonnegative
 tensor factorisation models for musical sound source separation", Computational Intelligence and
-Neuroscience, 2008.
+Neuroscience, 2008. FitzGerald, "Harmonic/percussive separation using median filtering", DAFx 2010.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import GroupingChoice, join_clusters
+from audionmf.analysis.doubt import shares_in_doubt
 from audionmf.analysis.likeness import CUES, Sound, likeness, places_by
 from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
@@ -32,16 +35,21 @@ from audionmf.spectra.bands import Bands
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames
 from audionmf.spectra.fused import FramePass, maximum
+from audionmf.spectra.medians import median_models, median_sizes
+from audionmf.spectra.stft import STFT
 
 __all__ = [
     "CUES",
+    "by_shares",
     "component_places",
     "component_sound",
+    "component_strokes",
     "cues_in_words",
     "group_by_cues",
     "odds_by_cues",
     "parse_cues",
     "places_by_cues",
+    "shared_by_cues",
 ]
 
 Features = NDArray[np.float64]
@@ -51,6 +59,11 @@ _ALIKE = 1e-9
 _LEAST_SHARE = 0.12
 _MOST_TOLD = 100
 _LEAST_MODEL = 1e-20
+_STROKES, _TONES, _STEEP = 0.65, 0.3, 15.0
+_MUCH, _STEEP_MUCH = 0.25, 12.0
+_STROKE_ODDS = 2.0
+"""From which share on a component is strokes, up to which it is tones; how much there has to be of
+both, of what all count together; and how far a stroke and a tone are from one source, in nats."""
 
 
 def component_sound(
@@ -58,6 +71,7 @@ def component_sound(
     activations: NDArray[np.float32],
     places: NDArray[np.complex128] | None,
     energies: NDArray[np.float64],
+    struck: NDArray[np.float64] | None = None,
 ) -> Sound:
     """Return what is heard of each component.
 
@@ -71,6 +85,8 @@ def component_sound(
         Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
     energies : ndarray, shape (n_components,)
         How much each component counts, ≥ 0.
+    struck : ndarray, shape (n_components,), optional
+        As `component_strokes` gives it.
 
     Returns
     -------
@@ -79,7 +95,7 @@ def component_sound(
     """
     bands = Bands.of(templates.stft, templates.sample_rate)
     W = bands.pool(templates.templates)
-    return Sound(W, activations, bands.frequencies, energies, places)
+    return Sound(W, activations, bands.frequencies, energies, places, struck)
 
 
 def component_places(
@@ -121,6 +137,46 @@ def component_places(
         return None, energies
     cross = sums[2] + 1j * sums[3]
     return np.moveaxis(np.array([[sums[0], cross], [cross.conj(), sums[1]]]), -1, 0), energies
+
+
+def component_strokes(
+    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32], stft: STFT, sample_rate: int
+) -> NDArray[np.float64] | None:
+    """Return which share of each component is strokes and no tones, by medians.
+
+    Parameters
+    ----------
+    frames, W, H
+        As in `component_places`.
+    stft : STFT
+        The transform.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray, shape (n_components,), float64, or None
+        0 to 1. None where frames are no neighbours, or bins are not evenly spaced.
+    """
+    if frames.step > 1 or stft.front_end != "stft":
+        return None
+    sizes = median_sizes(stft, sample_rate)
+    reach, n_frames = sizes[0] // 2, frames.V.shape[1]
+    rows, both = np.ascontiguousarray(W.T), np.zeros((2, W.shape[1]))
+    with blas_threads(1):
+        for first in range(0, n_frames, BLOCK_FRAMES):
+            last = min(first + BLOCK_FRAMES, n_frames)
+            before, after = min(first, reach), min(n_frames - last, reach)
+            V = frames.V[:, first - before : last + after]
+            tones, strokes = median_models(V, sizes, before, after).swapaxes(1, 2)
+            power = (frames.V[:, first:last] ** 2).T
+            H_block = np.ascontiguousarray(H[:, first:last].T)
+            share = power / np.maximum(H_block @ rows, _LEAST_MODEL)
+            strokes = share * strokes**2 / np.maximum(strokes**2 + tones**2, _LEAST_MODEL)
+            for total, part in zip(both, (strokes, share), strict=True):
+                total += np.einsum("kf,kf->k", rows, H_block.T @ part)
+    found: NDArray[np.float64] = both[0] / np.maximum(both[1], _LEAST_MODEL)
+    return found
 
 
 @functools.cache
@@ -179,8 +235,38 @@ def group_by_cues(
     tree = join_clusters(features, weights)
     choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
-    shares = _told_by(sound, heard, features, weights, groups)
-    return {source_name(i): group for i, group in enumerate(groups)}, choice, shares
+    told = _told_by(sound, heard, features, weights, groups)
+    return {source_name(i): group for i, group in enumerate(groups)}, choice, told
+
+
+def shared_by_cues(
+    sound: Sound, grouping: Grouping, heard: Iterable[str] = CUES
+) -> tuple[Grouping, NDArray[np.float32] | None]:
+    """Return groups in which each component is where it most likely belongs, and how likely that is.
+
+    Parameters
+    ----------
+    sound, heard
+        As in `group_by_cues`.
+    grouping : dict of str to tuple of int
+        As `group_by_cues` gives it.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        With the same names.
+    ndarray, shape (n_sources, n_components), float32, or None
+        As `shares_in_doubt` gives them; with None the groups are the given ones.
+    """
+    weights = _counted(sound.energies)
+    shares = shares_in_doubt(odds_by_cues(sound, heard), weights, list(grouping.values()))
+    return (grouping, None) if shares is None else (by_shares(list(grouping), shares), shares)
+
+
+def by_shares(names: Sequence[str], shares: NDArray[Any]) -> Grouping:
+    """Return groups of those components of which each source has most."""
+    most = shares.argmax(axis=0)
+    return {name: tuple(np.flatnonzero(most == i).tolist()) for i, name in enumerate(names)}
 
 
 def odds_by_cues(sound: Sound, heard: Iterable[str] = CUES) -> Features:
@@ -191,8 +277,27 @@ def odds_by_cues(sound: Sound, heard: Iterable[str] = CUES) -> Features:
     sound, heard
         As in `group_by_cues`.
     """
+    heard = tuple(heard)
     with blas_threads(1):  # what is found must not depend on how many there are
-        return likeness(sound, heard)
+        odds = likeness(sound, heard)
+        if sound.struck is not None and "course" in heard:
+            odds += _strokes_and_tones(sound.struck, _counted(sound.energies))
+    return odds
+
+
+def _strokes_and_tones(struck: Features, weights: Features) -> Features:
+    """Return log odds that speak against one source where a stroke meets a tone.
+
+    They count where there is much of both: a note may be struck, and drums may ring.
+    """
+    strokes = 1 / (1 + np.exp(_STEEP * (_STROKES - struck)))
+    tones = 1 / (1 + np.exp(_STEEP * (struck - _TONES)))
+    least = min(float(weights @ strokes), float(weights @ tones))
+    much = 1 / (1 + np.exp(_STEEP_MUCH * (_MUCH - least)))
+    apart = np.outer(strokes, tones)
+    odds = -_STROKE_ODDS * (apart + apart.T)
+    around: Features = much * (odds - weights @ odds @ weights)
+    return around
 
 
 def places_by_cues(odds: Features, energies: Features) -> tuple[Features, Features]:

@@ -2,7 +2,8 @@
 
 A hint names components. The first stays where it is: where they are the *same*, the others come to it;
 where they are *apart*, the others leave its source, each for the one that its cues are nearest to.
-What sounds much like those that were moved goes along, by the odds of `likeness`. To cluster anew
+What sounds much like those that were moved goes along, by the odds of `likeness`; where that is in
+doubt, components are shared. To cluster anew
 under such constraints was tried and moved more that was right than it mended; docs/methods.md has the
 figures.
 
@@ -24,14 +25,18 @@ from numpy.typing import NDArray
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.blind import component_name
 from audionmf.analysis.cues import (
+    by_shares,
     component_places,
     component_sound,
+    component_strokes,
     cues_in_words,
     group_by_cues,
     odds_by_cues,
     parse_cues,
     places_by_cues,
+    shared_by_cues,
 )
+from audionmf.analysis.doubt import held_shares
 from audionmf.analysis.likeness import Sound, mean_field
 from audionmf.analysis.naming import named
 from audionmf.errors import LimitError, ParameterError
@@ -49,12 +54,13 @@ Features = NDArray[np.float64]
 
 _STEREO_FRAMES, _FRAMES = 4096, 16384
 _NEAR_SECONDS = 0.05
-_STAY, _STAY_LOUD, _QUIETER, _LOUDER = 1.0, 0.3, -2.0, 4.0
+_STAY, _STAY_LOUD, _QUIETER, _LOUDER = 1.5, 0.6, -2.0, 4.0
 """How firmly a component stays in its source, in nats of its odds, and how much more for each e times
 the energy of the softest that a hint moved, within these: a louder one would have been named."""
 
-_TOLD_WEIGHT, _STEPS = 0.3, 30
-"""How much a component counts whose source is told, where all count 1 together; steps of the field."""
+_TOLD_WEIGHT, _PULL, _STEPS = 0.3, 2.0, 30
+"""How much a component counts whose source is told, where all count 1 together; how far odds draw;
+steps of the field."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -227,15 +233,18 @@ def _heard_of(source: Source, found: Decomposition, progress: Progress | None) -
     )  # fmt: skip
     H = np.ascontiguousarray(H[:, :: frames.step][:, : frames.V.shape[1]])
     places, energies = component_places(frames, templates.templates, H)
-    sound = component_sound(templates, H, places, energies)
+    struck = component_strokes(
+        frames, templates.templates, H, templates.stft, templates.sample_rate
+    )
+    sound = component_sound(templates, H, places, energies, struck)
     return _Heard(frames, H, places, sound, parse_cues(found.settings.cues))
 
 
 def _by_ear(found: Decomposition, sound: _Heard, n_sources: int | None) -> Decomposition:
-    grouping, choice, shares = group_by_cues(sound.components, n_sources, sound.cues)
+    grouping, choice, told = group_by_cues(sound.components, n_sources, sound.cues)
     remarks = [choice.to_text()] if choice else []
-    remarks += [cues_in_words(shares)] if shares else []
-    changed = found.regroup(grouping)
+    remarks += [cues_in_words(told)] if told else []
+    changed = found.of_groups(*shared_by_cues(sound.components, grouping, sound.cues))
     return dataclasses.replace(changed, remarks=(*found.remarks, *remarks))
 
 
@@ -261,20 +270,20 @@ def _hinted(
     grouping = place_hints(found.grouping, hints, nearest)
     moved = sorted(k for name, group in grouping.items() for k in group if owner[k] != name)
     along: list[int] = []
+    shares = found.shares if not moved else None
     if moved and draw:
         names, before = list(grouping), np.empty(len(weights), np.int64)
         for i, group in enumerate(grouping.values()):
             before[list(group)] = i
-        after = drawn_along(
+        likely = drawn_along(
             before, odds, weights, components.energies, moved,
             told=beyond_doubt(grouping, hints), named=hints.named(),
         )  # fmt: skip
+        shares = held_shares(likely)
+        after = likely.argmax(axis=0)
         along = [int(k) for k in np.flatnonzero(after != before)]
-        grouping = {
-            name: tuple(map(int, np.flatnonzero(after == i))) for i, name in enumerate(names)
-        }
-    changed = dataclasses.replace(found, grouping=grouping, covariances=None, voters=None)
-    return changed, moved, along
+        grouping = by_shares(names, likely)
+    return found.of_groups(grouping, shares), moved, along
 
 
 def drawn_along(
@@ -286,11 +295,11 @@ def drawn_along(
     *,
     told: Collection[int],
     named: Collection[int],
-) -> NDArray[np.int64]:
-    """Return whose components are after some were moved and those went along that sound like them.
+) -> Features:
+    """Return whose components likely are after some were moved and what sounds like them goes along.
 
-    The mean field of a random field over components: each stays in its source unless the odds that it
-    is of one source with others, of which those count most that are told, speak more strongly for
+    The mean field of a random field over components: each stays in its source as far as the odds that
+    it is of one source with others, of which those count most that are told, do not speak for
     another one. The loudest component of each source stays, and those that hints name.
 
     Parameters
@@ -312,7 +321,8 @@ def drawn_along(
 
     Returns
     -------
-    ndarray, shape (n_components,), int64
+    ndarray, shape (n_sources, n_components), float64
+        Sums over the sources are 1.
     """
     n_sources, everyone = int(owner.max()) + 1, np.arange(len(owner))
     loud = np.log(np.maximum(energies, 1e-30) / max(float(energies[list(moved)].min()), 1e-30))
@@ -324,12 +334,10 @@ def drawn_along(
     stay[owner[fixed], fixed] = 0
     counted = weights.copy()
     counted[list(told)] = np.maximum(counted[list(told)], _TOLD_WEIGHT)
-    pull = odds * counted[:, None]
+    pull = _PULL * odds * counted[:, None]
     np.fill_diagonal(pull, 0)
     with blas_threads(1):  # what is found must not depend on how many there are
-        held = mean_field(stay, pull, _STEPS)
-    after: NDArray[np.int64] = held.argmax(axis=0).astype(np.int64)
-    return after
+        return mean_field(stay, pull, _STEPS)
 
 
 def _told(found: Decomposition, moved: Sequence[int], along: Sequence[int]) -> list[str]:

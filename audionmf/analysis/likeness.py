@@ -87,6 +87,9 @@ class Sound:
         How much each is of the mixture, ≥ 0.
     places : ndarray, shape (n_components, 2, 2), complex128, optional
         Sum over bins and frames of each component's share of X Xᴴ; None where there is one channel.
+    struck : ndarray, shape (n_components,), optional
+        Which share of each is strokes and no tones, 0 to 1; None where that is not known. The network
+        does not see it.
     """
 
     W: NDArray[Any]
@@ -94,11 +97,14 @@ class Sound:
     frequencies: Features
     energies: Features
     places: NDArray[np.complex128] | None = None
+    struck: Features | None = None
 
     def of(self, some: NDArray[np.int64]) -> Sound:
         """Return some of the components."""
         places = None if self.places is None else self.places[some]
-        return Sound(self.W[:, some], self.H[some], self.frequencies, self.energies[some], places)
+        struck = None if self.struck is None else self.struck[some]
+        W, H, energies = self.W[:, some], self.H[some], self.energies[some]
+        return Sound(W, H, self.frequencies, energies, places, struck)
 
 
 def likeness(sound: Sound, heard: Iterable[str] = CUES) -> Features:

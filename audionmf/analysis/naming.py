@@ -225,6 +225,7 @@ def renamed(found: Decomposition, names: Mapping[str, str]) -> Decomposition:
         grouping={new: found.grouping[old] for old, new in names.items()},
         covariances=None if found.covariances is None else found.covariances[order],
         voters=None if found.voters is None else found.voters.ordered(order),
+        shares=None if found.shares is None else found.shares[order],
     )
 
 

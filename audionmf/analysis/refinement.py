@@ -160,6 +160,7 @@ def refine(
         penalties=None,
         banded=False,
         covariances=None,
+        shares=None,
     )
 
 

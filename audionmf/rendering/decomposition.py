@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +32,7 @@ from audionmf.rendering.fields import (
     absent_of,
     as_float32,
     check_covariances,
+    check_shares,
     complex_of,
     divergence_of,
     flag_of,
@@ -75,10 +77,11 @@ MODEL_KIND = Kind(
         "covariances": 5,
         "patterns": 3,
         "context": 2,
+        "shares": 2,
         **VOTER_ARRAYS,
     },
     optional=frozenset(
-        {"activations", "penalties", "covariances", "patterns", "context", *VOTER_ARRAYS}
+        {"activations", "penalties", "covariances", "patterns", "context", "shares", *VOTER_ARRAYS}
     ),
     most={"templates": (1, MOST_COMPONENTS), "penalties": (0, MOST_COMPONENTS)},
     signed=frozenset({"covariances", "leanings"}),
@@ -164,6 +167,9 @@ class Decomposition:
         templates. Activations then follow from a frame and its neighbours.
     voters : Voters, optional
         Components that were learnt from the mixture alone: they have a say in the masks.
+    shares : ndarray, shape (n_sources, n_components), float32, optional
+        How much of each component each source has, where it is in doubt whose it is: at least 0, and
+        they sum to 1 over the sources. The groups then say who has most of it. None: all of it.
     margin : float, optional
         The two sources are the harmonic and the percussive sound, told apart by medians with this
         margin, 1 to 1000; the templates are then what these sound like on the whole.
@@ -171,7 +177,7 @@ class Decomposition:
     Raises
     ------
     TemplateError
-        If activations, penalties, covariances, context, voters or frames do not fit.
+        If activations, penalties, covariances, context, voters, shares or frames do not fit.
     """
 
     templates: Templates
@@ -193,6 +199,7 @@ class Decomposition:
     context: NDArray[np.float32] | None = None
     voters: Voters | None = None
     margin: float | None = None
+    shares: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         mixture = self.mixture
@@ -283,10 +290,12 @@ class Decomposition:
                 raise TemplateError(
                     f"a context of shape {self.context.shape} does not fit, or comes without bands"
                 )
+        if self.patterns is not None and not (self.voters is None and self.shares is None):
+            raise TemplateError("voters and shares come without patterns")
+        if self.shares is not None:
+            check_shares(self.shares, len(self.grouping), self.n_components)
         if self.voters is None:
             return
-        if self.patterns is not None:
-            raise TemplateError("voters come without patterns")
         self.voters.check(len(self.grouping), self.templates.stft.n_bins)
 
     viewer: ClassVar[Callable[[Decomposition], str] | None] = None
@@ -385,14 +394,28 @@ class Decomposition:
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
         W = self.templates.templates
-        groups = [list(group) for group in self.grouping.values()]
         if self.settings.device != CPU:
+            groups = [list(group) for group in self.grouping.values()]
+            if self.shares is not None:  # one after the other, as if they were other components
+                parts = self.parts()
+                stops = np.cumsum([len(own) for own, _ in parts]).tolist()
+                groups = [list(range(*ab)) for ab in itertools.pairwise([0, *stops])]
+                W = np.concatenate([part for _, part in parts], axis=1)
+                H = np.concatenate([H[own] for own, _ in parts])
             return models_on(W, H, groups, self.settings.device)
-        models = np.empty((len(groups), H.shape[1], len(W)), np.float32)
-        for model, group in zip(models, groups, strict=True):
-            product = np.multiply if len(group) == 1 else np.matmul  # alike, the first quicker
-            product(H[group].T, W[:, group].T, out=model)
+        models = np.empty((len(self.grouping), H.shape[1], len(W)), np.float32)
+        for model, (own, part) in zip(models, self.parts(), strict=True):
+            product = np.multiply if len(own) == 1 else np.matmul  # alike, the first quicker
+            product(H[own].T, part.T, out=model)
         return models.swapaxes(1, 2)
+
+    def parts(self) -> list[tuple[list[int], NDArray[np.float32]]]:
+        """Return of each group its components and what it has of their templates, (n_bins, n_own)."""
+        W = self.templates.templates
+        if self.shares is None:
+            return [(list(group), W[:, list(group)]) for group in self.grouping.values()]
+        owned = [(np.flatnonzero(share), share) for share in self.shares]
+        return [(own.tolist(), W[:, own] * share[own]) for own, share in owned]
 
     def source_models(
         self, first: int, V: NDArray[np.float32], margins: tuple[int, int] = (0, 0)
@@ -546,7 +569,14 @@ class Decomposition:
                 "harmonic and percussive sound have no components that could be grouped"
             )
         regrouped = by_hand(groups, self.n_components)
-        return dataclasses.replace(self, grouping=regrouped, covariances=None, voters=None)
+        return self.of_groups(regrouped)
+
+    def of_groups(
+        self, grouping: Grouping, shares: NDArray[np.float32] | None = None
+    ) -> Decomposition:
+        """Return the same with other groups, of which nothing is known but perhaps their shares."""
+        alone = dataclasses.replace(self, covariances=None, voters=None, shares=None)
+        return dataclasses.replace(alone, grouping=grouping, shares=shares)
 
     def check_mixture(self, file: AudioFile) -> None:
         """Make sure that `file` is the recording that the activations belong to.
@@ -580,6 +610,8 @@ class Decomposition:
             arrays["patterns"] = self.patterns
         if self.context is not None:
             arrays["context"] = self.context
+        if self.shares is not None:
+            arrays["shares"] = self.shares
         if self.voters is not None:
             arrays |= self.voters.arrays()
         if self.covariances is not None:
@@ -644,6 +676,7 @@ class Decomposition:
                 keys=keys_of(metadata),
                 margin=margin_of(metadata),
                 context=None if context is None else as_float32(context),
+                shares=as_float32(arrays["shares"]) if "shares" in arrays else None,
                 voters=Voters.of_arrays(arrays),
             )
         except (TemplateError, ParameterError, ScoreError) as error:

@@ -23,6 +23,7 @@ __all__ = [
     "absent_of",
     "as_float32",
     "check_covariances",
+    "check_shares",
     "complex_of",
     "divergence_of",
     "flag_of",
@@ -85,6 +86,16 @@ def complex_of(parts: NDArray[Any]) -> NDArray[np.complex64]:
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
         covariances.real, covariances.imag = parts
     return covariances
+
+
+def check_shares(shares: NDArray[np.float32], n_groups: int, n_components: int) -> None:
+    """Refuse shares of components that do not fit, or do not sum to 1 over the groups."""
+    if shares.shape != (n_groups, n_components):
+        raise TemplateError(
+            f"shares of shape {shares.shape} do not fit {n_groups} groups of {n_components} components"
+        )
+    if not (shares >= 0).all() or np.abs(shares.sum(axis=0) - 1).max(initial=0) > _UNEVEN:
+        raise TemplateError("the shares of a component are at least 0, and sum to 1")
 
 
 def check_covariances(R: NDArray[np.complex64]) -> None:
@@ -156,6 +167,7 @@ def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 _TOLERANCE = 1e-3
+_UNEVEN = 1e-3
 
 
 _MAX_WORD = 100

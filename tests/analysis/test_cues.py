@@ -9,13 +9,17 @@ from audionmf.analysis import cues as grouping
 from audionmf.analysis.cues import (
     CUES,
     component_sound,
+    component_strokes,
     cues_in_words,
     group_by_cues,
+    odds_by_cues,
     parse_cues,
     places_by_cues,
+    shared_by_cues,
 )
 from audionmf.errors import ParameterError
 from audionmf.sources.templates import Templates
+from audionmf.spectra.frames import Frames
 from audionmf.spectra.stft import STFT
 
 N_FFT, RATE, N = 1024, 16000, 6
@@ -140,3 +144,60 @@ def test_names_of_cues_are_read_and_checked():
     for text in ("colour", "", ",", "place,colour"):
         with pytest.raises(ParameterError, match="the cues are place, timbre, pitch, course"):
             parse_cues(text)
+
+
+def clicks_and_tone():
+    """Return frames, W and H of clicks, of a tone, and of both together."""
+    stft, n = STFT(N_FFT, 256), 200
+    click = np.zeros(n, np.float32)
+    click[10::40] = 1
+    tone = np.zeros(len(FREQUENCIES), np.float32)
+    tone[40] = 1
+    flat = np.full(len(FREQUENCIES), 0.3, np.float32)
+    W = np.stack([flat, tone, flat + tone], axis=1)
+    H = np.stack([click, np.ones(n, np.float32), np.roll(click, 5)])
+    V = np.asfortranarray(W @ H)
+    return Frames(V, None, 1, 256 * n), W, H, stft
+
+
+def test_strokes_are_told_from_tones():
+    frames, W, H, stft = clicks_and_tone()
+    strokes, tones, both = component_strokes(frames, W, H, stft, RATE)
+    assert strokes > 0.95
+    assert tones < 0.05
+    assert 0.2 < both < strokes
+    whole = component_strokes(frames, W, H, stft, RATE)
+    blocks = component_strokes(
+        dataclasses.replace(frames, V=np.asfortranarray(np.tile(frames.V, (1, 5)))),
+        W, np.tile(H, (1, 5)), stft, RATE,
+    )  # fmt: skip
+    assert blocks == pytest.approx(whole, abs=0.01)
+
+
+def test_frames_that_are_no_neighbours_tell_nothing_of_strokes():
+    frames, W, H, stft = clicks_and_tone()
+    assert component_strokes(dataclasses.replace(frames, step=2), W, H, stft, RATE) is None
+
+
+def test_a_stroke_and_a_tone_are_of_two_sources_where_there_is_much_of_both():
+    plain = sound()
+    struck = dataclasses.replace(plain, struck=np.array([0.9, 0.05] * 3))
+    told = odds_by_cues(struck) - odds_by_cues(plain)
+    assert told[0, 1] < -0.5 < 0 < told[0, 2]
+    assert group_by_cues(struck, 2)[0] == EXPECTED
+    few = dataclasses.replace(plain, struck=np.array([0.9, *[0.05] * 5]))
+    some = odds_by_cues(few) - odds_by_cues(plain)
+    assert abs(some[0, 1]) < abs(told[0, 1]) / 2
+    others = [cue for cue in CUES if cue != "course"]
+    assert np.array_equal(odds_by_cues(struck, others), odds_by_cues(plain, others))
+
+
+def test_groups_are_those_that_have_most_of_a_component(monkeypatch):
+    found, odd = sound(), np.arange(N) % 2
+    alike = np.where(odd[:, None] == odd, 5.0, -5.0)
+    monkeypatch.setattr(grouping, "odds_by_cues", lambda sound, heard: alike)
+    wrong = {"source1": (0, 2, 3, 4), "source2": (1, 5)}
+    groups, shares = shared_by_cues(found, wrong)
+    assert groups == EXPECTED
+    assert shares.argmax(axis=0).tolist() == [0, 1, 0, 1, 0, 1]
+    assert shared_by_cues(found, {"all": tuple(range(N))}) == ({"all": tuple(range(N))}, None)

@@ -33,6 +33,7 @@ CONTEXT = RNG.random((Neighbours.of(SMALL, RATE).n_rows, 3)).astype(np.float32)
 VOTERS = RNG.random((9, 5)).astype(np.float32)
 VOTES = np.full((2, 5), 0.5, np.float32)
 LEANINGS = (RNG.random((2, 5)) - 0.5).astype(np.float32)
+SHARES = np.float32([[1, 0.25, 0.75], [0, 0.75, 0.25]])
 EXEMPLARS = {"context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS), "banded": True}
 ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
 
@@ -241,6 +242,12 @@ BAD_ARRAYS = {
     "leanings that are no numbers": {"voters": VOTERS, "leanings": LEANINGS * np.nan},
     "leanings beyond all measure": {"voters": VOTERS, "leanings": LEANINGS * 100},
     "votes with patterns": {"voters": VOTERS, "votes": VOTES, "patterns": W[None]},
+    "shares of other components": {"shares": SHARES[:, :-1]},
+    "shares of other sources": {"shares": SHARES[:1]},
+    "shares that do not sum to 1": {"shares": SHARES * 2},
+    "negative shares": {"shares": np.float32([[2, 0, 0], [-1, 1, 1]])},
+    "shares that are no numbers": {"shares": SHARES * np.nan},
+    "shares of patterns": {"shares": SHARES, "patterns": W[None]},
 }
 
 
@@ -319,6 +326,22 @@ def test_a_model_of_exemplars_comes_back_with_the_same_bytes(tmp_path):
 def test_a_context_of_other_rows_or_components_is_refused(rows):
     with pytest.raises(TemplateError, match="does not fit"):
         model(context=rows, banded=True)
+
+
+def test_each_source_has_its_share_of_a_component_in_doubt(tmp_path):
+    found = model(shares=SHARES)
+    wanted = np.stack([W @ (H * share[:, None]) for share in SHARES])
+    assert np.allclose(found.models(H), wanted, rtol=1e-5)
+    assert [own for own, _ in found.parts()] == [[0, 1, 2], [1, 2]]  # not those that it has none of
+    loaded = Decomposition.load(found.save(tmp_path / "a.npz"))
+    assert np.array_equal(loaded.shares, SHARES)
+    assert loaded.save(tmp_path / "b.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
+
+
+def test_groups_by_hand_are_in_no_doubt():
+    regrouped = model(shares=SHARES, covariances=COVARIANCES).regroup({"a": (0, 1)})
+    assert regrouped.shares is regrouped.covariances is None
+    assert np.array_equal(regrouped.parts()[0][1], W[:, :2])
 
 
 def test_other_groups_have_no_votes_but_the_context():
