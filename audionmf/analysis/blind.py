@@ -28,6 +28,7 @@ from audionmf.analysis.cues import (
     parse_cues,
     shared_by_cues,
 )
+from audionmf.analysis.doubt import doubt_in_words
 from audionmf.analysis.learning import penalties_of, stft_of
 from audionmf.analysis.naming import named
 from audionmf.analysis.starts import best_start, varied
@@ -130,6 +131,7 @@ def analyse_blind(
     remarks = [
         *([choice.to_text()] if choice else []),
         *([cues_in_words(told)] if told else []),
+        *doubt_in_words(shares),
         *factors.remarks,
     ]
     found = Decomposition(

@@ -22,7 +22,7 @@ from audionmf.analysis.clustering import join_clusters
 from audionmf.analysis.likeness import mean_field, places_by
 from audionmf.spectra.blas import blas_threads
 
-__all__ = ["held_shares", "shares_in_doubt"]
+__all__ = ["doubt_in_words", "held_shares", "shares_in_doubt"]
 
 Features = NDArray[np.float64]
 
@@ -31,7 +31,8 @@ _GIVEN, _LEAST = 0.5, 0.05
 """How much the groups that are given count beside those of chance; what is left to every source."""
 _TRUST, _PULL, _STEPS = 0.6, 2.0, 30
 """How much is made of groups, and of odds, in the mean field; its steps."""
-_NOTHING = 0.01
+_NOTHING, _DOUBT = 0.01, 0.9
+"""The share below which a source has nothing of a component, and the one below which it is in doubt."""
 
 
 def shares_in_doubt(
@@ -92,6 +93,14 @@ def held_shares(likely: Features) -> NDArray[np.float32] | None:
     kept = np.where(likely < _NOTHING, 0, likely)
     shares: NDArray[np.float32] = (kept / kept.sum(axis=0)).astype(np.float32)
     return shares
+
+
+def doubt_in_words(shares: NDArray[np.float32] | None) -> list[str]:
+    """Say of how many components it is in doubt whose they are; nothing where it is of none."""
+    if shares is None or not (n := int((shares.max(axis=0) < _DOUBT).sum())):
+        return []
+    what = "component is" if n == 1 else "components are"
+    return [f"{n} of {shares.shape[1]} {what} shared, as it is in doubt whose they are"]
 
 
 def _matched(

@@ -58,6 +58,10 @@ _STAY, _STAY_LOUD, _QUIETER, _LOUDER = 1.5, 0.6, -2.0, 4.0
 """How firmly a component stays in its source, in nats of its odds, and how much more for each e times
 the energy of the softest that a hint moved, within these: a louder one would have been named."""
 
+_STAY_IN_DOUBT, _TRUST, _LEAST = 0.6, 0.6, 0.05
+"""How firmly it stays where there was doubt; how much is made of what was likely before, of which so
+much is left to every source."""
+
 _TOLD_WEIGHT, _PULL, _STEPS = 0.3, 2.0, 30
 """How much a component counts whose source is told, where all count 1 together; how far odds draw;
 steps of the field."""
@@ -278,12 +282,21 @@ def _hinted(
         likely = drawn_along(
             before, odds, weights, components.energies, moved,
             told=beyond_doubt(grouping, hints), named=hints.named(),
+            shares=_shares_of(found, names),
         )  # fmt: skip
         shares = held_shares(likely)
         after = likely.argmax(axis=0)
         along = [int(k) for k in np.flatnonzero(after != before)]
         grouping = by_shares(names, likely)
     return found.of_groups(grouping, shares), moved, along
+
+
+def _shares_of(found: Decomposition, names: Sequence[str]) -> NDArray[np.float32] | None:
+    """Return the shares of these sources, if there are any and no source was left out."""
+    if found.shares is None or len(names) < len(found.grouping):
+        return None
+    before = list(found.grouping)
+    return found.shares[[before.index(name) for name in names]]
 
 
 def drawn_along(
@@ -295,6 +308,7 @@ def drawn_along(
     *,
     told: Collection[int],
     named: Collection[int],
+    shares: NDArray[np.float32] | None = None,
 ) -> Features:
     """Return whose components likely are after some were moved and what sounds like them goes along.
 
@@ -318,6 +332,8 @@ def drawn_along(
         Those whose source hints leave in no doubt.
     named : collection of int
         Those that hints name.
+    shares : ndarray, shape (n_sources, n_components), optional
+        How likely each was of each source before; None: the groups were in no doubt.
 
     Returns
     -------
@@ -327,7 +343,12 @@ def drawn_along(
     n_sources, everyone = int(owner.max()) + 1, np.arange(len(owner))
     loud = np.log(np.maximum(energies, 1e-30) / max(float(energies[list(moved)].min()), 1e-30))
     stay = np.zeros((n_sources, len(owner)))
-    stay[owner, everyone] = _STAY + _STAY_LOUD * np.clip(loud, _QUIETER, _LOUDER)
+    stay[owner, everyone] = _STAY_LOUD * np.clip(loud, _QUIETER, _LOUDER)
+    if shares is None:
+        stay[owner, everyone] += _STAY
+    else:
+        stay[owner, everyone] += _STAY_IN_DOUBT
+        stay += _TRUST * np.log((1 - _LEAST) * shares + _LEAST / n_sources)
     members = [np.flatnonzero(owner == i) for i in range(n_sources)]
     fixed = [*named, *(int(group[energies[group].argmax()]) for group in members if len(group))]
     stay[:, fixed] = -np.inf

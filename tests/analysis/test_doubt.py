@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audionmf.analysis.doubt import held_shares, shares_in_doubt
+from audionmf.analysis.doubt import doubt_in_words, held_shares, shares_in_doubt
 
 GROUPS = [(0, 1, 2), (3, 4, 5, 6)]
 WEIGHTS = np.full(7, 1 / 7)
@@ -55,3 +55,11 @@ def test_every_source_has_most_of_some_component_or_groups_stay():
     assert held_shares(np.array([[0.995, 0.3], [0.005, 0.7]])).tolist() == [
         [1, pytest.approx(0.3)], [0, pytest.approx(0.7)],
     ]  # fmt: skip
+
+
+def test_it_is_said_how_many_are_in_doubt():
+    shares = np.float32([[1, 0.8, 0.5, 0.05], [0, 0.2, 0.5, 0.95]])
+    assert doubt_in_words(shares) == [
+        "2 of 4 components are shared, as it is in doubt whose they are"
+    ]
+    assert doubt_in_words(np.eye(2, dtype=np.float32)) == doubt_in_words(None) == []

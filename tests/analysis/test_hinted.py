@@ -115,12 +115,14 @@ def alike(*groups, odds=4.0):
     return found
 
 
-def drawn(odds, moved=(4,), told=(2, 4), named=(2, 4), energies=LOUD):
+def drawn(odds, moved=(4,), told=(2, 4), named=(2, 4), energies=LOUD, shares=None):
     """Component 4 was told to be of the source of 2."""
     owner = OWNER.copy()
     owner[4] = 1
     weights = np.sqrt(energies) / np.sqrt(energies).sum()
-    likely = drawn_along(owner, odds, weights, energies, moved, told=told, named=named)
+    likely = drawn_along(
+        owner, odds, weights, energies, moved, told=told, named=named, shares=shares
+    )
     return likely.argmax(axis=0).tolist()
 
 
@@ -145,6 +147,16 @@ def test_the_louder_stay_more_firmly_for_they_would_have_been_named():
     assert drawn(odds, energies=loud)[6] == 1
     loud[6] = 400
     assert drawn(odds, energies=loud)[6] == 0
+
+
+def test_what_was_in_doubt_before_goes_along_first():
+    odds = alike([0, 1], [2, 3], [4, 5, 6], odds=1.2)
+    sure = np.zeros((2, 7), np.float32)
+    sure[OWNER, range(7)] = 1
+    doubted = sure.copy()
+    doubted[:, 6] = 0.4, 0.6
+    assert drawn(odds, told=(), shares=sure)[5:] == [0, 0]
+    assert drawn(odds, told=(), shares=doubted)[5:] == [0, 1]
 
 
 def test_the_loudest_of_each_source_and_those_that_are_named_stay():

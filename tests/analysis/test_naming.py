@@ -124,12 +124,13 @@ def test_drums_that_were_found_as_patterns_are_named_too():
     assert list(again.sources) == list(found.sources)
 
 
-def test_renaming_moves_places_in_stereo_with_their_sources():
+def test_renaming_moves_places_in_stereo_and_shares_with_their_sources():
     found = audionmf.analyse(mixture(), sample_rate=RATE, n_sources=3, max_iter=5, names="plain")
     turned = renamed(found, {"source3": "a", "source1": "b", "source2": "c"})
     assert list(turned.grouping) == ["a", "b", "c"]
     assert turned.grouping["a"] == found.grouping["source3"]
     np.testing.assert_array_equal(turned.covariances, found.covariances[[2, 0, 1]])
+    np.testing.assert_array_equal(turned.shares, found.shares[[2, 0, 1]])
 
 
 def test_frames_that_were_thinned_out_are_heard_in_excerpts():

@@ -174,6 +174,19 @@ def test_the_analysis_of_another_recording_brings_places_and_equalisers(banks):
         assert decibels(found[name] - again, samples) <= -100
 
 
+def test_a_component_in_doubt_is_shared_as_by_render(banks):
+    found = audionmf.analyse(SAMPLES, templates=banks, sample_rate=RATE, settings=TINY)
+    shares = np.zeros((2, found.n_components), np.float32)
+    shares[0], shares[1] = 0.75, 0.25
+    shared = dataclasses.replace(found, shares=shares, covariances=None, voters=None)
+    pieces = joined(stream([SAMPLES], shared, latency=None))
+    plain = joined(stream([SAMPLES], dataclasses.replace(shared, shares=None), latency=None))
+    low, high = pieces.values()
+    louder = 3 ** (2 * shared.settings.mask_exponent)
+    assert (low**2).sum() == pytest.approx(louder * (high**2).sum(), rel=1e-3)
+    assert (plain["low"] ** 2).sum() < 2 * (plain["high"] ** 2).sum()
+
+
 def test_blocks_are_not_modified(banks):
     block = SAMPLES.copy()
     list(stream([block], banks, settings=TINY))
