@@ -338,6 +338,12 @@ def test_each_source_has_its_share_of_a_component_in_doubt(tmp_path):
     assert loaded.save(tmp_path / "b.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
 
 
+@pytest.mark.parametrize("shares", [-SHARES, SHARES * 2, SHARES[:1], SHARES - [[1], [-1]]])
+def test_shares_that_do_not_fit_are_refused(shares):
+    with pytest.raises(TemplateError, match="shares of|the shares"):
+        model(shares=shares)
+
+
 def test_groups_by_hand_are_in_no_doubt():
     regrouped = model(shares=SHARES, covariances=COVARIANCES).regroup({"a": (0, 1)})
     assert regrouped.shares is regrouped.covariances is None
