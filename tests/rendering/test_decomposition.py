@@ -340,7 +340,7 @@ def test_each_source_has_its_share_of_a_component_in_doubt(tmp_path):
 
 @pytest.mark.parametrize("shares", [-SHARES, SHARES * 2, SHARES[:1], SHARES - [[1], [-1]]])
 def test_shares_that_do_not_fit_are_refused(shares):
-    with pytest.raises(TemplateError, match="shares of|the shares"):
+    with pytest.raises(TemplateError, match=r"shares of|the shares"):
         model(shares=shares)
 
 
