@@ -13,6 +13,7 @@ Rubin, "The Bayesian bootstrap", Annals of Statistics 9(1), 1981.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import join_clusters
 from audionmf.analysis.likeness import mean_field, places_by
+from audionmf.sources.known import MOST_SOURCES
 from audionmf.spectra.blas import blas_threads
 
 __all__ = ["doubt_in_words", "held_shares", "shares_in_doubt"]
@@ -53,11 +55,11 @@ def shares_in_doubt(
     -------
     ndarray, shape (n_sources, n_components), float32, or None
         Sums over the sources are 1; what is below 0.01 is 0. The same for the same input. None where
-        there is one source, there are more than 128 components, or one of the sources would have
-        most of none.
+        there is one source, or more than six, there are more than 128 components, or one of the
+        sources would have most of none.
     """
     n, owner = len(groups), np.empty(len(weights), np.int64)
-    if n < 2 or len(weights) > _MOST_COMPONENTS:
+    if not 2 <= n <= MOST_SOURCES or len(weights) > _MOST_COMPONENTS:
         return None
     for i, group in enumerate(groups):
         owner[list(group)] = i
@@ -107,9 +109,9 @@ def _matched(
     found: NDArray[np.int64], owner: NDArray[np.int64], weights: Features, n: int
 ) -> NDArray[np.int64]:
     """Return groups under the numbers of those that they have most in common with."""
-    from scipy.optimize import linear_sum_assignment
-
     common = np.zeros((n, n))
     np.add.at(common, (found, owner), weights)
-    numbers: NDArray[np.int64] = linear_sum_assignment(-common)[1][found]
+    orders = np.array(list(itertools.permutations(range(n))))  # SciPy's assignment loads for long
+    best = orders[common[np.arange(n), orders].sum(axis=1).argmax()]
+    numbers: NDArray[np.int64] = best[found]
     return numbers

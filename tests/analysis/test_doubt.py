@@ -43,7 +43,8 @@ def test_the_same_is_found_each_time_whatever_the_order_of_groups():
     assert np.array_equal(shares_in_doubt(odds, WEIGHTS, GROUPS[::-1]), first[::-1])
 
 
-def test_one_source_and_very_many_components_have_no_shares():
+def test_one_source_or_very_many_sources_or_components_have_no_shares():
+    assert shares_in_doubt(odds_of(), WEIGHTS, [(k,) for k in range(7)]) is None
     assert shares_in_doubt(odds_of(range(7)), WEIGHTS, [tuple(range(7))]) is None
     many = np.full(129, 1 / 129)
     groups = [tuple(range(64)), tuple(range(64, 129))]
