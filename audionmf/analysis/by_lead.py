@@ -55,6 +55,8 @@ _MOST_FRAMES = 65536
 _COMPONENTS = 20
 _ITERATIONS = 8
 _VOICE_START = 0.3
+_DRAW, _FOLLOWED = 3.0, 0.75
+"""Without examples others tell more of a component than it does by itself."""
 
 
 def analyse_lead(
@@ -74,7 +76,8 @@ def analyse_lead(
     settings : Settings
         Options; ``n_components`` is the number of components of the accompaniment (20), and there
         are 8 iterations with momentum, or ``max_iter`` if that is fewer: more let the accompaniment
-        take the voice.
+        take the voice; without ``exemplars``, as with quality "fast", components of the mixture
+        have no say.
     progress : callable
         Told the stage and the share done.
     watch : callable, optional
@@ -126,7 +129,7 @@ def analyse_lead(
         remarks=(known.told(voice),),
         keys=keys,
     )
-    if len(back.rows) < len(keys) and read.sums.any():
+    if settings.exemplars and len(back.rows) < len(keys) and read.sums.any():
         found = _voted(found, source, H * np.float32(level), progress)
     if not stereo or not settings.spatial or not read.sums.any():
         return found
@@ -150,8 +153,9 @@ def _voted(
     with blas_threads(1):  # what is left must not depend on how many there are
         left = left_by(spread.V, found.templates.templates, H)
     return with_voters(
-        found, source, spread.V, H, left=left, sounds={}, free=True, progress=progress
-    )
+        found, source, spread.V, H, left=left, sounds={}, free=True, progress=progress,
+        draw=_DRAW, followed=_FOLLOWED,
+    )  # fmt: skip
 
 
 def _check_length(n_frames: int, source: Source) -> None:

@@ -22,7 +22,7 @@ from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_features import Looks
 from audionmf.analysis.likeness import Sound, likeness, mean_field, softmax
 
-__all__ = ["LIMIT", "N_FIT", "Fit", "agreed", "leanings", "sound_of"]
+__all__ = ["DRAW", "LIMIT", "N_FIT", "Fit", "agreed", "leanings", "sound_of"]
 
 LIMIT = 3.0
 """Most that a component leans to a source, in the natural logarithm of masks."""
@@ -34,8 +34,8 @@ _FILE = "component_owner.npz"
 _SOFT, _LITTLE = 1e-4, 0.02
 _SHARPNESS, _STEPS, _LEAST = 1.5, 20, 1e-3
 """How sharply shares tell the owner; steps of the mean field; the least probability of an owner."""
-_DRAW = 2.0
-"""How far others draw; 3 costs voices that always sound together 5 dB."""
+DRAW = 2.0
+"""How far others draw where sources have examples; 3 costs voices that always sound together 5 dB."""
 _EXAMPLE, _EXAMPLE_BESIDE_FREE = 0.3, 2.0
 """How far examples draw; 1 costs voices that sound alike 2 dB where all have examples."""
 
@@ -133,6 +133,7 @@ def agreed(
     examples: Sequence[Sound | None],
     *,
     free: bool = False,
+    draw: float = DRAW,
 ) -> NDArray[np.float32]:
     """Return leanings that components which sound alike share.
 
@@ -151,6 +152,8 @@ def agreed(
         What is heard of the example of each source; None where there is none.
     free : bool, default False
         Whether some source has free components, so that examples draw further.
+    draw : float, default 2.0
+        How far components that sound alike draw each other, ≥ 0.
 
     Returns
     -------
@@ -165,7 +168,7 @@ def agreed(
     by_masks = _SHARPNESS * np.log(shares / shares.sum(axis=0)) + said
     told = like_examples(sound, examples)
     alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
-    owner = mean_field(alone, _DRAW * weights[:, None] * odds, _STEPS)
+    owner = mean_field(alone, draw * weights[:, None] * odds, _STEPS)
     drawn = np.log(owner + _LEAST) - np.log(softmax(by_masks) + _LEAST)
     drawn -= drawn.mean(axis=0)
     together: NDArray[np.float32] = (said + np.clip(drawn, -LIMIT, LIMIT)).astype(np.float32)

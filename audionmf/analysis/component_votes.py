@@ -53,6 +53,8 @@ def with_voters(
     sounds: Mapping[str, Matrix],
     free: bool,
     progress: Progress,
+    draw: float = component_owner.DRAW,
+    followed: float = 1.0,
 ) -> Decomposition:
     """Let components of the mixture alone have their say in the masks.
 
@@ -78,6 +80,10 @@ def with_voters(
         Whether some source is nothing but what is left, so that masks tell less.
     progress : callable
         Told the stage and the share done.
+    draw : float, default 2.0
+        How far components that sound alike draw each other, ≥ 0.
+    followed : float, default 1.0
+        How far they are followed where they lean, 0 to 1.
 
     Returns
     -------
@@ -104,7 +110,8 @@ def with_voters(
     sharpness = 1 if free else _SHARPNESS
     voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
     fit = Fit(left, alone, voted, free)
-    leanings = _leanings(found, source, voters, fit, sounds, progress)
+    leanings = _leanings(found, source, voters, fit, sounds, draw, progress)
+    leanings *= np.float32(followed)
     return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
 
 
@@ -114,6 +121,7 @@ def _leanings(
     voters: Voters,
     fit: Fit,
     sounds: Mapping[str, Matrix],
+    draw: float,
     progress: Progress,
 ) -> Matrix:
     """Return how far what sounds like a source leans to it, in the logarithm of models."""
@@ -142,7 +150,7 @@ def _leanings(
         sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
         known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
         own = component_owner.leanings(looks, fit)
-        said = component_owner.agreed(own, looks, sound, known, free=fit.free)
+        said = component_owner.agreed(own, looks, sound, known, free=fit.free, draw=draw)
         return said / np.float32(found.settings.mask_exponent)
 
 

@@ -126,6 +126,9 @@ def test_components_of_the_mixture_have_their_say(song):
     voters = found.decomposition.voters
     assert voters.votes is not None  # the accompaniment explains anything, which is no evidence
     assert (np.abs(voters.leanings) > 0.5).any()
+    fast = audionmf.analyse(mixture, sample_rate=RATE, lead=True, quality="fast")
+    assert fast.voters is None
+    assert np.array_equal(fast.activations, found.decomposition.activations)
 
 
 def test_of_a_long_recording_frames_that_are_spread_over_it_teach_them(song, monkeypatch):
@@ -134,7 +137,12 @@ def test_of_a_long_recording_frames_that_are_spread_over_it_teach_them(song, mon
 
     def teach(found, source, V, H, **known):
         taught.append((found, V, H))
-        return with_voters(found, source, V, H, **known)
+        said = with_voters(found, source, V, H, **known)
+        wholly = with_voters(found, source, V, H, **{**known, "followed": 1.0})
+        leanings = known["followed"] * wholly.voters.leanings
+        np.testing.assert_allclose(said.voters.leanings, leanings, rtol=1e-5)
+        assert 0.5 < known["followed"] < 1
+        return said
 
     monkeypatch.setattr(by_lead, "with_voters", teach)
     audionmf.analyse(sum(song.values()), sample_rate=RATE, lead=True)

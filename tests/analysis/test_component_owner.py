@@ -189,6 +189,9 @@ def test_a_component_follows_those_that_sound_like_it(looks, monkeypatch):
     assert together[0, 2] > 0.3
     np.testing.assert_allclose(together.sum(axis=0), 0, atol=1e-5)
     assert np.abs(together).max() <= LIMIT
+    further = agreed(alone, [even], sound, unknown, draw=3.0)
+    assert further[0, 2] > together[0, 2] + 0.1
+    assert not agreed(alone, [even], sound, unknown, draw=0.0).any()
     turned = agreed(alone, [even._replace(shares=shares[::-1])], sound, unknown)
     np.testing.assert_allclose(turned, together[::-1], atol=1e-6)
     odds[:] = 0  # nothing sounds like anything
