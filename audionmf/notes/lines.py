@@ -56,7 +56,7 @@ _LEAST_FRAMES = 7
 _AROUND = 8
 _APART = 6
 _ANTICIPATION = 2
-_FOOT, _FOOT_FRAMES, _FOOT_LATE = 0.2, 15, 1
+_FOOT, _FOOT_FRAMES, _FOOT_LATE, _SWELL_FRAMES = 0.05, 15, 2, 7
 _LOUD_FRAMES, _REST_FRAMES = 20, 5
 
 
@@ -146,8 +146,9 @@ def line(spectra: Spectra, fit: Fit, pitch: PitchCourse, loud_db: float) -> list
 def _foot(row: Matrix, earliest: int, change: int, end: int) -> int:
     """Return when a key begins to sound to which the course changes: never after the change.
 
-    Bows and reeds swell: the course changes when the new key is as loud as the old one. Here a fifth
-    of its rise is reached; windows spread a sudden rise by about as much as is added.
+    Bows and reeds swell: the course changes when the new key is as loud as the old one. Where the
+    rise takes long, the note begins where a twentieth of it is reached; windows spread a sudden rise
+    by about as much as is added. What rises soon stays where it is.
     """
     if earliest >= change:
         return change
@@ -157,7 +158,8 @@ def _foot(row: Matrix, earliest: int, change: int, end: int) -> int:
     least = row[valley] + _FOOT * (loud - row[valley])
     below = np.flatnonzero(row[valley:change] < least)
     foot = valley + int(below[-1]) + 1 if below.size else valley
-    return min(change, foot + _FOOT_LATE)
+    begins = foot + _FOOT_LATE
+    return begins if change - begins >= _SWELL_FRAMES else change
 
 
 def _cost(fit: Fit, pitch: PitchCourse, level: Vector) -> Vector:
