@@ -1,6 +1,6 @@
 """Damaged and hostile files through the command line: each ends as promised, and quickly.
 
-Two helper processes import the package once and fork a child for each file, under a limit of memory
+A helper process imports the package once and forks a child for each file, under a limit of memory
 and time. So a crash in native code ends one child, and its signal is seen here.
 """
 
@@ -103,34 +103,18 @@ def ended(tmp_path_factory):
         path.write_bytes(case.content)
         arguments = arguments_for(case, path, mixture, folder / "out")
         jobs.append((case.name, arguments, str(folder / "stderr")))
-    helpers = []
-    for half in (0, 1):
-        out = str(root / f"first{half}")
-        warm_up = ["separate", str(mixture), "--n-sources", "2", "-o", out, *TINY_OPTIONS]
-        helper = subprocess.Popen(
-            [sys.executable, "-B", "-c", HELPER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        helpers.append(helper)
-        helper.stdin.write(json.dumps([warm_up, jobs[half::2], MOST_SECONDS]).encode())
-        helper.stdin.close()
-        helper.stdin = None
-    found = {}
+    warm_up = ["separate", str(mixture), "--n-sources", "2", "-o", str(root / "first")]
+    helper = subprocess.run(
+        [sys.executable, "-B", "-c", HELPER],
+        input=json.dumps([[*warm_up, *TINY_OPTIONS], jobs, MOST_SECONDS]).encode(),
+        capture_output=True,
+        timeout=600,
+        check=False,
+    )
+    assert helper.returncode == 0, helper.stderr.decode()
     folders = {name: Path(stderr).parent for name, _, stderr in jobs}
-    try:
-        for helper in helpers:
-            out, err = helper.communicate(timeout=300)
-            assert helper.returncode == 0, err.decode()
-            for line in out.splitlines():
-                name, *rest = json.loads(line)
-                found[name] = (folders[name], *rest)
-    finally:
-        for helper in helpers:
-            helper.kill()
-            helper.wait()
-    return found
+    told = map(json.loads, helper.stdout.splitlines())
+    return {name: (folders[name], *rest) for name, *rest in told}
 
 
 def test_there_are_many_of_them_and_they_are_the_same_every_time():

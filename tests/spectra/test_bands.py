@@ -22,7 +22,7 @@ any_rate = st.integers(1, 400_000)
 
 
 @given(stft=any_stft, rate=any_rate)
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=40)
 def test_every_bin_is_in_one_band_whatever_the_transform_and_the_rate(stft, rate):
     bands = Bands.of(stft, rate)
     assert bands.edges[0] == 0
@@ -38,7 +38,7 @@ def test_every_bin_is_in_one_band_whatever_the_transform_and_the_rate(stft, rate
 
 
 @given(stft=any_stft, rate=any_rate)
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=40)
 def test_bands_are_single_bins_at_the_bottom_and_a_48th_of_an_octave_above(stft, rate):
     bands = Bands.of(stft, rate)
     sizes = widths(bands, stft.n_bins)[:-1]  # the last may be cut off
@@ -80,7 +80,7 @@ def test_the_smallest_transforms_have_bands_too(n_fft):
 
 
 @given(stft=any_stft, rate=any_rate, n=st.integers(0, 7), seed=st.integers(0, 100))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_pooling_is_the_sum_over_each_band(stft, rate, n, seed):
     bands = Bands.of(stft, rate)
     # Whole numbers have exact sums in any order.

@@ -279,6 +279,7 @@ def test_by_keyboard_alone(page):
     page.keyboard.press("1")
     assert chips(page, 1) == 3
     page.keyboard.press("s")
+    page.wait_for_selector(".toggle.S[aria-pressed=true]")  # with the next picture
     assert page.locator(".toggle.S[aria-pressed=true]").count() == 1
     page.keyboard.press("Enter")
     page.keyboard.press("Control+z")
@@ -672,7 +673,7 @@ def test_what_is_seen_is_said_and_what_is_dimmed_can_be_read(page):
     for which in ("Solo Source 1", "Mute Source 2"):
         page.get_by_role("button", name=which).click()
     page.mouse.move(0, 0)
-    assert page.locator(".row.silent").count() > 0
+    page.wait_for_selector(".row.silent")
     assert page.evaluate(SEEN) == []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
