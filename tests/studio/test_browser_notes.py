@@ -51,6 +51,7 @@ def test_notes_lie_under_the_spectrogram_and_play_their_source(page):
     )
     roll.click(position={"x": spot[0], "y": spot[1]})
     sounds(page)
+    page.wait_for_selector("li.source button[aria-pressed=true]")
     assert page.locator("li.source button[aria-pressed=true]").count() == 1
     page.get_by_role("button", name="Pause").click()
     page.locator(".row select").first.select_option(label="rest")
