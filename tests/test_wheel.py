@@ -32,12 +32,34 @@ def run(*words, **options):
     return done.stdout
 
 
+NAMED = "https://code.example/someone/audionmf"
+
+
+def built(what, folder, root, **environment):
+    """Build a wheel or an sdist of a source tree, and return its metadata and the file."""
+    code = f"import hatchling.build as b; print(b.build_{what}({str(folder)!r}))"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AUDIONMF")}
+    name = run(sys.executable, "-c", code, cwd=root, env=env | environment).strip()
+    if what == "wheel":
+        files = zipfile.ZipFile(folder / name)
+        (inside,) = (one for one in files.namelist() if one.endswith("METADATA"))
+        text = files.read(inside)
+    else:
+        with tarfile.open(folder / name) as files:
+            text = files.extractfile(f"{name.removesuffix('.tar.gz')}/PKG-INFO").read()
+    return email.message_from_bytes(text), folder / name
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def published(tmp_path_factory):
+    """The metadata of a wheel of this tree, whose builder says where the source is, and its file."""
     folder = tmp_path_factory.mktemp("wheel")
-    code = f"import hatchling.build as b; b.build_wheel({str(folder)!r})"
-    run(sys.executable, "-c", code, cwd=ROOT)
-    return next(folder.glob("*.whl"))
+    return built("wheel", folder, ROOT, AUDIONMF_SOURCE_URL=f"{NAMED}/")
+
+
+@pytest.fixture
+def wheel(published):
+    return published[1]
 
 
 @needs_hatchling
@@ -96,27 +118,9 @@ def test_links_lead_to_the_repository_where_one_is_named(hook):
     assert hook.described(text) == "See b (`docs/b.md` in the source), [c](https://c.example/)."
 
 
-NAMED = "https://code.example/someone/audionmf"
-
-
-def built(what, folder, root, **environment):
-    """Build a wheel or an sdist of a source tree, and return its metadata and the file."""
-    code = f"import hatchling.build as b; print(b.build_{what}({str(folder)!r}))"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AUDIONMF")}
-    name = run(sys.executable, "-c", code, cwd=root, env=env | environment).strip()
-    if what == "wheel":
-        files = zipfile.ZipFile(folder / name)
-        (inside,) = (one for one in files.namelist() if one.endswith("METADATA"))
-        text = files.read(inside)
-    else:
-        with tarfile.open(folder / name) as files:
-            text = files.extractfile(f"{name.removesuffix('.tar.gz')}/PKG-INFO").read()
-    return email.message_from_bytes(text), folder / name
-
-
 @needs_hatchling
-def test_who_publishes_says_where_the_source_is(tmp_path):
-    wheel, _ = built("wheel", tmp_path, ROOT, AUDIONMF_SOURCE_URL=f"{NAMED}/")
+def test_who_publishes_says_where_the_source_is(published, tmp_path):
+    wheel, _ = published
     sdist, file = built("sdist", tmp_path, ROOT, AUDIONMF_SOURCE_URL=f"{NAMED}/")
     with tarfile.open(file) as files:
         files.extractall(tmp_path, filter="data")
