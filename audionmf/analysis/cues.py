@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import GroupingChoice, join_clusters
 from audionmf.analysis.doubt import shares_in_doubt
-from audionmf.analysis.likeness import CUES, Sound, likeness, places_by
+from audionmf.analysis.likeness import CUES, Pairs, Sound, likeness, places_by
 from audionmf.errors import ParameterError
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import source_name
@@ -269,19 +269,20 @@ def by_shares(names: Sequence[str], shares: NDArray[Any]) -> Grouping:
     return {name: tuple(np.flatnonzero(most == i).tolist()) for i, name in enumerate(names)}
 
 
-def odds_by_cues(sound: Sound, heard: Iterable[str] = CUES) -> Features:
+def odds_by_cues(sound: Sound | Pairs, heard: Iterable[str] = CUES) -> Features:
     """Return the log odds of each two components that they are of one source.
 
     Parameters
     ----------
     sound, heard
-        As in `group_by_cues`.
+        As `likeness` takes them.
     """
     heard = tuple(heard)
     with blas_threads(1):  # what is found must not depend on how many there are
         odds = likeness(sound, heard)
-        if sound.struck is not None and "course" in heard:
-            odds += _strokes_and_tones(sound.struck, _counted(sound.energies))
+        told = sound.sound if isinstance(sound, Pairs) else sound
+        if told.struck is not None and "course" in heard:
+            odds += _strokes_and_tones(told.struck, _counted(told.energies))
     return odds
 
 
@@ -341,9 +342,12 @@ def _told_by(
     if not two.any():
         return {}
 
+    with blas_threads(1):
+        pairs = Pairs(sound)  # most of the work, and the same for all cues
+
     def nearness(cues: Sequence[str]) -> float:
         """Return how much more alike components of one group are than those of two."""
-        odds = odds_by_cues(sound, cues)
+        odds = odds_by_cues(pairs, cues)
         return float((one * odds).sum() / one.sum() - (two * odds).sum() / two.sum())
 
     without = {name: nearness([cue for cue in heard if cue != name]) for name in heard}

@@ -107,13 +107,13 @@ class Sound:
         return Sound(W, H, self.frequencies, energies, places, struck)
 
 
-def likeness(sound: Sound, heard: Iterable[str] = CUES) -> Features:
+def likeness(sound: Sound | Pairs, heard: Iterable[str] = CUES) -> Features:
     """Return the log odds of each two components that they are of one source.
 
     Parameters
     ----------
-    sound : Sound
-        The components.
+    sound : Sound or Pairs
+        The components; as pairs where they are asked about again, by other cues.
     heard : iterable of str
         Of `CUES`, those to go by.
 
@@ -124,7 +124,7 @@ def likeness(sound: Sound, heard: Iterable[str] = CUES) -> Features:
     """
     net, listen = _network(), {*heard, None}
     own_kept, pair_kept = ([c in listen for c in cues] for cues in (OWN_CUES, PAIR_CUES))
-    pairs = Pairs(sound)
+    pairs = sound if isinstance(sound, Pairs) else Pairs(sound)
     x = (pairs.own() - net["own_mean"]) / net["own_spread"] * own_kept
     hidden = np.maximum(x @ net["first_weights"] + net["first_bias"], 0)
     everyone = np.broadcast_to(pairs.weights @ hidden, hidden.shape)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from audionmf.analysis import cues as grouping
+from audionmf.analysis import likeness
 from audionmf.analysis.cues import (
     CUES,
     component_sound,
@@ -48,6 +49,22 @@ def sound(*, slopes=(-6,) * N, pitches=(220.0,) * N, right=(0.5,) * N, phases=(0
     return component_sound(templates, H, places, np.ones(N))
 
 
+def test_what_components_sound_like_is_found_once_for_all_cues_that_are_told_of(monkeypatch):
+    found = sound(**{name: way for each in WAYS.values() for name, way in each.items()})
+    made = []
+
+    class Counted(likeness.Pairs):
+        def __init__(self, sound):
+            made.append(sound)
+            super().__init__(sound)
+
+    monkeypatch.setattr(likeness, "Pairs", Counted)
+    monkeypatch.setattr(grouping, "Pairs", Counted)
+    _, _, shares = group_by_cues(found, 2)
+    assert set(shares) == set(CUES)
+    assert len(made) == 2  # for the sources, and by the loudest components for what told them apart
+
+
 EXPECTED = {"source1": (0, 2, 4), "source2": (1, 3, 5)}
 WAYS = {
     "place": {"right": (0.2, 0.8) * 3},
@@ -88,13 +105,12 @@ def test_of_many_components_the_loudest_say_what_told_them_apart(monkeypatch):
     found = dataclasses.replace(sound(**WAYS["timbre"]), energies=quiet)
     few = group_by_cues(found.of(np.arange(4)), 2)[2]
     monkeypatch.setattr(grouping, "_MOST_TOLD", 4)
-    asked, odds = [], grouping.likeness
-    monkeypatch.setattr(
-        grouping, "likeness", lambda told, cues: (asked.append(told.energies), odds(told, cues))[1]
-    )
+    asked, pairs = [], grouping.Pairs
+    monkeypatch.setattr(grouping, "Pairs", lambda told: (asked.append(told), pairs(told))[1])
     assert group_by_cues(found, 2)[2] == pytest.approx(few, abs=0.02)
-    assert [len(each) for each in asked] == [6] + [4] * (len(asked) - 1)
-    assert all(each.all() for each in asked[1:])
+    [loudest] = asked
+    assert len(loudest.energies) == 4
+    assert loudest.energies.all()
 
 
 def test_nothing_told_apart_what_is_alike_or_one():
