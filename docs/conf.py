@@ -124,7 +124,7 @@ sphinx_gallery_conf = {
     # How long scripts took is that of this machine, and the table of it asks the network.
     "min_reported_time": 3600,
     "write_computation_times": False,
-    "ignore_repr_types": r"matplotlib\.(legend|text|axes|lines)",
+    "ignore_repr_types": r"matplotlib\.(legend|text|axes|lines|figure)",
     "abort_on_example_error": True,
     "plot_gallery": True,
     "download_all_examples": False,

@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import MissingExtraError, ParameterError
@@ -100,7 +101,7 @@ N_COLOURS = len(_THEMES["light"].sources)
 
 
 def figure(width: float = 11.0, height: float = 7.0, theme: str = "light") -> Figure:
-    """Make an empty figure, in inches, without a window.
+    """Make an empty figure, in inches, without a window; a notebook shows it as a cell's last value.
 
     Raises
     ------
@@ -120,6 +121,7 @@ def figure(width: float = 11.0, height: float = 7.0, theme: str = "light") -> Fi
         figsize=(width, height), layout="constrained", facecolor=theme_of(theme).background
     )
     FigureCanvasAgg(made)
+    vars(made)["_repr_png_"] = partial(png, made)  # notebooks know only figures of pyplot
     return made
 
 

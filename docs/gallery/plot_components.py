@@ -10,6 +10,7 @@ import audionmf
 
 found = audionmf.decompose("../../audio_samples/drums/mixture.wav", n_components=6)
 picture = found.plot()
+picture
 
 # %%
 # Group the components as you hear them, and they become sources.

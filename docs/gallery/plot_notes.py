@@ -21,7 +21,8 @@ def roll(notes):
     return plot.rolled(rows, {})
 
 
-axes = plot.piano_roll(None, roll(heard), 12.0, true=roll(score.of("oboe")))
+picture = plot.piano_roll(None, roll(heard), 12.0, true=roll(score.of("oboe"))).figure
+picture
 
 # %%
 # The table is a sequence of notes, and saves itself as MIDI, CSV or labels.

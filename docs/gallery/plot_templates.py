@@ -17,7 +17,8 @@ banks = [
     for path in sorted((drums / "examples").glob("*.flac"))
 ]
 bank = audionmf.Templates.merge(banks)
-axes = plot.templates(bank)
+picture = plot.templates(bank).figure
+picture
 
 # %%
 # Saved and read again it is the same, and separates.

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.image import imread
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from audionmf import STFT, MissingExtraError, OutputError, ParameterError, plot
+from audionmf import STFT, MissingExtraError, OutputError, ParameterError, Templates, plot
 from audionmf.spectra.frames import pooled_magnitude
 
 RATE = 16_000
@@ -522,3 +522,9 @@ def test_the_public_names_are_locked():
         "time_span",
     ]
     assert all(not isinstance(getattr(plot, name), types.ModuleType) for name in plot.__all__)
+
+
+def test_a_notebook_is_given_a_figure_as_a_picture():
+    bank = Templates(np.eye(5, 2, dtype=np.float32), ("a", "b"), STFT(8, 4), 8000)
+    shown = plot.templates(bank).figure._repr_png_()
+    assert imread(io.BytesIO(shown)).std() > 0.01
