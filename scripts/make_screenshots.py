@@ -23,6 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 TRIO = ("bassoon", "harp", "oboe")
 STUDIO_SIZE = {"width": 1280, "height": 720}
 REPORT_SIZE = {"width": 1280, "height": 1640}
+LOUDNESS_MS = 120_000
 AUDIONMF = (sys.executable, "-m", "audionmf")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
 
@@ -82,6 +83,8 @@ def show_studio(page: Page, address: str, samples: Path) -> None:
     page.get_by_label("Components for each source").select_option("6")
     page.get_by_role("button", name="Take it apart").click()
     page.locator(".row").first.wait_for()
+    for i in range(len(TRIO)):  # how loud each is comes last
+        page.locator("li.source").nth(i).get_by_text("LUFS").wait_for(timeout=LOUDNESS_MS)
     page.locator("li.source", has=page.get_by_role("button", name="Mute oboe")).hover()
     page.wait_for_load_state("networkidle")
 
