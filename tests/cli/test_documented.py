@@ -1,11 +1,13 @@
 """Every command of the README and the guides is understood by the command line.
 
-They are parsed, not done: what is asked for, and that every file and option is where it belongs, is
-checked; what commands do is tested elsewhere, by command.
+They are parsed here, not done: `scripts/run_pages.py`, which `scripts/docs` calls, types them on short
+recordings, one after the other.
 """
 
+import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,20 @@ def test_there_are_commands_to_check():
     pages = {name for name, _ in DOCUMENTED}
     assert {"README.md", "shell.md", "one-file.md", "cluster.md", "drum-loop.md"} <= pages
     assert len(HELPS) > 40
+
+
+def test_every_command_of_the_readme_and_the_guides_is_one_that_is_run():
+    found = importlib.util.spec_from_file_location("run_pages", ROOT / "scripts" / "run_pages.py")
+    assert found is not None
+    run_pages = importlib.util.module_from_spec(found)
+    sys.modules["run_pages"] = run_pages  # dataclasses look there
+    found.loader.exec_module(run_pages)
+    guides = {ROOT / "README.md", ROOT / "docs" / "start.md", *(ROOT / "docs" / "guides").iterdir()}
+    assert set(run_pages.TASKS) == guides
+    for page in PAGES:
+        typed = [line.words for line in run_pages.lines_of(page)]
+        written = list(commands_of(page.read_text("utf-8")))
+        assert sorted(map(repr, typed)) == sorted(map(repr, written)), page
 
 
 @pytest.mark.parametrize(("where", "words"), [*DOCUMENTED, *HELPS])
