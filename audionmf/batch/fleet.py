@@ -200,6 +200,11 @@ class Fleet:
                 if share.worker not in threads_of(self._client):
                     raise _LostError from None
                 self._watch.look()
+            except (
+                UnboundLocalError
+            ):  # of Dask, where an answer comes as the waiting ends: ask again
+                if future.status == "error":  # of the worker
+                    raise
             except FileNotFoundError as error:
                 raise AudioReadError(
                     error.errno,

@@ -731,3 +731,24 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
         cluster.connect("local"),
     ):
         pass
+
+
+class Answer:
+    """As Dask's future, whose waiting fails once where the answer comes as it ends."""
+
+    def __init__(self, status, *outcomes):
+        self.status, self._outcomes = status, list(outcomes)
+
+    def result(self, timeout):
+        outcome = self._outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def test_an_answer_that_comes_as_waiting_ends_is_asked_for_again():
+    slip = UnboundLocalError("cannot access local variable 'result'")
+    outcome = Fleet._outcome
+    assert outcome(None, None, Answer("finished", slip, 3), "answer") == 3
+    with pytest.raises(UnboundLocalError):
+        outcome(None, None, Answer("error", slip), "answer")
