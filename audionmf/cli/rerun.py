@@ -61,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
         show(str(made.folder.absolute()))
         for path in [*made.stems.values(), *made.notes.values()]:
             show(f"  {os.path.relpath(path, os.path.realpath(made.folder))}")
+        if made.same:
+            show("  the same bytes as before")
     for name in made.differing:
         say(f"error: the stem {name!r} is not what it was")
     for kind in made.differing_notes:

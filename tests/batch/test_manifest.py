@@ -142,13 +142,13 @@ def test_another_programs_file_is_not_overwritten(run, mixture, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"\xff", b'{"format": "audionmf manifest"}', b"[" * 99999,
+    [b"{", b"[]", b"null", b"\xff", b'{"format": "audionmf manifest"}', b"[" * 99999,
      b'{"format": "audionmf manifest", "version": 1, "job": 3}'],
 )  # fmt: skip
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
-    with pytest.raises(TemplateError, match="not a manifest"):
+    with pytest.raises(TemplateError, match="is not a manifest"):
         Manifest.load(path)
 
 

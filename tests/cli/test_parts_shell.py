@@ -38,7 +38,9 @@ def test_a_manifest_keeps_the_parts_and_they_are_made_again(run, tmp_path, long,
     assert found["job"]["start"] == 0.5
     assert found["job"]["examples"] == {"low": [f"{take}@0.5-1"]}
     assert sorted(found["inputs"]) == sorted([str(long), str(take)])
-    assert run("rerun", manifest)[0] == 0
+    code, told, _ = run("rerun", manifest)
+    assert code == 0
+    assert "the same bytes as before" in told
 
 
 def test_a_part_is_remixed(run, tmp_path, long, take):
