@@ -82,9 +82,9 @@ def test_examples_of_a_mixture_are_heard(monkeypatch):
     told = []
     real = component_owner.agreed
 
-    def listen(said, stretches, sound, examples, *, free):
+    def listen(said, stretches, sound, examples, *, free, draw):
         told.append((examples, free))
-        return real(said, stretches, sound, examples, free=free)
+        return real(said, stretches, sound, examples, free=free, draw=draw)
 
     monkeypatch.setattr(component_owner, "agreed", listen)
     t = np.arange(2 * RATE) / RATE

@@ -105,8 +105,14 @@ def test_of_many_components_the_loudest_say_what_told_them_apart(monkeypatch):
     found = dataclasses.replace(sound(**WAYS["timbre"]), energies=quiet)
     few = group_by_cues(found.of(np.arange(4)), 2)[2]
     monkeypatch.setattr(grouping, "_MOST_TOLD", 4)
-    asked, pairs = [], grouping.Pairs
-    monkeypatch.setattr(grouping, "Pairs", lambda told: (asked.append(told), pairs(told))[1])
+    asked = []
+
+    class Listening(grouping.Pairs):
+        def __init__(self, told):
+            asked.append(told)
+            super().__init__(told)
+
+    monkeypatch.setattr(grouping, "Pairs", Listening)
     assert group_by_cues(found, 2)[2] == pytest.approx(few, abs=0.02)
     [loudest] = asked
     assert len(loudest.energies) == 4
