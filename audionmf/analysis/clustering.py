@@ -50,13 +50,12 @@ class GroupingChoice:
         seem = "1 source seems" if self.n_sources == 1 else f"{self.n_sources} sources seem"
         if not self.shares:
             return f"{seem} to play: all components are alike"
-        other = f", or else {self.runner_up}" if self.runner_up != self.n_sources else ""
-        gains = ", ".join(
-            f"{gain:.0%} by a {n}" for n, gain in zip(_NTH, self.shares, strict=False)
-        )
+        other = f", perhaps {self.runner_up}" if self.runner_up != self.n_sources else ""
+        first, *gains = (f"{gain:.0%}" for gain in self.shares[: len(_NTH)])
+        others = "".join(f", a {n} {gain}" for n, gain in zip(_NTH[1:], gains, strict=False))
         return (
-            f"{seem} to play{other}: one more counts if it explains {100 * self.least:g}% or more of "
-            f"how the components differ ({gains})"
+            f"{seem} to play{other}: a second explains {first} of how the components differ{others}; "
+            f"each needs {100 * self.least:g}%"
         )
 
 

@@ -137,7 +137,7 @@ def save(picture: Figure, path: StrPath, dpi: int = 110) -> Path:
 
 
 def png(picture: Figure, dpi: int = 110) -> bytes:
-    """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
+    """Return a figure as the bytes of a PNG file; figures that are drawn alike give the same bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     content = io.BytesIO()

@@ -150,9 +150,9 @@ def test_the_number_of_sources_is_chosen_and_the_reason_told(samples):
     remark, *further = found.decomposition.remarks
     told = [line.partition(" by ")[0] for line in further if "in doubt" not in line]
     assert told in ([], ["told apart"])
-    reason = "one more counts if it explains"
-    assert remark.startswith(f"{len(found.sources)} sources seem to play, or else ")
-    assert reason in remark
+    assert remark.startswith(f"{len(found.sources)} sources seem to play, perhaps ")
+    assert ": a second explains " in remark
+    assert "; each needs " in remark
     np.testing.assert_allclose(sum(found.sources.values())[0], samples, atol=1e-5)
 
 
@@ -269,7 +269,7 @@ def test_the_command_needs_no_more_than_a_recording(tmp_path, run):
     options = ("--n-fft", "512", "--max-iter", "30", "--names", "plain", "-o", out)
     code, text, err = run("separate", path, *options)
     assert (code, err) == (0, "")
-    assert ": one more counts if it explains" in text
+    assert ": a second explains " in text
     stems = [name for name in files_below(out) if name.endswith(".wav")]
     assert stems == [f"mix/source{i + 1}.wav" for i in range(len(stems))]
     code, text, _ = run("separate", path, *options, "--json", "--restarts", "2")

@@ -52,19 +52,19 @@ def test_the_number_of_plain_clusters_is_found(n_blobs):
     assert choice.n_sources == n_blobs
     assert choice.runner_up in (n_blobs - 1, n_blobs + 1)
     assert f"{n_blobs} sources" in choice.to_text()
-    assert f"sources seem to play, or else {choice.runner_up}: " in choice.to_text()
+    assert f"sources seem to play, perhaps {choice.runner_up}: " in choice.to_text()
 
 
 def test_the_choice_reads_as_people_speak():
     choice = GroupingChoice(2, 3, (0.4, 0.061), 0.12)
     assert choice.to_text() == (
-        "2 sources seem to play, or else 3: one more counts if it explains 12% or more of how the "
-        "components differ (40% by a second, 6% by a third)"
+        "2 sources seem to play, perhaps 3: a second explains 40% of how the components differ, "
+        "a third 6%; each needs 12%"
     )
-    assert GroupingChoice(2, 2, (0.3,), 0.12).to_text().startswith("2 sources seem to play: one")
+    assert GroupingChoice(2, 2, (0.3,), 0.12).to_text().startswith("2 sources seem to play: a sec")
     alike = join_clusters(np.zeros((5, 2)), np.ones(5)).choose(0.085).to_text()
     assert alike == "1 source seems to play: all components are alike"
-    assert GroupingChoice(1, 2, (0.02,), 0.085).to_text().startswith("1 source seems to play, or")
+    assert GroupingChoice(1, 2, (0.02,), 0.085).to_text().startswith("1 source seems to play, per")
 
 
 def test_one_item_or_items_that_are_alike_are_one_source():
