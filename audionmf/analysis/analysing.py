@@ -12,7 +12,7 @@ from typing import Any
 
 from audionmf import nmf
 from audionmf.analysis.blind import analyse_blind
-from audionmf.analysis.by_example import analyse_examples
+from audionmf.analysis.by_example import alike_where_alone, analyse_examples
 from audionmf.analysis.by_lead import analyse_lead
 from audionmf.analysis.by_medians import analyse_medians
 from audionmf.analysis.by_score import analyse_score
@@ -116,6 +116,8 @@ def analyse_account(
         found = _with_voice(account, source, settings, report, watch)
     elif account.sources:
         found = analyse_examples(account, source, settings, report)
+        told = alike_where_alone(account, source, settings)
+        found = dataclasses.replace(found, remarks=(*found.remarks, *told))
     else:
         found = analyse_blind(account.n_sources, source, settings, report, watch)
         if account.same or account.apart:

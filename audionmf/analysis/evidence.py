@@ -6,8 +6,12 @@ unexplained of the mixture itself does.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
 from audionmf.io.audio import Source
 from audionmf.nmf import beta_divergence
 from audionmf.nmf.solver import thread_count
@@ -15,10 +19,12 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import gather
 
-__all__ = ["left_share"]
+__all__ = ["left_by_others", "left_share"]
 
 _JUDGED_FRAMES = 1024
 _FLOOR = 1e-9
+_HEARD = 0.03
+_ITERATIONS = 60
 
 
 def left_share(found: Decomposition, source: Source) -> float:
@@ -48,3 +54,30 @@ def left_share(found: Decomposition, source: Source) -> float:
     floor = np.float32(_FLOOR) * heard.max(initial=np.finfo(np.float32).tiny)
     left = beta_divergence(heard, np.maximum(model, floor), 1)
     return left / total if total > 0 else 0.0
+
+
+def left_by_others(sounds: Sequence[NDArray[np.float32]], n_threads: int = 1) -> float:
+    """Return how much of what each source sounds like the frames of the others leave unexplained.
+
+    Parameters
+    ----------
+    sounds : sequence of ndarray, shape (n_bands, n_frames)
+        Magnitudes of two sources or more, on bands, each with a frame that can be heard.
+    n_threads : int, default 1
+        Threads; they change nothing else.
+
+    Returns
+    -------
+    float
+        The mean over the sources of the Kullback–Leibler divergence as a share of the magnitudes: 0
+        where each is made of the same frames as the others.
+    """
+    heard = [V[:, V.sum(axis=0) > _HEARD * V.sum(axis=0).max()] for V in sounds]
+    left = []
+    for i, V in enumerate(heard):
+        W = np.concatenate([other for j, other in enumerate(heard) if j != i], axis=1)
+        W = W / W.sum(axis=0)
+        H = nmf.activate(V, W, n_iter=_ITERATIONS, n_threads=n_threads)
+        model = np.maximum(W @ H, np.float32(_FLOOR) * V.max())
+        left.append(beta_divergence(V, model, 1) / float(V.sum(dtype=np.float64)))
+    return float(np.mean(left))

@@ -17,6 +17,7 @@ from audionmf import (
     ParameterError,
     TemplateError,
 )
+from audionmf.analysis.evidence import left_by_others
 from audionmf.evaluate.measures import si_sdr
 from audionmf.rendering.absent import absent_frames
 
@@ -310,6 +311,23 @@ def test_the_number_of_threads_does_not_matter(mixture, stems):
     again = audionmf.separate(mixture, solo=SOLO, sample_rate=RATE, n_threads=1)
     for name, stem in stems.sources.items():
         np.testing.assert_array_equal(stem, again.sources[name])
+
+
+def test_ranges_in_which_others_play_on_are_told_and_true_ones_are_not(mixture, stems):
+    again = np.tile(part(mixture, 3, 6), 2)
+    found = audionmf.analyse(
+        again, solo={"dark": [(0, 1.5)], "bright": [(3.1, 4.6)]}, sample_rate=RATE
+    )
+    line = "where 'dark' and 'bright' are said to play alone, nearly the same is heard: "
+    assert [told for told in found.remarks if told.startswith(line)]
+    assert not [told for told in stems.decomposition.remarks if "said to play alone" in told]
+
+
+def test_what_the_frames_of_others_leave():
+    low, high = np.eye(6, dtype=np.float32)[:, :3], np.eye(6, dtype=np.float32)[:, 3:]
+    silent = np.zeros((6, 1), np.float32)
+    assert left_by_others([low, np.concatenate([3 * low, silent], axis=1)]) < 1e-4
+    assert 0.1 < left_by_others([low, low + 0.3 * high]) < left_by_others([low, high])
 
 
 def test_neither_the_mixture_nor_the_ranges_are_modified(mixture):
