@@ -242,7 +242,9 @@ def test_a_refinement_and_its_undo_do_not_stop_the_music(page):
         models.append(page.evaluate(STATE)["model"])
         page.get_by_role("button", name=name).click()
     assert models[0]["refined"]
-    assert not models[1]["refined"]
+    assert (
+        models[1]["id"] != models[0]["id"]
+    )  # as it is heard with the mark, if that was found in time
     sounds(page)
     page.get_by_role("button", name="Pause").click()
 
