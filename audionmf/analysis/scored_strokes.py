@@ -4,9 +4,11 @@ Every drum of every part has one pattern, which its strokes share: a convolutive
 by example, but with activations that start near zero away from the strokes of the score. What the
 updates then add there is evidence for a stroke that the score lacks.
 
-A pattern starts from the example of its part, or from what sounds after its strokes in the mixture
-whatever else is struck: a low percentile over the strokes. Examples stay to teach: they are appended
-to the mixture as further frames, in which only their own part may sound.
+A pattern starts from the example of its part, else from the samples of its drum in the shipped kit,
+each by how much it plays, else from what sounds after its strokes in the mixture whatever else is
+struck: a low percentile over the strokes. Examples stay to teach: they are appended to the mixture
+as further frames, in which only their own part may sound. Samples do not: they say who is struck how
+hard in the first iterations, in which they stay as they are.
 
 References
 ----------
@@ -24,13 +26,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.learning import at_rate
 from audionmf.analysis.patterns import pattern_of
-from audionmf.io.audio import Source
+from audionmf.analysis.variants import LEAST_KIT_RATE, fused
+from audionmf.io.audio import Source, open_source
 from audionmf.nmf import convolutive
 from audionmf.nmf.solver import State, thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.settings import Settings
+from audionmf.sources.kits import samples_of_key
 from audionmf.sources.score import Score
+from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress, gather
 from audionmf.spectra.stft import STFT
@@ -52,6 +58,7 @@ _ITERATIONS = 50
 _ALONE_ITERATIONS = 35
 """Without examples patterns are not held by anything, and a long fit shares strokes out anew."""
 
+_KIT_ITERATIONS = 3
 _FLOOR = 1e-9
 _MAX_FRAMES = 16384
 _MAX_ROWS = 2048
@@ -125,8 +132,15 @@ def analyse_scored_strokes(
         progress("fit the score", state.iteration / state.max_iter)
 
     V, H = _with_examples(frames.V, drums, taught, n_lags)
+    kit = {} if taught else _of_kit(frames.V, drums, n_lags, stft, source.sample_rate, threads)
+    W = _patterns(frames.V, drums, taught, kit, n_lags)
+    if kit:
+        H = convolutive.fit(
+            V, len(drums), n_lags, templates=W, activations=H, fixed_templates=True,
+            max_iter=_KIT_ITERATIONS, tol=0, n_threads=settings.n_threads,
+        ).activations.astype(np.float32)  # fmt: skip
     model = convolutive.fit(
-        V, len(drums), n_lags, templates=_patterns(frames.V, drums, taught, n_lags),
+        V, len(drums), n_lags, templates=W,
         activations=H, max_iter=_ITERATIONS if taught else _ALONE_ITERATIONS, tol=0,
         n_threads=settings.n_threads, callback=callback,
     )  # fmt: skip
@@ -164,8 +178,32 @@ def _span(onset: float, frame_seconds: float) -> tuple[int, int]:
     return first, max(first, int((onset + _GATE_SECONDS) / frame_seconds)) + 1
 
 
+def _of_kit(
+    V: Matrix, drums: Sequence[_Drum], n_lags: int, stft: STFT, sample_rate: int, n_threads: int
+) -> dict[int, Matrix]:
+    """Return patterns, (n_lags, n_bins), of those drums that the shipped kit has, by their numbers."""
+    if sample_rate < LEAST_KIT_RATE or n_lags > MOST_LAGS:
+        return {}
+    samples = [(k, file) for k, drum in enumerate(drums) for file in samples_of_key(drum.pitch)]
+    if not samples:
+        return {}
+    patterns = []
+    for _, file in samples:
+        struck = at_rate(open_source(file), sample_rate)
+        E = gather(struck, stft, _MAX_FRAMES, n_threads=n_threads, warn=False).V
+        patterns.append(pattern_of(E, n_lags))
+    labels = tuple(str(k) for k, _ in samples)
+    each = Patterns(np.stack(patterns, axis=-1).astype(np.float32), labels, stft, sample_rate)
+    one = fused(each, np.asarray(V, np.float32), n_threads)
+    return {int(k): one.patterns[:, :, i] for i, k in enumerate(one.labels)}
+
+
 def _patterns(
-    V: Matrix, drums: Sequence[_Drum], taught: Mapping[int, Matrix], n_lags: int
+    V: Matrix,
+    drums: Sequence[_Drum],
+    taught: Mapping[int, Matrix],
+    kit: Mapping[int, Matrix],
+    n_lags: int,
 ) -> NDArray[np.float32]:
     """Return the patterns to start from, (n_lags, n_bins, n_drums).
 
@@ -175,8 +213,8 @@ def _patterns(
     starts = [
         pattern_of(taught[drum.part], n_lags)
         if drum.part in taught and parts.count(drum.part) == 1
-        else _heard(V, drum, n_lags)
-        for drum in drums
+        else kit.get(k, _heard(V, drum, n_lags))
+        for k, drum in enumerate(drums)
     ]
     sums = [max(float(start.sum()), _FLOOR) for start in starts]
     stacked = [start / total + _FLOOR for start, total in zip(starts, sums, strict=True)]

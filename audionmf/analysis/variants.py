@@ -28,7 +28,7 @@ from audionmf.sources.kits import kit_files
 from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.spectra.bands import Bands
 
-__all__ = ["RARE", "fused", "heard", "likeliest", "shipped_patterns"]
+__all__ = ["LEAST_KIT_RATE", "RARE", "fused", "heard", "likeliest", "shipped_patterns"]
 
 Matrix = NDArray[np.float32]
 
@@ -39,7 +39,8 @@ _MISSED, _TRACE, _GAINED = 0.01, 0.0002, 0.0125
 _ITERATIONS, _WITHOUT_ITERATIONS, _MOVING_ITERATIONS = 40, 40, 15
 _JUDGED_FRAMES = 2048
 _LEAST = np.float32(1e-9)
-_LEAST_RATE = 8000
+LEAST_KIT_RATE = 8000
+"""In Hz: below it hardly anything is left of hats and cymbals."""
 
 
 def fused(patterns: Patterns, V: Matrix, n_threads: int) -> Patterns:
@@ -132,7 +133,7 @@ def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
         short that a pattern has more frames than patterns may have.
     """
     too_long = pattern_lags(half_window(settings, sample_rate), sample_rate) > MOST_LAGS
-    if sample_rate < _LEAST_RATE or too_long:
+    if sample_rate < LEAST_KIT_RATE or too_long:
         return None
     learnt = [
         learn_pattern([at_rate(open_source(file), sample_rate)], name, settings, always=True)

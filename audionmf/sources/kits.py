@@ -14,10 +14,19 @@ from audionmf.errors import AudioReadError, ParameterError
 from audionmf.io.files import one_form
 from audionmf.io.foreign import audio_in, is_folder
 
-__all__ = ["SHIPPED_KIT", "has_subfolders", "is_bank", "kit_files"]
+__all__ = ["SHIPPED_KIT", "has_subfolders", "is_bank", "kit_files", "samples_of_key"]
 
 SHIPPED_KIT = Path(__file__).with_name("kit")
 """The folder of the kit that is shipped: kick, snare, hats, toms, cymbals."""
+
+_KEYS = {
+    "kick": (35, 36),
+    "snare": (38, 40),
+    "hats": (42, 44, 46),
+    "toms": (41, 43, 45, 47, 48, 50),
+    "cymbals": (49, 51, 52, 53, 55, 57, 59),
+}
+"""The drums of General MIDI that each of its sources stands for."""
 
 
 def kit_files(kit: Any) -> dict[str, list[str]]:
@@ -60,6 +69,25 @@ def kit_files(kit: Any) -> dict[str, list[str]]:
     if not found:
         raise AudioReadError(0, f"{str(folder)!r} is a folder without audio files")
     return dict(sorted(found.items())) if kit is not True else _in_usual_order(found)
+
+
+def samples_of_key(key: int) -> list[str]:
+    """Return the samples of the shipped kit for a drum of General MIDI.
+
+    Parameters
+    ----------
+    key : int
+        The MIDI key.
+
+    Returns
+    -------
+    list of str
+        Those of this key, else those of the drums that sound like it; none for drums that the kit
+        lacks, such as a cowbell.
+    """
+    name = next((name for name, keys in _KEYS.items() if key in keys), "")
+    files = kit_files(True).get(name, [])
+    return [file for file in files if file.endswith(f"-{key}.ogg")] or files
 
 
 def has_subfolders(folder: str) -> bool:

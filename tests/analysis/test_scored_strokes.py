@@ -5,8 +5,11 @@ from conftest import RATE
 from scores import midi, strokes, track
 
 import audionmf
+from audionmf.analysis import scored_strokes
+from audionmf.analysis.learning import at_rate
 from audionmf.evaluate.measures import si_sdr
-from audionmf.io.audio import Audio
+from audionmf.io.audio import Audio, open_source
+from audionmf.sources.kits import samples_of_key
 
 SECONDS = 6.0
 N = round(SECONDS * RATE)
@@ -61,6 +64,37 @@ def test_a_stroke_that_the_score_lacks_is_still_heard(tmp_path):
     there = slice(first, first + round(0.2 * RATE))
     heard = np.sum(found.sources["kick"][0, there] ** 2) / np.sum(STEMS["kick"][there] ** 2)
     assert heard > 0.5
+
+
+def test_drums_that_are_always_struck_together_start_from_the_shipped_kit(tmp_path, monkeypatch):
+    """What follows the strokes of one is what follows those of the other."""
+    keys = {"kick": 36, "hat": 42}
+    path = score(tmp_path, hats=KICKS)
+    sounds = {name: sample(samples_of_key(key)[0]) for name, key in keys.items()}
+    stems = {name: played(KICKS, lambda _, name=name: sounds[name]) for name in keys}
+    mixture = Audio(sum(stems.values()), RATE)
+
+    def heard():
+        found = audionmf.separate(mixture, midi=path)
+        return np.mean([float(si_sdr(stems[n][None], found.sources[n])) for n in stems])
+
+    with_kit = heard()
+    monkeypatch.setattr(scored_strokes, "samples_of_key", lambda _: [])
+    assert with_kit > heard() + 3
+
+
+def sample(file):
+    return np.concatenate(list(at_rate(open_source(file), RATE).blocks()), axis=1).mean(axis=0)
+
+
+def test_of_a_drum_that_the_kit_lacks_its_strokes_are_heard(tmp_path):
+    assert samples_of_key(56) == []  # a cowbell
+    assert [file[-6:-4] for file in samples_of_key(35)] == ["35"]
+    assert {file[-6:-4] for file in samples_of_key(57)} == {"49", "51", "53", "55"}
+    bell = {"kick": [(t, t + 0.1, 36) for t in KICKS], "hat": [(t, t + 0.1, 56) for t in HATS]}
+    path = tmp_path / "drums.mid"
+    path.write_bytes(midi(*(track(strokes(notes, 9), name) for name, notes in bell.items())))
+    assert min(decibels(audionmf.separate(MIXTURE, midi=path)).values()) > 10
 
 
 def test_an_example_beside_the_score_teaches_its_own_drum(tmp_path):
