@@ -253,7 +253,8 @@ def alike_where_alone(account: Account, source: Source, settings: Settings) -> t
         return ()
     sounds = [source_sound(each, stft, rate) for each in pieces.values()]
     threads = thread_count(settings.n_threads)
-    if left_by_others(sounds, threads) >= _NEARLY_THE_SAME:
+    heard = all(sound.any() for sound in sounds)  # a range may begin with a long silence
+    if not heard or left_by_others(sounds, threads) >= _NEARLY_THE_SAME:
         return ()
     *names, last = map(repr, pieces)
     return (

@@ -24,6 +24,8 @@ __all__ = ["left_by_others", "left_share"]
 _JUDGED_FRAMES = 1024
 _FLOOR = 1e-9
 _HEARD = 0.03
+_MOST_HEARD, _MOST_OTHERS = 100, 512
+"""Frames of a source, and of all others together, by which they are compared."""
 _ITERATIONS = 60
 
 
@@ -62,7 +64,8 @@ def left_by_others(sounds: Sequence[NDArray[np.float32]], n_threads: int = 1) ->
     Parameters
     ----------
     sounds : sequence of ndarray, shape (n_bands, n_frames)
-        Magnitudes of two sources or more, on bands, each with a frame that can be heard.
+        Magnitudes of two sources or more, on bands, each with a frame that can be heard; of each
+        at most 100 frames, evenly spread, are compared, fewer of more than six sources.
     n_threads : int, default 1
         Threads; they change nothing else.
 
@@ -72,7 +75,8 @@ def left_by_others(sounds: Sequence[NDArray[np.float32]], n_threads: int = 1) ->
         The mean over the sources of the Kullback–Leibler divergence as a share of the magnitudes: 0
         where each is made of the same frames as the others.
     """
-    heard = [V[:, V.sum(axis=0) > _HEARD * V.sum(axis=0).max()] for V in sounds]
+    most = max(1, min(_MOST_HEARD, _MOST_OTHERS // (len(sounds) - 1)))
+    heard = [_loud(V, most) for V in sounds]
     left = []
     for i, V in enumerate(heard):
         W = np.concatenate([other for j, other in enumerate(heard) if j != i], axis=1)
@@ -81,3 +85,10 @@ def left_by_others(sounds: Sequence[NDArray[np.float32]], n_threads: int = 1) ->
         model = np.maximum(W @ H, np.float32(_FLOOR) * V.max())
         left.append(beta_divergence(V, model, 1) / float(V.sum(dtype=np.float64)))
     return float(np.mean(left))
+
+
+def _loud(V: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Return at most so many of the frames that can be heard, evenly spread."""
+    level = V.sum(axis=0)
+    loud = np.flatnonzero(level > _HEARD * level.max())
+    return V[:, loud[np.linspace(0, len(loud) - 1, min(most, len(loud))).round().astype(int)]]

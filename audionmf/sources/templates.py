@@ -178,6 +178,7 @@ class Templates:
     def _check_sounds(self) -> None:
         if not self.sounds:
             return
+        object.__setattr__(self, "sounds", {one_form(n): V for n, V in self.sounds.items()})
         if strange := sorted(set(self.sounds) - set(self.names)):
             raise TemplateError(f"there is a sound of {strange[0]!r}, but no templates")
         n_bands, checked = len(Bands.of(self.stft, self.sample_rate).edges), {}

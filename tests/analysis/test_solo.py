@@ -17,6 +17,7 @@ from audionmf import (
     ParameterError,
     TemplateError,
 )
+from audionmf.analysis import evidence
 from audionmf.analysis.evidence import left_by_others
 from audionmf.evaluate.measures import si_sdr
 from audionmf.rendering.absent import absent_frames
@@ -321,6 +322,31 @@ def test_ranges_in_which_others_play_on_are_told_and_true_ones_are_not(mixture, 
     line = "where 'dark' and 'bright' are said to play alone, nearly the same is heard: "
     assert [told for told in found.remarks if told.startswith(line)]
     assert not [told for told in stems.decomposition.remarks if "said to play alone" in told]
+
+
+def test_a_range_that_begins_with_a_long_silence_says_nothing_and_ends_nothing(monkeypatch):
+    monkeypatch.setattr("audionmf.analysis.learning.MOST_SOUND_FRAMES", 8)
+    low, high = melody(DARK, [(110, 2, 3)]), melody(BRIGHT, [(330, 0, 1)])
+    found = audionmf.analyse(
+        (low + high).astype(np.float32),
+        solo={"dark": [(1.2, 5)], "bright": [(0, 1)]}, sample_rate=RATE,
+    )  # fmt: skip
+    assert not [told for told in found.remarks if "said to play alone" in told]
+
+
+def test_of_many_frames_and_sources_some_are_compared(monkeypatch):
+    sizes, activate = [], evidence.nmf.activate
+    monkeypatch.setattr(
+        evidence.nmf, "activate",
+        lambda V, W, **rest: sizes.append((V.shape[1], W.shape[1])) or activate(V, W, **rest),
+    )  # fmt: skip
+    sound = np.random.default_rng(0).random((6, 500), np.float32)
+    left_by_others([sound] * 2)
+    left_by_others([sound[:, :7]] * 40)
+    assert sizes[:2] == [(100, 100)] * 2
+    assert sizes[2] == (7, 273)
+    left_by_others([sound] * 40)
+    assert sizes[-1] == (13, 39 * 13)
 
 
 def test_what_the_frames_of_others_leave():

@@ -130,6 +130,11 @@ def test_what_sources_sounded_like_goes_where_their_templates_go():
     assert list(Templates.merge([made, bank("b")]).sounds) == ["a"]
 
 
+def test_names_of_sounds_are_those_of_the_templates_in_any_form_of_unicode():
+    made = dataclasses.replace(bank("cafe\u0301"), sounds={"cafe\u0301": heard()})
+    assert list(made.sounds) == list(made.names) == ["caf\u00e9"]
+
+
 @pytest.mark.parametrize(
     ("sounds", "said"),
     [
