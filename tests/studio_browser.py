@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -144,6 +145,21 @@ def until(page, condition):
 def settled(page):
     """Wait until the server knows all that was done: what is on its way a reload would end."""
     page.evaluate("import('/static/store.js').then(({ store }) => store.sending)")
+
+
+@contextmanager
+def passing_dialog(page):
+    """Wait for a dialog that opens by what is done here and closes by itself, however soon."""
+    page.evaluate(
+        """() => {
+          window.dialogs = 0;
+          const seen = ({ addedNodes }) => [...addedNodes].some((node) => node.nodeName === 'DIALOG');
+          const count = (changes) => { window.dialogs += changes.filter(seen).length; };
+          new MutationObserver(count).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    yield
+    until(page, "window.dialogs && !document.querySelector('dialog')")
 
 
 def begin(page):

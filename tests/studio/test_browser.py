@@ -8,7 +8,17 @@ import numpy as np
 import pretty_midi
 import soundfile
 from conftest import RATE, sound, tone
-from studio_browser import begin, chips, drag, dropped, needs_browser, sounds, take_apart, until
+from studio_browser import (
+    begin,
+    chips,
+    drag,
+    dropped,
+    needs_browser,
+    passing_dialog,
+    sounds,
+    take_apart,
+    until,
+)
 
 import audionmf
 
@@ -233,9 +243,8 @@ def test_a_refinement_and_its_undo_do_not_stop_the_music(page):
     page.get_by_role("button", name="Play", exact=True).click()
     sounds(page)
     page.get_by_role("button", name="Add by numbers").click()
-    page.get_by_role("button", name="Refine with 1 mark").click()
-    page.wait_for_selector("dialog")
-    page.wait_for_selector("dialog", state="detached")
+    with passing_dialog(page):
+        page.get_by_role("button", name="Refine with 1 mark").click()
     models = []
     for name in ("Undo", "Redo"):
         until(page, "window.loudness() > 0.005")
@@ -305,9 +314,8 @@ def test_by_keyboard_alone(page):
     page.keyboard.press("Enter")
     page.wait_for_selector(".mark")
     page.get_by_role("button", name="Refine with 1 mark").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector("dialog")
-    page.wait_for_selector("dialog", state="detached")
+    with passing_dialog(page):
+        page.keyboard.press("Enter")
     assert chips(page, 1) == 3
     page.locator(".picture").focus()
     page.keyboard.press("e")

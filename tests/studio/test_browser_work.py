@@ -10,6 +10,7 @@ from studio_browser import (
     begin,
     chips,
     needs_browser,
+    passing_dialog,
     settled,
     sounds,
     take_apart,
@@ -207,9 +208,8 @@ def test_marks_are_painted_encircled_erased_and_refine(page):
     assert [mark["strength"] for mark in marks()] == [3]
     page.get_by_role("button", name="Undo").click()
     assert len(marks()) == 2
-    page.get_by_role("button", name="Refine with 2 marks").click()
-    page.wait_for_selector("dialog")
-    page.wait_for_selector("dialog", state="detached")
+    with passing_dialog(page):
+        page.get_by_role("button", name="Refine with 2 marks").click()
     assert page.evaluate("fetch('/api/state').then((r) => r.json())")["model"]["refined"]
 
     cut = "import('/static/marking.js').then((m) => m.without([0, 4, 100, 400], [1, 2, 200, 300]))"
