@@ -8,14 +8,14 @@ unlike the spectrum is there to the example of the source, and to what the masks
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALONE", "N_FEATURES", "Looks", "Stretch", "component_features"]
+__all__ = ["ALONE", "N_FEATURES", "Examples", "Looks", "Stretch", "component_features"]
 
 Matrix = NDArray[np.float32]
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -27,6 +27,8 @@ _MIDDLE_HZ = 500.0
 _ZONES_HZ = np.geomspace(60, 14000, 17)
 _ZONE_OCTAVES, _SMOOTH_OCTAVES = 0.45, 0.15
 _DRAWN, _DRAWN_OF_SOURCE = 150, 4000
+_AT_A_TIME = 8
+"""Components of which the bins are looked at together; what is seen in all would fill 50 MB."""
 _PRIOR = 20.0
 _LEAST = np.float32(1e-5)
 _FATE_FRAMES = 12
@@ -92,28 +94,63 @@ class Looks(NamedTuple):
     activations: Matrix
 
 
-def component_features(stretch: Stretch, examples: Sequence[Matrix | None]) -> Looks:
+class Examples:
+    """What is known of the sound of sources: the same in all stretches, so it is looked at once.
+
+    Parameters
+    ----------
+    magnitudes : sequence of ndarray, shape (n_bands, n), or None
+        Of each source alone, neighbouring frames. Where there are none the source is taken to sound
+        like the mixture; where no source has any, what is told by them is 0.
+    frequencies : ndarray, shape (n_bands,)
+        In Hz, rising.
+    """
+
+    def __init__(
+        self, magnitudes: Sequence[Matrix | None], frequencies: NDArray[np.float64]
+    ) -> None:
+        zones = _zones(frequencies)
+        self.means: list[NDArray[np.float64] | None] = []
+        self.likeness: list[_Usual | None] = []
+        for j, E in enumerate(magnitudes):
+            scaled = None if E is None else _scaled(E)
+            self.means.append(None if scaled is None else _mean_spectrum(scaled))
+            self.likeness.append(
+                None if scaled is None
+                else _usual(_Spectrum(scaled, frequencies), scaled, zones, j)
+            )  # fmt: skip
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any."""
+        return any(mean is not None for mean in self.means)
+
+
+def component_features(stretch: Stretch, examples: Examples) -> Looks:
     """Return what tells whose each component is.
 
     Parameters
     ----------
     stretch : Stretch
         What is looked at.
-    examples : sequence of ndarray, shape (n_bands, n), or None
-        Magnitudes of each source alone, neighbouring frames. Where there are none the source is
-        taken to sound like the mixture; where no source has any, what is told by them is 0.
+    examples : Examples
+        Of each source.
     """
     look = _Look(stretch, examples)
-    mass = look.mass()
-    drawn = [_drawn(one, _DRAWN, np.random.default_rng(k)) for k, one in enumerate(mass)]
-    b, t = (np.concatenate(each) for each in zip(*drawn, strict=True))
-    seen = look.at((b, t)).reshape(len(stretch.masks), len(mass), _DRAWN, -1)
-    spread = seen[..., :_N_MAPS].std(axis=2)
-    total = mass.sum(axis=(1, 2), dtype=np.float64)
-    energy = np.einsum("kbt,kbt->k", mass, mass, dtype=np.float64)
-    shares, whole = look.of_components(mass, total, energy)
-    found = np.concatenate([seen.mean(axis=2), spread, whole], axis=2)
-    return Looks(found.astype(np.float32), shares, total, energy, stretch.G)
+    heard = look.heard()
+    b, t = heard.drawn
+    maps = _maps(look.spectrum, stretch.masks, (b, t))
+    means, spreads = [], []
+    for first in range(0, len(b), _AT_A_TIME * _DRAWN):
+        some = slice(first, first + _AT_A_TIME * _DRAWN)
+        seen = look.at((b[some], t[some]), maps[:, :, some])
+        seen = seen.reshape(len(seen), -1, _DRAWN, seen.shape[-1])
+        means.append(seen.mean(axis=2))
+        spreads.append(seen[..., :_N_MAPS].std(axis=2))
+    shares, whole = look.of_components(heard)
+    found = np.concatenate(
+        [*(np.concatenate(each, axis=1) for each in (means, spreads)), whole], axis=2
+    )
+    return Looks(found.astype(np.float32), shares, heard.total, heard.energy, stretch.G)
 
 
 def _drawn(mass: Matrix, count: int, rng: np.random.Generator) -> Places:
@@ -195,88 +232,121 @@ def _partial(
     return there, (sought < frequencies[-2]) & (sought > _PARTIAL_FROM_HZ)
 
 
-@dataclass(frozen=True, eq=False)
-class _Likeness:
-    """What spectra of each source look like, by zones of frequency."""
+class _Usual(NamedTuple):
+    """What spectra of a source look like, by zones of frequency."""
 
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
-    zones: NDArray[np.float64]
 
-    @classmethod
-    def of(
-        cls, looks: Sequence[tuple[_Spectrum, Matrix]], frequencies: NDArray[np.float64]
-    ) -> _Likeness:
-        octaves = np.log2(np.maximum(frequencies, _LOWEST_HZ))[:, None] - np.log2(_ZONES_HZ)
-        zones = np.exp(-0.5 * (octaves / _ZONE_OCTAVES) ** 2)
-        zones /= zones.sum(axis=1, keepdims=True) + 1e-9
-        means, spreads = [], []
-        for j, (spectrum, weights) in enumerate(looks):
-            where = _drawn(np.sqrt(weights), _DRAWN_OF_SOURCE, np.random.default_rng(j))
-            seen, z = spectrum.at(where).astype(np.float64), zones[where[0]]
-            count = z.sum(axis=0)[:, None] + _PRIOR
-            mean = (z.T @ seen + _PRIOR * seen.mean(axis=0)) / count
-            square = (z.T @ seen**2 + _PRIOR * (seen**2).mean(axis=0)) / count
-            means.append(mean)
-            spreads.append(np.sqrt(np.maximum(square - mean**2, 0) + 0.05))
-        return cls(np.stack(means), np.stack(spreads), zones)
 
-    def unlike(self, seen: Matrix, b: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much further some are from each source than from the mean source."""
-        z = self.zones[b]
-        pairs = zip(self.mean, self.spread, strict=True)
-        away = np.stack([np.abs(seen - z @ mean) / (z @ spread) for mean, spread in pairs])
-        away = np.minimum(away, 4)
-        relative: NDArray[np.float64] = away - away.mean(axis=0)
-        return relative
+def _zones(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    octaves = np.log2(np.maximum(frequencies, _LOWEST_HZ))[:, None] - np.log2(_ZONES_HZ)
+    zones: NDArray[np.float64] = np.exp(-0.5 * (octaves / _ZONE_OCTAVES) ** 2)
+    zones /= zones.sum(axis=1, keepdims=True) + 1e-9
+    return zones
+
+
+def _usual(spectrum: _Spectrum, weights: Matrix, zones: NDArray[np.float64], seed: int) -> _Usual:
+    where = _drawn(np.sqrt(weights), _DRAWN_OF_SOURCE, np.random.default_rng(seed))
+    seen, z = spectrum.at(where).astype(np.float64), zones[where[0]]
+    count = z.sum(axis=0)[:, None] + _PRIOR
+    mean = (z.T @ seen + _PRIOR * seen.mean(axis=0)) / count
+    square = (z.T @ seen**2 + _PRIOR * (seen**2).mean(axis=0)) / count
+    return _Usual(mean, np.sqrt(np.maximum(square - mean**2, 0) + 0.05))
+
+
+def _unlike(seen: Matrix, z: NDArray[np.float64], sources: Sequence[_Usual]) -> NDArray[np.float64]:
+    """Return how much further some are from each source than from the mean source."""
+    away = np.stack([np.abs(seen - z @ mean) / (z @ spread) for mean, spread in sources])
+    away = np.minimum(away, 4)
+    relative: NDArray[np.float64] = away - away.mean(axis=0)
+    return relative
+
+
+def _mean_spectrum(V: Matrix) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = V.mean(axis=1, dtype=np.float64)
+    return mean
+
+
+class _Heard(NamedTuple):
+    """Of each component: its mass, the sum of squares of it, what lies under masks, bins of it."""
+
+    total: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    under: tuple[Matrix, Matrix]
+    drawn: Places
 
 
 class _Look:
     """All that is seen in one stretch."""
 
-    def __init__(self, stretch: Stretch, examples: Sequence[Matrix | None]) -> None:
+    def __init__(self, stretch: Stretch, examples: Examples) -> None:
         self.stretch, f = stretch, stretch.frequencies
         V, M = stretch.V, stretch.masks
-        self.spectrum = _Spectrum(V, f)
-        self.maps = _maps(self.spectrum, M)
+        self.spectrum, self.zones = _Spectrum(V, f), _zones(f)
         self.octave = np.log2(np.maximum(f, _LOWEST_HZ))
         self.overall = _odds((M * V).sum(axis=(1, 2)) / V.sum())
-        self.elsewhere = _Likeness.of([(self.spectrum, V * mask**2) for mask in M], f)
-        self.alone: _Likeness | None = None
+        self.elsewhere = [
+            _usual(self.spectrum, V * mask**2, self.zones, j) for j, mask in enumerate(M)
+        ]
+        self.alone: list[_Usual] = []
         self.colour = np.zeros((len(M), len(f)))
-        if any(E is not None for E in examples):
-            known = [V if E is None else _scaled(E) for E in examples]
-            spectra = [self.spectrum if E is V else _Spectrum(E, f) for E in known]
-            self.alone = _Likeness.of(list(zip(spectra, known, strict=True)), f)
-            self.colour = self._colour(known)
+        if examples:
+            self.alone = [
+                _usual(self.spectrum, V, self.zones, j) if one is None else one
+                for j, one in enumerate(examples.likeness)
+            ]
+            means = [_mean_spectrum(V) if mean is None else mean for mean in examples.means]
+            self.colour = self._colour(means)
 
-    def _colour(self, examples: Sequence[Matrix]) -> NDArray[np.float64]:
+    def _colour(self, means: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the smooth mean spectrum of each example, relative to the mean of them."""
         apart = self.octave[:, None] - self.octave
         kernel = np.exp(-0.5 * (apart / _SMOOTH_OCTAVES) ** 2)
         kernel /= kernel.sum(axis=1, keepdims=True)
-        means = [E.mean(axis=1, dtype=np.float64) for E in examples]
         colour = np.stack([kernel @ np.log(mean / (mean.mean() + 1e-30) + 1e-3) for mean in means])
         relative: NDArray[np.float64] = colour - colour.mean(axis=0)
         return relative
 
-    def mass(self) -> Matrix:
-        """Return the share of the mixture that each component is, bin by bin."""
+    def _masses(self) -> Iterator[Matrix]:
+        """Yield the share of the mixture that each component is, bin by bin, of some at a time."""
         s = self.stretch
-        parts = s.W.T[:, :, None] * s.G[:, None]
-        model = parts.sum(axis=0)
-        mass: Matrix = (parts * (s.V / np.where(model > 0, model, 1))).astype(np.float32)
-        return mass
+        model = np.zeros(s.V.shape, np.float32)
+        for w, g in zip(s.W.T, s.G, strict=True):
+            model += np.outer(w, g)
+        ratio = s.V / np.where(model > 0, model, 1)
+        for first in range(0, len(s.G), _AT_A_TIME):
+            some = slice(first, first + _AT_A_TIME)
+            mass = np.einsum("bk,kt->kbt", s.W[:, some], s.G[some], order="C")
+            mass *= ratio
+            yield mass
 
-    def at(self, where: Places) -> Matrix:
-        """Return (n_sources, n, …) of some places."""
+    def heard(self) -> _Heard:
+        """Return what is heard of each component; together they would be as large as 40 mixtures."""
+        s = self.stretch
+        flat = [M.reshape(len(M), -1) for M in (s.masks, s.plain)]
+        totals, energies = [], []
+        drawn: list[Places] = []
+        under: list[list[Matrix]] = []
+        for mass in self._masses():
+            totals.append(mass.sum(axis=(1, 2), dtype=np.float64))
+            energies.append(np.einsum("kbt,kbt->k", mass, mass, dtype=np.float64))
+            under.append([M @ mass.reshape(len(mass), -1).T for M in flat])
+            for one in mass:
+                drawn.append(_drawn(one, _DRAWN, np.random.default_rng(len(drawn))))
+        b, t = (np.concatenate(each) for each in zip(*drawn, strict=True))
+        voted, plain = (np.concatenate(each, axis=1) for each in zip(*under, strict=True))
+        return _Heard(np.concatenate(totals), np.concatenate(energies), (voted, plain), (b, t))
+
+    def at(self, where: Places, maps: Matrix) -> Matrix:
+        """Return (n_sources, n, …) of some places, of which maps tell (n_sources, _N_MAPS, n)."""
         b, t = where
         M, V, n = self.stretch.masks, self.stretch.V, len(b)
 
         def all_alike(x: NDArray[Any]) -> NDArray[Any]:
             return np.broadcast_to(x, (len(M), n))
 
-        seen = list(self.maps[:, :, b, t].swapaxes(0, 1))
+        seen = list(maps.swapaxes(0, 1))
         for there, known in self.spectrum.partials:
             around = np.stack([there[b] + k for k in (-1, 0, 1)])
             levels = V[around, t]
@@ -293,24 +363,18 @@ class _Look:
         ]
         found = self.spectrum.at(where)
         unlike = [
-            np.zeros((len(M), n, _N_SEEN)) if like is None else like.unlike(found, b)
+            _unlike(found, self.zones[b], like) if like else np.zeros((len(M), n, _N_SEEN))
             for like in (self.alone, self.elsewhere)
         ]
         means = [each.mean(axis=2, keepdims=True) for each in unlike]
         return np.concatenate([np.stack(seen, axis=2), *unlike, *means], axis=2).astype(np.float32)
 
-    def of_components(
-        self, mass: Matrix, total: NDArray[np.float64], energy: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of_components(self, heard: _Heard) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return shares of components, and what is told of them, (n_sources, n_components, …)."""
-        s = self.stretch
+        s, total, energy = self.stretch, heard.total, heard.energy
         n_sources = len(s.masks)
         known = np.where(total > 0, total, 1)
-        flat = mass.reshape(len(mass), -1)
-        shares = [
-            (M.reshape(n_sources, -1) @ flat.T).astype(np.float64) / known
-            for M in (s.masks, s.plain)
-        ]
+        shares = [under.astype(np.float64) / known for under in heard.under]
         W, G = s.W.astype(np.float64), s.G.astype(np.float64)
         weights = W / np.maximum(W.sum(axis=0), 1e-30)
         centre = self.octave @ weights
@@ -346,29 +410,38 @@ def _spread(shares: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray[
     return found
 
 
-def _maps(spectrum: _Spectrum, M: Matrix) -> Matrix:
-    """Return (n_sources, _N_MAPS, n_bands, n_frames): four of the mixture, and what masks say."""
+def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
+    """Return (n_sources, _N_MAPS, n) of some places: four of the mixture, and what masks say there.
+
+    Each map is left as soon as the places are taken from it: all of them take 12 mixtures a source.
+    """
     V = spectrum.V
     along, across = _mean(V, 9, 1), _mean(V, 25, 0)
     long, frame = _mean(_mean(V, 65, 1), 3, 0), _mean(V.sum(axis=0, keepdims=True), 3, 1)
-    maps = np.empty((len(M), _N_MAPS, *V.shape), np.float32)
-    maps[:, :4] = np.stack([spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise])
-    maps[:, 10:] = _fates(V, M).swapaxes(0, 1)
+    maps = np.empty((len(M), _N_MAPS, len(where[0])), np.float32)
+    for n, each in enumerate((spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise)):
+        maps[:, n] = each[where]
+    maps[:, 10:] = _odds(_fates(V, M)[:, :, *where]).swapaxes(0, 1)
     small = 1e-9 / len(M)
     for j, mask in enumerate(M):
-        others = np.delete(M, j, axis=0).max(axis=0, initial=0)
         own = V * mask
-        maps[j, 4] = _odds(mask)
-        maps[j, 5] = np.clip(np.log((mask + 1e-3) / (others + 1e-3)), -6, 6) / 2
-        maps[j, 6] = _odds((_mean(own, 9, 1) + small) / (along + 1e-9))
-        maps[j, 7] = _odds((_mean(own, 25, 0) + small) / (across + 1e-9))
-        maps[j, 8] = _odds((_mean(own.sum(axis=0, keepdims=True), 3, 1) + small) / (frame + 1e-9))
-        maps[j, 9] = _odds((_mean(_mean(own, 65, 1), 3, 0) + small) / (long + 1e-9))
+        others = np.delete(M[:, *where], j, axis=0).max(axis=0, initial=0)
+        share = mask[where]
+        maps[j, 4] = _odds(share)
+        maps[j, 5] = np.clip(np.log((share + 1e-3) / (others + 1e-3)), -6, 6) / 2
+        own_frame = _mean(own.sum(axis=0, keepdims=True), 3, 1)
+        for n, part, all_of_it, at in (
+            (6, _mean(own, 9, 1), along, where),
+            (7, _mean(own, 25, 0), across, where),
+            (8, own_frame, frame, (0 * where[0], where[1])),
+            (9, _mean(_mean(own, 65, 1), 3, 0), long, where),
+        ):
+            maps[j, n] = _odds((part[at] + small) / (all_of_it[at] + 1e-9))
     return maps
 
 
 def _fates(V: Matrix, M: Matrix) -> Matrix:
-    """Return odds of the sources over bins of a frame that rise and fall alike: alike, and more so."""
+    """Return shares of the sources in bins of a frame that rise and fall alike: alike, and more so."""
     n_frames, small = V.shape[1], 1e-9 / len(M)
     fates = np.empty((2, *M.shape), np.float32)
     logs = np.log(V + 1e-4)
@@ -384,5 +457,5 @@ def _fates(V: Matrix, M: Matrix) -> Matrix:
         for i, weights in enumerate((alike, alike * alike * alike)):
             level = weights @ v + 1e-9
             for j, mask in enumerate(M[:, :, first:last]):
-                fates[i, j, :, first:last] = _odds((weights @ (v * mask) + small) / level)
+                fates[i, j, :, first:last] = (weights @ (v * mask) + small) / level
     return fates

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis import component_owner
 from audionmf.analysis.component_examples import example_sound
-from audionmf.analysis.component_features import Looks, component_features
+from audionmf.analysis.component_features import Examples, Looks, component_features
 from audionmf.analysis.component_owner import Fit
 from audionmf.analysis.component_stretches import stretches
 from audionmf.io.audio import Source
@@ -138,7 +138,8 @@ def _leanings(
             progress("compare", (read + len(looks)) / (2 * n_parts))
 
         parts = stretches(found, voters, source, tell)
-        work = partial(component_features, examples=alone)
+        bands = Bands.of(stft, rate)
+        work = partial(component_features, examples=Examples(alone, bands.frequencies))
         with contextlib.closing(in_order(work, parts, threads)) as seen:  # stopped or not
             for look in seen:
                 looks.append(look)
@@ -146,7 +147,6 @@ def _leanings(
         progress("compare", 1.0)
         if not looks:  # they all were silent
             return np.zeros((len(names), voters.templates.shape[1]), np.float32)
-        bands = Bands.of(stft, rate)
         sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
         known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
         own = component_owner.leanings(looks, fit)

@@ -1,5 +1,6 @@
 """Whose a component is: what is seen of it, and what the network says."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 
 import audionmf
 from audionmf.analysis import component_owner
-from audionmf.analysis.component_features import ALONE, N_FEATURES, Stretch, component_features
+from audionmf.analysis.component_features import (
+    ALONE,
+    N_FEATURES,
+    Examples,
+    Stretch,
+    component_features,
+)
 from audionmf.analysis.component_owner import LIMIT, Fit, agreed, leanings, sound_of
 from audionmf.analysis.component_stretches import stretches
 from audionmf.analysis.learning import source_sound
@@ -19,20 +26,21 @@ FREQUENCIES = np.linspace(20, 8000, 90)
 FIT = Fit(0.6, 0.05, True)
 
 
-def random_stretch(n_sources=3, n_components=5):
+def random_stretch(n_sources=3, n_components=5, n_bands=90, n_frames=50):
     masks, plain = (
-        RNG.dirichlet(np.ones(n_sources), (90, 50)).astype(np.float32) for _ in range(2)
+        RNG.dirichlet(np.ones(n_sources), (n_bands, n_frames)).astype(np.float32) for _ in range(2)
     )
-    W = RNG.random((90, n_components)).astype(np.float32)
-    G = RNG.random((n_components, 50)).astype(np.float32)
-    V = ((W @ G) * RNG.random((90, 50))).astype(np.float32)
+    W = RNG.random((n_bands, n_components)).astype(np.float32)
+    G = RNG.random((n_components, n_frames)).astype(np.float32)
+    V = ((W @ G) * RNG.random((n_bands, n_frames))).astype(np.float32)
+    frequencies = FREQUENCIES if n_bands == 90 else np.linspace(20, 20_000, n_bands)
     return Stretch(
-        V / V.max(), np.moveaxis(masks, 2, 0), np.moveaxis(plain, 2, 0), W, G, FREQUENCIES
+        V / V.max(), np.moveaxis(masks, 2, 0), np.moveaxis(plain, 2, 0), W, G, frequencies
     )
 
 
-def random_examples(n_sources=3):
-    return [RNG.random((90, 40)).astype(np.float32) ** 3 for _ in range(n_sources)]
+def random_examples(n_sources=3, n_bands=90):
+    return [RNG.random((n_bands, 40)).astype(np.float32) ** 3 for _ in range(n_sources)]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +55,14 @@ def examples():
 
 @pytest.fixture(scope="module")
 def looks(stretch, examples):
-    return component_features(stretch, examples)
+    return component_features(stretch, Examples(examples, FREQUENCIES))
 
 
 def test_sources_in_another_order_are_told_the_same(stretch, examples, looks):
     order = [2, 0, 1]
     other = component_features(
         replace(stretch, masks=stretch.masks[order], plain=stretch.plain[order]),
-        [examples[j] for j in order],
+        Examples([examples[j] for j in order], FREQUENCIES),
     )
     np.testing.assert_allclose(other.shares, looks.shares[order], rtol=1e-5)
     said = leanings([looks], FIT)
@@ -76,7 +84,7 @@ def test_all_numbers_are_finite_where_nothing_sounds_either(stretch, examples):
     G[2] = 0
     masks[:, :40, :25] = 0
     masks[0, :40, :25] = 1
-    seen = component_features(replace(stretch, G=G, masks=masks), examples)
+    seen = component_features(replace(stretch, G=G, masks=masks), Examples(examples, FREQUENCIES))
     assert seen.features.shape == (3, 5, N_FEATURES)
     assert np.isfinite(seen.features).all()
     assert seen.mass[2] == 0
@@ -92,7 +100,7 @@ def test_shares_are_what_lies_under_the_masks(stretch, looks):
 
 
 def test_without_examples_what_they_would_tell_is_nothing(stretch, looks):
-    bare = component_features(stretch, [])
+    bare = component_features(stretch, Examples([], FREQUENCIES))
     assert not bare.features[..., ALONE].any()
     rest = np.setdiff1d(np.arange(N_FEATURES), ALONE)
     assert np.array_equal(bare.features[..., rest], looks.features[..., rest])
@@ -100,7 +108,7 @@ def test_without_examples_what_they_would_tell_is_nothing(stretch, looks):
 
 
 def test_stretches_count_by_what_sounds_in_them(looks, examples):
-    other = component_features(random_stretch(), examples)
+    other = component_features(random_stretch(), Examples(examples, FREQUENCIES))
     silent = other._replace(mass=0 * other.mass)
     np.testing.assert_allclose(leanings([looks, silent], FIT), leanings([looks], FIT), atol=1e-5)
     both = leanings([looks, other], FIT)
@@ -168,11 +176,13 @@ def test_only_the_first_frames_of_examples_are_read():
 
 
 def test_a_source_without_an_example_is_taken_to_sound_like_the_mixture(stretch, examples):
-    one = component_features(stretch, [examples[0], None, None]).features[..., ALONE]
-    same = component_features(stretch, [examples[0], stretch.V, stretch.V]).features[..., ALONE]
+    one, same, none = (
+        component_features(stretch, Examples(known, FREQUENCIES)).features[..., ALONE]
+        for known in ([examples[0], None, None], [examples[0], stretch.V, stretch.V], [None] * 3)
+    )
     np.testing.assert_allclose(one, same, atol=1e-4)
     assert one.any()
-    assert not component_features(stretch, [None] * 3).features[..., ALONE].any()
+    assert not none.any()
 
 
 def test_a_component_follows_those_that_sound_like_it(looks, monkeypatch):
@@ -220,3 +230,16 @@ def test_components_are_heard_in_all_stretches(looks):
     sound = sound_of([looks, looks], RNG.random((90, 5)), FREQUENCIES)
     np.testing.assert_array_equal(sound.H, np.tile(looks.activations, 2))
     np.testing.assert_allclose(sound.energies, 2 * looks.energy)
+
+
+def test_what_is_compared_takes_little_more_memory_than_the_stretch_itself():
+    """All of its components, or all that masks say, would take 120 MB for each thread."""
+    stretch = random_stretch(n_components=40, n_bands=600, n_frames=320)
+    known = Examples(random_examples(n_bands=600), stretch.frequencies)
+    tracemalloc.start()
+    try:
+        component_features(stretch, known)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30e6
