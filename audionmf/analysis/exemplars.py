@@ -135,13 +135,16 @@ def analyse_exemplars(
     )
     if not frames.V.any():
         return found
-    sounds = [
-        _sound(alone[name], stft, settings, front) if known else _of_bank(bank, name)
-        for name in bank.names
-    ]
-    exemplars = _exemplars(front, sounds, settings.pitch_shifts > 0)
+
+    def exemplars() -> _Exemplars:
+        sounds = [
+            _sound(alone[name], stft, settings, front) if known else _of_bank(bank, name)
+            for name in bank.names
+        ]
+        return _exemplars(front, sounds, settings.pitch_shifts > 0)
+
     fit = _Fit(found, frames, front, progress, free or {}, source, bank.sounds, recorded=known)
-    return fit.run(exemplars)
+    return fit.told(*fit.fitted(exemplars()))  # which are let go before components are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +283,8 @@ class _Fit:
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
         self.X: Matrix = stacked / self.peak
 
-    def run(self, exemplars: _Exemplars) -> Decomposition:
+    def fitted(self, exemplars: _Exemplars) -> tuple[_Exemplars, Matrix, float]:
+        """Return what plays, its activations, and the share that exemplars leave unexplained."""
         adapt = partial(self.progress, "adapt")
         plain = exemplars.take(np.flatnonzero(exemplars.penalties == 0))
         fitted, start = self._pruned(plain)
@@ -298,6 +302,10 @@ class _Fit:
             H = self._activations(fitted, np.arange(self.X.shape[1]), n_iter)
         adapt(1.0)
         H *= self.peak
+        return fitted, H, left
+
+    def told(self, fitted: _Exemplars, H: Matrix, left: float) -> Decomposition:
+        """Return the decomposition, with what else is told of it by the mixture."""
         found = self._decomposition(fitted, H)
         given = "the example holds" if self.recorded else "the templates hold"
         told = coverage(found.templates, H, fitted.penalties > 0, given)
