@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.sources.templates import Templates
-from audionmf.spectra.timbre import key_name, timbre
+from audionmf.spectra.timbre import key_name, pitches
 
 __all__ = ["coverage"]
 
@@ -73,8 +73,7 @@ def _lacking(
     heard = members[shares[members] > 0]
     spectra = stft.on_line(templates.templates[:, heard])
     sums: dict[int, NDArray[np.float64]] = {}
-    for k, spectrum in zip(heard, spectra.T, strict=True):
-        pitch = timbre(spectrum, rate / stft.n_fft).pitch
+    for k, pitch in zip(heard, pitches(spectra, rate / stft.n_fft), strict=True):
         if pitch is not None:
             own_and_copied = sums.setdefault(_key(pitch.hertz), np.zeros(2))
             own_and_copied[int(copied[k])] += shares[k]

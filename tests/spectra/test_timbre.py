@@ -138,12 +138,43 @@ def test_spacings_are_matched_each_by_itself():
     """The true spacing matches best, one that no peak is near not at all, whatever stands beside."""
     places, heights = np.arange(1, 9) * 20.3, 1 / np.arange(1, 9)
     spacings = np.array([20.0, 10.1, 7.0, 300.0])
-    refined, fits = timbres._matches(spacings, places, heights)
-    for k in range(4):
-        alone = timbres._matches(spacings[k : k + 1], places, heights)
-        np.testing.assert_allclose(alone, [refined[k : k + 1], fits[k : k + 1]], rtol=1e-12)
+
+    def matches(some):
+        owners = np.zeros(len(some), int)
+        return np.array(timbres._matches(some, owners, places[None], heights[None])[1:])
+
+    refined, fits = together = matches(spacings)
+    alone = [matches(spacings[k : k + 1]) for k in range(4)]
+    np.testing.assert_allclose(np.concatenate(alone, axis=1), together, rtol=1e-12)
+    assert len(fits) == 2  # 7 is no part of 20.3, and 300 is further than all
     assert refined[0] == pytest.approx(20.3)
     assert fits[0] == pytest.approx(1)
     assert fits[1] == pytest.approx(np.sqrt(0.5), rel=0.05)  # every second partial is missing
-    assert fits[3] == 0
     assert fits.argmax() == 0
+
+
+def test_spacings_that_have_become_equal_are_followed_once():
+    places, heights = np.arange(1, 9) * 20.0, np.ones(8)
+    spacings, owners = np.array([20.1, 10.0, 20.2, 20.3]), np.array([0, 0, 0, 1])
+    same = np.stack([places] * 2), np.stack([heights] * 2)
+    found, refined, _ = timbres._matches(spacings, owners, *same)
+    assert found.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(refined, [20, 10, 20])
+
+
+def test_many_spectra_have_the_pitches_that_each_has():
+    n_fft = 1024
+    hertz = np.geomspace(200, 2000, 37)
+    V = np.stack([tone_spectrum(one, n_fft) for one in hertz], axis=1) * hertz
+    V[:, 5] = 0
+    V[:, 7] = np.random.default_rng(0).random(len(V))
+    V = V.astype(np.float32)
+    V.flags.writeable = False
+    found = timbres.pitches(V, RATE / n_fft)
+    each = [timbre(column, RATE / n_fft).pitch for column in V.T]
+    assert [one is None for one in found] == [one is None for one in each]
+    assert found[5] is found[7] is None
+    heard = [(a.hertz, b.hertz) for a, b in zip(found, each, strict=True) if a and b]
+    assert len(heard) == 35
+    np.testing.assert_allclose(*zip(*heard, strict=True), rtol=1e-9)
+    assert timbres.pitches(V[:, :0], RATE / n_fft) == []
