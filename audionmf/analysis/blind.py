@@ -25,6 +25,7 @@ from audionmf.analysis.cues import (
     component_strokes,
     cues_in_words,
     group_by_cues,
+    odds_by_cues,
     parse_cues,
     shared_by_cues,
 )
@@ -126,8 +127,9 @@ def analyse_blind(
     places, energies = component_places(frames, factors.W, factors.H)
     strokes = component_strokes(frames, factors.W, factors.H, stft, source.sample_rate)
     sound = component_sound(templates, factors.H, places, energies, strokes)
-    grouping, choice, told = group_by_cues(sound, n_sources, heard)
-    grouping, shares = shared_by_cues(sound, grouping, heard)
+    odds = odds_by_cues(sound, heard)
+    grouping, choice, told = group_by_cues(sound, n_sources, heard, odds)
+    grouping, shares = shared_by_cues(odds, sound.energies, grouping)
     remarks = [
         *([choice.to_text()] if choice else []),
         *([cues_in_words(told)] if told else []),

@@ -197,7 +197,10 @@ def _shares_pass(n_sums: int) -> FramePass:
 
 
 def group_by_cues(
-    sound: Sound, n_sources: int | None = None, heard: Iterable[str] = CUES
+    sound: Sound,
+    n_sources: int | None = None,
+    heard: Iterable[str] = CUES,
+    odds: Features | None = None,
 ) -> tuple[Grouping, GroupingChoice | None, dict[str, float]]:
     """Group components into sources where they are most alike.
 
@@ -209,6 +212,8 @@ def group_by_cues(
         Number of sources, 1 to the number of components; None: it is chosen.
     heard : iterable of str
         The cues to go by, of `CUES`.
+    odds : ndarray, shape (n_components, n_components), optional
+        As `odds_by_cues` gives them, where they are known already.
 
     Returns
     -------
@@ -231,7 +236,8 @@ def group_by_cues(
             f"{n_sources} sources cannot be made of {n_components} components; "
             "ask for fewer sources or more components"
         )
-    features, weights = places_by_cues(odds_by_cues(sound, heard), sound.energies)
+    odds = odds_by_cues(sound, heard) if odds is None else odds
+    features, weights = places_by_cues(odds, sound.energies)
     tree = join_clusters(features, weights)
     choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
@@ -240,14 +246,14 @@ def group_by_cues(
 
 
 def shared_by_cues(
-    sound: Sound, grouping: Grouping, heard: Iterable[str] = CUES
+    odds: Features, energies: Features, grouping: Grouping
 ) -> tuple[Grouping, NDArray[np.float32] | None]:
     """Return groups in which each component is where it most likely belongs, and how likely that is.
 
     Parameters
     ----------
-    sound, heard
-        As in `group_by_cues`.
+    odds, energies
+        As in `places_by_cues`.
     grouping : dict of str to tuple of int
         As `group_by_cues` gives it.
 
@@ -258,8 +264,7 @@ def shared_by_cues(
     ndarray, shape (n_sources, n_components), float32, or None
         As `shares_in_doubt` gives them; with None the groups are the given ones.
     """
-    weights = _counted(sound.energies)
-    shares = shares_in_doubt(odds_by_cues(sound, heard), weights, list(grouping.values()))
+    shares = shares_in_doubt(odds, _counted(energies), list(grouping.values()))
     return (grouping, None) if shares is None else (by_shares(list(grouping), shares), shares)
 
 

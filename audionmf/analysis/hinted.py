@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,11 @@ class _Heard:
     places: NDArray[np.complex128] | None
     components: Sound
     cues: tuple[str, ...]
+
+    @cached_property
+    def odds(self) -> Features:
+        """Those of each two components, which grouping, sharing and hints go by."""
+        return odds_by_cues(self.components, self.cues)
 
 
 def regroup_by_ear(
@@ -245,10 +250,11 @@ def _heard_of(source: Source, found: Decomposition, progress: Progress | None) -
 
 
 def _by_ear(found: Decomposition, sound: _Heard, n_sources: int | None) -> Decomposition:
-    grouping, choice, told = group_by_cues(sound.components, n_sources, sound.cues)
+    components, odds = sound.components, sound.odds
+    grouping, choice, told = group_by_cues(components, n_sources, sound.cues, odds)
     remarks = [choice.to_text()] if choice else []
     remarks += [cues_in_words(told)] if told else []
-    changed = found.of_groups(*shared_by_cues(sound.components, grouping, sound.cues))
+    changed = found.of_groups(*shared_by_cues(odds, components.energies, grouping))
     return dataclasses.replace(changed, remarks=(*found.remarks, *remarks))
 
 
@@ -258,8 +264,7 @@ def _hinted(
     """Return the same with what hints say, the components they moved, and those that went along."""
     if not hints:
         return found, [], []
-    components = sound.components
-    odds = odds_by_cues(components, sound.cues)
+    components, odds = sound.components, sound.odds
     features, weights = places_by_cues(odds, components.energies)
     owner = {k: name for name, group in found.grouping.items() for k in group}
 

@@ -210,12 +210,13 @@ def _patterns(
     An example shows the drum of its part; of several drums in a part it does not say which is which.
     """
     parts = [drum.part for drum in drums]
-    starts = [
-        pattern_of(taught[drum.part], n_lags)
-        if drum.part in taught and parts.count(drum.part) == 1
-        else kit.get(k, _heard(V, drum, n_lags))
-        for k, drum in enumerate(drums)
-    ]
+
+    def start_of(k: int, drum: _Drum) -> Matrix:
+        if drum.part in taught and parts.count(drum.part) == 1:
+            return pattern_of(taught[drum.part], n_lags)
+        return kit[k] if k in kit else _heard(V, drum, n_lags)
+
+    starts = [start_of(k, drum) for k, drum in enumerate(drums)]
     sums = [max(float(start.sum()), _FLOOR) for start in starts]
     stacked = [start / total + _FLOOR for start, total in zip(starts, sums, strict=True)]
     return np.stack(stacked, axis=-1).astype(np.float32)

@@ -200,10 +200,11 @@ class Fleet:
                 if share.worker not in threads_of(self._client):
                     raise _LostError from None
                 self._watch.look()
-            except (
-                UnboundLocalError
-            ):  # of Dask, where an answer comes as the waiting ends: ask again
-                if future.status == "error":  # of the worker
+            except UnboundLocalError:
+                # Dask's `sync` passes over the CancelledError of a wait whose answer comes in the very
+                # moment in which its time is up, and then returns a variable that was never set. The
+                # answer is there now: ask again. If the worker itself failed so, that is the answer.
+                if future.status == "error":
                     raise
             except FileNotFoundError as error:
                 raise AudioReadError(

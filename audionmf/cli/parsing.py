@@ -32,7 +32,8 @@ _OTHER_WORDS = {
     "--threads": "--n-threads", "--workers": "--jobs", "--components": "--n-components",
     "--output": "--out", "--out": "--output", "--output-dir": "--out", "--length": "--duration",
     "--reference": "--example", "--model": "--templates", "--bank": "--templates",
-    "--silent": "--quiet", "--type": "--format", "--codec": "--format",
+    "--silent": "--quiet", "--type": "--format", "--codec": "--format", "--parallel": "--jobs",
+    "--gpu": "--device", "--cuda": "--device",
 }  # fmt: skip
 """What other programs call the same thing."""
 
@@ -50,15 +51,26 @@ _PLAIN_WORDS = (
 """What the standard library says, as people say it."""
 _WIDTH = 80
 _GENERAL = "general"
+_BEGUN = 3
+"""Letters that tell what a word begins like."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Return the choice that was probably meant; None if none is near."""
+    """Return the choice that was probably meant; None if none is near.
+
+    Options are compared without their dashes, which all have, and must be nearer: one of eighty is
+    always somewhat alike. One that begins like the word, or the word like it, is near, too.
+    """
     known = list(choices)
     if _OTHER_WORDS.get(word) in known:
         return _OTHER_WORDS[word]
-    folded = {choice.casefold(): choice for choice in reversed(known)}
-    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    option, wanted = word.startswith("--"), word.lstrip("-").casefold()
+    folded = {choice.lstrip("-").casefold(): choice for choice in reversed(known)}
+    found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.7 if option else 0.6)
+    if option and not found:
+        begun = [name for name in folded if min(len(name), len(wanted)) >= _BEGUN]
+        begun = [name for name in begun if name.startswith(wanted) or wanted.startswith(name)]
+        found = difflib.get_close_matches(wanted, begun, n=1, cutoff=0)
     return folded[found[0]] if found else None
 
 

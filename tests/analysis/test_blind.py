@@ -8,6 +8,7 @@ import pytest
 from conftest import RATE, files_below, sound
 
 import audionmf
+from audionmf.analysis import cues, likeness
 from audionmf.analysis.learning import at_rate
 from audionmf.analysis.variants import likeliest, shipped_patterns
 from audionmf.errors import ParameterError
@@ -164,6 +165,22 @@ def test_what_is_in_doubt_is_shared_and_that_is_told():
     ]
     n = (found.shares.max(axis=0) < 0.9).sum()
     assert f"{n} of {len(most)} components are shared, as it is in doubt whose" in found.remarks[2]
+
+
+def test_the_odds_of_all_pairs_are_found_once_to_group_and_to_share(monkeypatch):
+    asked, odds = [], likeness.likeness
+
+    def counted(sound, heard):
+        asked.append(isinstance(sound, likeness.Sound))
+        return odds(sound, heard)
+
+    monkeypatch.setattr(cues, "likeness", counted)
+    options = QUICK | {"max_iter": 3, "model": "harmonic"}
+    found = audionmf.separate((low() + high()) / 4, n_sources=2, **options).decomposition
+    assert asked.count(True) == 1
+    asked.clear()
+    assert len(found.regroup(n_sources=2, same=[(0, 1)]).grouping) == 2
+    assert asked.count(True) == 1
 
 
 def test_the_place_is_learnt_in_stereo():

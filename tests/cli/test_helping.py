@@ -13,6 +13,7 @@ from conftest import sound, two_notes
 
 from audionmf.cli import main_parser
 from audionmf.cli.briefly import brief
+from audionmf.cli.parsing import nearest
 from audionmf.io.files import no_such_file
 
 COMMANDS = main_parser().commands.choices
@@ -46,6 +47,24 @@ def test_an_error_says_what_was_meant(run, arguments, hint):
     assert (code, out) == (2, "")
     assert hint in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["--overwrite", "--sr", "--force", "--no-notes", "--wav", "--log"])
+def test_an_option_that_is_only_somewhat_alike_was_not_meant(run, word):
+    code, _, err = run("separate", "x.wav", word)
+    assert code == 2
+    assert f"there is no option {word}" in err
+    assert "did you mean" not in err
+
+
+def test_an_option_that_lacks_a_letter_or_goes_on_was_meant():
+    options = [o for o in COMMANDS["separate"]._option_string_actions if len(o) > 6]
+    assert len(options) > 50
+    for option in options:
+        for k in range(4, len(option)):
+            assert nearest(option[:k] + option[k + 1 :], options) == option
+    assert nearest("--outdir", ["--only", "--out"]) == "--out"
+    assert nearest("--temp", ["--tempo", "--templates"]) == "--tempo"
 
 
 @pytest.mark.parametrize(
