@@ -33,12 +33,12 @@ from audionmf.errors import (
     AudioReadError,
     exit_code,
 )
-from audionmf.io.files import counted, make_room, no_such_file, refuse_overwriting, require_file
+from audionmf.io.files import counted, in_a_line, make_room, refuse_overwriting, require_file
 from audionmf.show.report import clear_report, report_path, write_report
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Progress
 
-__all__ = ["DONE", "FAILED", "KEPT", "NOT_RUN", "Outcome", "Task", "describe_error", "perform"]
+__all__ = ["DONE", "FAILED", "KEPT", "NOT_RUN", "Outcome", "Task", "perform"]
 
 DONE, KEPT, FAILED, NOT_RUN = "done", "kept", "failed", "not run"
 """States of a job: separated now, found finished, failed, and not come to."""
@@ -173,7 +173,8 @@ class Outcome:
     def of_failure(cls, path: str, error: BaseException) -> Outcome:
         """Describe a job that failed with an exception."""
         details = "".join(traceback.format_exception(error))
-        return cls(path, FAILED, exit_code(error), describe_error(error), details=details)
+        said = in_a_line(error, little_memory="run fewer at a time")
+        return cls(path, FAILED, exit_code(error), said, details=details)
 
 
 def perform(task: Mapping[str, Any], progress: Progress | None = None) -> dict[str, Any]:
@@ -211,21 +212,6 @@ def perform(task: Mapping[str, Any], progress: Progress | None = None) -> dict[s
             )
     seconds = time.perf_counter() - begin
     return dataclasses.replace(outcome, warnings=said, seconds=seconds).to_dict()
-
-
-def describe_error(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
-    if isinstance(error, AudioNMFError | AudioNMFWarning):
-        text = str(error)
-    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
-        text = "the current folder is not there any more; change to another one and run again"
-    elif isinstance(error, FileNotFoundError):
-        text = no_such_file(error.filename)
-    elif isinstance(error, MemoryError):
-        text = "there is not enough memory; run fewer at a time"
-    else:
-        text = f"unexpected {type(error).__name__}: {error}"
-    return " ".join(text.splitlines())
 
 
 def _perform(task: Task, progress: Progress | None) -> Outcome:

@@ -31,11 +31,13 @@ __all__ = [
     "Named",
     "Parser",
     "add_export",
+    "add_filename",
     "add_inputs",
     "add_output",
     "add_report",
     "add_settings",
     "add_subtype",
+    "add_templates",
     "announce",
     "command",
     "discard_output",
@@ -166,12 +168,7 @@ def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) 
         help="the output folder (default: %(default)s)",
     )
     if pattern:
-        output.add_argument(
-            "--filename",
-            default="{track}/{source}.{ext}",
-            metavar="PATTERN",
-            help="names below the folder (default: %(default)s)",
-        )
+        add_filename(output)
     output.add_argument(
         "--format",
         default="wav",
@@ -180,6 +177,28 @@ def add_output(parser: argparse.ArgumentParser, default: str, *, pattern: bool) 
         "files sum to the input only roughly",
     )
     return output
+
+
+def add_filename(output: Any, where: str = "") -> None:
+    """Add the option that says how files are called."""
+    output.add_argument(
+        "--filename",
+        default="{track}/{source}.{ext}",
+        metavar="PATTERN",
+        help=f"names below the folder{where} (default: %(default)s)",
+    )
+
+
+def add_templates(group: Any) -> None:
+    """Add the option that names files of templates."""
+    group.add_argument(
+        "--templates",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="template files; each label in them is a source",
+    )
 
 
 def add_subtype(group: Any) -> None:

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar(options)
 
     def work(given: Named) -> None:
-        try:
+        with bar:
             files = decompose_file(
                 given.path,
                 given.folder,
@@ -74,8 +74,6 @@ def _run(options: argparse.Namespace) -> int:
                 settings=settings_of(options),
                 progress=bar,
             )
-        finally:
-            bar.clear()
         others = [
             files.model, files.templates, files.activations, files.picture, *files.notes,
             files.report,

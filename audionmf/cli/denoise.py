@@ -32,8 +32,7 @@ examples:
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.denoising import denoise_file
 
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         written = denoise_file(
             options.input[0],
             options.out,
@@ -44,8 +43,6 @@ def _run(options: argparse.Namespace) -> int:
             progress=bar,
             **part_of(options),
         )
-    finally:
-        bar.clear()
     tell_file(options, written)
     return 0
 

@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         del options.n_components
     bar = Bar(options)
     choices: list[ComponentChoice] = []
-    try:
+    with bar:
         if options.scheduler is not None:
             bank = _learn_on_cluster(options, count, tls, bar)
         else:
@@ -86,8 +86,6 @@ def _run(options: argparse.Namespace) -> int:
                 list(options.input), options.name, count, settings=settings_of(options),
                 progress=bar, chosen=choices.append,
             )  # fmt: skip
-    finally:
-        bar.clear()
     bank.save(out)
     if options.json:
         found = _found(out, bank)
@@ -136,11 +134,8 @@ def _run_kit(options: argparse.Namespace) -> int:
     files = kit_files(folder)
     refuse_overwriting([out], [file for each in files.values() for file in each])
     make_room([out])
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         bank = learn_kit(files, settings=settings_of(options), progress=bar)
-    finally:
-        bar.clear()
     bank.save(out)
     if options.json:
         print_json(_found(out, bank))

@@ -31,8 +31,7 @@ _SETTINGS = ("n_fft", "hop_length", "window")
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.morphing import morph_file
 
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         written = morph_file(
             options.input[0],
             options.input[1],
@@ -42,8 +41,6 @@ def _run(options: argparse.Namespace) -> int:
             settings=settings_of(options),
             progress=bar,
         )
-    finally:
-        bar.clear()
     tell_file(options, written)
     return 0
 

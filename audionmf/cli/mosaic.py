@@ -33,8 +33,7 @@ _WITHOUT_CROSS = ("max_iter", "activation_iter", "n_fft", "hop_length", "window"
 def _run(options: argparse.Namespace) -> int:
     from audionmf.separation.mosaicking import mosaic_file
 
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         written = mosaic_file(
             options.input[0],
             options.out,
@@ -47,8 +46,6 @@ def _run(options: argparse.Namespace) -> int:
             settings=settings_of(options),
             progress=bar,
         )
-    finally:
-        bar.clear()
     tell_file(options, written)
     return 0
 

@@ -11,6 +11,7 @@ from audionmf.cli.common import (
     Bar,
     Named,
     add_export,
+    add_filename,
     add_inputs,
     add_settings,
     announce,
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar(options)
 
     def work(given: Named) -> None:
-        try:
+        with bar:
             done = note_file(
                 given.path,
                 given.folder,
@@ -92,8 +93,6 @@ def _run(options: argparse.Namespace) -> int:
                 **part_of(options),
                 **ways,
             )
-        finally:
-            bar.clear()
         counts = {name: len(done.notes.of(name)) for name in done.notes.sources}
         if options.json:
             files = [str(file) for file in done.paths.values()]
@@ -148,11 +147,6 @@ def add(commands: Any) -> None:
         metavar="FOLDER",
         help="the output folder (default: %(default)s)",
     )
-    output.add_argument(
-        "--filename",
-        default="{track}/{source}.{ext}",
-        metavar="PATTERN",
-        help="names below the folder, of a source called notes or events (default: %(default)s)",
-    )
+    add_filename(output, ", of a source called notes or events")
     add_export(output, _DEFAULT)
     add_settings(parser, "separate")

@@ -49,25 +49,21 @@ def _run(options: argparse.Namespace) -> int:
 
     keys, known = drum_keys_of(options), ways_of(options)
     announce(options)
-    bar = Bar(options)
-    try:
-        with FolderLock(options.out):
-            files = oneshots_file(
-                options.input[0],
-                options.out,
-                extension=options.format,
-                subtype=options.subtype,
-                kit=options.kit,
-                takes=options.takes,
-                longest=options.longest,
-                drum_keys=keys,
-                settings=settings_of(options),
-                progress=bar,
-                **part_of(options),
-                **known,
-            )
-    finally:
-        bar.clear()
+    with Bar(options) as bar, FolderLock(options.out):
+        files = oneshots_file(
+            options.input[0],
+            options.out,
+            extension=options.format,
+            subtype=options.subtype,
+            kit=options.kit,
+            takes=options.takes,
+            longest=options.longest,
+            drum_keys=keys,
+            settings=settings_of(options),
+            progress=bar,
+            **part_of(options),
+            **known,
+        )
     _tell(options, files)
     return 0
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from audionmf.errors import AudioNMFError, AudioNMFWarning, OutputError, exit_code
+from audionmf.errors import AudioNMFError, OutputError, exit_code
 
 __all__ = [
     "discard_output",
@@ -122,20 +122,13 @@ def fail(error: Exception, *, debug: bool) -> int:
 
 
 def _message(error: Exception, *, debug: bool) -> str:
-    if isinstance(error, AudioNMFError | AudioNMFWarning):
-        text = str(error)
-    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
-        text = "the current folder is not there any more; change to another one and run again"
-    elif isinstance(error, FileNotFoundError):
-        from audionmf.io.files import no_such_file
+    from audionmf.io.files import in_a_line
 
-        text = no_such_file(error.filename)
-    elif isinstance(error, MemoryError):
-        text = "there is not enough memory; close other programs, or take fewer components"
-    else:
-        hint = "" if debug else "; run again with --debug and report it"
-        text = f"unexpected {type(error).__name__}: {error}{hint}"
-    return " ".join(text.splitlines())
+    return in_a_line(
+        error,
+        little_memory="close other programs, or take fewer components",
+        unexpected="" if debug else "; run again with --debug and report it",
+    )
 
 
 def print_json(value: dict[str, Any]) -> None:

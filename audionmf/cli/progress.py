@@ -177,9 +177,7 @@ class Bar:
     def __call__(self, stage: str, done: float) -> None:
         """Hear of a stage."""
         share = share_done(stage, done, _USUAL_SECONDS, self._after)
-        if (
-            self._first is None
-        ):  # notes of one instrument begin behind an analysis that there is not
+        if self._first is None:  # notes of one instrument begin where others have been analysed
             self._first = share if stage in self._after and share < 1 else 0.0
         share = (share - self._first) / (1 - self._first)
         self._share = max(self._share, share)
@@ -187,8 +185,12 @@ class Bar:
         left = self._left.after(elapsed, self._share, 1 - self._share)
         self._display.show(stage, done, self._share, left)
 
-    def clear(self) -> None:
-        """Take the line away; the next recording begins anew."""
+    def __enter__(self) -> Bar:
+        """Return the bar itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the line away, however the work ended; the next recording begins anew."""
         self._display.clear()
         self._share, self._left, self._begin = 0.0, TimeLeft(), time.monotonic()
         self._first = None

@@ -57,8 +57,7 @@ def _run(options: argparse.Namespace) -> int:
             "say how: --group NAME=0,3,7 by hand, --n-sources N by ear, or --same 3,7 and "
             "--apart 3,5; audionmf regroup --help explains them"
         )
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         files = regroup_into(
             options.model,
             groups,
@@ -75,8 +74,6 @@ def _run(options: argparse.Namespace) -> int:
             report=options.report,
             progress=bar,
         )
-    finally:
-        bar.clear()
     grouping = {name: list(group) for name, group in files.decomposition.grouping.items()}
     report(
         options,

@@ -61,8 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ParameterError(
             "a model file was made with options of its own: leave out those of the analysis"
         )
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         written = remix_file(
             options.input[0],
             options.out,
@@ -74,8 +73,6 @@ def _run(options: argparse.Namespace) -> int:
             **part_of(options),
             **known,
         )
-    finally:
-        bar.clear()
     tell_file(options, written)
     return 0
 

@@ -34,8 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     from audionmf.batch.manifest import manifest_in
     from audionmf.batch.rerun import rerun
 
-    bar = Bar(options)
-    try:
+    with Bar(options) as bar:
         made = rerun(
             manifest_in(options.manifest),
             options.out,
@@ -43,8 +42,6 @@ def _run(options: argparse.Namespace) -> int:
             root=options.root,
             progress=bar,
         )
-    finally:
-        bar.clear()
     stems = {name: str(path) for name, path in made.stems.items()}
     if options.json:
         print_json(

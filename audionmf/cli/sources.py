@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from audionmf.cli.common import add_templates
 from audionmf.cli.parsing import NamedFlag
 from audionmf.errors import ParameterError
 
@@ -51,14 +52,7 @@ def add_sources(parser: argparse.ArgumentParser, otherwise: str, *, kit: bool = 
     )
     if kit:
         _add_kit(sources)
-    sources.add_argument(
-        "--templates",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="template files; each label in them is a source",
-    )
+    add_templates(sources)
     sources.add_argument(
         "--example",
         action="append",

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audionmf.cli.common import (
+    add_filename,
     add_settings,
+    add_templates,
     command,
     print_json,
     say,
@@ -208,14 +210,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("input", metavar="INPUT", help="a file, or - for standard input")
     sources = parser.add_argument_group("the sources")
-    sources.add_argument(
-        "--templates",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="template files; each label in them is a source",
-    )
+    add_templates(sources)
     sources.add_argument(
         "--model",
         dest="known_model",
@@ -264,12 +259,7 @@ def add(commands: Any) -> None:
         help="the output folder, or - for one source, raw, to standard output "
         "(default: %(default)s)",
     )
-    output.add_argument(
-        "--filename",
-        default="{track}/{source}.{ext}",
-        metavar="PATTERN",
-        help="names below the folder (default: %(default)s)",
-    )
+    add_filename(output)
     output.add_argument(
         "--format",
         default="wav",

@@ -24,7 +24,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from audionmf.errors import AudioNMFError, AudioReadError, OutputError, ParameterError
+from audionmf.errors import (
+    AudioNMFError,
+    AudioNMFWarning,
+    AudioReadError,
+    OutputError,
+    ParameterError,
+)
 
 __all__ = [
     "StrPath",
@@ -37,6 +43,7 @@ __all__ = [
     "find_moved",
     "flush",
     "hold",
+    "in_a_line",
     "listed",
     "make_folder",
     "make_room",
@@ -64,6 +71,31 @@ _MOST_COMPARED = 1000
 _NEAR = 0.6
 """How alike names are of which one may be meant, as for commands and options."""
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+
+
+def in_a_line(error: BaseException, *, little_memory: str, unexpected: str = "") -> str:
+    """Return what an exception says, in one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Of this package or not.
+    little_memory : str
+        What to do where memory was too little.
+    unexpected : str, default ""
+        What to do where nobody expected it.
+    """
+    if isinstance(error, AudioNMFError | AudioNMFWarning):
+        text = str(error)
+    elif isinstance(error, FileNotFoundError) and not isinstance(error.filename, str | bytes):
+        text = "the current folder is not there any more; change to another one and run again"
+    elif isinstance(error, FileNotFoundError):
+        text = no_such_file(error.filename)
+    elif isinstance(error, MemoryError):
+        text = f"there is not enough memory; {little_memory}"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}{unexpected}"
+    return " ".join(text.splitlines())
 
 
 def no_such_file(path: StrPath | bytes) -> str:
