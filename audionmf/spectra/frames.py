@@ -147,9 +147,10 @@ def gather(
     # Where there is a context, all frames are needed.
     apart = 1 if neighbours else _apart(stft, source.n_samples, max_frames)
     how = partial(_gathered, source, stft, max_frames, keep_transform, neighbours, n_threads)
-    found, counter = how(progress, apart)
-    if apart > (least := _apart(stft, counter.n_samples, max_frames)):  # a header that lied
-        found, counter = how(progress, least)
+    found, counter = how(progress, apart, _thinned(stft, source.n_samples, max_frames))
+    least = _thinned(stft, counter.n_samples, max_frames)
+    if found.step > least:  # a header that lied
+        found, counter = how(progress, min(apart, least), least)
     if warn:
         warn_if_unusual(describe_source(source), counter.n_samples, stft.n_fft, counter.peak)
     return found
@@ -157,10 +158,15 @@ def gather(
 
 def _apart(stft: STFT, n_samples: int, max_frames: int) -> int:
     """Return how far apart frames are that are kept, 1, 2, 4, …, if the others can be left out."""
-    n_frames, apart = stft.n_frames(n_samples), 1
-    while stft.skips_frames and -(-n_frames // apart) > max_frames:
-        apart *= 2
-    return apart
+    return _thinned(stft, n_samples, max_frames) if stft.skips_frames else 1
+
+
+def _thinned(stft: STFT, n_samples: int, max_frames: int) -> int:
+    """Return how far apart frames are that are kept: 1, 2, 4 and so on."""
+    n_frames, step = stft.n_frames(n_samples), 1
+    while -(-n_frames // step) > max_frames:
+        step *= 2
+    return step
 
 
 def _gathered(
@@ -172,12 +178,16 @@ def _gathered(
     n_threads: int,
     progress: Callable[[float], object],
     apart: int,
+    thinned: int,
 ) -> tuple[Frames, Counter]:
-    """Read frames that are so far `apart`, and leave out more of them if there are too many."""
+    """Read frames that are so far `apart`, and keep those that are `thinned`.
+
+    If there are too many all the same, more are left out.
+    """
     counter = Counter(source)
     kept: list[NDArray[Any]] = []
     around: list[NDArray[Any]] = []
-    step, n_seen, n_kept = 1, 0, 0
+    step, n_seen, n_kept = thinned // apart, 0, 0
     size = max(1, max(BLOCK_FRAMES, stft.least_frames) // apart)  # of as many samples as ever
     blocks = stft.forward_blocks(counter.blocks(), size, n_threads, apart)
     for wide, before, after in with_margins(blocks, REACH if neighbours else 0):

@@ -11,6 +11,7 @@ from audionmf.io.audio import AudioFile
 from audionmf.spectra import fourier, stft
 from audionmf.spectra import frames as frontend
 from audionmf.spectra.frames import gather, pooled_magnitude
+from audionmf.spectra.neighbours import Neighbours
 
 SMALL = STFT(16, 4)
 
@@ -195,3 +196,15 @@ def test_sound_anywhere_is_not_silence_even_where_no_frame_is_kept():
         warnings.simplefilter("error")
         gather(in_pieces(samples, 100), SMALL, 2)
         gather(Audio(np.ones((1, 16), np.float32), RATE), SMALL)
+
+
+def test_frames_that_are_left_out_in_the_end_are_never_kept(monkeypatch):
+    """Those around frames are needed all, and so all are transformed."""
+    thinned, keep = [], frontend._every_second
+    monkeypatch.setattr(frontend, "_every_second", lambda kept: thinned.append(1) or keep(kept))
+    samples, frames = noise(2, 40_000), STFT(512, 128)
+    around = Neighbours.of(frames, RATE)
+    found = gather(Audio(samples, RATE), frames, 60, keep_transform=True, neighbours=around)
+    assert not thinned
+    assert found.step == 8
+    np.testing.assert_allclose(found.X, frames.forward(samples)[..., ::8], atol=1e-4)
