@@ -44,7 +44,7 @@ WORKS = {
     "with notes": "separate {mix} --templates {banks} --export midi,labels,csv -o {out} --json",
 }
 MOST_GROWTH_MB = 50
-MOST_MB = {"separate": 400, "learn": 600, "learn, factorised": 600}
+MOST_MB = {"separate": 400, "by example": 400, "learn": 600, "learn, factorised": 600}
 STEADY_SECONDS = 600
 WAV_SUFFIX = ".wav"
 
