@@ -196,7 +196,7 @@ def votes(
     Parameters
     ----------
     found : Decomposition
-        Its templates and groups give the masks.
+        Its templates, groups and voters, if any, give the masks.
     V : ndarray, shape (n_bins, n_frames)
         Magnitudes of the mixture.
     H : ndarray, shape (n_components, n_frames)
@@ -217,7 +217,8 @@ def votes(
     def lies(first: int) -> NDArray[np.float64]:
         block = slice(first, first + BLOCK_FRAMES)
         ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
-        masks = ratio_masks(found.models(H[:, block]), found.settings.mask_exponent)
+        models = found.voted(found.models(H[:, block]), V[:, block])
+        masks = ratio_masks(models, found.settings.mask_exponent)
         masks *= ratio
         under = [(W.T @ mask) * G[:, block] for mask in masks]
         sums: NDArray[np.float64] = np.array(under).sum(axis=2, dtype=np.float64)

@@ -44,6 +44,7 @@ __all__ = [
     "component_places",
     "component_sound",
     "component_strokes",
+    "counted",
     "cues_in_words",
     "group_by_cues",
     "odds_by_cues",
@@ -264,7 +265,7 @@ def shared_by_cues(
     ndarray, shape (n_sources, n_components), float32, or None
         As `shares_in_doubt` gives them; with None the groups are the given ones.
     """
-    shares = shares_in_doubt(odds, _counted(energies), list(grouping.values()))
+    shares = shares_in_doubt(odds, counted(energies), list(grouping.values()))
     return (grouping, None) if shares is None else (by_shares(list(grouping), shares), shares)
 
 
@@ -287,7 +288,7 @@ def odds_by_cues(sound: Sound | Pairs, heard: Iterable[str] = CUES) -> Features:
         odds = likeness(sound, heard)
         told = sound.sound if isinstance(sound, Pairs) else sound
         if told.struck is not None and "course" in heard:
-            odds += _strokes_and_tones(told.struck, _counted(told.energies))
+            odds += _strokes_and_tones(told.struck, counted(told.energies))
     return odds
 
 
@@ -316,14 +317,15 @@ def places_by_cues(odds: Features, energies: Features) -> tuple[Features, Featur
     energies : ndarray, shape (n_components,)
         How much each is of the mixture, ≥ 0.
     """
-    weights = _counted(energies)
+    weights = counted(energies)
     return places_by(odds, weights), weights
 
 
-def _counted(energies: Features) -> Features:
-    root = np.sqrt(energies)  # as they counted where likeness was learnt
-    counted: Features = np.maximum(root / max(root.sum(), _TINY), 1e-9)
-    return counted
+def counted(energies: Features) -> Features:
+    """Return how much components count where likeness was learnt: > 0, the sum is 1."""
+    root = np.sqrt(energies)
+    weights: Features = np.maximum(root / max(root.sum(), _TINY), 1e-9)
+    return weights
 
 
 def _told_by(

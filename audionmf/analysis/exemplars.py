@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis.component_votes import unexplained, with_voters, within_bands
 from audionmf.analysis.coverage import coverage
+from audionmf.analysis.note_votes import with_notes
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
@@ -480,10 +481,12 @@ class _Fit:
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""
-        return with_voters(
-            found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
-            free=bool(self.free), progress=self.progress,
+        sounds, free, progress = self.sounds, bool(self.free), self.progress
+        voted = with_voters(
+            found, self.source, self.frames.V, H, left=left, sounds=sounds, free=free,
+            progress=progress,
         )  # fmt: skip
+        return with_notes(voted, self.frames, H, sounds=sounds, free=free, progress=progress)
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:

@@ -84,7 +84,7 @@ MODEL_KIND = Kind(
         {"activations", "penalties", "covariances", "patterns", "context", "shares", *VOTER_ARRAYS}
     ),
     most={"templates": (1, MOST_COMPONENTS), "penalties": (0, MOST_COMPONENTS)},
-    signed=frozenset({"covariances", "leanings"}),
+    signed=frozenset({"covariances", "leanings", "later_leanings"}),
 )
 
 _MAX_CHANNELS = 64

@@ -28,7 +28,10 @@ Matrix = NDArray[np.float32]
 
 _MOST = 30.0
 
-VOTER_ARRAYS = {"voters": 2, "votes": 2, "leanings": 2}
+_THEN = "later_"
+VOTER_ARRAYS = {
+    f"{prefix}{name}": 2 for prefix in ("", _THEN) for name in ("voters", "votes", "leanings")
+}
 """Arrays of a model file, and their dimensions."""
 
 
@@ -45,11 +48,14 @@ class Voters:
     leanings : ndarray, shape (n_groups, n_voters), float32, optional
         How far each leans to each group, in the natural logarithm of the models of the groups where
         it sounds alone, -30 to 30.
+    then : Voters, optional
+        Others, who have their say when these have had theirs.
     """
 
     templates: Matrix
     votes: Matrix | None = None
     leanings: Matrix | None = None
+    then: Voters | None = None
 
     def check(self, n_groups: int, n_bins: int) -> None:
         """Make sure that they are voters of so many groups and bins.
@@ -69,18 +75,25 @@ class Voters:
             )
         if self.leanings is not None and np.abs(self.leanings).max() > _MOST:
             raise TemplateError(f"voters lean by {_MOST:g} at most")
+        if self.then is not None:
+            self.then.check(n_groups, n_bins)
 
     def ordered(self, order: Sequence[int]) -> Voters:
         """Return the same for groups in another order."""
         votes, leanings = (
             None if each is None else each[order] for each in (self.votes, self.leanings)
         )
-        return dataclasses.replace(self, votes=votes, leanings=leanings)
+        then = None if self.then is None else self.then.ordered(order)
+        return dataclasses.replace(self, votes=votes, leanings=leanings, then=then)
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the arrays of a model file."""
         found = {"voters": self.templates, "votes": self.votes, "leanings": self.leanings}
-        return {name: array for name, array in found.items() if array is not None}
+        later = {} if self.then is None else self.then.arrays()
+        return {
+            **{name: array for name, array in found.items() if array is not None},
+            **{_THEN + name: array for name, array in later.items()},
+        }
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Voters | None:
@@ -96,7 +109,9 @@ class Voters:
             return None
         if "voters" not in found:
             raise TemplateError("votes come without voters")
-        return cls(found["voters"], found.get("votes"), found.get("leanings"))
+        later = {name.removeprefix(_THEN): a for name, a in found.items() if name.startswith(_THEN)}
+        then = cls.of_arrays(later)
+        return cls(found["voters"], found.get("votes"), found.get("leanings"), then)
 
     def share(self, models: Matrix, V: Matrix, bands: Bands, settings: Settings) -> Matrix:
         """Return models of the groups in which the voters had their say.
@@ -128,7 +143,8 @@ class Voters:
         shared = np.empty((len(models), V.shape[1], len(V)), np.float32)
         share = _sharing_pass(len(models), self.votes is not None, self.leanings is not None)
         share([*models.swapaxes(1, 2), *weighted], [*shared])
-        return shared.swapaxes(1, 2)
+        agreed = shared.swapaxes(1, 2)
+        return agreed if self.then is None else self.then.share(agreed, V, bands, settings)
 
 
 @functools.lru_cache(maxsize=32)

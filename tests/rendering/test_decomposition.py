@@ -34,7 +34,10 @@ VOTERS = RNG.random((9, 5)).astype(np.float32)
 VOTES = np.full((2, 5), 0.5, np.float32)
 LEANINGS = (RNG.random((2, 5)) - 0.5).astype(np.float32)
 SHARES = np.float32([[1, 0.25, 0.75], [0, 0.75, 0.25]])
-EXEMPLARS = {"context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS), "banded": True}
+LATER = Voters(VOTERS[:, :3], VOTES[:, :3])
+EXEMPLARS = {
+    "context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS, LATER), "banded": True,
+}  # fmt: skip
 ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
 
 
@@ -238,6 +241,8 @@ BAD_ARRAYS = {
     "votes that are no numbers": {"voters": VOTERS, "votes": VOTES * np.nan},
     "negative votes": {"voters": VOTERS, "votes": -VOTES},
     "leanings without voters": {"leanings": LEANINGS},
+    "later voters alone": {"later_voters": VOTERS, "later_votes": VOTES},
+    "later votes without later voters": {"voters": VOTERS, "votes": VOTES, "later_votes": VOTES},
     "leanings to other sources": {"voters": VOTERS, "votes": VOTES, "leanings": LEANINGS[:1]},
     "leanings that are no numbers": {"voters": VOTERS, "leanings": LEANINGS * np.nan},
     "leanings beyond all measure": {"voters": VOTERS, "leanings": LEANINGS * 100},
@@ -318,6 +323,8 @@ def test_a_model_of_exemplars_comes_back_with_the_same_bytes(tmp_path):
     assert np.array_equal(loaded.context, CONTEXT)
     for name in ("templates", "votes", "leanings"):
         assert np.array_equal(getattr(loaded.voters, name), getattr(found.voters, name))
+    assert np.array_equal(loaded.voters.then.votes, LATER.votes)
+    assert loaded.voters.then.then is None
     plain = Decomposition.load(model().save(tmp_path / "c.npz"))
     assert plain.context is plain.voters is None
 
@@ -386,6 +393,20 @@ def test_what_sounds_leans_as_far_as_it_is_told_to(votes):
     moved = model(voters=Voters(VOTERS, votes, one)).voted(models, V)
     assert (moved[0] >= plain[0] * np.float32(1 - 1e-5)).all()
     assert not np.allclose(moved, plain)
+
+
+def test_later_voters_have_their_say_in_what_the_first_ones_gave():
+    V = RNG.random((9, 7)).astype(np.float32)
+    models = RNG.random((2, 9, 7)).astype(np.float32)
+    votes = np.float32([[0.9] * 5, [0.1] * 5])
+    first, later = Voters(VOTERS, votes), Voters(VOTERS[:, :3], 1 - votes[:, :3])
+    both = dataclasses.replace(first, then=later)
+    wanted = model(voters=later).voted(model(voters=first).voted(models, V), V)
+    assert np.array_equal(model(voters=both).voted(models, V), wanted)
+    turned = both.ordered([1, 0])
+    assert np.array_equal(turned.then.votes, later.votes[::-1])
+    with pytest.raises(TemplateError, match="do not fit"):
+        model(voters=dataclasses.replace(first, then=Voters(VOTERS, votes[:1])))
 
 
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path):

@@ -1,0 +1,116 @@
+"""Notes and noises of the mixture alone, and their say in the masks.
+
+Components that are free to be anything (`component_votes`) become bits of several notes. Those that
+are held to the partials of one pitch are notes, so that odds tell better which of them one source
+plays: they are what blind separation groups. Here masks and examples tell whose they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audionmf import nmf
+from audionmf.analysis.component_examples import example_sound, like_examples
+from audionmf.analysis.component_votes import votes, within_bands
+from audionmf.analysis.cues import component_places, component_strokes, counted, odds_by_cues
+from audionmf.analysis.likeness import Sound, mean_field
+from audionmf.nmf.solver import thread_count
+from audionmf.rendering.decomposition import Decomposition
+from audionmf.rendering.voters import Voters
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.blas import blas_threads
+from audionmf.spectra.frames import Frames, Progress
+from audionmf.spectra.harmonic import harmonic_start
+
+__all__ = ["with_notes"]
+
+Matrix = NDArray[np.float32]
+
+_ITERATIONS = 100
+_SOFT = 0.02
+_DRAW, _STEPS = 2.0, 30
+"""What is added to the share of every source; how far components that sound alike draw each other, and
+the steps of the mean field: as in blind separation."""
+_EXAMPLE, _EXAMPLE_BESIDE_FREE = 0.3, 2.0
+
+
+def with_notes(
+    found: Decomposition,
+    frames: Frames,
+    H: Matrix,
+    *,
+    sounds: Mapping[str, Matrix],
+    free: bool,
+    progress: Progress,
+) -> Decomposition:
+    """Let notes and noises of the mixture have their say in the masks, after other voters.
+
+    They have none where those did not vote, as the templates explain the mixture well.
+
+    Parameters
+    ----------
+    found : Decomposition
+        With voters.
+    frames : Frames
+        Of the mixture, not all of them silent.
+    H : ndarray, shape (n_components, n_frames)
+        Activations of the templates in these frames.
+    sounds : mapping of str to ndarray, shape (n_bands, n)
+        What sources sound like alone, where that is known, as `Templates.sounds`.
+    free : bool
+        Whether some source is nothing but what is left, so that examples tell more.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    Decomposition
+        Its voters have others, who have their say when they have had theirs; or as it was.
+    """
+    if found.voters is None or found.voters.votes is None:
+        return found
+    stft, rate, settings = found.templates.stft, found.templates.sample_rate, found.settings
+    threads = thread_count(settings.n_threads)
+    bands, report = Bands.of(stft, rate), partial(progress, "notes")
+    W, G = _notes(frames.V, bands, rate, found, report)
+    places, energies = component_places(frames, W, G)
+    strokes = component_strokes(frames, W, G, stft, rate)
+    sound = Sound(bands.pool(W), G, bands.frequencies, energies)
+    with blas_threads(1):  # what is found must not depend on how many there are
+        odds = odds_by_cues(dataclasses.replace(sound, places=places, struck=strokes))
+        np.fill_diagonal(odds, 0)
+        alone = [sounds.get(name) for name in found.grouping]
+        known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
+        told = like_examples(sound, known)
+        under = votes(found, frames.V, H, W, G, 1) + _SOFT
+        by_masks = np.log(under / under.sum(axis=0))
+        by_examples = (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
+        pull = _DRAW * counted(energies)[:, None] * odds
+        owner = mean_field(by_masks + by_examples, pull, _STEPS)
+    report(1.0)
+    then = Voters(W, owner.astype(np.float32))
+    return dataclasses.replace(found, voters=dataclasses.replace(found.voters, then=then))
+
+
+def _notes(
+    V: Matrix, bands: Bands, rate: int, found: Decomposition, report: Callable[[float], bool | None]
+) -> tuple[Matrix, Matrix]:
+    """Return the spectra of notes and noises, (n_bins, n), and their activations."""
+    stft, settings = found.templates.stft, found.settings
+    pooled = bands.pool(V)
+    peak = np.float32(2.0 ** np.floor(np.log2(pooled.max())))
+    pooled /= peak
+    start, keys = harmonic_start(pooled, bands.frequencies, rate, rate / stft.n_fft)
+    level = np.tile(pooled.sum(axis=0) / len(keys), (len(keys), 1))
+    model = nmf.fit(
+        pooled, len(keys), templates=start, activations=level, max_iter=_ITERATIONS,
+        n_threads=settings.n_threads, device=settings.device,
+        callback=lambda state: report(0.9 * state.iteration / state.max_iter),
+    )  # fmt: skip
+    G = model.activations * peak
+    return within_bands(V, model.templates, G, np.diff(bands.edges, append=len(V))), G

@@ -1,0 +1,117 @@
+"""Notes and noises of the mixture, and their say in the masks."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import audionmf
+from audionmf import analyse, render
+from audionmf.analysis import component_votes, note_votes
+from audionmf.evaluate.measures import si_sdr
+from audionmf.io.audio import Audio
+from audionmf.rendering.decomposition import Decomposition
+
+SAMPLES = Path(__file__).parents[2] / "audio_samples" / "trio"
+RATE = 16_000
+OPTIONS = {"n_fft": 1024, "n_threads": 1, "adapt_iter": 6, "model": "frames"}
+
+
+def tone(pitches, seconds, partials, rng):
+    """Return notes one after the other, each with its own loudness, tapered at both ends."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    window = np.minimum(1, 40 * np.minimum(t, seconds - t))
+    sounds = [
+        rng.uniform(0.6, 1) * sum(a * np.sin(2 * np.pi * f * k * t) for k, a in partials.items())
+        for f in pitches
+    ]
+    return np.concatenate([sound * window for sound in sounds]).astype(np.float32)
+
+
+def scale(*semitones):
+    return [220 * 2 ** (n / 12) for n in semitones]
+
+
+HOLLOW, FULL = {1: 1.0, 3: 0.5, 5: 0.3, 7: 0.2}, {k: 1 / k for k in range(1, 9)}
+
+
+@pytest.fixture(scope="module")
+def duet():
+    """Two instruments, a hollow and a full one, whose examples play other notes."""
+    rng = np.random.default_rng(3)
+    stems = {
+        "hollow": tone(scale(7, 3, 0, 5), 0.3, HOLLOW, rng),
+        "full": tone(scale(12, 8), 0.6, FULL, rng),
+    }
+    examples = {
+        "hollow": Audio(tone(scale(10, 14), 0.6, HOLLOW, rng)[None], RATE),
+        "full": Audio(tone(scale(3, 5), 0.6, FULL, rng)[None], RATE),
+    }
+    return stems, examples
+
+
+def separated(duet, **options):
+    stems, examples = duet
+    return analyse(Audio(sum(stems.values())[None], RATE), examples=examples, **OPTIONS | options)
+
+
+@pytest.fixture(scope="module")
+def trio():
+    """Six seconds of three instruments, whose examples play other notes, and their stems."""
+    mixture = audionmf.read(SAMPLES / "mixture.wav")
+    first = Audio(mixture.samples[:, : 6 * mixture.sample_rate], mixture.sample_rate)
+    examples = {path.stem: str(path) for path in (SAMPLES / "examples").iterdir()}
+    return first, analyse(first, examples=examples, n_threads=1)
+
+
+def quality(mixture, found):
+    true = {path.stem: audionmf.read(path).samples for path in (SAMPLES / "stems").iterdir()}
+    stems = render(mixture, found).sources
+    return np.mean([si_sdr(true[n][:, : mixture.n_samples], stem) for n, stem in stems.items()])
+
+
+def test_notes_improve_what_examples_of_other_notes_give(trio):
+    mixture, found = trio
+    without = dataclasses.replace(found.voters, then=None)
+    gain = quality(mixture, found) - quality(mixture, dataclasses.replace(found, voters=without))
+    assert gain > 0.4  # dB
+
+
+def test_shares_are_shares_and_kept_in_the_file(trio, tmp_path):
+    mixture, found = trio
+    votes = found.voters.then.votes
+    np.testing.assert_allclose(votes.sum(axis=0), 1, rtol=1e-5)
+    assert votes.min() >= 0
+    loaded = Decomposition.load(found.save(tmp_path / "m.npz"))
+    first, second = (render(mixture, each).sources for each in (found, loaded))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_they_have_no_say_where_examples_hold_what_is_played(duet, monkeypatch):
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 0.0)
+    found = separated(duet)
+    assert found.voters.votes is found.voters.then is None
+
+
+def test_threads_change_no_bit(duet):
+    one, three = (separated(duet, n_threads=n) for n in (1, 3))
+    for name in ("templates", "votes"):
+        first, second = (getattr(each.voters.then, name) for each in (one, three))
+        assert np.array_equal(first, second)
+
+
+def test_the_share_of_the_work_is_told_and_it_can_be_stopped(duet):
+    told = []
+    separated(duet, progress=lambda stage, share: told.append((stage, share)))
+    shares = [share for stage, share in told if stage == "notes"]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) > 5
+
+
+def test_examples_say_whose_a_note_is(duet, monkeypatch):
+    found = separated(duet)
+    monkeypatch.setattr(note_votes, "like_examples", lambda sound, known: 0.0)
+    deaf = separated(duet)
+    assert np.abs(found.voters.then.votes - deaf.voters.then.votes).max() > 1e-3
