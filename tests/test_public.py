@@ -118,6 +118,28 @@ def test_separation_loads_neither_librosa_nor_matplotlib_nor_scipy_signal():
     assert result.stdout.decode().split() == []
 
 
+def test_a_blind_separation_does_not_load_what_others_need():
+    """For a short clip that would be a third of what is loaded."""
+    others = (
+        "numpy.ma", "importlib.metadata", "socket", "audionmf.analysis.by_example",
+        "audionmf.analysis.by_score", "audionmf.nmf.distributed", "audionmf.notes.hearing",
+        "audionmf.separation.kits", "audionmf.show.webpage",
+    )  # fmt: skip
+    code = (
+        "import sys, audionmf.batch.run, audionmf.analysis.blind\n"
+        "from audionmf.batch.outputs import versions\n"
+        "from audionmf.spectra.bands import Bands\n"
+        "from audionmf.spectra.neighbours import Neighbours\n"
+        "from audionmf.spectra.stft import STFT\n"
+        "numba, stft = versions()['numba'], STFT(2048, 512)\n"
+        "Bands.of(stft, 44100); Neighbours.of(stft, 44100)\n"
+        f"print(numba, *[m for m in {others!r} if m in sys.modules])"
+    )
+    result = child("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.decode().split() == [importlib.metadata.version("numba")]
+
+
 def test_the_version_is_that_of_the_distribution():
     assert audionmf.__version__ == importlib.metadata.version("audionmf")
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", audionmf.__version__)

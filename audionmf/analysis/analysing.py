@@ -11,15 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audionmf import nmf
-from audionmf.analysis.blind import analyse_blind
-from audionmf.analysis.by_example import alike_where_alone, analyse_examples
-from audionmf.analysis.by_lead import analyse_lead
-from audionmf.analysis.by_medians import analyse_medians
-from audionmf.analysis.by_score import analyse_score
-from audionmf.analysis.by_several import analyse_several
-from audionmf.analysis.components import analyse_components
 from audionmf.analysis.forewarning import forewarning
-from audionmf.analysis.hinted import at_moments
 from audionmf.analysis.learning import at_rate, penalties_of
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, open_source
@@ -86,6 +78,8 @@ def analyse(
         return analyse_account(account, source, config, progress, watch)
     if account.sources or account.n_sources is not None:
         raise ParameterError("components are found where nothing is known of the sources")
+    from audionmf.analysis.components import analyse_components
+
     return analyse_components(source.without_offset(), config, heard(progress), watch)
 
 
@@ -106,21 +100,32 @@ def analyse_account(
             f"the front end {settings.front_end!r} is for templates, examples and blind separation; "
             "leave it out with a score, a lead, or harmonic and percussive sound"
         )
+    # Each way is loaded when it is taken: together they are a fifth of what is imported.
     if account.textures:
+        from audionmf.analysis.by_medians import analyse_medians
+
         return analyse_medians(account, source, settings, report)
     if _is_mixed(account):
+        from audionmf.analysis.by_several import analyse_several
+
         found = analyse_several(account, source, settings, report, watch)
     elif account.score is not None:
         found = _with_score(account, account.score, source, settings, report)
     elif account.voices:
         found = _with_voice(account, source, settings, report, watch)
     elif account.sources:
+        from audionmf.analysis.by_example import alike_where_alone, analyse_examples
+
         found = analyse_examples(account, source, settings, report)
         told = alike_where_alone(account, source, settings)
         found = dataclasses.replace(found, remarks=(*found.remarks, *told))
     else:
+        from audionmf.analysis.blind import analyse_blind
+
         found = analyse_blind(account.n_sources, source, settings, report, watch)
         if account.same or account.apart:
+            from audionmf.analysis.hinted import at_moments
+
             found = at_moments(source, found, account.same, account.apart, progress)
         return found
     return dataclasses.replace(found, residual=account.residual)
@@ -153,6 +158,8 @@ def _is_mixed(account: Account) -> bool:
 def _with_score(
     account: Account, score: Score, source: Source, settings: Settings, report: Progress
 ) -> Decomposition:
+    from audionmf.analysis.by_score import analyse_score
+
     what = describe_source(source)
     pieces = account.labels.pieces(source, settings.n_fft_at(source.sample_rate), what)
     examples = {
@@ -172,6 +179,8 @@ def _with_voice(
     report: Progress,
     watch: nmf.Callback | None,
 ) -> Decomposition:
+    from audionmf.analysis.by_lead import analyse_lead
+
     found = analyse_lead(
         source, settings, report, watch, names=(*account.voices, *_others(account))
     )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from audionmf.analysis.clustering import join_clusters
 from audionmf.analysis.likeness import mean_field, places_by
 from audionmf.sources.known import MOST_SOURCES
+from audionmf.spectra.bands import once_each
 from audionmf.spectra.blas import blas_threads
 
 __all__ = ["doubt_in_words", "held_shares", "shares_in_doubt"]
@@ -90,7 +91,7 @@ def held_shares(likely: Features) -> NDArray[np.float32] | None:
     likely : ndarray, shape (n_sources, n_components)
         Sums over the sources are 1.
     """
-    if len(np.unique(likely.argmax(axis=0))) < len(likely):
+    if len(once_each(likely.argmax(axis=0))) < len(likely):
         return None
     kept = np.where(likely < _NOTHING, 0, likely)
     shares: NDArray[np.float32] = (kept / kept.sum(axis=0)).astype(np.float32)

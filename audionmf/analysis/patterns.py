@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.analysis.clustering import GroupingChoice, Tree, join_clusters
 from audionmf.nmf.checks import as_data, check_whole
+from audionmf.spectra.bands import once_each
 
 __all__ = [
     "blind_patterns",
@@ -249,7 +250,7 @@ def count_strokes(V: ArrayLike, n_lags: int, most: int) -> GroupingChoice:
 
 def _attack_tree(patches: Matrix) -> Tree:
     """Cluster patches (n, n_lags, n_bins) by the shape of the spectrum that they start with."""
-    edges = np.unique(np.geomspace(1, patches.shape[2], _ATTACK_BANDS + 1).astype(int)[:-1] - 1)
+    edges = once_each(np.geomspace(1, patches.shape[2], _ATTACK_BANDS + 1).astype(int)[:-1] - 1)
     attack = patches[:, :_ATTACK_FRAMES].sum(axis=1, dtype=np.float64)
     levels = np.add.reduceat(attack, edges, axis=1)
     shares = levels / np.maximum(levels.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import os
-import socket
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class FolderLock:
         return False
 
     def _sign(self, descriptor: int) -> None:
-        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        note = json.dumps({"pid": os.getpid(), "host": platform.node()}).encode()
         os.ftruncate(descriptor, 0)
         os.write(descriptor, note)
 
@@ -156,7 +156,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _is_alive(note: dict[str, Any]) -> bool:
     """Tell whether the process that signed still lives, as far as this machine can tell."""
     pid = note.get("pid")
-    if os.name != "posix" or pid is None or note["host"] != safe_name(socket.gethostname()):
+    if os.name != "posix" or pid is None or note["host"] != safe_name(platform.node()):
         return False
     try:
         os.kill(pid, 0)

@@ -41,24 +41,42 @@ A file imports only from those that are named before it:
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from audionmf.nmf.activating import activate
-from audionmf.nmf.distributed import fit_shards
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
-from audionmf.nmf.minibatch import StreamState, fit_stream
-from audionmf.nmf.models import SourceModel, Spectra
-from audionmf.nmf.patterned import Patterned
 from audionmf.nmf.penalised import Penalties
-from audionmf.nmf.shifted import ShiftedNMF, fit_shifted
 from audionmf.nmf.solver import NMF, State, fit
-from audionmf.nmf.sums import fit_sum
-from audionmf.nmf.tensor import NTF, fit_channels
-from audionmf.nmf.voice import Voice
 
 if TYPE_CHECKING:
+    from audionmf.nmf.distributed import fit_shards
     from audionmf.nmf.estimator import KLNMF
+    from audionmf.nmf.minibatch import StreamState, fit_stream
+    from audionmf.nmf.models import SourceModel, Spectra
+    from audionmf.nmf.patterned import Patterned
+    from audionmf.nmf.shifted import ShiftedNMF, fit_shifted
+    from audionmf.nmf.sums import fit_sum
+    from audionmf.nmf.tensor import NTF, fit_channels
+    from audionmf.nmf.voice import Voice
+
+_HOME = {
+    "KLNMF": "estimator",
+    "NTF": "tensor",
+    "Patterned": "patterned",
+    "ShiftedNMF": "shifted",
+    "SourceModel": "models",
+    "Spectra": "models",
+    "StreamState": "minibatch",
+    "Voice": "voice",
+    "fit_channels": "tensor",
+    "fit_shards": "distributed",
+    "fit_shifted": "shifted",
+    "fit_stream": "minibatch",
+    "fit_sum": "sums",
+}
+"""What is loaded when it is first used: one separation needs few of them."""
 
 __all__ = [
     "KLNMF",
@@ -85,10 +103,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "KLNMF":
-        from audionmf.nmf.estimator import KLNMF
-
-        return KLNMF
+    if name in _HOME:
+        return getattr(importlib.import_module(f"audionmf.nmf.{_HOME[name]}"), name)
     raise AttributeError(f"module 'audionmf.nmf' has no attribute {name!r}")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audionmf.errors import AudioNMFWarning, ParameterError
 from audionmf.io.audio import Source, open_source
@@ -27,13 +28,15 @@ from audionmf.notes.files import (
     raven_table,
     require_midi,
 )
-from audionmf.notes.hearing import Stem, hear
 from audionmf.notes.table import NoteTable
 from audionmf.notes.tempo import Tempo, beats_of, parse_tempo, tempo_of_beats
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, stem_paths
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Progress, heard
+
+if TYPE_CHECKING:
+    from audionmf.notes.hearing import Stem
 
 __all__ = [
     "EXPORTS",
@@ -178,6 +181,8 @@ def transcribe_stems(
     FileNotFoundError, AudioReadError, InvalidAudioError
         If a stem cannot be read.
     """
+    from audionmf.notes.hearing import hear  # much, and most separations want no notes
+
     chosen, report, told = check_keys(drum_keys), heard(progress), alone or {}
     sources = {name: open_source(stem) for name, stem in stems.items()}
 

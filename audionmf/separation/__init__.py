@@ -14,24 +14,13 @@ A file imports only from those that are named before it:
 - `kits`: the strokes of a loop as samples
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from audionmf.rendering.decomposition import Decomposition as Model
 from audionmf.rendering.stems import default_paths
-from audionmf.separation.decomposing import (
-    DecomposedFiles,
-    RegroupedFiles,
-    analyse,
-    decompose,
-    decompose_file,
-    plan_decomposition,
-    regroup_file,
-)
-from audionmf.separation.denoising import denoise, denoise_file
-from audionmf.separation.kits import Kit, KitFiles, oneshots, oneshots_file
-from audionmf.separation.morphing import morph, morph_file
-from audionmf.separation.mosaicking import mosaic, mosaic_file
-from audionmf.separation.noting import NotedFiles, note_file, transcribe
-from audionmf.separation.one_file import WrittenFile
-from audionmf.separation.remixing import remix, remix_file
 from audionmf.separation.separating import (
     Decomposition,
     Separation,
@@ -39,6 +28,51 @@ from audionmf.separation.separating import (
     render_to_files,
     separate,
 )
+
+if TYPE_CHECKING:
+    from audionmf.separation.decomposing import (
+        DecomposedFiles,
+        RegroupedFiles,
+        analyse,
+        decompose,
+        decompose_file,
+        plan_decomposition,
+        regroup_file,
+    )
+    from audionmf.separation.denoising import denoise, denoise_file
+    from audionmf.separation.kits import Kit, KitFiles, oneshots, oneshots_file
+    from audionmf.separation.morphing import morph, morph_file
+    from audionmf.separation.mosaicking import mosaic, mosaic_file
+    from audionmf.separation.noting import NotedFiles, note_file, transcribe
+    from audionmf.separation.one_file import WrittenFile
+    from audionmf.separation.remixing import remix, remix_file
+
+_HOME = {
+    "DecomposedFiles": "decomposing",
+    "Kit": "kits",
+    "KitFiles": "kits",
+    "NotedFiles": "noting",
+    "RegroupedFiles": "decomposing",
+    "WrittenFile": "one_file",
+    "analyse": "decomposing",
+    "decompose": "decomposing",
+    "decompose_file": "decomposing",
+    "denoise": "denoising",
+    "denoise_file": "denoising",
+    "morph": "morphing",
+    "morph_file": "morphing",
+    "mosaic": "mosaicking",
+    "mosaic_file": "mosaicking",
+    "note_file": "noting",
+    "oneshots": "kits",
+    "oneshots_file": "kits",
+    "plan_decomposition": "decomposing",
+    "regroup_file": "decomposing",
+    "remix": "remixing",
+    "remix_file": "remixing",
+    "transcribe": "noting",
+}
+"""What is loaded when it is first used: a separation needs none of them."""
 
 
 def _show(found: Model) -> str:
@@ -81,3 +115,13 @@ __all__ = [
     "separate",
     "transcribe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"audionmf.separation.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'audionmf.separation' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,7 +13,6 @@ import numpy as np
 from audionmf import plot
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse_account
-from audionmf.analysis.hinted import regroup_by_ear
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio, open_source
 from audionmf.io.files import (
@@ -29,7 +28,6 @@ from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
 from audionmf.notes.events import Activity
 from audionmf.notes.table import NoteTable
-from audionmf.notes.transcription import activity_of, notes_of, tempo_of, warn_of_none
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition as Model
 from audionmf.rendering.grouping import Hints
@@ -43,7 +41,6 @@ from audionmf.rendering.stems import (
 )
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
-from audionmf.show.report import write_report
 from audionmf.sources.known import Known, Told
 from audionmf.spectra.frames import Progress, heard
 
@@ -183,6 +180,8 @@ class Separation:
         AudioNMFWarning
             If matplotlib is not installed; the page then has no pictures.
         """
+        from audionmf.show.report import write_report
+
         stems = self.save(folder)
         page = next(iter(stems.paths.values())).parent / "report.html"
         path = Path(self.decomposition.mixture.path) if self.decomposition.mixture.path else None
@@ -260,6 +259,8 @@ class Separation:
         AudioNMFWarning
             If a source has neither a pitch nor strokes.
         """
+        from audionmf.notes.transcription import notes_of, tempo_of, warn_of_none
+
         stems = self._stems()
         found = notes_of(self.decomposition, stems, alone=self.examples, drum_keys=drum_keys)
         warn_of_none(found, self.decomposition)
@@ -269,6 +270,8 @@ class Separation:
 
     def activity(self) -> list[Activity]:
         """Return when each source sounds, in the order of time."""
+        from audionmf.notes.transcription import activity_of
+
         return activity_of(self._stems())
 
     def _stems(self) -> dict[str, Audio]:
@@ -371,6 +374,8 @@ class Decomposition(Model):
         if groups is not None:
             changed = super().regroup({name: tuple(members) for name, members in groups.items()})
         if hints or n_sources is not None:
+            from audionmf.analysis.hinted import regroup_by_ear
+
             changed = regroup_by_ear(
                 self.recorded(), changed, hints, n_sources, progress, draw=groups is None
             )

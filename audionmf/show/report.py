@@ -18,19 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audionmf import plot
 from audionmf.errors import AudioReadError
 from audionmf.io.audio import AudioFile, Source, open_source
 from audionmf.io.files import StrPath, open_ordinary, write_bytes
 from audionmf.notes.table import NoteTable
-from audionmf.notes.transcription import notes_of
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
-from audionmf.show.embedding import embedded
-from audionmf.show.pictures import pictures_or_note
-from audionmf.show.rolls import rolls_of
-from audionmf.show.webpage import GENERATOR, Page
 from audionmf.spectra.frames import Progress
 
 __all__ = ["clear_report", "report_path", "write_report"]
@@ -65,10 +59,12 @@ def clear_report(path: StrPath) -> None:
     """Remove the page of an earlier run, which shows stems that are there no more; nothing else."""
     try:
         with open_ordinary(path) as stream:
-            ours = GENERATOR.encode() in stream.read(_HEAD_BYTES)
+            head = stream.read(_HEAD_BYTES)
     except (FileNotFoundError, AudioReadError):
         return
-    if ours:
+    from audionmf.show.webpage import GENERATOR
+
+    if GENERATOR.encode() in head:
         Path(path).unlink()
 
 
@@ -127,6 +123,13 @@ def write_report(
     OutputError
         If the page cannot be written.
     """
+    # What a page needs is not loaded where there is only one to be cleared away.
+    from audionmf import plot
+    from audionmf.show.embedding import embedded
+    from audionmf.show.pictures import pictures_or_note
+    from audionmf.show.rolls import rolls_of
+    from audionmf.show.webpage import Page
+
     path = Path(path)
     source = open_source(mixture)
     stft = decomposition.templates.stft
@@ -162,6 +165,8 @@ def _heard(
     seconds = sum(file.n_samples / file.sample_rate for file in files.values())
     if seconds > _HEARD_SECONDS and decomposition.score is None:
         return None
+    from audionmf.notes.transcription import notes_of
+
     return notes_of(decomposition, files, progress=progress)
 
 

@@ -16,13 +16,21 @@ from numpy.typing import NDArray
 
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Bands"]
+__all__ = ["Bands", "once_each"]
 
 Matrix = NDArray[np.floating[Any]]
 
 _SINGLE_BELOW_HZ = 5400.0
 _PER_OCTAVE = 48
 _SMOOTHING_OFFSET_HZ = 100.0
+
+
+def once_each(numbers: NDArray[Any]) -> NDArray[np.int64]:
+    """Return whole numbers, 0 or more and not large, in their order and once each.
+
+    As `np.unique`, which loads NumPy's masked arrays, a tenth of what is loaded for a short separation.
+    """
+    return np.flatnonzero(np.bincount(numbers.astype(np.int64)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +58,7 @@ class Bands:
             wider.append(round(edge))
             edge = max(edge * 2 ** (1 / _PER_OCTAVE), wider[-1] + 1)
         rows = np.concatenate([np.arange(single), stft.rows(np.array(wider))])
-        starts = np.unique(rows[rows < stft.n_bins].astype(np.int64))
+        starts = once_each(rows[rows < stft.n_bins])
         counts = np.diff(starts, append=stft.n_bins)
         sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
         return cls(starts, sums / counts)

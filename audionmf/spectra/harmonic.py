@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.bands import once_each
 from audionmf.spectra.medians import running_median
 
 __all__ = ["harmonic_start", "pitch_combs", "tonal_share"]
@@ -160,7 +161,7 @@ def tonal_share(V: Matrix, frames_per_second: float, bin_hertz: float) -> float:
     band = V[round(_TONAL_FROM_HZ / bin_hertz) : max(2, round(_TONAL_TO_HZ / bin_hertz))]
     starts = np.linspace(0, max(0, V.shape[1] - _PIECE_FRAMES), _PIECES).astype(int)
     tonal = total = 0.0
-    for start in np.unique(starts):
+    for start in once_each(starts):
         piece = band[:, start : start + _PIECE_FRAMES]
         steady = running_median(piece, across) > running_median(piece.T, along).T
         tonal += float(piece[steady].sum(dtype=np.float64))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.spectra.bands import Bands
+from audionmf.spectra.bands import Bands, once_each
 from audionmf.spectra.stft import STFT, Transform
 
 __all__ = ["OFFSETS", "REACH", "Neighbours", "with_margins"]
@@ -60,7 +60,7 @@ class Neighbours:
             edges.append(round(edge))
             edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
         rows = stft.rows(np.array(edges))
-        starts = np.unique(rows[rows < stft.n_bins])
+        starts = once_each(rows[rows < stft.n_bins])
         sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
         counts = np.diff(starts, append=stft.n_bins)
         # Only what is stretched from above the last bin depends on where that ends.

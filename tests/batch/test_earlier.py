@@ -7,7 +7,7 @@ from conftest import TINY_OPTIONS, files_below, sound, tone, two_notes
 
 import audionmf
 from audionmf.batch.described import manifest_text
-from audionmf.show import report
+from audionmf.show import pictures
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def separate(run, mixture, out):
 
 
 def test_the_stems_and_the_page_of_an_earlier_run_are_replaced(separate, out, monkeypatch):
-    monkeypatch.setattr(report, "pictures_or_note", lambda *_: "not drawn: it is not looked at")
+    monkeypatch.setattr(pictures, "pictures_or_note", lambda *_: "not drawn: it is not looked at")
     assert separate("-n", 3, "--report")[0] == 0
     assert {"mix/source3.wav", "mix/report.html"} <= set(files_below(out))
     assert separate("-n", 2)[0] == 0

@@ -7,7 +7,7 @@ from conftest import TINY_OPTIONS, files_below, sound, tone
 
 from audionmf.batch.regrouped import Regrouping
 from audionmf.errors import TemplateError
-from audionmf.show import report
+from audionmf.show import pictures
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def regroup(run, model, tmp_path):
 
 
 def test_the_stems_and_the_page_of_an_earlier_regroup_are_replaced(regroup, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "pictures_or_note", lambda *_: "not drawn: it is not looked at")
+    monkeypatch.setattr(pictures, "pictures_or_note", lambda *_: "not drawn: it is not looked at")
     assert regroup("a=0", "b=1", options=("--report", "--export", "csv"))[0] == 0
     before = files_below(tmp_path / "out")
     assert {"mix/a.wav", "mix/b.wav", "mix/rest.wav", "mix/report.html"} < set(before)

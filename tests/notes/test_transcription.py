@@ -12,7 +12,7 @@ from scores import band, play
 import audionmf
 from audionmf.errors import AudioNMFWarning, OutputError, ParameterError
 from audionmf.io.audio import Audio
-from audionmf.notes import transcription
+from audionmf.notes import hearing
 from audionmf.notes.hearing import Stem
 from audionmf.notes.transcription import (
     check_exports,
@@ -127,7 +127,7 @@ def test_examples_are_listened_to_for_notes_too(stems, monkeypatch):
         assert [other.n_samples for other in others] == [source.n_samples]
         return Stem([], drum=False)
 
-    monkeypatch.setattr(transcription, "hear", hear)
+    monkeypatch.setattr(hearing, "hear", hear)
     examples = {name: stems[name] for name in ("flute", "kick")}
     separation = audionmf.separate(stems["flute"], examples=examples, settings=TINY)
     with pytest.warns(AudioNMFWarning, match="no notes"):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audionmf import STFT
-from audionmf.spectra.bands import Bands
+from audionmf.spectra.bands import Bands, once_each
 
 CD = STFT(4096, 1024)
 CD_RATE = 44_100
@@ -165,3 +165,8 @@ def test_smoothing_is_as_wide_in_octaves_at_high_and_at_middle_frequencies():
         mean = row @ place
         assert np.sqrt(row @ (place - mean) ** 2) == pytest.approx(0.07, rel=0.1)
     assert np.argmax(smoother[300]) == 300
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [7, 7, 3, 0, 3], [2.0, 1.0, 2.0]])
+def test_numbers_come_once_each_and_in_order(numbers):
+    assert once_each(np.array(numbers)).tolist() == np.unique(numbers).tolist()
