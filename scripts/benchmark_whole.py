@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -134,8 +135,14 @@ def process(command: list[str]) -> Result:
         "print(json.dumps({'clock': clock, 'processor': used.ru_utime + used.ru_stime,"
         "'memory_mib': used.ru_maxrss / 1024, 'code': done.returncode, 'errors': done.stderr}))"
     )
+    # An installed package has its bytecode kept; without, each run would compile it again.
+    around = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *command],
+        env=around,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     result: Result = json.loads(done.stdout)
     if result.pop("code"):
