@@ -20,13 +20,15 @@ from audionmf.io.audio import AudioFile, Samples, Source
 
 __all__ = ["EMBEDDED_BYTES", "EMBEDDED_SECONDS", "Embedded", "can_embed", "embed_flac", "embedded"]
 
-EMBEDDED_SECONDS = 600.0
+EMBEDDED_SECONDS = 900.0
 """Length of what a page embeds, all stems counted together."""
 
 EMBEDDED_BYTES = 15_000_000
 """Bytes of the audio of a page, which with its pictures is under 20 MB then."""
 
 _VORBIS_RATES = range(8000, 96_001)
+_VORBIS_LEVELS = {0.6: 128_000, 0.8: 96_000, 1.0: 64_000}
+"""Levels of compression, and about the bits a second of two channels at 44.1 kHz."""
 _MAX_FLAC_CHANNELS = 8
 _MAX_FLAC_RATE = 655_350
 
@@ -48,18 +50,22 @@ def embed_flac(source: Source, gain: float = 1.0, max_seconds: float | None = No
     str
         The same for the same samples.
     """
-    return _embed(source, gain, max_seconds, "FLAC")
+    return _embed(source, gain, max_seconds, None)
 
 
-def _embed(source: Source, gain: float, max_seconds: float | None, container: str) -> str:
+def _embed(
+    source: Source, gain: float, max_seconds: float | None, vorbis_level: float | None
+) -> str:
+    """Return a recording in base64, as FLAC or at a level of Vorbis."""
     import soundfile
 
-    subtype = {"FLAC": "PCM_16", "OGG": "VORBIS"}[container]
+    container, subtype = ("FLAC", "PCM_16") if vorbis_level is None else ("OGG", "VORBIS")
     content = io.BytesIO()
     left = source.n_samples if max_seconds is None else round(max_seconds * source.sample_rate)
     with soundfile.SoundFile(
-        content, "w", source.sample_rate, source.n_channels, subtype, format=container
-    ) as file:
+        content, "w", source.sample_rate, source.n_channels, subtype, format=container,
+        compression_level=vorbis_level,
+    ) as file:  # fmt: skip
         for block in source.blocks():
             file.write(_sixteen_bits(block[:, :left] * np.float32(gain)).T)
             left -= block.shape[1]
@@ -95,18 +101,33 @@ def embedded(files: Sequence[AudioFile], gain: float) -> Embedded | None:
     seconds = sum(file.duration for file in files)
     if seconds > EMBEDDED_SECONDS or not can_embed(first.n_channels, first.sample_rate):
         return None
-    flac = _together(files, gain, "FLAC")
+    flac = _together(files, gain, None)
     if flac is not None:
         return Embedded(flac, lossless=True)
-    vorbis = _together(files, gain, "OGG") if first.sample_rate in _VORBIS_RATES else None
-    return None if vorbis is None else Embedded(vorbis, lossless=False)
+    for level in _vorbis_levels(first.sample_rate, first.n_channels, seconds):
+        vorbis = _together(files, gain, level)
+        if vorbis is not None:
+            return Embedded(vorbis, lossless=False)
+    return None
 
 
-def _together(files: Sequence[AudioFile], gain: float, container: str) -> list[str] | None:
-    """Return all stems in a container, or None as soon as they are too large together."""
+def _vorbis_levels(sample_rate: int, n_channels: int, seconds: float) -> list[float]:
+    """Return the levels to try, from the first that may do: encoding takes time."""
+    if sample_rate not in _VORBIS_RATES:
+        return []
+    room = EMBEDDED_BYTES * 6 / seconds  # base64 holds 6 bits a byte
+    size = sample_rate / 44_100 * n_channels / 2
+    fitting = [level for level, rate in _VORBIS_LEVELS.items() if rate * size <= room]
+    return fitting or [max(_VORBIS_LEVELS)]
+
+
+def _together(
+    files: Sequence[AudioFile], gain: float, vorbis_level: float | None
+) -> list[str] | None:
+    """Return all stems, or None as soon as they are too large together."""
     contents: list[str] = []
     for file in files:
-        contents.append(_embed(file, gain, None, container))
+        contents.append(_embed(file, gain, None, vorbis_level))
         if sum(map(len, contents)) > EMBEDDED_BYTES:
             return None
     return contents

@@ -3,7 +3,7 @@
 The stems are those of a separation, of a regrouping, or the components of a decomposition.
 
 The page is one file that a browser opens from the disk, without a network: pictures, styles, the
-player and, where it is not too long, the audio are inside. Up to 10 minutes of audio, all stems
+player and, where it is not too long, the audio are inside. Up to 15 minutes of audio, all stems
 counted together, are embedded (`embedding`), 15 MB at most. Beyond that the page plays the stem files
 themselves, which have to stay where they are.
 

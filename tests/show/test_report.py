@@ -244,6 +244,22 @@ def test_a_page_that_would_be_too_large_holds_its_audio_smaller(tmp_path, monkey
     assert "Pages embed up to" in text
 
 
+def test_three_stems_of_four_minutes_may_be_in_a_page_as_small_as_it_needs(tmp_path, monkeypatch):
+    assert embedding.EMBEDDED_SECONDS >= 3 * 240
+    noise = np.random.default_rng(3).uniform(-0.3, 0.3, (2, 22_050))
+    files = [AudioFile(sound(tmp_path / "noise.wav", noise, rate=44_100))]
+    sizes = [len(embedding._embed(files[0], 1.0, None, n)) for n in embedding._VORBIS_LEVELS]
+    assert sizes == sorted(set(sizes), reverse=True)
+    for size in sizes:
+        monkeypatch.setattr(embedding, "EMBEDDED_BYTES", size)
+        made = embedding.embedded(files, 1.0)
+        assert not made.lossless
+        assert len(made.contents[0]) <= size
+    assert len(made.contents[0]) == sizes[-1]
+    monkeypatch.setattr(embedding, "EMBEDDED_BYTES", sizes[-1] - 1)
+    assert embedding.embedded(files, 1.0) is None
+
+
 @pytest.mark.parametrize("channels", [1, 9])
 @pytest.mark.usefixtures("few_pictures")
 def test_what_flac_cannot_hold_is_linked(tmp_path, channels):
