@@ -137,13 +137,17 @@ class Queue:
 
     def _begin(self, all_items: list[Item], items: list[Item]) -> Job:
         def work(job: Job) -> dict[str, Any]:
-            self.items = all_items
             for item in items:
                 item.course, item.reason = "waiting", ""
                 item._halt.clear()
             return self._work(items, job)
 
-        return self._session.worker.start("queue", work)
+        before, self.items = self.items, all_items  # a page may ask before the work begins
+        try:
+            return self._session.worker.start("queue", work)
+        except AudioNMFError:
+            self.items = before
+            raise
 
     def stop(self, key: str) -> None:
         """Take a recording out of the queue, or end what is done with it.

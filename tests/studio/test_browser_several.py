@@ -97,3 +97,32 @@ def test_what_failed_or_was_stopped_says_why_and_can_be_retried(page):
     with page.expect_request("**/api/jobs") as asked:
         page.get_by_role("button", name="Retry the others").click()
     assert asked.value.post_data_json == {"kind": "queue", "again": True}
+
+
+def test_a_queue_is_watched_on_though_an_answer_was_lost(own):
+    """And what a queue held before is in its list no more."""
+
+    def of(*names):
+        more = {"duration": 60, "course": "done", "stage": "", "share": 0, "reason": ""}
+        items = [{"recording": name, "name": name, "track": name} | more for name in names]
+        return {"items": items, "job": "x", "lines": []}
+
+    answers = [of("a.wav", "b.wav"), None, of("b.wav", "c.wav") | {"job": None}]
+
+    def answered(route):
+        answer = answers.pop(0)
+        if answer is None:
+            route.abort()
+        else:
+            route.fulfill(json=answer)
+
+    own.route("**/api/queue?*", answered)
+    own.evaluate(
+        """() => import('/static/several.js').then(({ QueueView }) => {
+          document.querySelector('main').replaceWith(new QueueView({}).element);
+        })"""
+    )
+    until(own, "document.querySelector('.queued:last-child')?.textContent.startsWith('c.wav')")
+    assert own.locator(".queued .two span:first-child").all_inner_texts() == ["b.wav", "c.wav"]
+    assert not answers
+    assert own.locator(".toast.error").count() == 0

@@ -247,6 +247,30 @@ def test_a_mark_that_is_overtaken_gives_way_and_the_console_stays_empty(page, st
     assert not page.locator(".toast.error").count()
 
 
+def test_a_job_is_followed_though_an_answer_was_lost(own):
+    """As where a computer slept in the middle of it."""
+    lost = []
+
+    def begun(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"outcome": "running"})
+
+    def asked(route):
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.request.url)
+            route.abort()
+
+    own.route("**/api/jobs", begun)
+    own.route("**/api/jobs/*", asked)
+    own.get_by_role("button", name="Export").click()
+    with own.expect_download():
+        own.get_by_role("button", name="Save the stems").click()
+    assert lost
+    assert own.locator(".toast.error").count() == 0
+
+
 def test_stems_go_to_a_folder_and_a_tour_of_five_steps_can_be_left(page):
     take_apart(page, "2")
     assert "All of it, so far" in page.locator(".source-sub").inner_text()

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import sound, steps, tone
 
-from audionmf.errors import ParameterError
+from audionmf.errors import LockedError, ParameterError
 from audionmf.studio.keeping import Keeper
 from audionmf.studio.several import Queue
 from audionmf.studio.ways import Said, as_stems
@@ -85,6 +85,29 @@ def test_what_fails_says_why_and_stops_no_other(session, tmp_path):
     assert courses(queue) == ["done", "done"]
     with pytest.raises(ParameterError, match="none of them"):
         queue.again()
+
+
+def test_who_asks_at_once_is_told_of_the_new_queue(session, tmp_path, monkeypatch):
+    one, two, way = pair(session, tmp_path)
+    queue, start, seen = Queue(session), session.worker.start, []
+
+    def watched(kind, work):
+        seen.append([item["recording"] for item in queue.told()["items"]])
+        return start(kind, work)
+
+    monkeypatch.setattr(session, "find", lambda *_: (_ for _ in ()).throw(ParameterError("no")))
+    monkeypatch.setattr(session.worker, "start", watched)
+    for recording in (one, two):
+        ended(session, queue.start([recording], way))
+    assert seen == [[one.id], [two.id]]
+
+    def refused(*_):
+        raise LockedError("busy")
+
+    monkeypatch.setattr(session.worker, "start", refused)
+    with pytest.raises(LockedError):
+        queue.start([one], way)
+    assert [item.recording for item in queue.items] == [two]
 
 
 @pytest.mark.parametrize("whole", [False, True])

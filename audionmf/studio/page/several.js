@@ -9,6 +9,7 @@ import * as data from './store.js';
 
 const { store } = data;
 const LOOK_MS = 250;
+const AGAIN_MS = 1000; // after a question that was not answered
 const WORDS = { waiting: 'waiting', running: 'working', done: 'done', failed: 'failed', stopped: 'stopped' };
 
 export class QueueView {
@@ -46,8 +47,8 @@ export class QueueView {
   async watch() {
     for (;;) {
       const told = await this.look();
-      if (!told?.job) return;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      if (told && !told.job) return;
+      await new Promise((resolve) => setTimeout(resolve, told ? LOOK_MS : AGAIN_MS));
       if (!this.element.isConnected) return;
     }
   }
@@ -58,13 +59,20 @@ export class QueueView {
       this.show(told);
       return told;
     } catch (error) {
+      if (!error.status) return null; // it does not answer, as the banner says
       toast(error.message, 'error');
-      return null;
+      return { job: null };
     }
   }
 
   show({ items, job, lines }) {
     this.job = job;
+    const there = new Set(items.map((item) => item.recording));
+    for (const [key, row] of this.items) {
+      if (there.has(key)) continue; // it was in the queue before this one
+      row.element.remove();
+      this.items.delete(key);
+    }
     for (const item of items) this.row(item);
     const count = (course) => items.filter((item) => item.course === course).length;
     const [done, failed] = [count('done'), count('failed')];
