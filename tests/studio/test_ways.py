@@ -51,13 +51,17 @@ def ways(files):
             ]
         ),
         "absent": as_stems([Said(name="low", examples=(low,), absent=((0.5, 0.9),))]),
+        "lead": as_stems([Said(name="lead", voice=True)]),
     }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing", "example and bank", "bank with a name of its own", "score and example", "absent"],
-)
+    [
+        "nothing", "example and bank", "bank with a name of its own", "score and example", "absent",
+        "lead",
+    ],
+)  # fmt: skip
 def test_what_is_known_gives_the_stems_of_the_shell_and_of_a_script(
     session, files, run, tmp_path, name
 ):
