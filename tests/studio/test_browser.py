@@ -560,15 +560,6 @@ def test_a_banner_says_that_the_server_is_gone_and_nothing_is_lost(own):
     page.context.set_offline(True)
     banner.wait_for()
     assert "does not answer" in banner.inner_text()
-    on_top = """() => {
-      const { left, top, width, height } = document.getElementById('banner').getBoundingClientRect();
-      return document.elementFromPoint(left + width / 2, top + height / 2)?.id === 'banner';
-    }"""
-    page.locator(".picture").press("?")
-    page.wait_for_selector("dialog")
-    assert page.evaluate(on_top)  # of a dialog as well
-    page.keyboard.press("Escape")
-    assert page.evaluate(on_top)
     page.get_by_role("button", name="New source").click()
     page.keyboard.press("Escape")
     assert page.locator(".toast").count() == 0
@@ -719,10 +710,3 @@ def test_it_fits_and_is_named(page):
           .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
           .map((e) => e.outerHTML)""")
         assert outside == []
-        longest = """() => [...document.querySelectorAll('.row .words')].map((words) => {
-          words.querySelector('.title').firstChild.data = 'Noise';
-          words.querySelector('.number').textContent = ' #47 · 9.9 %';
-          words.querySelector('.sub').textContent = 'struck, very bright';
-          return [...words.children].some((e) => e.scrollWidth > e.clientWidth);
-        })"""
-        assert page.evaluate(longest) == [False, False]

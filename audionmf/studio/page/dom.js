@@ -140,14 +140,11 @@ export function announce(text) {
 // A dialog over everything else. What lies beside it cannot be reached, so messages are said in it.
 export function showOver(box) {
   const said = ['status', 'toasts'].map((id) => document.getElementById(id));
-  const warning = document.getElementById('banner');
   box.addEventListener('close', () => {
-    document.body.prepend(warning);
     document.body.append(...said);
     box.remove();
   });
   document.body.append(box);
-  box.prepend(warning);
   box.append(...said);
   box.showModal();
 }

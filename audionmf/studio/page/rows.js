@@ -81,7 +81,7 @@ export class Rows {
     const said = `${words(component)}, number ${k}, ${percent(component.energy)} of the sound`;
     const shape = h('canvas', { class: 'shape', 'aria-hidden': 'true' });
     const strip = h('canvas', { class: 'strip', 'aria-hidden': 'true' });
-    const name = h('span', { class: 'title' }, title(component), component.name ? null : h('span', { class: 'number' }, ` #${k} · ${percent(component.energy)}`));
+    const name = h('span', { class: 'title' }, title(component), component.name ? null : h('span', { class: 'number' }, ` #${k}`));
     const hear = h(
       'button',
       { type: 'button', class: 'hear', 'aria-pressed': 'false', title: `${words(component)}: hear it alone (Enter)`, onclick: () => this.actions.hear(k) },
@@ -90,11 +90,9 @@ export class Rows {
         'span',
         { class: 'words' },
         name,
-        component.name
-          ? h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ` · ${component.brightness}`))
-          : h('span', { class: 'sub' }, `${component.manner}, ${component.brightness}`),
+        h('span', { class: 'sub' }, percent(component.energy), h('span', { class: 'more' }, ` · ${manner(component)}${component.brightness}`)),
       ),
-      h('span', { class: 'visually-hidden' }, `${component.name ? ` ${component.brightness}` : ''}, hear alone`),
+      h('span', { class: 'visually-hidden' }, ` ${manner(component)}${component.brightness}, hear alone`),
     );
     const check = h('input', { type: 'checkbox', class: 'check', 'aria-label': `Select ${said}`, onchange: () => this.select(k, check.checked) });
     const solo = this.toggle('S', `Solo component ${k}`, store.soloed, k);
