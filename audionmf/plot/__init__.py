@@ -29,7 +29,13 @@ from audionmf.plot.rolls import (
     rolls,
     strip,
 )
-from audionmf.plot.separations import masks, relative_levels, separation, stems
+from audionmf.plot.separations import (
+    masks,
+    relative_levels,
+    separation,
+    stem_spectrograms,
+    stems,
+)
 from audionmf.plot.spectrograms import spectrogram
 from audionmf.plot.style import (
     N_COLOURS,
@@ -70,6 +76,7 @@ __all__ = [
     "separation",
     "source_colours",
     "spectrogram",
+    "stem_spectrograms",
     "stems",
     "strip",
     "templates",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from audionmf.spectra.stft import STFT
 
-__all__ = ["masks", "relative_levels", "separation", "stems"]
+__all__ = ["masks", "relative_levels", "separation", "stem_spectrograms", "stems"]
 
 _STEM_RANGE_DB = 48.0
 
@@ -225,6 +225,56 @@ def separation(
         )  # fmt: skip
     stems(bottom, sources, theme=theme)
     share_time(top)
+    return picture
+
+
+def stem_spectrograms(
+    sources: Mapping[str, Overview], stft: STFT, sample_rate: int, *, theme: str = "light"
+) -> Figure:
+    """Draw the spectrogram of each stem, below each other, in dB below the peak of all of them.
+
+    Parameters
+    ----------
+    sources : mapping of str to Overview
+        What `overview` returns for each stem, by its name; stems are of one length.
+    stft : STFT
+        The transform that was looked at them with.
+    sample_rate : int
+        In Hz.
+    theme : {"light", "dark"}, default "light"
+        Colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A new figure with axes for each stem, of one time axis, and a scale beside each.
+
+    Raises
+    ------
+    ParameterError
+        If there are no stems.
+    """
+    if not sources:
+        raise ParameterError("there are no stems to draw")
+    peak = max(float(each.V.max()) for each in sources.values()) or 1.0
+    picture = figure(11, 2.6 * len(sources) + 0.4, theme)
+    every = picture.subplots(len(sources), 1, sharex=True, squeeze=False)[:, 0]
+    colours = source_colours(len(sources), theme)
+    for axes, (name, seen), colour in zip(every, sources.items(), colours, strict=True):
+        spectrogram(
+            axes,
+            seen.V,
+            stft,
+            sample_rate,
+            frame_seconds=seen.frame_seconds,
+            peak=peak,
+            theme=theme,
+        )
+        axes.set_title(
+            shortened(name), loc="left", color=colour, fontweight="bold", parse_math=False
+        )
+        axes.set_title("")
+    share_time(*every[:-1])
     return picture
 
 

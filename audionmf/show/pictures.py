@@ -97,12 +97,23 @@ def _pictures(
     )
     if len(seen) > plot.N_COLOURS:
         title, words = f"When each {whose} sounds", "The spectrogram of all of them together."
-    wanted: list[tuple[str, str, Callable[[str], Any]]] = [
+    each: list[tuple[str, str, Callable[[str], Any]]] = [
         (
             title,
             f"{words} Below, how loud each is.",
             lambda theme: plot.separation(seen, stft, rate, theme=theme),
         ),
+    ]
+    if 1 < len(seen) <= plot.N_COLOURS:
+        each.append(
+            (
+                "The stems",
+                "The spectrogram of each, all on one scale.",
+                lambda theme: plot.stem_spectrograms(seen, stft, rate, theme=theme),
+            )
+        )
+    wanted = [
+        *each,
         (
             "Templates and activations",
             f"Left the templates, {most}{arranged}by pitch: the sounds that were looked for. Right "

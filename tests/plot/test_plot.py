@@ -425,6 +425,19 @@ def test_the_rows_of_stems_are_their_levels():
         plot.stems(new_axes(), {})
 
 
+def test_spectrograms_of_stems_share_one_scale():
+    loud = np.random.default_rng(0).normal(size=4000)
+    seen = {"loud": overview_of(loud), "soft": overview_of(0.1 * loud), "$x_1$": overview_of(loud)}
+    picture = plot.stem_spectrograms(seen, TRANSFORM, RATE)
+    panels, bars = picture.axes[:3], picture.axes[3:]
+    assert [axes.get_title(loc="left") for axes in panels] == list(seen)
+    assert [bar.get_ylabel() for bar in bars] == ["dB below peak"] * 3
+    peaks = [float(np.max(axes.collections[0].get_array())) for axes in panels]
+    np.testing.assert_allclose(peaks, [0, -20, 0], atol=0.01)
+    with pytest.raises(ParameterError, match="no stems"):
+        plot.stem_spectrograms({}, TRANSFORM, RATE)
+
+
 def test_the_residual_is_the_recording_over_the_model_in_decibels():
     V, W, _ = factors()
     picture = plot.reconstruction(V, V / np.float32(10 ** (6 / 20)), TRANSFORM, RATE)
@@ -516,6 +529,7 @@ def test_the_public_names_are_locked():
         "separation",
         "source_colours",
         "spectrogram",
+    "stem_spectrograms",
         "stems",
         "strip",
         "templates",

@@ -283,7 +283,8 @@ def test_pictures_are_drawn_in_both_themes_and_described(tmp_path, monkeypatch):
     _, text = page_of(tmp_path, made)
     page = Outline(text)
     images = page.named("img")
-    assert len(images) == len(page.named("source")) == 4
+    assert len(images) == len(page.named("source")) == 5
+    assert "The spectrogram of each, all on one scale." in text
     for light, dark in zip(images, page.named("source"), strict=True):
         assert len(light["alt"]) > 30
         assert dark["media"] == "(prefers-color-scheme: dark)"
