@@ -100,7 +100,7 @@ def component_sound(
 
 
 def component_places(
-    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32]
+    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32], level: float = 1.0
 ) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
     """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component.
 
@@ -111,7 +111,9 @@ def component_places(
     W : ndarray, shape (n_bins, n_components), float32
         Templates.
     H : ndarray, shape (n_components, n_frames), float32
-        Activations of these frames.
+        Activations of these frames, times `level`.
+    level : float, default 1
+        By which the frames are multiplied, so that their powers stay in the range of the type.
 
     Returns
     -------
@@ -130,7 +132,8 @@ def component_places(
             H_block = np.ascontiguousarray(H[:, block].T)
             model = H_block @ rows
             shares = np.empty((n_sums, *model.shape), np.float32)
-            _shares_pass(n_sums)([*(x[:, block].T for x in given), model], [*shares])
+            levelled = (x[:, block].T * np.float32(level) for x in given)
+            _shares_pass(n_sums)([*levelled, model], [*shares])
             for total, share in zip(sums, shares, strict=False):
                 total += np.einsum("kf,kf->k", rows, H_block.T @ share)
     energies = sums[0] + sums[1]
@@ -141,13 +144,18 @@ def component_places(
 
 
 def component_strokes(
-    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32], stft: STFT, sample_rate: int
+    frames: Frames,
+    W: NDArray[np.float32],
+    H: NDArray[np.float32],
+    stft: STFT,
+    sample_rate: int,
+    level: float = 1.0,
 ) -> NDArray[np.float64] | None:
     """Return which share of each component is strokes and no tones, by medians.
 
     Parameters
     ----------
-    frames, W, H
+    frames, W, H, level
         As in `component_places`.
     stft : STFT
         The transform.
@@ -168,9 +176,9 @@ def component_strokes(
         for first in range(0, n_frames, BLOCK_FRAMES):
             last = min(first + BLOCK_FRAMES, n_frames)
             before, after = min(first, reach), min(n_frames - last, reach)
-            V = frames.V[:, first - before : last + after]
+            V = frames.V[:, first - before : last + after] * np.float32(level)
             tones, strokes = median_models(V, sizes, before, after).swapaxes(1, 2)
-            power = (frames.V[:, first:last] ** 2).T
+            power = (V[:, before : before + last - first] ** 2).T
             H_block = np.ascontiguousarray(H[:, first:last].T)
             share = power / np.maximum(H_block @ rows, _LEAST_MODEL)
             strokes = share * strokes**2 / np.maximum(strokes**2 + tones**2, _LEAST_MODEL)

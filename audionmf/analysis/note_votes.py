@@ -50,7 +50,8 @@ def with_notes(
 ) -> Decomposition:
     """Let notes and noises of the mixture have their say in the masks, after other voters.
 
-    They have none where those did not vote, as the templates explain the mixture well.
+    They have none where those did not vote, as the templates explain the mixture well, and where some
+    source would have most of none of them.
 
     Parameters
     ----------
@@ -77,10 +78,12 @@ def with_notes(
     stft, rate, settings = found.templates.stft, found.templates.sample_rate, found.settings
     threads = thread_count(settings.n_threads)
     bands, report = Bands.of(stft, rate), partial(progress, "notes")
-    W, G = _notes(frames.V, bands, rate, found, report)
-    places, energies = component_places(frames, W, G)
-    strokes = component_strokes(frames, W, G, stft, rate)
-    sound = Sound(bands.pool(W), G, bands.frequencies, energies)
+    peak = float(2.0 ** np.clip(np.floor(np.log2(frames.V.max())), -120, 120))
+    W, levelled = _notes(frames.V, bands, rate, found, peak, report)
+    G, level = levelled * np.float32(peak), 1 / peak
+    places, energies = component_places(frames, W, levelled, level)
+    strokes = component_strokes(frames, W, levelled, stft, rate, level)
+    sound = Sound(bands.pool(W), levelled, bands.frequencies, energies)
     with blas_threads(1):  # what is found must not depend on how many there are
         odds = odds_by_cues(dataclasses.replace(sound, places=places, struck=strokes))
         np.fill_diagonal(odds, 0)
@@ -93,18 +96,23 @@ def with_notes(
         pull = _DRAW * counted(energies)[:, None] * odds
         owner = mean_field(by_masks + by_examples, pull, _STEPS)
     report(1.0)
+    if len(np.unique(owner.argmax(axis=0))) < len(owner):
+        return found
     then = Voters(W, owner.astype(np.float32))
     return dataclasses.replace(found, voters=dataclasses.replace(found.voters, then=then))
 
 
 def _notes(
-    V: Matrix, bands: Bands, rate: int, found: Decomposition, report: Callable[[float], bool | None]
+    V: Matrix,
+    bands: Bands,
+    rate: int,
+    found: Decomposition,
+    peak: float,
+    report: Callable[[float], bool | None],
 ) -> tuple[Matrix, Matrix]:
-    """Return the spectra of notes and noises, (n_bins, n), and their activations."""
+    """Return the spectra of notes and noises, (n_bins, n), and their activations over `peak`."""
     stft, settings = found.templates.stft, found.settings
-    pooled = bands.pool(V)
-    peak = np.float32(2.0 ** np.floor(np.log2(pooled.max())))
-    pooled /= peak
+    pooled = bands.pool(V) / np.float32(peak)
     start, keys = harmonic_start(pooled, bands.frequencies, rate, rate / stft.n_fft)
     level = np.tile(pooled.sum(axis=0) / len(keys), (len(keys), 1))
     model = nmf.fit(
@@ -112,5 +120,6 @@ def _notes(
         n_threads=settings.n_threads, device=settings.device,
         callback=lambda state: report(0.9 * state.iteration / state.max_iter),
     )  # fmt: skip
-    G = model.activations * peak
-    return within_bands(V, model.templates, G, np.diff(bands.edges, append=len(V))), G
+    H: Matrix = model.activations.astype(np.float32)
+    widths = np.diff(bands.edges, append=len(V))
+    return within_bands(V, model.templates, H * np.float32(peak), widths), H

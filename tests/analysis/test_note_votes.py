@@ -94,6 +94,16 @@ def test_they_have_no_say_where_examples_hold_what_is_played(duet, monkeypatch):
     assert found.voters.votes is found.voters.then is None
 
 
+def test_they_have_no_say_where_a_source_would_have_none_of_them(duet, monkeypatch):
+    def all_to_one(alone, pull, n_steps):
+        return np.eye(len(alone))[:, [0] * alone.shape[1]]
+
+    monkeypatch.setattr(note_votes, "mean_field", all_to_one)
+    found = separated(duet)
+    assert found.voters.votes is not None
+    assert found.voters.then is None
+
+
 def test_threads_change_no_bit(duet):
     one, three = (separated(duet, n_threads=n) for n in (1, 3))
     for name in ("templates", "votes"):

@@ -529,7 +529,7 @@ def test_the_public_names_are_locked():
         "separation",
         "source_colours",
         "spectrogram",
-    "stem_spectrograms",
+        "stem_spectrograms",
         "stems",
         "strip",
         "templates",
