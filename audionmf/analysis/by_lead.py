@@ -153,8 +153,8 @@ def _voted(
     with blas_threads(1):  # what is left must not depend on how many there are
         left = left_by(spread.V, found.templates.templates, H)
     return with_voters(
-        found, source, spread.V, H, left=left, sounds={}, free=True, progress=progress,
-        draw=_DRAW, followed=_FOLLOWED,
+        found, source, spread.V, H, left=left, sounds={}, examples=[None] * len(found.grouping),
+        free=True, progress=progress, draw=_DRAW, followed=_FOLLOWED,
     )  # fmt: skip
 
 

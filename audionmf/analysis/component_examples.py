@@ -7,15 +7,16 @@ components of the mixture and components of an example they are evidence of thei
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.analysis.likeness import Sound, likeness
+from audionmf.spectra.blas import blas_threads
 
-__all__ = ["example_sound", "like_examples"]
+__all__ = ["example_sound", "heard_examples", "like_examples"]
 
 _COMPONENTS, _ITERATIONS = 12, 60
 _MOST_ODDS = 20.0
@@ -48,6 +49,28 @@ def example_sound(
     W, H = model.templates, model.activations
     energies = (W**2).sum(axis=0, dtype=np.float64) * (H**2).sum(axis=1, dtype=np.float64)
     return Sound(W, H, frequencies, energies)
+
+
+def heard_examples(
+    sounds: Mapping[str, NDArray[np.float32]],
+    names: Sequence[str],
+    frequencies: NDArray[np.float64],
+    n_threads: int = 1,
+) -> list[Sound | None]:
+    """Return what `example_sound` does of each source; None of those that have no example.
+
+    Parameters
+    ----------
+    sounds : mapping of str to ndarray, shape (n_bands, n)
+        What sources sound like alone, where that is known, as `Templates.sounds`.
+    names : sequence of str
+        The sources, in their order.
+    frequencies, n_threads
+        As in `example_sound`.
+    """
+    alone = [sounds.get(name) for name in names]
+    with blas_threads(1):  # what is found must not depend on how many there are
+        return [None if E is None else example_sound(E, frequencies, n_threads) for E in alone]
 
 
 def like_examples(sound: Sound, examples: Sequence[Sound | None]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from audionmf import nmf
 from audionmf.analysis import component_owner
-from audionmf.analysis.component_examples import example_sound
 from audionmf.analysis.component_features import Examples, Looks, component_features
 from audionmf.analysis.component_owner import Fit
 from audionmf.analysis.component_stretches import stretches
+from audionmf.analysis.likeness import Sound
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
@@ -51,6 +51,7 @@ def with_voters(
     *,
     left: float,
     sounds: Mapping[str, Matrix],
+    examples: Sequence[Sound | None],
     free: bool,
     progress: Progress,
     draw: float = component_owner.DRAW,
@@ -76,6 +77,8 @@ def with_voters(
         The share of the mixture that the templates leave unexplained.
     sounds : mapping of str to ndarray, shape (n_bands, n)
         What sources sound like alone, where that is known, as `Templates.sounds`.
+    examples : sequence of Sound or None
+        The same, as `heard_examples` gives it.
     free : bool
         Whether some source is nothing but what is left, so that masks tell less.
     progress : callable
@@ -110,7 +113,7 @@ def with_voters(
     sharpness = 1 if free else _SHARPNESS
     voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
     fit = Fit(left, alone, voted, free)
-    leanings = _leanings(found, source, voters, fit, sounds, draw, progress)
+    leanings = _leanings(found, source, voters, fit, sounds, examples, draw, progress)
     leanings *= np.float32(followed)
     return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
 
@@ -121,6 +124,7 @@ def _leanings(
     voters: Voters,
     fit: Fit,
     sounds: Mapping[str, Matrix],
+    examples: Sequence[Sound | None],
     draw: float,
     progress: Progress,
 ) -> Matrix:
@@ -148,9 +152,8 @@ def _leanings(
         if not looks:  # they all were silent
             return np.zeros((len(names), voters.templates.shape[1]), np.float32)
         sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
-        known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
         own = component_owner.leanings(looks, fit)
-        said = component_owner.agreed(own, looks, sound, known, free=fit.free, draw=draw)
+        said = component_owner.agreed(own, looks, sound, examples, free=fit.free, draw=draw)
         return said / np.float32(found.settings.mask_exponent)
 
 

@@ -330,7 +330,18 @@ def places_by_cues(odds: Features, energies: Features) -> tuple[Features, Featur
 
 
 def counted(energies: Features) -> Features:
-    """Return how much components count where likeness was learnt: > 0, the sum is 1."""
+    """Return how much components count, as where likeness was learnt: by the roots of their energies.
+
+    Parameters
+    ----------
+    energies : ndarray, shape (n_components,)
+        How much each is of the mixture, ≥ 0.
+
+    Returns
+    -------
+    ndarray, shape (n_components,), float64
+        > 0; the sum is 1.
+    """
     root = np.sqrt(energies)
     weights: Features = np.maximum(root / max(root.sum(), _TINY), 1e-9)
     return weights

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis.component_examples import heard_examples
 from audionmf.analysis.component_votes import unexplained, with_voters, within_bands
 from audionmf.analysis.coverage import coverage
 from audionmf.analysis.note_votes import with_notes
@@ -481,12 +482,15 @@ class _Fit:
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""
-        sounds, free, progress = self.sounds, bool(self.free), self.progress
+        free, progress = bool(self.free), self.progress
+        bands = Bands.of(found.templates.stft, found.templates.sample_rate)
+        names = list(found.grouping)
+        examples = heard_examples(self.sounds, names, bands.frequencies, self.threads)
         voted = with_voters(
-            found, self.source, self.frames.V, H, left=left, sounds=sounds, free=free,
-            progress=progress,
+            found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
+            examples=examples, free=free, progress=progress,
         )  # fmt: skip
-        return with_notes(voted, self.frames, H, sounds=sounds, free=free, progress=progress)
+        return with_notes(voted, self.frames, H, examples=examples, free=free, progress=progress)
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:

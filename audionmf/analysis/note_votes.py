@@ -8,18 +8,17 @@ plays: they are what blind separation groups. Here masks and examples tell whose
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.analysis.component_examples import example_sound, like_examples
+from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_votes import votes, within_bands
 from audionmf.analysis.cues import component_places, component_strokes, counted, odds_by_cues
 from audionmf.analysis.likeness import Sound, mean_field
-from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
@@ -44,7 +43,7 @@ def with_notes(
     frames: Frames,
     H: Matrix,
     *,
-    sounds: Mapping[str, Matrix],
+    examples: Sequence[Sound | None],
     free: bool,
     progress: Progress,
 ) -> Decomposition:
@@ -61,8 +60,8 @@ def with_notes(
         Of the mixture, not all of them silent.
     H : ndarray, shape (n_components, n_frames)
         Activations of the templates in these frames.
-    sounds : mapping of str to ndarray, shape (n_bands, n)
-        What sources sound like alone, where that is known, as `Templates.sounds`.
+    examples : sequence of Sound or None
+        What sources sound like alone, where that is known, as `heard_examples` gives it.
     free : bool
         Whether some source is nothing but what is left, so that examples tell more.
     progress : callable
@@ -75,8 +74,7 @@ def with_notes(
     """
     if found.voters is None or found.voters.votes is None:
         return found
-    stft, rate, settings = found.templates.stft, found.templates.sample_rate, found.settings
-    threads = thread_count(settings.n_threads)
+    stft, rate = found.templates.stft, found.templates.sample_rate
     bands, report = Bands.of(stft, rate), partial(progress, "notes")
     peak = float(2.0 ** np.clip(np.floor(np.log2(frames.V.max())), -120, 120))
     W, levelled = _notes(frames.V, bands, rate, found, peak, report)
@@ -87,9 +85,7 @@ def with_notes(
     with blas_threads(1):  # what is found must not depend on how many there are
         odds = odds_by_cues(dataclasses.replace(sound, places=places, struck=strokes))
         np.fill_diagonal(odds, 0)
-        alone = [sounds.get(name) for name in found.grouping]
-        known = [None if E is None else example_sound(E, bands.frequencies, threads) for E in alone]
-        told = like_examples(sound, known)
+        told = like_examples(sound, examples)
         under = votes(found, frames.V, H, W, G, 1) + _SOFT
         by_masks = np.log(under / under.sum(axis=0))
         by_examples = (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told

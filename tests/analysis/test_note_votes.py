@@ -9,9 +9,11 @@ import pytest
 import audionmf
 from audionmf import analyse, render
 from audionmf.analysis import component_votes, note_votes
+from audionmf.analysis.component_votes import votes
 from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.spectra.frames import pooled_magnitude
 
 SAMPLES = Path(__file__).parents[2] / "audio_samples" / "trio"
 RATE = 16_000
@@ -91,6 +93,15 @@ def test_shares_are_shares_and_kept_in_the_file(trio, tmp_path):
     loaded = Decomposition.load(found.save(tmp_path / "m.npz"))
     first, second = (render(mixture, each).sources for each in (found, loaded))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_what_the_first_voters_say_is_heard_where_notes_are_shared(found_duet, duet):
+    V = pooled_magnitude(found_duet.templates.stft.forward(sum(duet[0].values())[None]))
+    W = found_duet.voters.then.templates
+    G = np.ones((W.shape[1], V.shape[1]), np.float32)
+    silent = dataclasses.replace(found_duet, voters=None)
+    first, second = (votes(one, V, one.activations, W, G, 1) for one in (found_duet, silent))
+    assert np.abs(first - second).max() > 0.01
 
 
 def test_they_have_no_say_where_examples_hold_what_is_played(duet, monkeypatch):
