@@ -246,6 +246,8 @@ def test_a_page_that_would_be_too_large_holds_its_audio_smaller(tmp_path, monkey
 
 def test_three_stems_of_four_minutes_may_be_in_a_page_as_small_as_it_needs(tmp_path, monkeypatch):
     assert embedding.EMBEDDED_SECONDS >= 3 * 240
+    least = min(embedding._VORBIS_LEVELS.values())
+    assert least * 3 * 240 <= 0.8 * embedding.EMBEDDED_BYTES * 6  # base64 holds 6 bits a byte
     noise = np.random.default_rng(3).uniform(-0.3, 0.3, (2, 22_050))
     files = [AudioFile(sound(tmp_path / "noise.wav", noise, rate=44_100))]
     sizes = [len(embedding._embed(files[0], 1.0, None, n)) for n in embedding._VORBIS_LEVELS]
