@@ -63,7 +63,7 @@ def test_load_decompose_hear_regroup_export(page):
     assert row.locator("select").input_value() == first.get_attribute("data-source")
 
     page.get_by_role("button", name="Export").click()
-    until(page, "document.querySelector('.commands').textContent.includes('audionmf')")
+    until(page, "document.querySelector('.commands')?.textContent.includes('audionmf')")
     commands = page.locator(".commands").first.text_content()
     assert "--n-components 6" in commands
     assert "'<b>bass</b>=" in commands
@@ -371,7 +371,7 @@ def test_an_example_and_a_solo_range_go_together(page):
     names = page.locator("input.name").evaluate_all("items => items.map((item) => item.value)")
     assert names == ["high", "low", "other"]
     page.get_by_role("button", name="Export").click()
-    until(page, "document.querySelector('.commands').textContent.includes('--solo')")
+    until(page, "document.querySelector('.commands')?.textContent.includes('--solo')")
     commands = page.locator(".commands").first.text_content()
     assert "--example high=" in commands
     assert "--free 4" in commands

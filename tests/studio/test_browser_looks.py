@@ -74,7 +74,7 @@ def test_what_a_dialog_says_is_on_top_and_in_reach(page):
     page.locator("dialog").evaluate("(box) => { box.scrollTop = 0; box.style.height = '200px'; }")
     with page.expect_download():
         page.get_by_label("Name of stem 1").press("Enter")
-    until(page, "document.querySelector('dialog .done').textContent.startsWith('Saved ')")
+    until(page, "document.querySelector('dialog .done')?.textContent.startsWith('Saved ')")
     below = """() => document.querySelector('dialog .done').getBoundingClientRect().bottom
       - document.querySelector('dialog').getBoundingClientRect().bottom"""
     assert page.evaluate(below) <= 0

@@ -35,11 +35,11 @@ def test_several_recordings_are_dropped_queued_opened_and_saved(page, tmp_path):
         assert sorted(archive.namelist()) == [
             f"{n}/{stem}.wav" for n in (1, 3) for stem in ("harmonic", "percussive")
         ]
-    until(page, "document.querySelector('.done').textContent === 'Saved stems.zip'")
+    until(page, "document.querySelector('.done')?.textContent === 'Saved stems.zip'")
     assert page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
     page.evaluate("() => { window.showDirectoryPicker = () => navigator.storage.getDirectory(); }")
     page.get_by_role("button", name="To a folder").click()
-    until(page, "document.querySelector('.done').textContent.startsWith('Saved 4 files')")
+    until(page, "document.querySelector('.done')?.textContent.startsWith('Saved 4 files')")
     sizes = page.evaluate(
         """async () => {
           const sizes = {};

@@ -96,7 +96,7 @@ def test_faders_and_the_original_are_heard_at_once_and_a_remix_is_saved(page, tm
     take_apart(page)
     page.get_by_role("button", name="Group rest by timbre").click()
     page.wait_for_selector("li.source:nth-child(4)")
-    until(page, "document.querySelector('.source-sub').textContent.includes('LUFS')")
+    until(page, "document.querySelector('.source-sub')?.textContent.includes('LUFS')")
     page.get_by_role("button", name="Play", exact=True).click()
     sounds(page)
     page.get_by_role("button", name="Mute Source 2").click()
@@ -117,7 +117,7 @@ def test_faders_and_the_original_are_heard_at_once_and_a_remix_is_saved(page, tm
     assert page.evaluate("window.gains")[0] == sent
 
     page.keyboard.press("e")
-    until(page, "document.querySelector('.commands').textContent.includes('audionmf remix')")
+    until(page, "document.querySelector('.commands')?.textContent.includes('audionmf remix')")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save the remix").click()
     assert download.value.suggested_filename == "mix & match-remix.wav"
@@ -282,7 +282,7 @@ def test_stems_go_to_a_folder_and_a_tour_of_five_steps_can_be_left(page):
     page.locator(".picture").focus()
     page.keyboard.press("e")
     page.get_by_role("button", name="To a folder").click()
-    until(page, "document.querySelector('.done').textContent.startsWith('Saved 2 files')")
+    until(page, "document.querySelector('.done')?.textContent.startsWith('Saved 2 files')")
     sizes = page.evaluate(
         """async () => {
           const folder = await navigator.storage.getDirectory();
