@@ -32,7 +32,7 @@ from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.stft import STFT
 
-__all__ = ["analyse_struck", "analyse_struck_blind"]
+__all__ = ["analyse_struck", "analyse_struck_blind", "patterns_heard"]
 
 _MAX_FRAMES = 16384
 _FIXED_ITERATIONS = 50
@@ -161,27 +161,14 @@ def analyse_struck_blind(
     n_lags = pattern_lags(stft, source.sample_rate)
     choice = None if n_sources else count_strokes(V, n_lags, MOST_SOURCES)
     count = n_sources or (choice.n_sources if choice else 1)
-    kit = _kit_start(V, count, source.sample_rate, settings)
-    starts = (
-        blind_patterns(V, n_lags, count, stft.frequencies(source.sample_rate))
-        if kit is None
-        else [kit]
-    )
-    n_given = len(starts)
-    for number in range(1, settings.restarts):
-        start = starts[number % n_given]
-        starts.append(varied(start, settings.seed + number, number))
-    tried = [
-        _tried(V, start, settings, partial(_of_all, progress, number, len(starts)))
-        for number, start in enumerate(starts)
-    ]
-    best = min(tried, key=lambda model: float(model.divergence[-1]))
-    left = float(best.divergence[-1]) / float(V.sum(dtype=np.float64))
+    tried = _from_starts(V, count, stft, source.sample_rate, settings, progress)
+    best = min(tried, key=_end)
+    left = _end(best) / float(V.sum(dtype=np.float64))
     if left > _MOST_LEFT and not always:  # sounds that are not the same each time
         return None
     if settings.spatial and source.n_channels == 2 and count > 1:  # kept only where it is needed
         frames = read(keep_transform=True, warn=False)
-    spread = spread_of([float(m.divergence[-1]) for m in tried]) if settings.restarts > 1 else ()
+    spread = spread_of([_end(model) for model in tried]) if settings.restarts > 1 else ()
     names = [source_name(i) for i in range(count)]
     found = _fitted(
         names, best.templates, best.activations * (frames.V.max() / V.max()), frames, source, stft,
@@ -195,6 +182,70 @@ def analyse_struck_blind(
     if frames.X is not None and count > 1:
         found = found.with_covariances(frames.X, activations, progress)
     return named(found, source, frames, activations)
+
+
+def patterns_heard(
+    V: NDArray[np.float32],
+    count: int,
+    stft: STFT,
+    sample_rate: int,
+    settings: Settings,
+    progress: Progress,
+) -> convolutive.ConvolutiveNMF:
+    """Fit patterns to a mixture of strokes of which nothing else is known.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of all frames of the mixture, not all silent.
+    count : int
+        Number of patterns, 1 or more.
+    stft : STFT
+        The transform of these frames.
+    sample_rate : int
+        In Hz.
+    settings : Settings
+        Options.
+    progress : callable
+        Told the stage and the share done.
+
+    Returns
+    -------
+    ConvolutiveNMF
+        As `analyse_struck_blind` finds them, in no order.
+    """
+    level = _normalised(V)
+    best = min(_from_starts(level, count, stft, sample_rate, settings, progress), key=_end)
+    activations = best.activations * (V.max() / level.max())
+    return _adapted(best.templates, activations, count, V, settings, progress)
+
+
+def _from_starts(
+    V: NDArray[np.float32],
+    count: int,
+    stft: STFT,
+    sample_rate: int,
+    settings: Settings,
+    progress: Progress,
+) -> list[convolutive.ConvolutiveNMF]:
+    """Fit a few iterations from drums of the shipped kit, or else from each guess."""
+    n_lags = pattern_lags(stft, sample_rate)
+    kit = _kit_start(V, count, sample_rate, settings)
+    starts = (
+        blind_patterns(V, n_lags, count, stft.frequencies(sample_rate)) if kit is None else [kit]
+    )
+    n_given = len(starts)
+    for number in range(1, settings.restarts):
+        start = starts[number % n_given]
+        starts.append(varied(start, settings.seed + number, number))
+    return [
+        _tried(V, start, settings, partial(_of_all, progress, number, len(starts)))
+        for number, start in enumerate(starts)
+    ]
+
+
+def _end(model: convolutive.ConvolutiveNMF) -> float:
+    return float(model.divergence[-1])
 
 
 def _kit_start(
@@ -245,19 +296,7 @@ def _fitted(
     progress: Progress,
     watch: Callback | None = None,
 ) -> Decomposition:
-    def callback(state: State) -> bool | None:
-        progress("adapt", state.iteration / state.max_iter)
-        return watch(state) if watch else None
-
-    sums = start.sum(axis=(0, 1))
-    # Free patterns beside one that may move would change places with it.
-    fixed = np.full(start.shape[2], settings.adapt_iter == 0 or start.shape[2] < len(names))
-    model = convolutive.fit(
-        frames.V, len(names), len(start), templates=start / np.where(sums > 0, sums, 1),
-        activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
-        fixed_templates=fixed, seed=settings.seed, n_threads=settings.n_threads,
-        callback=callback,
-    )  # fmt: skip
+    model = _adapted(start, activations, len(names), frames.V, settings, progress, watch)
     W = model.templates.astype(np.float32)
     templates = Templates(W.sum(axis=0), tuple(names), stft, source.sample_rate)
     mixture = Mixture.of(source, frames.n_samples)
@@ -271,6 +310,32 @@ def _fitted(
         activations=model.activations.astype(np.float32),
         patterns=W,
     )
+
+
+def _adapted(
+    start: NDArray[np.float32],
+    activations: NDArray[np.float32] | None,
+    count: int,
+    V: NDArray[np.float32],
+    settings: Settings,
+    progress: Progress,
+    watch: Callback | None = None,
+) -> convolutive.ConvolutiveNMF:
+    """Fit patterns to the mixture; of `count` those that have no start are free."""
+
+    def callback(state: State) -> bool | None:
+        progress("adapt", state.iteration / state.max_iter)
+        return watch(state) if watch else None
+
+    sums = start.sum(axis=(0, 1))
+    # Free patterns beside one that may move would change places with it.
+    fixed = np.full(start.shape[2], settings.adapt_iter == 0 or start.shape[2] < count)
+    return convolutive.fit(
+        V, count, len(start), templates=start / np.where(sums > 0, sums, 1),
+        activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,
+        fixed_templates=fixed, seed=settings.seed, n_threads=settings.n_threads,
+        callback=callback,
+    )  # fmt: skip
 
 
 def _normalised(V: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,9 @@ struck: a low percentile over the strokes. Examples stay to teach: they are appe
 as further frames, in which only their own part may sound. Samples do not: they say who is struck how
 hard in the first iterations, in which they stay as they are.
 
+A score may be wrong. Where patterns that are found without it explain the mixture nearly as well and
+are struck when its parts are, neither of both is known to be the better one: models are means of both.
+
 References
 ----------
 Smaragdis, "Non-negative matrix factor deconvolution; extraction of multiple sound sources from
@@ -19,6 +22,8 @@ separation and restoration applied to drum recordings", IEEE/ACM TASLP 24(9), 20
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.analysis.by_patterns import patterns_heard
 from audionmf.analysis.learning import at_rate
 from audionmf.analysis.patterns import pattern_of
 from audionmf.analysis.variants import LEAST_KIT_RATE, fused
@@ -33,8 +39,10 @@ from audionmf.io.audio import Source, open_source
 from audionmf.nmf import convolutive
 from audionmf.nmf.solver import State, thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
+from audionmf.rendering.grouping import by_label
 from audionmf.settings import Settings
 from audionmf.sources.kits import samples_of_key
+from audionmf.sources.known import MOST_SOURCES
 from audionmf.sources.score import Score
 from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.sources.templates import Templates
@@ -59,6 +67,11 @@ _ALONE_ITERATIONS = 35
 """Without examples patterns are not held by anything, and a long fit shares strokes out anew."""
 
 _KIT_ITERATIONS = 3
+_NEARLY_AS_WELL, _LEAST_ALIKE = 1.2, 0.8
+"""What patterns without the score may leave, as a share of what those of the score do, and the least
+correlation of a part with the pattern that is taken for it."""
+_WRITTEN = 1 / 3
+"""The weight of the score where both may be right."""
 _FLOOR = 1e-9
 _MAX_FRAMES = 16384
 _MAX_ROWS = 2048
@@ -158,9 +171,54 @@ def analyse_scored_strokes(
         score=score,
         keys=tuple(drum.pitch for drum in drums),
     )
+    if settings.exemplars and not taught and 1 < len(score.parts) <= MOST_SOURCES:
+        found = _with_heard(found, frames.V, progress)
     if frames.X is None or found.activations is None:
         return found
     return found.with_covariances(frames.X, found.activations, progress)
+
+
+def _with_heard(found: Decomposition, V: NDArray[np.float32], progress: Progress) -> Decomposition:
+    """Average with patterns that know nothing of the score, where these may be as right."""
+    stft, rate, settings = found.templates.stft, found.templates.sample_rate, found.settings
+    written, groups = found.activations, list(found.grouping.values())
+    if written is None or found.patterns is None:
+        return found
+    heard = patterns_heard(V, len(groups), stft, rate, settings, progress)
+    if heard.divergence[-1] > _NEARLY_AS_WELL * found.divergence[-1]:
+        return found
+    reach = int(_GATE_SECONDS * rate / stft.hop_length)
+    by_part = np.array([written[list(group)].sum(axis=0) for group in groups])
+    alike = _courses(by_part, reach) @ _courses(heard.activations, reach).T
+    orders = itertools.permutations(range(len(groups)))
+    order = max(orders, key=lambda one: float(alike[range(len(groups)), one].sum()))
+    if alike[range(len(groups)), order].min() < _LEAST_ALIKE:
+        return found
+    n_lags = max(len(found.patterns), len(heard.templates))
+    both = [
+        np.pad(some, ((0, n_lags - len(some)), (0, 0), (0, 0)))
+        for some in (found.patterns, heard.templates[:, :, list(order)])
+    ]
+    patterns = np.concatenate(both, axis=2, dtype=np.float32)
+    H = np.concatenate(
+        [_WRITTEN * written, (1 - _WRITTEN) * heard.activations[list(order)]], dtype=np.float32
+    )
+    labels = (*found.templates.labels, *found.grouping)
+    templates = Templates(patterns.sum(axis=0), labels, stft, rate)
+    return dataclasses.replace(
+        found, templates=templates, patterns=patterns, activations=H, grouping=by_label(templates),
+        keys=(*found.keys, *(-1,) * len(groups)),
+    )  # fmt: skip
+
+
+def _courses(H: Matrix, reach: int) -> NDArray[np.float64]:
+    """Return how activations rise and fall: their roots over 2 · reach + 1 frames, of one size."""
+    sums = np.cumsum(np.pad(np.asarray(H, np.float64), ((0, 0), (reach + 1, reach))), axis=1)
+    course = np.sqrt(np.maximum(sums[:, 2 * reach + 1 :] - sums[:, : -2 * reach - 1], 0))
+    course -= course.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(course, axis=1, keepdims=True)
+    of_one_size: NDArray[np.float64] = course / np.where(size > 0, size, 1)
+    return of_one_size
 
 
 def _drums(score: Score, frame_seconds: float) -> list[_Drum]:

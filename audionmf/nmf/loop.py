@@ -144,6 +144,7 @@ def descend(
     step: Callable[[], float],
     *,
     momentum: Momentum | None = None,
+    n_plain: int = 0,
     n_most: int | None = None,
     instead: Callable[[], None] | None = None,
 ) -> None:
@@ -157,6 +158,8 @@ def descend(
         Does one iteration in place; returns the divergence before it, NaN where it is not known.
     momentum : Momentum, optional
         Leaps before each step, from the start anew where the divergence would rise.
+    n_plain : int, default 0
+        Until the watch has counted so many iterations, none leaps.
     n_most : int, optional
         Stop here, short of the watch's `max_iter`.
     instead : callable, optional
@@ -166,6 +169,7 @@ def descend(
     watch.going_on = True
     try:
         while watch.n_iter < n_most:
+            leaps = watch.n_iter >= n_plain
             if momentum:
                 momentum.leap(age / (age + 3))
             value = step()
@@ -179,7 +183,7 @@ def descend(
                     return
                 age = 0
             else:
-                age += 1
+                age += leaps
                 if watch.done(value):
                     return
             instead = None

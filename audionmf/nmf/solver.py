@@ -43,6 +43,10 @@ _FLOOR = 1e-12
 _THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
 _THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
 _THINNED_MIN_FRAMES = 1000
+_LONG_ITER, _MOST_PLAIN = 200, 30
+"""A long run has more iterations than the first. It is learnt from fewer frames for no longer than one
+that has so many, and begins with up to so many plain updates: momentum from the first on ends in worse
+minima more often, fewer frames for hundreds of iterations always."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +147,10 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V is large (more than 512 rows, 4000 frames or more), templates are first learnt on
-        every sixteenth, eighth, then fourth frame, with rows that hold little pooled; not where
-        activations are given that hold zeros or fit better than one component would.
+        rises. Where V is large (more than 512 rows, 4000 frames or more), templates are first learnt
+        on every sixteenth, eighth, then fourth frame, with rows that hold little pooled; not where
+        activations are given that hold zeros or fit better than one component would. Of more than
+        200 iterations up to 30 are plain ones first, and no more are on fewer frames than of 200.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -357,7 +362,7 @@ class Problem:
             level = self._run(np.add.reduceat(W, edges, axis=1), H)
             level.n_iter, level.passes = run.n_iter, run.passes
             level.unit *= self.V.shape[1] / frames.shape[1]
-            stop = run.n_iter + round(share * self.max_iter)
+            stop = run.n_iter + round(share * min(self.max_iter, _LONG_ITER))
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
             self._iterate(level, pooled, stop)
             W = spread_rows(level.W, edges, frames.sum(axis=1))
@@ -401,7 +406,8 @@ class Problem:
 
             try:
                 descend(
-                    run, steps.step, momentum=steps if self.accelerated else None, n_most=n_most,
+                    run, steps.step, momentum=steps if self.accelerated else None,
+                    n_plain=min(_MOST_PLAIN, max(0, self.max_iter - _LONG_ITER)), n_most=n_most,
                     instead=instead if start else None,
                 )  # fmt: skip
             finally:

@@ -1,6 +1,9 @@
 """Struck sounds with a score: patterns whose strokes are written, but for some."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 from conftest import RATE
 from scores import midi, strokes, track
 
@@ -40,8 +43,9 @@ STEMS = {"kick": played(KICKS, lambda _: kick()), "hat": played(HATS, hat)}
 MIXTURE = Audio(sum(STEMS.values()), RATE)
 
 
-def score(tmp_path, kicks=KICKS, hats=HATS):
+def score(tmp_path, kicks=KICKS, hats=HATS, turned=False):
     parts = {"kick": [(t, t + 0.1, 36) for t in kicks], "hat": [(t, t + 0.1, 42) for t in hats]}
+    parts = dict(reversed(parts.items())) if turned else parts
     path = tmp_path / "drums.mid"
     path.write_bytes(midi(*(track(strokes(notes, 9), name) for name, notes in parts.items())))
     return path
@@ -117,7 +121,65 @@ def test_an_example_beside_the_score_teaches_its_own_drum(tmp_path):
     assert si_sdr(truth, taught) > si_sdr(truth, alone) + 3
 
 
-def test_threads_change_nothing(tmp_path):
+@pytest.fixture(name="heard")
+def patterns_without_the_score(monkeypatch):
+    """Say how much patterns without the score leave, as a share of what those of the score do."""
+    asked, said = [], {"share": 1.0}
+    real, mixed = scored_strokes.patterns_heard, scored_strokes._with_heard
+
+    def left(V, *others):
+        model = real(V, *others)
+        asked.append(model)
+        return dataclasses.replace(model, divergence=np.array([said["share"] * said["score"]]))
+
+    def know(found, *others):
+        said["score"] = found.divergence[-1]
+        return mixed(found, *others)
+
+    monkeypatch.setattr(scored_strokes, "patterns_heard", left)
+    monkeypatch.setattr(scored_strokes, "_with_heard", know)
+    return asked, said
+
+
+def test_patterns_that_know_no_score_are_averaged_with_those_of_its_parts(tmp_path, heard):
+    path = score(tmp_path, turned=True)
+    separated = audionmf.separate(MIXTURE, midi=path)
+    assert min(decibels(separated).values()) > 10
+    assert separated.decomposition.keys == (42, 36, -1, -1)
+    H = separated.decomposition.activations
+    alone = audionmf.separate(MIXTURE, midi=path, quality="fast").decomposition.activations
+    for one, other, full in zip(H[:2], H[2:], alone, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.4  # the same drum
+        assert 0.25 < one.sum() / full.sum() < 0.42  # a third of the model is the score's
+
+
+@pytest.mark.parametrize(("share", "n"), [(1.19, 4), (1.21, 2)])
+def test_they_count_where_they_explain_the_mixture_nearly_as_well(tmp_path, heard, share, n):
+    heard[1]["share"] = share
+    assert audionmf.separate(MIXTURE, midi=score(tmp_path)).decomposition.n_components == n
+
+
+def test_they_do_not_count_where_they_are_struck_at_other_times(tmp_path, heard, monkeypatch):
+    real = scored_strokes.patterns_heard
+
+    def late(*given):
+        model = real(*given)
+        return dataclasses.replace(model, activations=np.roll(model.activations, 9, axis=1))
+
+    monkeypatch.setattr(scored_strokes, "patterns_heard", late)
+    assert audionmf.separate(MIXTURE, midi=score(tmp_path)).decomposition.n_components == 2
+    assert len(heard[0]) == 1
+
+
+def test_they_are_not_sought_in_haste_nor_beside_examples(tmp_path, heard):
+    path = score(tmp_path)
+    example = Audio(played([0.1, 1.1], lambda _: kick()), RATE)
+    audionmf.separate(MIXTURE, midi=path, quality="fast")
+    audionmf.separate(MIXTURE, midi=path, examples={"kick": example})
+    assert not heard[0]
+
+
+def test_threads_change_nothing(tmp_path, heard):
     one, many = (
         audionmf.separate(MIXTURE, midi=score(tmp_path), n_threads=n).sources["hat"] for n in (1, 3)
     )

@@ -225,6 +225,16 @@ def test_acceleration_comes_at_least_as_far(beta):
     assert accelerated <= 1.01 * plain
 
 
+@pytest.mark.parametrize(("most", "alike"), [(200, 1), (210, 11), (230, 31), (1000, 31)])
+def test_a_long_run_begins_with_plain_updates(most, alike):
+    V = matrix("music", (60, 90))
+    begun = {"tol": 0, "templates": positive(60, 5), "activations": positive(5, 90, seed=1)}
+    plain = fit(V, 5, max_iter=60, method="plain", **begun).divergence
+    long = fit(V, 5, max_iter=most, callback=lambda state: state.iteration > 60, **begun).divergence
+    np.testing.assert_array_equal(long[:alike], plain[:alike])
+    assert long[alike] != plain[alike]
+
+
 @pytest.mark.parametrize("beta", [2, 1.5, 1, 0.5])
 def test_data_made_of_two_components_is_explained_by_two(beta):
     W, H = np.zeros((10, 2)), positive(2, 50, seed=2)

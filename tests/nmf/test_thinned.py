@@ -34,6 +34,12 @@ def test_a_large_matrix_starts_on_fewer_frames_and_rows(V):
     assert model.divergence[-1] == pytest.approx(value, rel=1e-3)
 
 
+def test_a_long_run_has_no_more_of_it_than_one_of_200_iterations(V):
+    model = fit(V, max_iter=260)
+    assert used_thinning(model)
+    assert 0.84 * 200 < model.evaluated[1] < 0.9 * 200  # 0.85 * 260 is 221
+
+
 def test_it_comes_nearer_in_as_many_iterations(V):
     assert fit(V).divergence[-1] < fit(V, method="plain").divergence[-1]
 
