@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_features import Looks
 from audionmf.analysis.likeness import Sound, likeness, mean_field, softmax
 
-__all__ = ["DRAW", "LIMIT", "N_FIT", "Fit", "agreed", "leanings", "sound_of"]
+__all__ = ["DRAW", "LIMIT", "N_FIT", "Agreed", "Fit", "agreed", "evidence", "leanings", "sound_of"]
 
 LIMIT = 3.0
 """Most that a component leans to a source, in the natural logarithm of masks."""
@@ -36,6 +36,9 @@ _SHARPNESS, _STEPS, _LEAST = 1.5, 20, 1e-3
 """How sharply shares tell the owner; steps of the mean field; the least probability of an owner."""
 DRAW = 2.0
 """How far others draw where sources have examples; 3 costs voices that always sound together 5 dB."""
+_LIKE, _LIKE_EXAMPLE = 6.0, 0.5
+"""How far it counts that a component sounds like others of a source, and like its example, where
+that alone says whose it is."""
 _EXAMPLE, _EXAMPLE_BESIDE_FREE = 0.3, 2.0
 """How far examples draw; 1 costs voices that sound alike 2 dB where all have examples."""
 
@@ -68,6 +71,21 @@ class Fit:
         return np.array(
             [np.log(own), np.log(alone), np.log(ratio), self.voted, self.free], np.float32
         )
+
+
+class Agreed(NamedTuple):
+    """What `agreed` finds.
+
+    Parameters
+    ----------
+    leanings : ndarray, shape (n_sources, n_components), float32
+        How far each component leans to each source; sums over the sources are 0.
+    evidence : ndarray, shape (2, n_sources), float32
+        As `evidence` gives it.
+    """
+
+    leanings: NDArray[np.float32]
+    evidence: NDArray[np.float32]
 
 
 def leanings(stretches: Sequence[Looks], fit: Fit) -> NDArray[np.float32]:
@@ -134,8 +152,8 @@ def agreed(
     *,
     free: bool = False,
     draw: float = DRAW,
-) -> NDArray[np.float32]:
-    """Return leanings that components which sound alike share.
+) -> Agreed:
+    """Return leanings that components which sound alike share, and what speaks for each source.
 
     Whose each one is is weighed by whose those are that are of one source with it by the odds of
     `likeness` (`mean_field`). Examples are neighbours whose owner is known.
@@ -157,8 +175,8 @@ def agreed(
 
     Returns
     -------
-    ndarray, shape (n_sources, n_components), float32
-        Sums over the sources are 0.
+    Agreed
+        Leanings, and the evidence of each source.
     """
     odds = likeness(sound)
     np.fill_diagonal(odds, 0)
@@ -173,7 +191,52 @@ def agreed(
     drawn -= drawn.mean(axis=0)
     together: NDArray[np.float32] = (said + np.clip(drawn, -LIMIT, LIMIT)).astype(np.float32)
     centred: NDArray[np.float32] = together - together.mean(axis=0)
-    return centred
+    return Agreed(centred, evidence(owner, said, odds, told, sound.energies))
+
+
+def evidence(
+    owner: NDArray[np.float64],
+    said: NDArray[np.float32],
+    odds: NDArray[np.float64],
+    told: NDArray[np.float64],
+    energies: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Return how far different ways to tell whose components are agree on those of each source.
+
+    By sound alone a component is of the source whose components it sounds like, itself left out, and
+    whose example it sounds like. Where masks err, they lend a source what sounds like another; and
+    what `leanings` sees in the spectrogram says so too.
+
+    Parameters
+    ----------
+    owner : ndarray, shape (n_sources, n_components)
+        How likely each component is of each source; sums over the sources are 1.
+    said : ndarray, shape (n_sources, n_components)
+        How far each leans to each source, as `leanings` gives it.
+    odds : ndarray, shape (n_components, n_components)
+        Log odds of each two that they are of one source, 0 for one with itself.
+    told : ndarray, shape (n_sources, n_components)
+        As `like_examples` gives it.
+    energies : ndarray, shape (n_components,)
+        How much each counts, ≥ 0.
+
+    Returns
+    -------
+    ndarray, shape (2, n_sources), float32
+        Means over the energy of each source: the share that is confirmed by sound alone, 0 to 1,
+        where 1 / n_sources is chance; and how far components lean to it or away from it, that is how
+        far masks have to move, 0 to `LIMIT`. Of a source that has nothing, chance and 0.
+    """
+    root = np.sqrt(energies)
+    near = (owner * (root / max(root.sum(), 1e-30))) @ odds
+    by_sound = softmax(_LIKE * near + _LIKE_EXAMPLE * told)
+    own = owner * (energies / max(energies.sum(), 1e-30))
+    total = own.sum(axis=1)
+    own = own / np.where(total > 0, total, 1)[:, None]
+    confirmed = np.where(total > 0, (own * by_sound).sum(axis=1), 1 / len(owner))
+    moved = (own * np.abs(said)).sum(axis=1)
+    found: NDArray[np.float32] = np.stack([np.minimum(confirmed, 1), moved]).astype(np.float32)
+    return found
 
 
 def _joined(stretches: Sequence[Looks]) -> Looks:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import Examples, Looks, component_features
-from audionmf.analysis.component_owner import Fit
+from audionmf.analysis.component_owner import Agreed, Fit
 from audionmf.analysis.component_stretches import stretches
 from audionmf.analysis.likeness import Sound
 from audionmf.io.audio import Source
@@ -113,12 +113,15 @@ def with_voters(
     sharpness = 1 if free else _SHARPNESS
     voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
     fit = Fit(left, alone, voted, free)
-    leanings = _leanings(found, source, voters, fit, sounds, examples, draw, progress)
-    leanings *= np.float32(followed)
-    return dataclasses.replace(found, voters=dataclasses.replace(voters, leanings=leanings))
+    said = _agreed(found, source, voters, fit, sounds, examples, draw, progress)
+    leanings = said.leanings * np.float32(followed)
+    # Of leads, of which no example is known, it tells less well which stem is wrong.
+    evidence = said.evidence if any(one is not None for one in examples) else None
+    voters = dataclasses.replace(voters, leanings=leanings, evidence=evidence)
+    return dataclasses.replace(found, voters=voters)
 
 
-def _leanings(
+def _agreed(
     found: Decomposition,
     source: Source,
     voters: Voters,
@@ -127,7 +130,7 @@ def _leanings(
     examples: Sequence[Sound | None],
     draw: float,
     progress: Progress,
-) -> Matrix:
+) -> Agreed:
     """Return how far what sounds like a source leans to it, in the logarithm of models."""
     names, threads = list(found.grouping), thread_count(found.settings.n_threads)
     stft, rate = found.templates.stft, found.templates.sample_rate
@@ -150,11 +153,14 @@ def _leanings(
                 tell()
         progress("compare", 1.0)
         if not looks:  # they all were silent
-            return np.zeros((len(names), voters.templates.shape[1]), np.float32)
+            n = len(names)
+            none = np.zeros((n, voters.templates.shape[1]), np.float32)
+            return Agreed(none, np.array([[1 / n] * n, [0] * n], np.float32))
         sound = component_owner.sound_of(looks, bands.pool(voters.templates), bands.frequencies)
         own = component_owner.leanings(looks, fit)
         said = component_owner.agreed(own, looks, sound, examples, free=fit.free, draw=draw)
-        return said / np.float32(found.settings.mask_exponent)
+        exponent = np.float32(found.settings.mask_exponent)
+        return said._replace(leanings=said.leanings / exponent)
 
 
 def within_bands(

@@ -1,19 +1,24 @@
 """How far to trust each stem, told without the true stems.
 
-Three things show it. How much of the mixture's energy a stem has. How much it *overlaps* with the
-others: what lies in a bin that a source has to itself is not cut up, what it shares is a guess. And
-how well the models *explain* the mixture, second by second. None of them shows whether a sound went
-to the wrong stem: two sources that are swapped overlap no more than before.
+Four things show it. How much of the mixture's energy a stem has. How much it *overlaps* with the
+others: what lies in a bin that a source has to itself is not cut up, what it shares is a guess. How
+well the models *explain* the mixture, second by second. And, where components of the mixture have
+their say, how far different ways to tell whose they are agree (`Voters.evidence`). Overlap and this
+tell how likely a stem is to be wrong. Much stays unseen: two sources that are swapped as a whole
+overlap no more than before, and still sound each like itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.known import OTHER, REST
 
 _OVERLAP_WORDS = (
@@ -25,8 +30,20 @@ _OVERLAP_WORDS = (
 _LEFT_OVER = frozenset({REST, OTHER})
 """Sources of free components: these fit anything, so that little overlap is no sign of a clean stem."""
 
-UNSEEN = "whether a sound is in the wrong stem, these figures cannot show: listen"
+UNSEEN = "not every sound that is in the wrong stem shows in these figures: listen"
 """What no figure here measures."""
+
+_DOUBTFUL = 0.5
+"""How likely it is that a stem is wrong from which on it is said."""
+
+_LEAST_ALONE, _LEAST_CONFIRMED = 0.001, 0.01
+_Doubt = tuple[float, tuple[float, ...], tuple[float, ...]]
+_DOUBTS: dict[str, _Doubt] = {
+    "examples": (0.308, (-0.463, -0.532, 0.744), (2.22, 1.64, 0.87)),
+    "blind": (1.685, (-0.933,), (2.3,)),
+}
+"""By examples, and blind: log odds that the SI-SDR of a stem is below 3 dB where `doubt_numbers` are 0,
+what each of them adds, and what they are in the mean (`scripts/train_doubt.py`)."""
 
 _NEARLY_ALL, _NEARLY_NOTHING = 0.97, 0.003
 """Shares of the energy from which a stem is hardly a source of its own."""
@@ -35,12 +52,47 @@ _SHOWN = 4
 _HEARD = 0.1
 """Loudness of a second against the loudest from which it is told as the least explained one."""
 
-__all__ = ["UNSEEN", "BlockTrust", "Trust", "TrustMeter", "block_trust", "overlap_words"]
+__all__ = [
+    "UNSEEN",
+    "BlockTrust",
+    "Trust",
+    "TrustMeter",
+    "block_trust",
+    "doubt_numbers",
+    "overlap_words",
+]
 
 
 def overlap_words(overlap: float) -> str:
     """Say in words what an overlap of 0 to 1 means."""
     return next(words for limit, words in _OVERLAP_WORDS if overlap <= limit)
+
+
+def doubt_numbers(overlap: float, evidence: Sequence[float]) -> list[float]:
+    """Return what `Trust.doubt` goes by.
+
+    Parameters
+    ----------
+    overlap : float
+        How much of a stem is shared with others, 0 to 1.
+    evidence : sequence of float
+        As in `Trust`.
+
+    Returns
+    -------
+    list of float
+        The logits of what it has alone and, by examples, of what is confirmed; how far masks move.
+    """
+    alone = _logit(1 - overlap, _LEAST_ALONE)
+    if not evidence:
+        return [alone]
+    confirmed, moved = evidence
+    return [alone, _logit(confirmed, _LEAST_CONFIRMED), moved]
+
+
+def _logit(share: float, least: float) -> float:
+    inside = min(max(share, least), 1 - least)
+    return math.log(inside / (1 - inside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +115,10 @@ class Trust:
     one_known : bool, optional
         Whether one source is known and the other is whatever is left. Default: where there are two
         and one of them is called so.
+    evidence : dict of str to tuple of float, optional
+        By example, how far different ways to tell whose components are agree, as `Voters.evidence`
+        has it of each stem; blind, where overlap tells as much, nothing of each. Default: not known
+        how likely any of them is to be wrong.
     """
 
     energy_share: dict[str, float]
@@ -70,6 +126,7 @@ class Trust:
     explained: NDArray[np.float64]
     loudness: NDArray[np.float64] | None = None
     one_known: bool | None = None
+    evidence: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = list(self.energy_share)
@@ -86,9 +143,48 @@ class Trust:
             return "this is nearly nothing: it was hardly found in the mixture"
         if name in _LEFT_OVER:
             return "what no other stem claims, whatever it is"
+        if (self.doubt(name) or 0) >= _DOUBTFUL:
+            return f"this may well be wrong: {self._why(name)}; listen before you use it"
         if self._knows_one():
             return "nothing else is known, so each stem may hold some of the other; listen to both"
         return overlap_words(self.overlap[name])
+
+    def doubt(self, name: str) -> float | None:
+        """Return how likely it is that the SI-SDR of a stem is below 3 dB, 0 to 1.
+
+        Logistic regression on how much of it is shared with others, and on the evidence.
+
+        Parameters
+        ----------
+        name : str
+            The source.
+
+        Returns
+        -------
+        float or None
+            None where nothing is known of it, or the stem is what others leave.
+        """
+        if name in _LEFT_OVER or name not in self.evidence:
+            return None
+        numbers, (level, weights, _) = self._numbers(name)
+        odds = level + sum(weight * x for weight, x in zip(weights, numbers, strict=True))
+        return 1 / (1 + math.exp(-odds))
+
+    def _numbers(self, name: str) -> tuple[list[float], _Doubt]:
+        evidence = self.evidence[name]
+        numbers = doubt_numbers(self.overlap[name], evidence)
+        return numbers, _DOUBTS["examples" if evidence else "blind"]
+
+    def _why(self, name: str) -> str:
+        """Say what speaks most against a stem."""
+        numbers, (_, weights, usual) = self._numbers(name)
+        against = [w * (x - x0) for w, x, x0 in zip(weights, numbers, usual, strict=True)]
+        most = against.index(max(against))
+        if most == 0:
+            return f"{self.overlap[name]:.0%} of its sound is shared with others"
+        if most == 1:
+            return f"by its sound alone only {self.evidence[name][0]:.0%} of it would go here"
+        return "two ways to tell what belongs here disagree"
 
     def _knows_one(self) -> bool:
         if self.one_known is not None:
@@ -108,6 +204,7 @@ class Trust:
             self,
             energy_share={name: share, REST: others},
             overlap={name: overlap, REST: min(1.0, common)},
+            evidence={one: both for one, both in self.evidence.items() if one == name},
             one_known=self._knows_one(),
         )
 
@@ -131,6 +228,7 @@ class Trust:
         return {
             "energy_share": self.energy_share,
             "overlap": self.overlap,
+            "doubt": {name: self.doubt(name) for name in self.energy_share},
             "explained": [None if np.isnan(x) else float(x) for x in self.explained],
         }
 
@@ -217,16 +315,36 @@ class TrustMeter:
         The sources.
     frames_per_second : float
         Frames in a second, to tell the seconds apart.
+    evidence : mapping of str to tuple of float, optional
+        As in `Trust`.
     """
 
-    def __init__(self, names: list[str], frames_per_second: float) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        frames_per_second: float,
+        evidence: Mapping[str, tuple[float, ...]] | None = None,
+    ) -> None:
         self._names, self._rate = names, frames_per_second
+        self._evidence = dict(evidence or {})
         self._passed = np.zeros(len(names))
         self._squared = np.zeros(len(names))
         self._power = 0.0
         self._n_frames = 0
         self._divergence = np.empty(0)  # a value for each second, not for each frame
         self._magnitude = np.empty(0)
+
+    @classmethod
+    def of(cls, found: Decomposition) -> TrustMeter:
+        """Return one for the stems of a decomposition."""
+        stft, rate = found.templates.stft, found.templates.sample_rate
+        known: dict[str, tuple[float, ...]] = {}
+        if found.voters is not None and found.voters.evidence is not None:
+            both = found.voters.evidence.T.tolist()
+            known = {name: tuple(own) for name, own in zip(found.grouping, both, strict=True)}
+        elif found.shares is not None:
+            known = dict.fromkeys(found.grouping, ())
+        return cls(found.source_names, rate / stft.hop_length, known)
 
     def add(self, block: BlockTrust) -> None:
         """Add the next block."""
@@ -253,6 +371,7 @@ class TrustMeter:
             dict(zip(self._names, (1 - alone).tolist(), strict=True)),
             self._explained(),
             self._magnitude / max(self._magnitude.sum(), np.finfo(np.float64).tiny),
+            evidence=self._evidence,
         )
 
     def _explained(self) -> NDArray[np.float64]:

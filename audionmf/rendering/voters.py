@@ -31,7 +31,7 @@ _MOST = 30.0
 _THEN = "later_"
 VOTER_ARRAYS = {
     f"{prefix}{name}": 2 for prefix in ("", _THEN) for name in ("voters", "votes", "leanings")
-}
+} | {"evidence": 2}
 """Arrays of a model file, and their dimensions."""
 
 
@@ -50,12 +50,16 @@ class Voters:
         it sounds alone, -30 to 30.
     then : Voters, optional
         Others, who have their say when these have had theirs.
+    evidence : ndarray, shape (2, n_groups), float32, optional
+        Of what each group has of them: the share that their sound alone confirms, 0 to 1, and how far
+        they lean in the mean, 0 to 30. It tells how likely a stem is to be wrong.
     """
 
     templates: Matrix
     votes: Matrix | None = None
     leanings: Matrix | None = None
     then: Voters | None = None
+    evidence: Matrix | None = None
 
     def check(self, n_groups: int, n_bins: int) -> None:
         """Make sure that they are voters of so many groups and bins.
@@ -75,6 +79,12 @@ class Voters:
             )
         if self.leanings is not None and np.abs(self.leanings).max() > _MOST:
             raise TemplateError(f"voters lean by {_MOST:g} at most")
+        if self.evidence is not None:
+            fits = self.evidence.shape == (2, n_groups) and (self.evidence >= 0).all()
+            if not fits or (self.evidence > np.array([[1], [_MOST]])).any():
+                raise TemplateError(
+                    f"evidence of {n_groups} groups is a share and a number of each"
+                )
         if self.then is not None:
             self.then.check(n_groups, n_bins)
 
@@ -84,11 +94,17 @@ class Voters:
             None if each is None else each[order] for each in (self.votes, self.leanings)
         )
         then = None if self.then is None else self.then.ordered(order)
-        return dataclasses.replace(self, votes=votes, leanings=leanings, then=then)
+        evidence = None if self.evidence is None else self.evidence[:, order]
+        return dataclasses.replace(
+            self, votes=votes, leanings=leanings, then=then, evidence=evidence
+        )
 
     def arrays(self) -> dict[str, Matrix]:
         """Return the arrays of a model file."""
-        found = {"voters": self.templates, "votes": self.votes, "leanings": self.leanings}
+        found = {
+            "voters": self.templates, "votes": self.votes, "leanings": self.leanings,
+            "evidence": self.evidence,
+        }  # fmt: skip
         later = {} if self.then is None else self.then.arrays()
         return {
             **{name: array for name, array in found.items() if array is not None},
@@ -111,7 +127,8 @@ class Voters:
             raise TemplateError("votes come without voters")
         later = {name.removeprefix(_THEN): a for name, a in found.items() if name.startswith(_THEN)}
         then = cls.of_arrays(later)
-        return cls(found["voters"], found.get("votes"), found.get("leanings"), then)
+        votes, leanings, evidence = map(found.get, ("votes", "leanings", "evidence"))
+        return cls(found["voters"], votes, leanings, then, evidence)
 
     def share(self, models: Matrix, V: Matrix, bands: Bands, settings: Settings) -> Matrix:
         """Return models of the groups in which the voters had their say.

@@ -608,7 +608,7 @@ def render(
         If the recording has another sample rate than the templates.
     """
     source = as_audio(mixture, sample_rate)
-    meter = _trust_meter(decomposition)
+    meter = TrustMeter.of(decomposition)
     blocks = list(stem_blocks(source, decomposition, progress, only, meter))
     stems = np.concatenate(blocks, axis=-1)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
@@ -683,7 +683,7 @@ def render_to_files(
     meters: list[TrustMeter] = []
 
     def blocks() -> StemBlocks:
-        meters.append(_trust_meter(decomposition))
+        meters.append(TrustMeter.of(decomposition))
         return stem_blocks(source, decomposition, progress, only, meters[-1])
 
     return write_stems(blocks, ordered, form), _trust(meters[-1], only)
@@ -692,9 +692,3 @@ def render_to_files(
 def _trust(meter: TrustMeter, only: str | None) -> Trust:
     """Return the figures of the stems that there are."""
     return meter.result() if only is None else meter.result().against_rest(one_form(only))
-
-
-def _trust_meter(decomposition: Model) -> TrustMeter:
-    templates = decomposition.templates
-    rate = templates.sample_rate / templates.stft.hop_length
-    return TrustMeter(decomposition.source_names, rate)

@@ -67,8 +67,7 @@ class Stems:
         with self._lock:
             if self._path.exists():
                 return
-            templates = self._found.templates
-            meter = TrustMeter(list(self.names), templates.sample_rate / templates.stft.hop_length)
+            meter = TrustMeter.of(self._found)
             audio = self._recording.audio
             partial = self._path.with_suffix(".partial")
             try:

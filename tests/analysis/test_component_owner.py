@@ -15,7 +15,7 @@ from audionmf.analysis.component_features import (
     Stretch,
     component_features,
 )
-from audionmf.analysis.component_owner import LIMIT, Fit, agreed, leanings, sound_of
+from audionmf.analysis.component_owner import LIMIT, Fit, agreed, evidence, leanings, sound_of
 from audionmf.analysis.component_stretches import stretches
 from audionmf.analysis.learning import source_sound
 from audionmf.io.audio import Audio, open_source, write
@@ -195,20 +195,22 @@ def test_a_component_follows_those_that_sound_like_it(looks, monkeypatch):
     sound = sound_of([even], RNG.random((90, 5)), FREQUENCIES)
     alone = np.zeros((2, 5), np.float32)
     unknown = [None, None]
-    together = agreed(alone, [even], sound, unknown)
+    together = agreed(alone, [even], sound, unknown).leanings
     assert together[0, 2] > 0.3
     np.testing.assert_allclose(together.sum(axis=0), 0, atol=1e-5)
     assert np.abs(together).max() <= LIMIT
-    further = agreed(alone, [even], sound, unknown, draw=3.0)
+    further = agreed(alone, [even], sound, unknown, draw=3.0).leanings
     assert further[0, 2] > together[0, 2] + 0.1
-    assert not agreed(alone, [even], sound, unknown, draw=0.0).any()
+    assert not agreed(alone, [even], sound, unknown, draw=0.0).leanings.any()
     turned = agreed(alone, [even._replace(shares=shares[::-1])], sound, unknown)
-    np.testing.assert_allclose(turned, together[::-1], atol=1e-6)
+    np.testing.assert_allclose(turned.leanings, together[::-1], atol=1e-6)
     odds[:] = 0  # nothing sounds like anything
-    np.testing.assert_allclose(agreed(alone, [even], sound, unknown), alone, atol=1e-6)
+    np.testing.assert_allclose(agreed(alone, [even], sound, unknown).leanings, alone, atol=1e-6)
     silent = even._replace(energy=np.zeros(5))
     none = sound_of([silent], sound.W, FREQUENCIES)
-    assert np.isfinite(agreed(alone, [silent], none, [sound, None])).all()
+    heard = agreed(alone, [silent], none, [sound, None])
+    assert np.isfinite(heard.leanings).all()
+    np.testing.assert_allclose(heard.evidence, [[0.5, 0.5], [0, 0]])
 
 
 def test_examples_draw_components_that_sound_like_them_most_beside_free_ones(looks, monkeypatch):
@@ -219,7 +221,9 @@ def test_examples_draw_components_that_sound_like_them_most_beside_free_ones(loo
     even = looks._replace(shares=np.full((2, 5), 0.5), energy=np.ones(5))
     sound = sound_of([even], RNG.random((90, 5)), FREQUENCIES)
     alone = np.zeros((2, 5), np.float32)
-    some, more = (agreed(alone, [even], sound, [sound] * 2, free=free) for free in (False, True))
+    some, more = (
+        agreed(alone, [even], sound, [sound] * 2, free=free).leanings for free in (False, True)
+    )
     assert some[0, 1] > 0.2
     assert some[1, 4] > 0.2
     assert more[0, 1] > 2 * some[0, 1]
@@ -243,3 +247,36 @@ def test_what_is_compared_takes_little_more_memory_than_the_stretch_itself():
     finally:
         tracemalloc.stop()
     assert peak < 30e6
+
+
+def test_what_a_source_is_lent_against_its_sound_is_not_confirmed():
+    """Two kinds of components. Masks that split each kind in two say what no sound confirms."""
+    odds = np.full((6, 6), -4.0)
+    odds[:3, :3] = odds[3:, 3:] = 4.0
+    np.fill_diagonal(odds, 0)
+    energies, none = np.array([4.0, 2, 1, 1, 2, 4]), np.zeros((2, 6))
+    right, split = np.eye(2)[[0, 0, 0, 1, 1, 1]].T, np.eye(2)[[0, 1, 0, 1, 0, 1]].T
+
+    def confirmed(owner, odds=odds, told=none, energies=energies):
+        return evidence(owner, none, odds, told, energies)[0]
+
+    assert confirmed(right).min() > 0.95
+    assert confirmed(split).max() < 0.75
+    lent, own = confirmed(np.eye(2)[[0, 0, 0, 0, 1, 1]].T)
+    assert lent < own
+    # Where nothing sounds alike, what the examples sound like decides.
+    nothing, told = np.zeros((6, 6)), 8 * (right - 0.5)
+    assert confirmed(right, nothing, told).min() > 0.95
+    assert confirmed(right[::-1], nothing, told).max() < 0.05
+    np.testing.assert_allclose(confirmed(right, nothing), 0.5)
+    # A level that all have in common says nothing.
+    np.testing.assert_allclose(
+        confirmed(split, energies=1e-12 * energies), confirmed(split), rtol=1e-5
+    )
+
+
+def test_how_far_masks_move_is_that_of_the_components_a_source_has():
+    owner, said = np.eye(2)[[0, 0, 1, 1]].T, np.float32([[1, -3, 0, 0], [-1, 3, 0, 0.5]])
+    energies, none = np.array([3.0, 1, 1, 1]), np.zeros((2, 4))
+    _, moved = evidence(owner, said, np.zeros((4, 4)), none, energies)
+    np.testing.assert_allclose(moved, [(3 * 1 + 1 * 3) / 4, 0.25])

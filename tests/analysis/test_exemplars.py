@@ -238,12 +238,14 @@ def test_a_power_of_two_scales_the_activations_and_nothing_else(found, power):
     assert np.array_equal(found.voters.leanings, scaled.voters.leanings)
     assert np.array_equal(found.templates.templates, scaled.templates.templates)
     assert np.array_equal(found.activations * np.float32(2.0**power), scaled.activations)
+    assert np.array_equal(found.voters.evidence, scaled.voters.evidence)
 
 
 def test_the_number_of_threads_does_not_change_a_bit(found):
     other = by_example(n_threads=3)
     assert np.array_equal(found.activations, other.activations)
     assert np.array_equal(stems_of(found), stems_of(other))
+    assert np.array_equal(found.voters.evidence, other.voters.evidence)
 
 
 def test_an_absent_source_is_silent(monkeypatch):

@@ -35,8 +35,9 @@ VOTES = np.full((2, 5), 0.5, np.float32)
 LEANINGS = (RNG.random((2, 5)) - 0.5).astype(np.float32)
 SHARES = np.float32([[1, 0.25, 0.75], [0, 0.75, 0.25]])
 LATER = Voters(VOTERS[:, :3], VOTES[:, :3])
+EVIDENCE = np.float32([[0.25, 1], [0.5, 3]])
 EXEMPLARS = {
-    "context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS, LATER), "banded": True,
+    "context": CONTEXT, "voters": Voters(VOTERS, VOTES, LEANINGS, LATER, EVIDENCE), "banded": True,
 }  # fmt: skip
 ADAPTED = {"penalties": PENALTIES, "banded": True, "covariances": COVARIANCES}
 
@@ -246,6 +247,19 @@ BAD_ARRAYS = {
     "leanings to other sources": {"voters": VOTERS, "votes": VOTES, "leanings": LEANINGS[:1]},
     "leanings that are no numbers": {"voters": VOTERS, "leanings": LEANINGS * np.nan},
     "leanings beyond all measure": {"voters": VOTERS, "leanings": LEANINGS * 100},
+    "evidence without voters": {"evidence": EVIDENCE},
+    "evidence of other sources": {"voters": VOTERS, "votes": VOTES, "evidence": EVIDENCE[:, :1]},
+    "evidence for more than all": {"voters": VOTERS, "votes": VOTES, "evidence": 2 * EVIDENCE},
+    "evidence beyond all measure": {
+        "voters": VOTERS,
+        "votes": VOTES,
+        "evidence": EVIDENCE * np.float32([[1], [50]]),
+    },
+    "evidence that is no numbers": {
+        "voters": VOTERS,
+        "votes": VOTES,
+        "evidence": EVIDENCE * np.nan,
+    },
     "votes with patterns": {"voters": VOTERS, "votes": VOTES, "patterns": W[None]},
     "shares of other components": {"shares": SHARES[:, :-1]},
     "shares of other sources": {"shares": SHARES[:1]},
@@ -321,7 +335,7 @@ def test_a_model_of_exemplars_comes_back_with_the_same_bytes(tmp_path):
     loaded = Decomposition.load(first)
     assert_same(loaded, found)
     assert np.array_equal(loaded.context, CONTEXT)
-    for name in ("templates", "votes", "leanings"):
+    for name in ("templates", "votes", "leanings", "evidence"):
         assert np.array_equal(getattr(loaded.voters, name), getattr(found.voters, name))
     assert np.array_equal(loaded.voters.then.votes, LATER.votes)
     assert loaded.voters.then.then is None

@@ -197,7 +197,7 @@ def test_words_claim_no_more_than_is_measured():
         swapped.words("s0") == told.words("s0") == "hardly any of its sound is shared with others"
     )
     assert swapped.to_text().endswith(
-        "whether a sound is in the wrong stem, these figures cannot show: listen"
+        "not every sound that is in the wrong stem shows in these figures: listen"
     )
 
 
@@ -212,6 +212,68 @@ def test_what_free_components_take_is_not_praised():
     )  # fmt: skip
     assert "hardly any of its sound" in several.words("bird")
     assert "hardly any of its sound" not in several.words("other")
+
+
+def doubted(overlap, evidence, **changes):
+    given = {"energy_share": {"sax": 0.5, "piano": 0.5}, "overlap": {"sax": overlap, "piano": 0.01}}
+    return Trust(**given | changes, explained=np.ones(1), evidence=evidence)
+
+
+def test_a_stem_that_is_likely_wrong_is_said_to_be_so_and_why():
+    good, moved, lent, shared = (0.97, 0.1), (0.9, 2.5), (0.25, 0.9), (0.8, 0.9)
+    assert "wrong" not in doubted(0.05, {"sax": good}).words("sax")
+    cases = {
+        "two ways to tell what belongs here disagree": (0.15, moved),
+        "by its sound alone only 25% of it would go here": (0.15, lent),
+        "50% of its sound is shared with others": (0.5, shared),
+    }
+    for why, (overlap, evidence) in cases.items():
+        told = doubted(overlap, {"sax": evidence, "piano": good})
+        assert told.words("sax") == f"this may well be wrong: {why}; listen before you use it"
+        assert told.words("sax") in told.to_text()
+        assert told.words("piano") == "hardly any of its sound is shared with others"
+        assert told.to_dict()["doubt"] == {"sax": told.doubt("sax"), "piano": told.doubt("piano")}
+        assert told.doubt("piano") < 0.2 < 0.5 <= told.doubt("sax")
+
+
+def test_doubt_grows_with_overlap_and_where_ways_to_tell_disagree():
+    for less, more in (
+        ((0.1, (0.8, 0.5)), (0.3, (0.8, 0.5))),
+        ((0.1, (0.8, 0.5)), (0.1, (0.5, 0.5))),
+        ((0.1, (0.8, 0.5)), (0.1, (0.8, 1.5))),
+        ((0.1, ()), (0.3, ())),
+    ):
+        (a, own), (b, other) = less, more
+        assert doubted(a, {"sax": own}).doubt("sax") < doubted(b, {"sax": other}).doubt("sax")
+    for overlap, evidence in ((0.0, (1.0, 0.0)), (1.0, (0.0, 30.0)), (0.0, ()), (1.0, ())):
+        assert 0 < doubted(overlap, {"sax": evidence}).doubt("sax") < 1
+
+
+def test_blind_overlap_alone_tells_which_stem_is_likely_wrong():
+    assert doubted(0.3, {"sax": ()}).words("sax") == (
+        "this may well be wrong: 30% of its sound is shared with others; listen before you use it"
+    )
+    assert "wrong" not in doubted(0.03, {"sax": ()}).words("sax")
+
+
+def test_of_what_nothing_is_known_no_doubt_is_claimed():
+    told = doubted(0.5, {})
+    assert told.doubt("sax") is told.to_dict()["doubt"]["piano"] is None
+    assert told.words("sax") == "much of its sound is shared with others; listen closely"
+    halves = {"sax": 0.5, "rest": 0.5}
+    left = Trust(halves, halves, np.ones(1), evidence=dict.fromkeys(halves, (0.1, 3.0)))
+    assert left.doubt("rest") is None
+    assert left.words("rest") == "what no other stem claims, whatever it is"
+    assert left.words("sax").startswith("this may well be wrong")
+    tiny = doubted(0.5, {"sax": (0.1, 3.0)}, energy_share={"sax": 0.001, "piano": 0.999})
+    assert tiny.words("sax").startswith("this is nearly nothing")
+
+
+def test_one_against_the_rest_is_doubted_as_among_all():
+    told = doubted(0.5, {"sax": (0.3, 2.0), "piano": (0.9, 0.1)})
+    one = told.against_rest("sax")
+    assert one.words("sax") == told.words("sax")
+    assert list(one.to_dict()["doubt"].values()) == [told.doubt("sax"), None]
 
 
 def test_the_shell_and_the_page_say_the_same_of_what_is_explained():
