@@ -284,3 +284,40 @@ def test_the_shell_and_the_page_say_the_same_of_what_is_explained():
     assert (worst, least) == (1, 0.7)
     assert f"{whole:.0%} of the mixture; least at 1 s (70%)" in trust.to_text()
     assert Trust({"a": 1.0}, {"a": 0.0}, np.array([np.nan])).summary() is None
+
+
+def played(keys, partials, fall, shake=0.0):
+    """Return half a second of each key at 16 kHz, by an instrument with these partials."""
+    time = np.arange(RATE) / (2 * RATE)
+    found = []
+    for key in keys:
+        phase = (
+            2 * np.pi * 440 * 2 ** ((key - 69) / 12) * (time + shake * np.sin(10 * np.pi * time))
+        )
+        note = sum(level * np.sin(k * phase) for k, level in enumerate(partials, 1))
+        found.append(note * np.exp(-fall * time) * np.minimum(1, 60 * time))
+    return (0.1 * np.concatenate(found)).astype(np.float32)
+
+
+REED, BELL = [1, 0, 0.6, 0, 0.5, 0, 0.3, 0, 0.2], [0.2, 1, 0.1, 0.8, 0, 0, 0.6]
+FIDDLE = [1 / k for k in range(1, 13)]
+
+
+def test_an_example_of_another_instrument_makes_stems_that_are_doubted():
+    """The same two lines, and examples of both, or of a bell in place of the reed."""
+    lines = {
+        "reed": played([60, 64, 67, 65, 62, 69, 67, 64], REED, 0.5),
+        "fiddle": played([72, 70, 69, 67, 70, 74, 72, 69], FIDDLE, 3, 2e-4),
+    }
+    fiddle = played([69, 71, 74, 72, 67, 70], FIDDLE, 3, 2e-4)
+    right = played([62, 65, 60, 64, 69, 67], REED, 0.5)
+    wrong = played([79, 86, 82, 85, 77, 83], BELL, 12)
+    for example, doubted in ((right, False), (wrong, True)):
+        found = audionmf.separate(
+            sum(lines.values()), examples={"reed": example, "fiddle": fiddle}, sample_rate=2 * RATE
+        )
+        score = audionmf.evaluate.si_sdr(lines["reed"][None], found.sources["reed"])
+        assert (score < 3) == doubted
+        assert found.trust.words("reed").startswith("this may well be wrong") == doubted
+        assert (found.trust.doubt("reed") > 0.6) == doubted
+        assert "may well be wrong" not in found.trust.words("fiddle")
