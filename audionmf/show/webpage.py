@@ -264,8 +264,8 @@ class Page:
         return f"""<section aria-labelledby="trust">
 <h2 id="trust">How far to trust the {self.noun}s</h2>
 <p class="soft">Told from the models alone, without the true stems. What a {self.noun}
-shares with others is divided by a guess. Whether a sound is in the wrong {self.noun}, these figures
-cannot show: listen.</p>
+shares with others is divided by a guess. Not every sound that is in the wrong {self.noun} shows in
+these figures: listen.</p>
 <div class="scroll"><table>
 <thead><tr><th scope="col">{"source" if self.noun == "stem" else self.noun}</th>
 <th scope="col">share of the energy</th>

@@ -1,11 +1,17 @@
+import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 
 import audionmf
+from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.trust import Trust, TrustMeter, block_trust
+from audionmf.rendering.voters import Voters
+from audionmf.settings import Settings
+from audionmf.sources.templates import Templates
 from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.stft import STFT
 
 RATE = 8000
 
@@ -284,6 +290,34 @@ def test_the_shell_and_the_page_say_the_same_of_what_is_explained():
     assert (worst, least) == (1, 0.7)
     assert f"{whole:.0%} of the mixture; least at 1 s (70%)" in trust.to_text()
     assert Trust({"a": 1.0}, {"a": 0.0}, np.array([np.nan])).summary() is None
+
+
+def decomposition(**changes):
+    stft = STFT(16, 4)
+    W = np.random.default_rng(0).random((9, 3)).astype(np.float32)
+    return Decomposition(**{
+        "templates": Templates(W, ("x", "y", "z"), stft, RATE), "grouping": {"a": (2, 0), "b": (1,)},
+        "settings": Settings(), "mixture": Mixture("", "", 1, 100), "divergence": np.empty(0),
+        "reason": "", **changes,
+    })  # fmt: skip
+
+
+def test_what_is_known_of_stems_comes_from_the_decomposition():
+    """By examples what voters say, blind that components are shared, else nothing; hands drop it."""
+    evidence = np.float32([[0.25, 1], [0.5, 3]])
+    voters = Voters(np.ones((9, 2), np.float32), leanings=np.zeros((2, 2), np.float32))
+    shares = np.float32([[1, 0.25, 0.75], [0, 0.75, 0.25]])
+
+    def known(**changes):
+        return TrustMeter.of(decomposition(**changes)).result().evidence
+
+    told = decomposition(voters=dataclasses.replace(voters, evidence=evidence))
+    assert TrustMeter.of(told).result().evidence == {"a": (0.25, 0.5), "b": (1, 3)}
+    assert known(shares=shares, residual="c") == {"a": (), "b": ()}
+    assert known() == known(voters=voters) == known(residual="c") == {}
+    assert TrustMeter.of(told.regroup({"b": (0, 1), "a": (2,)})).result().evidence == {}
+    turned = told.voters.ordered([1, 0])
+    np.testing.assert_array_equal(turned.evidence, evidence[:, ::-1])
 
 
 def played(keys, partials, fall, shake=0.0):
