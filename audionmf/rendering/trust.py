@@ -39,8 +39,8 @@ _DOUBTFUL = 0.5
 _LEAST_ALONE, _LEAST_CONFIRMED = 0.001, 0.01
 _Doubt = tuple[float, tuple[float, ...], tuple[float, ...]]
 _DOUBTS: dict[str, _Doubt] = {
-    "examples": (0.308, (-0.463, -0.532, 0.744), (2.22, 1.64, 0.87)),
-    "blind": (1.685, (-0.933,), (2.3,)),
+    "examples": (0.47, (-0.509, -0.551, 0.476), (1.99, 1.32, 1.23)),
+    "blind": (1.014, (-0.821,), (2.06,)),
 }
 """By examples, and blind: log odds that the SI-SDR of a stem is below 3 dB where `doubt_numbers` are 0,
 what each of them adds, and what they are in the mean (`scripts/train_doubt.py`)."""
