@@ -244,6 +244,7 @@ def _pieces(
 ) -> Iterator[Matrix]:
     """Yield the magnitudes of each source where it is loudest, shape (n_bins, n_frames)."""
     stft, rate = found.templates.stft, found.templates.sample_rate
+    threads = thread_count(found.settings.n_threads)
     length = max(1, round(_PIECE_SECONDS * rate / stft.hop_length / frames.step))
     exponent = found.settings.mask_exponent
 
@@ -254,9 +255,14 @@ def _pieces(
             if found.patterns is not None:
                 return V, found.source_models(first, V)
             return V, found.models(H[:, first : first + length])
-        start = first * frames.step * stft.hop_length / rate
-        part = gather(excerpt(source, start, _PIECE_SECONDS), stft, warn=False)
-        return part.V, found.models(found.activate(part.V, thread_count(found.settings.n_threads)))
+        begin = first * frames.step
+        part = gather(
+            excerpt(source, begin * stft.hop_length / rate, _PIECE_SECONDS), stft, warn=False
+        ).V
+        if found.activations is None:
+            return part, found.models(found.activate(part, threads))
+        known = found.activations[:, begin : begin + part.shape[1]]
+        return part[:, : known.shape[1]], found.models(known)
 
     chosen = [_loudest(loud, length) for loud in loudness]
     shown: dict[tuple[int, int], NDArray[np.float32]] = {}

@@ -43,6 +43,7 @@ from audionmf.io.decode import (
     array_of,
     check_not_empty,
     count,
+    in_one,
     mean_offset,
     open_audio,
     read_block,
@@ -380,7 +381,7 @@ def read(path: StrPath) -> Audio:
 
 
 def _loaded(file: AudioFile) -> Audio:
-    samples = np.concatenate(list(file.blocks()), axis=1)
+    samples = in_one(file.blocks(), file.n_samples)
     return Audio(samples, file.sample_rate, file.path, file.subtype, file.tags)
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "array_of",
     "check_not_empty",
     "count",
+    "in_one",
     "mean_offset",
     "open_audio",
     "read_block",
@@ -51,6 +52,9 @@ _LOUDEST = 1e32
 
 _PLAIN = ("WAV", "WAVEX", "RF64", "W64", "AIFF")
 """Containers in which a sample is found by its number."""
+
+_MOST_AT_ONCE = 1 << 26
+"""Samples of a channel that room is made for on the word of a header, which may be wrong."""
 
 _LEAST_OFFSET = 0.01
 """Share of the root mean square from which a constant offset counts; below it changes nothing."""
@@ -267,6 +271,33 @@ def scaled(name: str, samples: NDArray[Any]) -> NDArray[Any]:
     floats /= scale
     converted: NDArray[Any] = floats
     return converted
+
+
+def in_one(blocks: Iterable[Samples], n_samples: int) -> Samples:
+    """Return blocks one after the other, each copied once, when it comes, and then let go.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray, shape (..., any length), float32
+        One or more.
+    n_samples : int
+        How long they are together, as far as is known.
+
+    Returns
+    -------
+    ndarray, shape (..., n), float32
+    """
+    whole, n = np.empty(0, np.float32), 0
+    for block in blocks:
+        stop = n + block.shape[-1]
+        if n == 0 or stop > whole.shape[-1]:
+            known = min(n_samples, _MOST_AT_ONCE) if n == 0 else 2 * stop
+            more = np.empty((*block.shape[:-1], max(stop, known)), np.float32)
+            more[..., :n] = whole[..., :n]
+            whole = more
+        whole[..., n:stop] = block
+        n = stop
+    return whole if n == whole.shape[-1] else whole[..., :n].copy()
 
 
 def mean_offset(blocks: Iterable[Samples]) -> Samples:

@@ -231,11 +231,12 @@ def _stems(
 ) -> tuple[Samples, Callable[[], BlockTrust]]:
     """Return as `_synthesise`, and what tells the trust: a seventh of the time, where it is asked."""
     first, X, (before, after) = numbered
-    stft, V = decomposition.templates.stft, pooled_magnitude(X)
-    cut = _cut(decomposition, first - before, X.shape[-1])
-    models = decomposition.source_models(first - before + cut[0], V, cut)
-    masks = decomposition.masks(models)
-    X, V = _without(X, cut), _without(V, cut)
+    stft, begin = decomposition.templates.stft, first - before
+    cut = _cut(decomposition, begin, X.shape[-1])
+    heeded = pooled_magnitude(X) if decomposition.heeds else None
+    V = np.broadcast_to(np.float32(np.nan), X.shape[1:]) if heeded is None else heeded
+    models = decomposition.source_models(begin + cut[0], V, cut)
+    masks, X = decomposition.masks(models), _without(X, cut)
     margins = (before - cut[0], after - cut[1])
     own_masks = _without(masks, margins)
     length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.span
@@ -245,8 +246,12 @@ def _stems(
         part_of = _parts(decomposition, rendered, X, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
             stem[...] = on.synthesise(_without(part_of(j), margins))
-    told = _without(V, margins), _without(models, margins), own_masks
-    return stems, partial(block_trust, *told)
+
+    def judge() -> BlockTrust:
+        V = pooled_magnitude(X) if heeded is None else _without(heeded, cut)
+        return block_trust(_without(V, margins), _without(models, margins), own_masks)
+
+    return stems, judge
 
 
 def _parts(

@@ -322,6 +322,12 @@ class Decomposition:
             return median_sizes(self.templates.stft, self.templates.sample_rate)[0] // 2
         return REACH if self.context is not None and self.activations is None else 0
 
+    @property
+    def heeds(self) -> bool:
+        """Whether `source_models` depends on the magnitudes it is given; else on their number only."""
+        kept = self.activations is not None and self.voters is None and self.margin is None
+        return not kept or bool(self.residual)
+
     def activate(
         self,
         V: NDArray[np.float32],
@@ -439,13 +445,9 @@ class Decomposition:
         if self.margin is not None:
             sizes = median_sizes(self.templates.stft, self.templates.sample_rate)
             return median_models(V, sizes, *margins).astype(np.float32, copy=False)
-        own = slice(margins[0], V.shape[1] - margins[1])
-        if self.activations is None:
-            H = self.activate(V, 1, first, margins)
-            V = V[:, own]
-        else:
-            V = V[:, own]
-            H = self.activations[:, first : first + V.shape[1]]
+        kept, n_frames = self.activations, V.shape[1] - sum(margins)
+        H = self.activate(V, 1, first, margins) if kept is None else kept[:, first:][:, :n_frames]
+        V = V[:, margins[0] : margins[0] + n_frames]
         models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
         models = self.voted(models, V)
         if self.residual:

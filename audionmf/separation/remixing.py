@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio
+from audionmf.io.decode import in_one
 from audionmf.io.files import StrPath
 from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.decomposition import Decomposition
@@ -83,7 +82,7 @@ def remix(
     else:
         _refuse_known(sources, options)
         found = model if isinstance(model, Decomposition) else Decomposition.load(model)
-    samples = np.concatenate(list(mix_blocks(source, found, gains, heard(progress))), axis=1)
+    samples = in_one(mix_blocks(source, found, gains, heard(progress)), source.n_samples)
     return Audio(samples, source.sample_rate, source.path, source.subtype, source.tags)
 
 

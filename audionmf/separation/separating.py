@@ -15,6 +15,7 @@ from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, Samples, Source, as_audio, open_source
+from audionmf.io.decode import in_one
 from audionmf.io.files import (
     StrPath,
     listed,
@@ -609,8 +610,7 @@ def render(
     """
     source = as_audio(mixture, sample_rate)
     meter = TrustMeter.of(decomposition)
-    blocks = list(stem_blocks(source, decomposition, progress, only, meter))
-    stems = np.concatenate(blocks, axis=-1)
+    stems = in_one(stem_blocks(source, decomposition, progress, only, meter), source.n_samples)
     sources = dict(zip(stem_names(decomposition, only), stems, strict=True))
     return Separation(
         sources, source.sample_rate, Decomposition.of_model(decomposition, source), source.subtype,

@@ -22,7 +22,9 @@ _PLACE = ("_pocketfft", "pypocketfft")
 """Folder in that of `scipy.fft`, and name of the module in it."""
 
 
-def rfft(samples: NDArray[Any], n_threads: int = 1) -> NDArray[Any]:
+def rfft(
+    samples: NDArray[Any], n_threads: int = 1, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Return the transforms of the rows of a real array.
 
     Parameters
@@ -31,20 +33,25 @@ def rfft(samples: NDArray[Any], n_threads: int = 1) -> NDArray[Any]:
         Real signals, n ≥ 1.
     n_threads : int, default 1
         Threads that share the rows.
+    out : ndarray, shape (..., n // 2 + 1), complex64 or complex128, optional
+        Where to put them; default: an array of its own.
 
     Returns
     -------
     ndarray, shape (..., n // 2 + 1), complex64 or complex128
+        `out`, where it is given.
     """
     code = _machine_code()
     if code is None:
         import scipy.fft
 
-        return scipy.fft.rfft(samples, axis=-1, workers=n_threads)  # type: ignore[no-any-return]
-    return code.r2c(samples, (-1,), True, 0, None, n_threads)  # type: ignore[no-any-return]
+        return _put(scipy.fft.rfft(samples, axis=-1, workers=n_threads), out)
+    return code.r2c(samples, (-1,), True, 0, out, n_threads)  # type: ignore[no-any-return]
 
 
-def irfft(transform: NDArray[Any], n: int, n_threads: int = 1) -> NDArray[Any]:
+def irfft(
+    transform: NDArray[Any], n: int, n_threads: int = 1, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Return the real signals of which the rows of an array are the transforms.
 
     Parameters
@@ -55,19 +62,27 @@ def irfft(transform: NDArray[Any], n: int, n_threads: int = 1) -> NDArray[Any]:
         Samples of a signal, ≥ 1.
     n_threads : int, default 1
         Threads that share the rows.
+    out : ndarray, shape (..., n), float32 or float64, optional
+        Where to put them; default: an array of its own.
 
     Returns
     -------
     ndarray, shape (..., n), float32 or float64
+        `out`, where it is given.
     """
     code = _machine_code()
     if code is None:
         import scipy.fft
 
-        return scipy.fft.irfft(  # type: ignore[no-any-return]
-            transform, n, axis=-1, workers=n_threads
-        )
-    return code.c2r(transform, (-1,), n, False, 2, None, n_threads)  # type: ignore[no-any-return]
+        return _put(scipy.fft.irfft(transform, n, axis=-1, workers=n_threads), out)
+    return code.c2r(transform, (-1,), n, False, 2, out, n_threads)  # type: ignore[no-any-return]
+
+
+def _put(found: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    if out is None:
+        return found
+    out[...] = found
+    return out
 
 
 @functools.cache
@@ -79,6 +94,9 @@ def _machine_code() -> ModuleType | None:
 def _transforms(code: ModuleType) -> bool:
     """Tell whether a module transforms a signal there and back when it is called as above."""
     samples = np.array([[1.0, -2.0, 4.0, 0.5, 3.0]])
-    there = code.r2c(samples, (-1,), True, 0, None, 1)
-    back = code.c2r(there, (-1,), samples.shape[1], False, 2, None, 1)
-    return bool(np.allclose(there, np.fft.rfft(samples)) and np.allclose(back, samples))
+    there, back = np.zeros((1, 3), np.complex128), np.zeros_like(samples)
+    found = code.r2c(samples, (-1,), True, 0, there, 1), there
+    given = code.c2r(there, (-1,), samples.shape[1], False, 2, back, 1), back
+    return all(np.allclose(each, np.fft.rfft(samples)) for each in found) and all(
+        np.allclose(each, samples) for each in given
+    )

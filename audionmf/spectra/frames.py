@@ -249,7 +249,7 @@ class Counter:
         """Yield the blocks."""
         for block in self._source.blocks():
             self.n_samples += block.shape[1]
-            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+            self.peak = max(self.peak, float(block.max(initial=0)), -float(block.min(initial=0)))
             yield block
 
 

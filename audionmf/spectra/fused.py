@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FramePass", "exponential", "maximum", "root", "where_zero"]
+__all__ = ["FramePass", "exponential", "maximum", "minimum", "root", "where_zero"]
 
 _CACHED = 16384
 """Numbers of an array that stays in the cache beside some others."""
@@ -37,6 +37,11 @@ _engines: list[Any] = []  # code lives as long as these
 def maximum(a: Any, b: Any) -> Any:
     """Return the greater of two numbers, or of those in arrays."""
     return a.maximum(b) if isinstance(a, _Number) else np.maximum(a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """Return the lesser of two numbers, or of those in arrays."""
+    return a.minimum(b) if isinstance(a, _Number) else np.minimum(a, b)
 
 
 def where_zero(x: Any, a: Any, b: Any) -> Any:
@@ -76,7 +81,7 @@ class FramePass:
     function : callable
         Takes a number for each array, a pair of real and imaginary part where that is complex, and
         returns a list of results, pairs where they are complex. It may add, subtract, multiply and
-        divide, and call `maximum`, `where_zero`, `root` and `exponential`.
+        divide, and call `maximum`, `minimum`, `where_zero`, `root` and `exponential`.
     inputs : str
         The kind of each array: "f" frames (n_frames, n_bins), float32, "c" the same of complex64,
         "r" one row (n_bins,) of float32 that all frames have in common.
@@ -315,6 +320,11 @@ class _Number:
         """Return the greater of two."""
         b = other if isinstance(other, _Number) else self.code.constant(other)
         return self._chosen(self._with("fcmp ogt", self, b), self, b)
+
+    def minimum(self, other: Any) -> _Number:
+        """Return the lesser of two."""
+        b = other if isinstance(other, _Number) else self.code.constant(other)
+        return self._chosen(self._with("fcmp olt", self, b), self, b)
 
     def root(self) -> _Number:
         """Return the square root."""

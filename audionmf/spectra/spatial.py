@@ -240,7 +240,8 @@ def _gathered(X: Transform, powers: Powers, R: list[Powers]) -> NDArray[np.float
 
 
 def _peak(X: Transform) -> float:
-    return max(float(np.abs(X.real).max(initial=0)), float(np.abs(X.imag).max(initial=0))) or 1.0
+    ends = [f(part, initial=0) for part in (X.real, X.imag) for f in (np.max, np.min)]
+    return float(np.abs(ends).max()) or 1.0
 
 
 def _around(S: NDArray[np.complex128], R: Transform) -> NDArray[np.complex128]:

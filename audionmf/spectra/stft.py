@@ -32,6 +32,9 @@ Transform = NDArray[np.complex64]
 
 _MIN_RECONSTRUCTION = 1e-3
 
+_CACHED = 1 << 16
+"""Samples of frames that stay in the cache from the window to the transform."""
+
 
 @dataclass(frozen=True)
 class STFT:
@@ -147,7 +150,8 @@ class STFT:
         ndarray, shape (n_channels, n_bins, n_frames), complex64
             Contiguous along the bins.
         """
-        return np.concatenate(list(self.forward_blocks([samples], 1 << 30, n_threads)), axis=-1)
+        (whole,) = self.forward_blocks([samples], 1 << 30, n_threads)
+        return whole
 
     def inverse(self, transform: Transform, n_samples: int, n_threads: int = 1) -> Samples:
         """Invert a transform of a signal of `n_samples`, exactly if it was not changed.
@@ -222,9 +226,22 @@ class STFT:
         ndarray, shape (..., (n_frames - 1) * hop_length + n_fft), float32
             Starts half a window before the centre of the first frame. `InverseStream` joins them.
         """
-        frames: Samples = irfft(np.swapaxes(transform, -1, -2), self.n_fft, n_threads)
-        frames *= self._window()
-        return _overlap_add(frames, self.hop_length)
+        spectra = np.swapaxes(transform, -1, -2)
+        others, (n_frames, n_bins) = spectra.shape[:-2], spectra.shape[-2:]
+        dtype = spectra.real.dtype
+        total = np.zeros((*others, (n_frames - 1) * self.hop_length + self.n_fft), dtype)
+        at_a_time = self._at_a_time(n_frames) * n_threads
+        frames = np.empty((at_a_time, self.n_fft), dtype)
+        for rows, samples in zip(
+            spectra.reshape(-1, n_frames, n_bins), total.reshape(-1, total.shape[-1]), strict=True
+        ):
+            # The last ones first: so a sample is the sum of its frames in one order everywhere.
+            for first in reversed(range(0, n_frames, at_a_time)):
+                some = rows[first : first + at_a_time]
+                given = irfft(some, self.n_fft, n_threads, out=frames[: len(some)])
+                given *= self._window()
+                _overlap_add(given, self.hop_length, samples[first * self.hop_length :])
+        return total
 
     def inverse_stream(self, n_samples: int) -> Inverse:
         """Return what joins the outputs of `synthesise` for a signal of `n_samples`."""
@@ -301,11 +318,24 @@ class STFT:
     def _frames(
         self, samples: Samples, count: int, window: Samples, n_threads: int, step: int = 1
     ) -> Transform:
-        hop = self.hop_length * step
+        hop, n_channels = self.hop_length * step, len(samples)
         views = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft, axis=-1)
-        framed = views[:, : (count - 1) * hop + 1 : hop] * window
-        transform: Transform = rfft(framed, n_threads)
+        views = views[:, : (count - 1) * hop + 1 : hop]
+        transform: Transform = np.empty(
+            (n_channels, count, self.n_bins), np.result_type(samples, np.complex64)
+        )
+        at_a_time = self._at_a_time(count) * n_threads
+        framed = np.empty((at_a_time, self.n_fft), samples.dtype)
+        for of_channel, found in zip(views, transform, strict=True):
+            for first in range(0, count, at_a_time):
+                some = of_channel[first : first + at_a_time]
+                np.multiply(some, window, out=framed[: len(some)])
+                rfft(framed[: len(some)], n_threads, out=found[first : first + len(some)])
         return np.swapaxes(transform, -1, -2)
+
+    def _at_a_time(self, n_frames: int) -> int:
+        """Return of how many frames the samples stay in the cache while they are transformed."""
+        return max(1, min(n_frames, _CACHED // self.n_fft))
 
     def _window(self) -> Samples:
         return _window(self.window, self.n_fft)
@@ -401,18 +431,24 @@ def _scipy_window(name: str, n_fft: int) -> Samples:
     return window
 
 
-def _overlap_add(frames: Samples, hop_length: int) -> Samples:
-    """Add frames of shape (..., n_frames, n_fft) at their places.
+def _overlap_add(frames: Samples, hop_length: int, total: Samples | None = None) -> Samples:
+    """Add frames of shape (..., n_frames, n_fft) at their places, to what is there already if any.
 
     Frames whose places do not overlap are added in one step: as many steps as frames overlap.
     """
     n_frames, n_fft = frames.shape[-2:]
-    total = np.zeros((*frames.shape[:-2], (n_frames - 1) * hop_length + n_fft), frames.dtype)
+    if total is None:
+        total = np.zeros((*frames.shape[:-2], (n_frames - 1) * hop_length + n_fft), frames.dtype)
     for start in range(0, n_fft, hop_length):
         width = min(hop_length, n_fft - start)
         piece = frames[..., start : start + width]
         span = total[..., start : start + (n_frames - 1) * hop_length + width]
-        strides = (*span.strides[:-1], hop_length * span.strides[-1], span.strides[-1])
-        places = np.lib.stride_tricks.as_strided(span, (*span.shape[:-1], n_frames, width), strides)
+        if width == hop_length:
+            places = span.reshape(*span.shape[:-1], n_frames, width)  # a view
+        else:
+            strides = *span.strides[:-1], hop_length * span.strides[-1], span.strides[-1]
+            places = np.lib.stride_tricks.as_strided(
+                span, (*span.shape[:-1], n_frames, width), strides
+            )
         places += piece
     return total

@@ -163,3 +163,22 @@ def test_pieces_are_where_each_source_is_loudest(monkeypatch):
         places = naming._loudest(loud, length)
         expected = np.concatenate([stem[:, k : k + length] for k in places], axis=1)
         np.testing.assert_allclose(piece, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_activations_that_are_known_are_not_found_again(monkeypatch):
+    monkeypatch.setattr(naming, "_PIECE_SECONDS", 0.4)
+    options = {"n_components": 4, "max_iter": 20, "names": "plain", "n_fft": 2048}
+    found = audionmf.decompose(mixture(), sample_rate=RATE, **options)
+    source = audionmf.Audio(mixture(), RATE)
+    frames = gather(source, found.templates.stft, 32)
+    H = found.activations[:, :: frames.step]
+    loudness = np.random.default_rng(0).random((4, H.shape[1]))
+    anew = dataclasses.replace(found, activations=None)
+    expected = list(naming._pieces(anew, source, frames, H, loudness))
+    monkeypatch.setattr(type(found), "activate", lambda *_: pytest.fail("they are known"))
+    assert frames.step > 1
+    for piece, other in zip(
+        naming._pieces(found, source, frames, H, loudness), expected, strict=True
+    ):
+        apart = np.abs(piece - other).sum(axis=0) / other.sum(axis=0).max()
+        assert np.median(apart) < 1e-3  # but where pieces begin and end

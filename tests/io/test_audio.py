@@ -23,6 +23,7 @@ from audionmf.errors import (
     exit_code,
 )
 from audionmf.io import audio, decode, encode, formats
+from audionmf.io.decode import in_one
 
 PCM_STEPS = {
     "PCM_S8": 2.0**-7,
@@ -677,3 +678,12 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path):
     assert result.stdout.decode().splitlines() == [f"{errno.EFBIG} 4"] * len(paths), result.stderr
     assert files_below(tmp_path) == sorted(f"old.{extension}" for extension in extensions)
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+
+
+@pytest.mark.parametrize("claimed", [0, 9, 24, 25, 100])
+def test_blocks_in_one_are_all_of_them_whatever_a_header_claims(claimed):
+    whole = np.random.default_rng(0).random((2, 3, 24), np.float32)
+    blocks = [whole[..., a:b] for a, b in ((0, 7), (7, 7), (7, 20), (20, 24))]
+    joined = in_one(iter(blocks), claimed)
+    np.testing.assert_array_equal(joined, whole)
+    assert joined.base is None

@@ -1,5 +1,7 @@
 """A span that is rendered alone is what the whole recording gives there."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import RATE, TINY, two_notes
@@ -68,3 +70,17 @@ def test_trust_is_summed_only_where_it_is_asked_for(whole, monkeypatch):
     assert meter.result().energy_share.keys() == found.grouping.keys()
     np.testing.assert_array_equal(told, plain)
     np.testing.assert_array_equal(plain, stems)
+
+
+def test_magnitudes_are_found_only_where_something_heeds_them(whole, monkeypatch):
+    source, found, stems = whole
+    monkeypatch.setattr(blocks, "pooled_magnitude", lambda _: pytest.fail("nobody heeds it"))
+    assert not found.heeds
+    np.testing.assert_array_equal(
+        np.concatenate([*render_blocks(source, found, silent)], -1), stems
+    )
+    anew = dataclasses.replace(found, activations=None)
+    assert anew.heeds
+    assert dataclasses.replace(found, residual="rest").heeds
+    with pytest.raises(pytest.fail.Exception, match="heeds it"):
+        next(render_blocks(source, anew, silent))

@@ -33,6 +33,11 @@ def test_transforms_are_to_the_bit_those_of_scipy(loaded, dtype, n):
     back = fourier.irfft(transform, n)
     np.testing.assert_array_equal(back, scipy.fft.irfft(transform, n, axis=-1))
     np.testing.assert_allclose(back, samples, atol=1e-5)
+    places = np.zeros_like(found), np.zeros_like(back)
+    assert fourier.rfft(samples, out=places[0]) is places[0]
+    assert fourier.irfft(transform, n, out=places[1]) is places[1]
+    for place, expected in zip(places, (found, back), strict=True):
+        np.testing.assert_array_equal(place, expected)
 
 
 def test_a_scipy_that_keeps_its_code_elsewhere_transforms_all_the_same():
@@ -46,12 +51,15 @@ def test_code_that_is_called_otherwise_or_does_something_else_is_left_alone():
     def swapped(code):
         return SimpleNamespace(r2c=code.r2c, c2r=lambda *a: code.c2r(*a) * 2)
 
+    def elsewhere(code):
+        return SimpleNamespace(r2c=lambda *a: code.r2c(*a[:4], None, 1), c2r=code.c2r)
+
     def otherwise(code):
         return SimpleNamespace(r2c=lambda samples: samples, c2r=code.c2r)
 
     place = ("scipy.fft", "_pocketfft", "pypocketfft")
     assert extension(*place, fourier._transforms) is not None
-    for other in (swapped, otherwise, lambda code: SimpleNamespace()):
+    for other in (swapped, elsewhere, otherwise, lambda code: SimpleNamespace()):
         assert extension(*place, lambda code, other=other: fourier._transforms(other(code))) is None
 
 

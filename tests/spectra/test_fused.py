@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audionmf.spectra import fused
-from audionmf.spectra.fused import FramePass, exponential, maximum, root, where_zero
+from audionmf.spectra.fused import FramePass, exponential, maximum, minimum, root, where_zero
 
 
 def everything(z, x, row):
@@ -106,3 +106,12 @@ def test_exponentials_are_those_of_numpy_but_for_the_last_bits():
     np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=2.5e-7)
     np.testing.assert_array_equal(found, exponential(x))
     assert exponential(np.zeros(1, np.float32)) == 1
+
+
+def test_the_lesser_and_the_greater_of_two_numbers():
+    a, b = np.random.default_rng(0).random((2, 3, 40), np.float32)
+    low, high = np.empty_like(a), np.empty_like(a)
+    FramePass(lambda x, y: [minimum(x, y), maximum(x, y)], "ff", "ff")([a, b], [low, high])
+    np.testing.assert_array_equal(low, np.minimum(a, b))
+    np.testing.assert_array_equal(high, np.maximum(a, b))
+    np.testing.assert_array_equal(minimum(a, b), low)

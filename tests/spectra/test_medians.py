@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import librosa
 import numpy as np
 import pytest
@@ -63,3 +65,19 @@ def test_running_medians_do_without_the_code_that_they_load_alone(monkeypatch):
     np.testing.assert_array_equal(
         running_median(whole, 9), scipy.ndimage.median_filter(whole, (1, 9), mode="reflect")
     )
+
+
+@pytest.mark.parametrize("size", [3, 9, 31, 35])
+@pytest.mark.parametrize("shape", [(7, 40), (60, 35)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_medians_of_many_numbers_are_compared_in_one_order(monkeypatch, shape, size, turned):
+    rows = np.random.default_rng(0).random(shape).astype(np.float32)
+    rows[rows < 0.3] = 0
+    rows = np.asfortranarray(rows) if turned else rows
+    monkeypatch.setattr(medians, "_seen", Counter())
+    few = running_median(rows, size)
+    monkeypatch.setattr(medians, "_medians", lambda *_: pytest.fail("another way was taken"))
+    monkeypatch.setattr(medians, "_WORTH", 0)
+    many = running_median(rows, size)
+    np.testing.assert_array_equal(many, few)
+    assert many.flags.f_contiguous == turned
