@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import StoppedError
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
+from audionmf.spectra.fused import FramePass, length
 from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
 
@@ -94,12 +96,21 @@ class Frames:
 def pooled_magnitude(X: Transform) -> NDArray[np.float32]:
     """Return the root mean square of the channels of X, (n_bins, n_frames), bins as neighbours."""
     pooled: NDArray[np.float32] = np.abs(X[0])
-    for channel in X[1:]:
+    for n, channel in enumerate(X[1:], 2):
         # No squares here: they leave the range of the type for very loud and very soft recordings.
-        np.hypot(pooled, np.abs(channel), out=pooled)
-    if len(X) > 1:
-        pooled /= np.float32(np.sqrt(len(X)))
+        longer = np.empty(pooled.shape[::-1], np.float32).T
+        divisor = float(np.float32(np.sqrt(n))) if n == len(X) else 1.0
+        _longer_pass(divisor)([pooled.T, np.abs(channel).T], [longer.T])
+        pooled = longer
     return pooled
+
+
+@functools.lru_cache(maxsize=64)
+def _longer_pass(divisor: float) -> FramePass:
+    """Return what gives the length of two numbers at a right angle, divided."""
+    if divisor == 1:
+        return FramePass(lambda x, y: [length(x, y)], "ff", "f")
+    return FramePass(lambda x, y: [length(x, y) / divisor], "ff", "f")
 
 
 def gather(
@@ -194,8 +205,10 @@ def _gathered(
         X = wide[..., before : wide.shape[-1] - after]
         first = -n_seen % step
         chosen = X[..., first::step]
-        # A copy where frames are left out: a view would hold all of them.
-        kept.append(_copied(chosen) if keep_transform else pooled_magnitude(chosen)[None])
+        if keep_transform:  # a copy where frames are left out: a view would hold all of them
+            kept.append(chosen if chosen.shape == wide.shape else _copied(chosen))
+        else:
+            kept.append(pooled_magnitude(chosen)[None])
         if neighbours:
             context = neighbours.of_frames(pooled_magnitude(wide), before, after)
             around.append(_copied(context[None, :, first::step]))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FramePass", "exponential", "maximum", "minimum", "root", "where_zero"]
+__all__ = ["FramePass", "exponential", "length", "maximum", "minimum", "root", "where_zero"]
 
 _CACHED = 16384
 """Numbers of an array that stays in the cache beside some others."""
@@ -54,6 +54,19 @@ def root(x: Any) -> Any:
     return x.root() if isinstance(x, _Number) else np.sqrt(x)
 
 
+def length(x: Any, y: Any) -> Any:
+    """Return the root of x² + y², of numbers or of those in arrays, whatever their range.
+
+    In double precision, in which the squares of single precision are exact: it is rounded as
+    `np.hypot` is where that does the same.
+    """
+    if isinstance(x, _Number):
+        return x.length(y)
+    wide = np.square(x, dtype=np.float64)
+    wide += np.square(y, dtype=np.float64)
+    return np.sqrt(wide, out=wide).astype(np.float32)
+
+
 def exponential(x: Any) -> Any:
     """Return e to the power of a number, or of those in an array, from -87 to 87.
 
@@ -81,7 +94,7 @@ class FramePass:
     function : callable
         Takes a number for each array, a pair of real and imaginary part where that is complex, and
         returns a list of results, pairs where they are complex. It may add, subtract, multiply and
-        divide, and call `maximum`, `minimum`, `where_zero`, `root` and `exponential`.
+        divide, and call `maximum`, `minimum`, `length`, `where_zero`, `root` and `exponential`.
     inputs : str
         The kind of each array: "f" frames (n_frames, n_bins), float32, "c" the same of complex64,
         "r" one row (n_bins,) of float32 that all frames have in common.
@@ -332,6 +345,18 @@ class _Number:
         text = f"call {kind} @llvm.sqrt.v{lanes}f32({kind} {self.name})"
         return self.code.number(text, self.inside)
 
+    def length(self, other: _Number) -> _Number:
+        """Return the root of the sum of both squares."""
+        lanes, inside = self.code.lanes, self.inside or other.inside
+        wide = f"<{lanes} x double>"
+        squares = []
+        for one in (self, other):
+            exact = self.code.number(f"fpext {self.code.type} {one.name} to {wide}", inside)
+            squares.append(self.code.number(f"fmul {wide} {exact.name}, {exact.name}", inside))
+        both = self.code.number(f"fadd {wide} {squares[0].name}, {squares[1].name}", inside)
+        root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {both.name})", inside)
+        return self.code.number(f"fptrunc {wide} {root.name} to {self.code.type}", inside)
+
     def power_of_two(self) -> _Number:
         """Return 2 to the power of this, a whole number."""
         lanes, number = self.code.lanes, self
@@ -394,6 +419,7 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
         ]
     return "\n".join([
         f"declare {code.type} @llvm.sqrt.v{lanes}f32({code.type})",  # LLVM 14 does not know it
+        f"declare <{lanes} x double> @llvm.sqrt.v{lanes}f64(<{lanes} x double>)",
         "define void @frames(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {",
         "entry:",
         *head,

@@ -100,12 +100,15 @@ def estimate_covariances(
         Hermitian, trace 2.
     """
     covariances = np.tile(np.eye(2, dtype=np.complex64), (n_sources, n_bins, 1, 1))
+    levels: dict[int, np.float32] = {}
     for n_passes in range(PASSES):
         R, sums = _rows(covariances), np.zeros((n_sources + 1, 4, n_bins))
 
         def gathered(i: int, R: list[Powers] = R) -> NDArray[np.float64]:
             X, powers = block(i)
-            return _gathered(X.swapaxes(1, 2), powers.swapaxes(1, 2), R)
+            if i not in levels:
+                levels[i] = _level(X)
+            return _gathered(X.swapaxes(1, 2), powers.swapaxes(1, 2), R, levels[i])
 
         for n_done, found in enumerate(in_order(gathered, range(n_blocks), n_threads), 1):
             sums += found
@@ -224,24 +227,27 @@ def _products(z: Sequence[Pair]) -> tuple[Any, Any, Any, Any]:
 # --- sums over frames
 
 
-def _gathered(X: Transform, powers: Powers, R: list[Powers]) -> NDArray[np.float64]:
+def _gathered(
+    X: Transform, powers: Powers, R: list[Powers], level: np.float32
+) -> NDArray[np.float64]:
     """Return Σ_t v² z zᴴ of each source, z = (Σ v R)⁻¹ X, and last Σ_t X Xᴴ where no v is.
 
-    The frames are (2, n_frames, n_bins), the sums (n_sources + 1, 4, n_bins). The covariance of what
-    a source gets is R (Σ_t v² z zᴴ) R: of what the small diagonal term in the sum keeps back, z
-    times that term, each gets its share too.
+    The frames are (2, n_frames, n_bins), the sums (n_sources + 1, 4, n_bins); those are multiplied by
+    `level`, these divided by its square. The covariance of what a source gets is R (Σ_t v² z zᴴ) R: of
+    what the small diagonal term in the sum keeps back, z times that term, each gets its share too.
     """
     n_sources, _, n_bins = powers.shape
-    level = np.float32(2.0 ** np.clip(-np.floor(np.log2(_peak(X))), -120, 120))
     sums = np.zeros((n_sources + 1, 4, n_bins))
     given = [*X, np.full(n_bins, level), *powers, *R]
     _gathering_pass(n_sources)(given, [*sums.reshape(-1, n_bins)])
     return sums / float(level) ** 2
 
 
-def _peak(X: Transform) -> float:
+def _level(X: Transform) -> np.float32:
+    """Return the power of two that brings the greatest number of X to 1 to 2, as far as it may."""
     ends = [f(part, initial=0) for part in (X.real, X.imag) for f in (np.max, np.min)]
-    return float(np.abs(ends).max()) or 1.0
+    peak = float(np.abs(ends).max()) or 1.0
+    return np.float32(2.0 ** np.clip(-np.floor(np.log2(peak)), -120, 120))
 
 
 def _around(S: NDArray[np.complex128], R: Transform) -> NDArray[np.complex128]:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from audionmf.spectra import fused
-from audionmf.spectra.fused import FramePass, exponential, maximum, minimum, root, where_zero
+from audionmf.spectra.fused import (
+    FramePass,
+    exponential,
+    length,
+    maximum,
+    minimum,
+    root,
+    where_zero,
+)
 
 
 def everything(z, x, row):
@@ -115,3 +123,12 @@ def test_the_lesser_and_the_greater_of_two_numbers():
     np.testing.assert_array_equal(low, np.minimum(a, b))
     np.testing.assert_array_equal(high, np.maximum(a, b))
     np.testing.assert_array_equal(minimum(a, b), low)
+
+
+def test_lengths_are_those_of_numpy_beyond_the_range_of_squares():
+    a, b = 10 ** np.random.default_rng(0).uniform(-30, 30, (2, 3, 400)).astype(np.float32)
+    a[0, :9] = 0
+    found = np.empty_like(a)
+    FramePass(lambda x, y: [length(x, y)], "ff", "f")([a, b], [found])
+    np.testing.assert_allclose(found, np.hypot(a, b), rtol=1.2e-7)
+    np.testing.assert_array_equal(found, length(a, b))
