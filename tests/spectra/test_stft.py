@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audionmf import ParameterError
+from audionmf.spectra import stft as stft_module
 from audionmf.spectra.stft import STFT, InverseStream
 
 WINDOWS = ("hann", "hamming", "boxcar", "blackman", "cosine", "nuttall")
@@ -252,3 +253,17 @@ def test_it_is_a_frozen_value():
     assert hash(stft) == hash(STFT(512, 128))
     with pytest.raises(dataclasses.FrozenInstanceError):
         stft.n_fft = 3
+
+
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(64, 16), (64, 24), (50, 50)])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_how_many_frames_are_worked_on_at_a_time_changes_no_bit(
+    monkeypatch, n_fft, hop_length, n_threads
+):
+    stft = STFT(n_fft, hop_length, "hamming")
+    samples = np.random.default_rng(0).standard_normal((2, 1000)).astype(np.float32)
+    X = stft.forward(samples)
+    whole = stft.synthesise(np.stack([X, X * 2]))
+    monkeypatch.setattr(stft_module, "_CACHED", 3 * n_fft)
+    np.testing.assert_array_equal(stft.forward(samples, n_threads), X)
+    np.testing.assert_array_equal(stft.synthesise(np.stack([X, X * 2]), n_threads), whole)
