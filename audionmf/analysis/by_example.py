@@ -55,6 +55,8 @@ _NEARLY_THE_SAME = 0.35
 """A share left by each other below which the ranges of sources may hold the same mixture."""
 
 _ADAPT_FRAMES = 2048
+_JUDGE_FRAMES, _JUDGE_ITERATIONS = 384, 20
+"""By which single frames are fitted that only tell whether patterns explain more."""
 _SHIFT_PENALTY = 0.05
 _SMOOTHING_OCTAVES = 0.05
 
@@ -95,15 +97,22 @@ def analyse_examples(
     against_rest = bool(account.free) and not settings.penalised
     one_kind = against_rest if len(account.sounding) == 1 else not account.free
     exemplary = one_kind and is_exemplary(settings)
-    if struck is not None or not exemplary:
-        found = _by_frames(account, source, settings, progress)
-        if struck is None:
-            return found
-        if left_share(struck, source) < max(_ALL_EXPLAINED, left_share(found, source)):
+    if struck is None:
+        way = _by_exemplars if exemplary else _by_frames
+        return way(account, source, settings, progress)
+    left = left_share(struck, source)
+    if left < _ALL_EXPLAINED:
+        return struck
+    if exemplary:  # what judges is not kept, and need not be as good as it may be
+        judge = dataclasses.replace(
+            settings, adapt_iter=min(settings.adapt_iter, _JUDGE_ITERATIONS)
+        )
+        found = _by_frames(account, source, judge, progress, most=_JUDGE_FRAMES)
+        if left < left_share(found, source, _JUDGE_FRAMES):
             return struck
-        if not exemplary:
-            return found
-    return _by_exemplars(account, source, settings, progress)
+        return _by_exemplars(account, source, settings, progress)
+    found = _by_frames(account, source, settings, progress)
+    return struck if left < left_share(found, source) else found
 
 
 def _check_front_end(account: Account, settings: Settings) -> None:
@@ -294,13 +303,17 @@ def known_spectra(
 
 
 def _by_frames(
-    account: Account, source: Source, settings: Settings, progress: Progress
+    account: Account,
+    source: Source,
+    settings: Settings,
+    progress: Progress,
+    most: int = _ADAPT_FRAMES,
 ) -> Decomposition:
     stft = _common_stft(account, source, settings)
     bank = known_spectra(account, source, settings, progress)
     silence = _silence(account, stft, source)
     labels = [name for name, count in account.free.items() for _ in range(count)]
-    return _analyse_with(bank, labels, silence, source, settings, progress)
+    return _analyse_with(bank, labels, silence, source, settings, progress, most)
 
 
 def _common_stft(account: Account, source: Source, settings: Settings) -> STFT:
@@ -390,8 +403,9 @@ def _analyse_with(
     source: Source,
     config: Settings,
     report: Progress,
+    most: int,
 ) -> Decomposition:
-    """Fit a bank, and free components with the labels `free`, to a mixture."""
+    """Fit a bank, and free components with the labels `free`, to `most` frames of a mixture."""
     adapting = config.adapt_iter > 0
     if adapting and config.beta != 1:
         raise ParameterError(
@@ -404,7 +418,7 @@ def _analyse_with(
         and source.n_channels == 2
         and len(bank.names) + len(set(free)) > 1
     )
-    limit = min(config.max_frames, _ADAPT_FRAMES) if adapting else config.max_frames
+    limit = min(config.max_frames, most) if adapting else config.max_frames
     read = partial(report, "read")
     frames = read_frames(source, bank.stft, limit, config, read, keep_transform=spatial)
     model = None

@@ -29,12 +29,12 @@ _MOST_HEARD, _MOST_OTHERS = 100, 512
 _ITERATIONS = 60
 
 
-def left_share(found: Decomposition, source: Source) -> float:
+def left_share(found: Decomposition, source: Source, most: int = _JUDGED_FRAMES) -> float:
     """Return how much of a recording the models of a decomposition leave unexplained.
 
     It is the Kullback–Leibler divergence of the models from the magnitudes, both summed over
     `Bands`, as a share of the sum of the magnitudes: 0 where all is explained. Bands make
-    decompositions with other windows comparable. Of a long recording 1024 frames are judged, unless
+    decompositions with other windows comparable. Of a long recording some frames are judged, unless
     the models need neighbouring frames.
 
     Parameters
@@ -43,11 +43,13 @@ def left_share(found: Decomposition, source: Source) -> float:
         With activations if its components are patterns.
     source : Audio or AudioFile
         The recording that was analysed.
+    most : int, default 1024
+        Frames that are judged of a long one.
     """
     threads = thread_count(found.settings.n_threads)
     stft, rate = found.templates.stft, source.sample_rate
     whole = found.patterns is not None
-    limit = stft.n_frames(source.n_samples) if whole else _JUDGED_FRAMES
+    limit = stft.n_frames(source.n_samples) if whole else most
     V = gather(source, stft, limit, n_threads=threads, warn=False).V
     models = found.source_models(0, V) if whole else found.models(found.activate(V, threads))
     bands = Bands.of(stft, rate)

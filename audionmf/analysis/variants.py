@@ -15,7 +15,7 @@ those count of the shipped kit that are missed most.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,13 +107,11 @@ def likeliest(patterns: Patterns, V: Matrix, count: int, n_threads: int) -> Patt
     if count > len(names) or not V.any():
         return None
     fit = _Fit.of(patterns, V, n_threads)
-    missed = {name: fit.missed(name) for name in names}
-    chosen = sorted(names, key=lambda name: -missed[name])[:count]
-    if missed[chosen[-1]] < _MISSED:
+    chosen = fit.most_missed(names, count)
+    if chosen is None:
         return None
-    kept = tuple(name for name in names if name in chosen)
-    W = _means(patterns.patterns, patterns.labels, kept, fit.played)
-    return dataclasses.replace(patterns, patterns=W, labels=kept)
+    W = _means(patterns.patterns, patterns.labels, chosen, fit.played)
+    return dataclasses.replace(patterns, patterns=W, labels=chosen)
 
 
 def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
@@ -175,15 +173,38 @@ class _Fit:
         sums: Matrix = self.activations.sum(axis=1)
         return sums
 
-    def missed(self, name: str) -> float:
-        """Return how much more is left without a source while patterns are as they are."""
+    def missed(self, name: str, least: float = -np.inf) -> float:
+        """Return how much more is left without a source while patterns are as they are.
+
+        What is less than `least` is found only as far as to tell that.
+        """
         others = [k for k, label in enumerate(self.labels) if label != name]
+        total = float(self.X.sum(dtype=np.float64))
         model = convolutive.fit(
             self.X, len(others), len(self.W), templates=self.W[:, :, others],
             activations=self.activations[others], fixed_templates=True,
             max_iter=_WITHOUT_ITERATIONS, tol=0, n_threads=self.n_threads,
+            callback=lambda state: state.divergence / total - self.share < least,  # it never rises
         )  # fmt: skip
-        return float(model.divergence[-1]) / float(self.X.sum(dtype=np.float64)) - self.share
+        return float(model.divergence[-1]) / total - self.share
+
+    def most_missed(self, names: Sequence[str], count: int) -> tuple[str, ...] | None:
+        """Return those that are missed most, in their order; None where one of them hardly is."""
+        played = dict.fromkeys(names, 0.0)
+        for label, sum_ in zip(self.labels, self.played.tolist(), strict=True):
+            played[label] += sum_
+        found: list[tuple[float, str]] = []
+        left = len(names)
+        for name in sorted(names, key=lambda name: -played[name]):
+            least = found[count - 1][0] if len(found) >= count else _MISSED
+            missed = self.missed(name, least)
+            left -= 1
+            if missed >= _MISSED:
+                found = sorted([*found, (missed, name)], reverse=True)
+            if len(found) + left < count:
+                return None
+        chosen = {name for _, name in found[:count]}
+        return tuple(name for name in names if name in chosen)
 
     def left(self, names: Collection[str]) -> float:
         """Return what sources leave whose patterns may move."""

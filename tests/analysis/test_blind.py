@@ -8,7 +8,7 @@ import pytest
 from conftest import RATE, files_below, sound
 
 import audionmf
-from audionmf.analysis import cues, likeness
+from audionmf.analysis import cues, likeness, variants
 from audionmf.analysis.learning import at_rate
 from audionmf.analysis.variants import likeliest, shipped_patterns
 from audionmf.errors import ParameterError
@@ -127,6 +127,34 @@ def test_drums_of_the_shipped_kit_are_taken_only_if_all_are_heard():
     assert likely(kick + snare + hats, 6) is None
     assert likely(0 * kick, 2) is None
     assert shipped_patterns(7999, Settings()) is None
+
+
+def test_a_source_of_the_kit_is_weighed_only_until_it_is_told_whether_it_is_among_those(
+    monkeypatch,
+):
+    kick, snare, hats = a_beat()
+    kit = shipped_patterns(RATE, Settings())
+    V = np.abs(kit.stft.forward(kick + snare + hats)).mean(axis=0)
+    names = tuple(dict.fromkeys(kit.labels))
+    fit = variants._Fit.of(kit, V, 1)
+    missed = {name: fit.missed(name) for name in names}
+    iterations = []
+    fitted = variants.convolutive.fit
+
+    def counted(*given, **options):
+        model = fitted(*given, **options)
+        iterations.append(model.n_iter)
+        return model
+
+    monkeypatch.setattr(variants.convolutive, "fit", counted)
+    for count in (1, 2, 3):
+        iterations.clear()
+        most = sorted(names, key=lambda name: -missed[name])[:count]
+        assert set(fit.most_missed(names, count)) == set(most)
+        assert len(iterations) == len(names)
+        assert sorted(iterations, reverse=True)[count] < variants._WITHOUT_ITERATIONS
+    assert sum(value >= variants._MISSED for value in missed.values()) == 3
+    assert fit.most_missed(names, 4) is None
 
 
 def test_short_sounds_that_never_repeat_are_no_struck_sounds():

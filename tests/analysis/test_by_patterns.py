@@ -217,10 +217,35 @@ def test_a_bank_with_patterns_is_heard_live_by_its_frames():
 def test_patterns_are_taken_only_where_they_explain_the_mixture_better(monkeypatch):
     """Examples that look struck are no proof: the frames may explain the mixture, and patterns not."""
     shares = {True: 0.2, False: 0.1}
-    monkeypatch.setattr(by_example, "left_share", lambda d, _: shares[d.patterns is not None])
+    monkeypatch.setattr(by_example, "left_share", lambda d, *_: shares[d.patterns is not None])
     assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is None
     shares[False] = 0.3
     assert audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS).patterns is not None
+
+
+def test_frames_are_not_fitted_where_patterns_explain_all(monkeypatch):
+    left = iter([0.029, 0.2, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(by_example, "left_share", lambda *_: next(left))
+    fitted = []
+    fit = by_example.fit_equalised
+
+    def noted(V, *rest, **options):
+        fitted.append((V.shape[1], options["n_adapt"]))
+        return fit(V, *rest, **options)
+
+    monkeypatch.setattr(by_example, "fit_equalised", noted)
+    first = audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS)
+    assert first.patterns is not None
+    assert not fitted
+    monkeypatch.setattr(by_example, "_JUDGE_FRAMES", 60)
+    judged = audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, **OPTIONS)
+    assert judged.patterns is not None
+    plain = audionmf.analyse(MIXTURE, examples=EXAMPLES_AS_AUDIO, exemplars=False, **OPTIONS)
+    assert plain.patterns is None
+    # Frames that only judge are few; those that may be kept are not.
+    (few, brief), (all_of_them, long) = fitted
+    assert few <= 60 < all_of_them
+    assert brief < long
 
 
 def test_the_share_left_is_nothing_for_a_perfect_model_and_all_for_none(found):
