@@ -29,6 +29,7 @@ from audionmf.nmf.models import Spectra
 from audionmf.nmf.solver import State
 from audionmf.nmf.sums import fit_sum
 from audionmf.sources.score import Note, Part, Score, key_hertz
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import Progress
 from audionmf.spectra.stft import STFT
 
@@ -40,6 +41,7 @@ _ATTACK_LEVEL = 0.3
 
 _BEND_COST, _LEAST_BENT, _TRIAL_ITERATIONS = 0.1, 0.21, 40
 """L1 weight of bent notes in the trial, and the share of a part that must be bent even so."""
+_TRIAL_FRAMES = 512
 
 _PULL = 0.1
 """How much examples count beside the mixture, as a share of the mean count of the part's notes."""
@@ -60,7 +62,7 @@ _GAINS_FROM, _TEMPLATES_FROM, _ATTACKS_FROM = 10, 3, 20
 _MISSING_AT = (5, 15, 30, 50)
 """Iterations before which missing notes are looked for: at first before drums have learnt to sound like
 a bass whose notes are missing under them."""
-_MISSING_COST = 0.1
+_MISSING_COST = 0.12
 _MISSING_ITERATIONS = 20
 _MISSING_LEVEL = 0.15
 _MISSING_FRAMES = 3
@@ -76,14 +78,16 @@ def heard_bends(
 ) -> list[tuple[float, ...]]:
     """Return how far the notes of each part may be bent: not at all, unless they are heard to be.
 
-    A short fit in which bent notes cost something tells: where nothing is bent they get little.
+    A short fit in which bent notes cost something tells: where nothing is bent they get little. Of a
+    long recording every second or fourth frame is enough for it.
     """
     bends = [bends_of(part) for part in score.parts]
     if not data.any() or not any(len(some) > 1 for some in bends):
         return bends
     trial = NoteModel(score, stft, sample_rate, bends)
     trial.bend_cost = _BEND_COST
-    trial.fit(data, step, n_threads, lambda *_: None, _TRIAL_ITERATIONS)
+    apart = next((n for n in (1, 2) if data.shape[1] <= n * _TRIAL_FRAMES), 4)
+    trial.fit(data[:, ::apart], apart * step, n_threads, lambda *_: None, _TRIAL_ITERATIONS)
     levels = trial.heard.sum(axis=1, dtype=np.float64)
     bent = np.array([trial.is_bent(voice) for voice in trial.voices])
     notes = np.array([voice.kind == "note" for voice in trial.voices])
@@ -165,10 +169,11 @@ class NoteModel:
         data = V / peak
         seconds = step * self.stft.hop_length / self.sample_rate
         H = self.level(data, self.gates.at(0, V.shape[1], seconds, len(self.voices)))
+        pooled = None if n_iter else self._pooled(data)
         for last in (n_iter,) if n_iter else (*_MISSING_AT, ITERATIONS):
             self._iterate(data, H, last - self._n_done, n_threads, progress)
-            if last < ITERATIONS and not n_iter:
-                H = self._with_missing(data, H, seconds, n_threads)
+            if last < ITERATIONS and pooled is not None:
+                H = self._with_missing(pooled, H, seconds, n_threads)
         H = self.finish(H)
         self.divergence.append(self._value(data, H, n_threads))
         self.heard = np.ascontiguousarray(H.T) * (peak * self.loudness[:, None])
@@ -328,22 +333,29 @@ class NoteModel:
         now = Spectra(self.spread(), H.copy())
         return float(fit_sum(data, [now], max_iter=0, n_threads=n_threads).divergence[-1])
 
+    def _pooled(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n_channels · n_bins, n) summed over `Bands` in each channel."""
+        bands, n_bins = Bands.of(self.stft, self.sample_rate), self.stft.n_bins
+        channels = [data[first : first + n_bins] for first in range(0, len(data), n_bins)]
+        return np.concatenate([bands.pool(channel).T for channel in channels], axis=1).T
+
     def _with_missing(
-        self, data: NDArray[np.float32], H: NDArray[np.float32], seconds: float, n_threads: int
+        self, pooled: NDArray[np.float32], H: NDArray[np.float32], seconds: float, n_threads: int
     ) -> NDArray[np.float32]:
         """Open gates where voices explain, at a cost, what is left unexplained; return H.
 
-        Copies of the voices with a penalty sound where the voices themselves may not.
+        Copies of the voices with a penalty sound where the voices themselves may not. Which notes
+        are missing shows on bands as well, at a third of the work.
         """
         K = len(self.voices)
         copied = np.array([k for k, v in enumerate(self.voices) if v.kind != "attack"])
         G = self.gates.at(0, len(H), seconds, K)
-        rows = self.spread()
-        start = (G[:, copied] == 0) * (data.sum(axis=0)[:, None] * np.float32(0.05 / K))
+        rows = np.ascontiguousarray(self._pooled(self.spread().T).T)
+        start = (G[:, copied] == 0) * (pooled.sum(axis=0)[:, None] * np.float32(0.05 / K))
         both = np.concatenate([H, start.astype(np.float32)], axis=1)
         penalties = np.repeat([0.0, _MISSING_COST], [K, len(copied)])
         heard = Spectra(np.concatenate([rows, rows[copied]]), both, penalties=penalties)
-        fit_sum(data, [heard], max_iter=_MISSING_ITERATIONS, measure=False, n_threads=n_threads)
+        fit_sum(pooled, [heard], max_iter=_MISSING_ITERATIONS, measure=False, n_threads=n_threads)
         levels = self._levels(H, G)[copied]
         spoken = both[:, K:] > _MISSING_LEVEL * np.where(levels > 0, levels, np.inf)
         spans = []

@@ -15,6 +15,7 @@ from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.score import read_score
+from audionmf.spectra import bands
 
 SECONDS = 5.0
 STRENGTHS = {"lead": (1, 0.7, 0.4, 0.2), "bass": (0.6, 1, 0.8, 0.6, 0.4, 0.3), "drums": ()}
@@ -134,6 +135,29 @@ def test_a_drum_does_not_take_a_bass_whose_notes_are_missing_under_it(monkeypatc
     assert early > reached("all.mid") - 2
     monkeypatch.setattr(note_model, "_MISSING_AT", note_model._MISSING_AT[2:])
     assert early > reached("few.mid") + 5
+
+
+def test_missing_notes_are_sought_on_bands_and_bends_on_fewer_frames(trio, monkeypatch):
+    path, stems = trio
+    seen = []
+    fit = note_model.fit_sum
+
+    def noted(V, models, **options):
+        seen.append((*V.shape, options["max_iter"]))
+        return fit(V, models, **options)
+
+    monkeypatch.setattr(note_model, "fit_sum", noted)
+    monkeypatch.setattr(note_model, "_TRIAL_FRAMES", 60)
+    monkeypatch.setattr(bands, "_SINGLE_BELOW_HZ", 1000.0)  # else nearly all bins stay single
+    found = audionmf.separate(mixed(stems), midi=path).decomposition
+    n_bins, n_frames = found.templates.stft.n_bins, found.activations.shape[1]
+    n_bands = len(bands.Bands.of(found.templates.stft, RATE).edges)
+    trial = [size for size in seen if size[2] == note_model._TRIAL_ITERATIONS]
+    sought = [size for size in seen if size[2] == note_model._MISSING_ITERATIONS]
+    assert trial == [(2 * n_bins, -(-n_frames // 4), note_model._TRIAL_ITERATIONS)]
+    assert n_bands < n_bins / 2
+    few = (2 * n_bands, n_frames, note_model._MISSING_ITERATIONS)
+    assert sought.count(few) == len(note_model._MISSING_AT)
 
 
 def test_notes_heard_never_alone_borrow_from_their_neighbours(trio, separated, monkeypatch):
