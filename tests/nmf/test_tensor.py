@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from audionmf import nmf
 from audionmf.errors import ParameterError
+from audionmf.nmf import tensor as channels
 from audionmf.nmf.divergence import beta_divergence
 
 
@@ -149,3 +150,70 @@ def test_what_does_not_fit_is_refused(change, words):
     arguments = {"V": np.ones((2, 3, 4)), "n_components": 2} | change
     with pytest.raises(ParameterError, match=words):
         nmf.fit_channels(**arguments)
+
+
+def many_frames():
+    """Return two channels of notes that go on for some frames each, and a start for them."""
+    rng = np.random.default_rng(5)
+    W, g = rng.gamma(0.3, size=(40, 4)), rng.uniform(0.1, 1, (2, 4))
+    H = np.repeat(rng.gamma(0.5, size=(4, 40)), 8, axis=1)
+    V = np.einsum("ck,fk,kt->cft", g, W, H) + 1e-3
+    start = {"templates": rng.random((40, 4)) + 0.1, "activations": rng.random((4, 320)) + 0.1}
+    return V.astype(np.float32), start
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Let few frames be enough to begin on every fourth; return the sizes that are solved."""
+    monkeypatch.setattr(channels, "_FEWER_MIN_FRAMES", 60)
+    monkeypatch.setattr(channels, "_FEWER_MIN_RATIO", 4)
+    sizes = []
+    solve = channels.Problem.solve
+
+    def noted(problem, *start, **options):
+        run = solve(problem, *start, **options)
+        sizes.append((problem.V.shape[1], run.n_iter))
+        return run
+
+    monkeypatch.setattr(channels.Problem, "solve", noted)
+    return sizes
+
+
+def test_many_frames_are_learnt_from_every_fourth_first(few_are_many):
+    V, start = many_frames()
+    told = []
+    found = nmf.fit_channels(V, 4, tol=0, max_iter=50, callback=lambda s: told.append(s.iteration))
+    assert few_are_many == [(320, 0), (80, 35), (320, 15)]
+    assert told == list(range(1, 51))
+    assert found.n_iter == 50
+    assert np.all(np.diff(found.divergence) <= 0)
+    assert found.divergence[-1] == pytest.approx(divergence(V, found), rel=1e-4)
+    few_are_many.clear()
+    other = nmf.fit_channels(V, 4, tol=0, max_iter=50, method="plain")
+    assert few_are_many == [(320, 50)]
+    assert found.divergence[0] == pytest.approx(other.divergence[0], rel=1e-5)
+    assert found.divergence[-1] < 1.05 * other.divergence[-1]
+    start["activations"][1, 10:20] = 0  # what is 0 stays 0
+    few_are_many.clear()
+    nmf.fit_channels(V, 4, max_iter=50, tol=0, **start)
+    assert few_are_many == [(320, 50)]
+
+
+def test_a_start_on_fewer_frames_that_leads_away_is_taken_back(few_are_many):
+    V, _ = many_frames()
+    V[:, :, 1::4] = V[:, ::-1, 1::4]  # what the others hold is not in every fourth
+    V[:, :, 2::4], V[:, :, 3::4] = V[:, ::-1, 2::4], V[:, ::-1, 3::4]
+    V[:, :, ::4] = 1e-3
+    V[0, 0, ::4] = 1
+    found = nmf.fit_channels(V, 4, tol=0, max_iter=50)
+    assert few_are_many[-1] == (320, 50)
+    assert np.all(np.diff(found.divergence) <= 0)
+
+
+def test_a_callback_cancels_on_fewer_frames(few_are_many):
+    V, _ = many_frames()
+    found = nmf.fit_channels(V, 4, tol=0, max_iter=50, callback=lambda s: s.iteration == 7)
+    assert few_are_many == [(320, 0), (80, 7), (320, 0)]
+    assert (found.reason, found.n_iter) == ("cancelled", 7)
+    assert np.all(np.diff(found.divergence) <= 0)
+    assert found.divergence[-1] == pytest.approx(divergence(V, found), rel=1e-4)
