@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument(
         "--way", default="examples", choices=WAYS,
-        help="how the sources are known: examples, score (score.mid), the same score played 100 ms "
+        help="how the sources are known: examples, each example alone in turn (one; of the stems the "
+        "one that it is of), score (score.mid), the same score played 100 ms "
         "late with 5 %% of its notes missing (score-late), their number alone (blind; best match), "
         "one second a source: the one in which it is loudest against the others (solo), or one of "
         "its own before the mixture begins, which is not scored (solo-ahead), "
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 WAYS = (
-    "examples", "blind", "lead", "score", "score-late", "solo", "solo-ahead", "kit",
+    "examples", "one", "blind", "lead", "score", "score-late", "solo", "solo-ahead", "kit",
     "harmonic-percussive", "scikit-learn",
 )  # fmt: skip
 DRUMS = ("drums", "tabla", "kick", "snare", "hats", "hihat", "ride", "toms", "cymbals")
@@ -94,7 +95,9 @@ def evaluate(track: Path, way: str, seed: int, changed: dict[str, Any]) -> dict[
         else:
             known = knowledge(track, way, seed, len(stems), Path(folder))
         start = time.perf_counter()
-        if way == "scikit-learn":
+        if way == "one":
+            found = each_alone(heard, known["examples"], changed)
+        elif way == "scikit-learn":
             found = without_us(mixture, known["examples"])
         else:
             found = audionmf.separate(heard, **known, **changed).sources
@@ -127,11 +130,19 @@ def knowledge(track: Path, way: str, seed: int, n_sources: int, folder: Path) ->
         return {way: True}
     if way == "harmonic-percussive":
         return {"harmonic_percussive": True}
-    if way in ("examples", "scikit-learn"):
+    if way in ("examples", "one", "scikit-learn"):
         examples = sorted((track / "examples").iterdir())
         return {"examples": {p.stem: str(p) for p in examples}}
     score = track / "score.mid"
     return {"midi": str(score if way == "score" else damaged(score, seed, folder / "score.mid"))}
+
+
+def each_alone(mixture: audionmf.Audio, examples: dict[str, str], changed: dict[str, Any]) -> Stems:
+    """Return the stem of each source as it is where nothing but its own example is known."""
+    return {
+        name: audionmf.separate(mixture, examples={name: path}, **changed).sources[name]
+        for name, path in examples.items()
+    }
 
 
 def without_us(mixture: audionmf.Audio, examples: dict[str, str]) -> Stems:

@@ -22,6 +22,7 @@ A file imports only from those that are named before it:
 - `component_owner`: whose it is
 - `component_stretches`: where in the mixture components are looked at
 - `component_votes`: their say in the masks
+- `note_groups`: which groups of notes a source has
 - `note_votes`: the say of its notes and noises
 - `exemplars`: sources of which frames are known, and how they go on
 - `by_example`: sources whose sound is known

@@ -14,18 +14,18 @@ Rubin, "The Bayesian bootstrap", Annals of Statistics 9(1), 1981.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.analysis.clustering import join_clusters
+from audionmf.analysis.clustering import Tree, join_clusters
 from audionmf.analysis.likeness import mean_field, places_by
 from audionmf.sources.known import MOST_SOURCES
 from audionmf.spectra.bands import once_each
 from audionmf.spectra.blas import blas_threads
 
-__all__ = ["doubt_in_words", "held_shares", "shares_in_doubt"]
+__all__ = ["doubt_in_words", "held_shares", "shares_in_doubt", "trees_by_chance"]
 
 Features = NDArray[np.float64]
 
@@ -64,16 +64,13 @@ def shares_in_doubt(
         return None
     for i, group in enumerate(groups):
         owner[list(group)] = i
-    rng, everyone = np.random.default_rng(0), np.arange(len(owner))
+    everyone = np.arange(len(owner))
     often = np.zeros((n, len(owner)))
     pull = _PULL * odds * weights[:, None]
     np.fill_diagonal(pull, 0)
     with blas_threads(1):  # what is found must not depend on how many there are
-        for _ in range(_DRAWS):
-            counted = weights * rng.exponential(size=len(weights))
-            counted = np.maximum(counted / counted.sum(), 1e-9)
+        for tree in trees_by_chance(odds, weights, _DRAWS):
             found = np.empty_like(owner)
-            tree = join_clusters(places_by(odds, counted), counted)
             for i, group in enumerate(tree.cut(n)):
                 found[list(group)] = i
             often[_matched(found, owner, weights, n), everyone] += 1 / _DRAWS
@@ -81,6 +78,23 @@ def shares_in_doubt(
         often[owner, everyone] += _GIVEN
         likely = mean_field(_TRUST * np.log((1 - _LEAST) * often + _LEAST / n), pull, _STEPS)
     return held_shares(likely)
+
+
+def trees_by_chance(odds: Features, weights: Features, count: int) -> Iterator[Tree]:
+    """Yield trees of components that count otherwise than they do, by chance.
+
+    Parameters
+    ----------
+    odds, weights
+        As in `shares_in_doubt`.
+    count : int
+        How many; the same ones each time.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        counted = weights * rng.exponential(size=len(weights))
+        counted = np.maximum(counted / counted.sum(), 1e-9)
+        yield join_clusters(places_by(odds, counted), counted)
 
 
 def held_shares(likely: Features) -> NDArray[np.float32] | None:

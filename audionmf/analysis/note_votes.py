@@ -19,6 +19,7 @@ from audionmf.analysis.component_examples import like_examples
 from audionmf.analysis.component_votes import votes, within_bands
 from audionmf.analysis.cues import component_places, component_strokes, counted, odds_by_cues
 from audionmf.analysis.likeness import Sound, mean_field
+from audionmf.analysis.note_groups import likely_by_groups
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
@@ -36,6 +37,9 @@ _DRAW, _STEPS = 2.0, 30
 """What is added to the share of every source; how far components that sound alike draw each other, and
 the steps of the mean field: as in blind separation."""
 _EXAMPLE, _EXAMPLE_BESIDE_FREE = 0.3, 2.0
+_ALONE, _DOUBT, _DRAW_OF_GROUPS = 0.5, 0.05, 1.5
+"""How much each note by itself counts where groups speak, too; how far these are always in doubt; how
+far notes draw each other then."""
 
 
 def with_notes(
@@ -84,18 +88,37 @@ def with_notes(
     sound = Sound(bands.pool(W), levelled, bands.frequencies, energies)
     with blas_threads(1):  # what is found must not depend on how many there are
         odds = odds_by_cues(dataclasses.replace(sound, places=places, struck=strokes))
-        np.fill_diagonal(odds, 0)
         told = like_examples(sound, examples)
         under = votes(found, frames.V, H, W, G, 1) + _SOFT
         by_masks = np.log(under / under.sum(axis=0))
-        by_examples = (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
-        pull = _DRAW * counted(energies)[:, None] * odds
-        owner = mean_field(by_masks + by_examples, pull, _STEPS)
+        alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
+        draw, known = _DRAW, [i for i, example in enumerate(examples) if example is not None]
+        if free and len(examples) == 2 and len(known) == 1:
+            draw = _DRAW_OF_GROUPS
+            alone = _with_groups(alone, by_masks + told, odds, counted(energies), known[0])
+        np.fill_diagonal(odds, 0)
+        owner = mean_field(alone, draw * counted(energies)[:, None] * odds, _STEPS)
     report(1.0)
     if len(np.unique(owner.argmax(axis=0))) < len(owner):
         return found
     then = Voters(W, owner.astype(np.float32))
     return dataclasses.replace(found, voters=dataclasses.replace(found.voters, then=then))
+
+
+def _with_groups(
+    alone: NDArray[np.float64],
+    said: NDArray[np.float64],
+    odds: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    known: int,
+) -> NDArray[np.float64]:
+    """Return what speaks for a source and the rest where groups of notes are asked, too."""
+    likely = likely_by_groups(odds, weights, said[known] - said[1 - known])
+    by_groups = np.log((likely + _DOUBT) / (1 - likely + _DOUBT)) / 2
+    found: NDArray[np.float64] = _ALONE * alone
+    found[known] += by_groups
+    found[1 - known] -= by_groups
+    return found
 
 
 def _notes(

@@ -140,3 +140,28 @@ def test_examples_say_whose_a_note_is(duet, found_duet, monkeypatch):
     monkeypatch.setattr(note_votes, "like_examples", lambda sound, known: 0.0)
     deaf = separated(duet)
     assert np.abs(found_duet.voters.then.votes - deaf.voters.then.votes).max() > 1e-3
+
+
+def test_beside_a_rest_groups_of_notes_say_whose_a_note_is(duet, monkeypatch):
+    """Not where every source has an example."""
+    heard = []
+
+    def saying(high):
+        def asked(odds, weights, evidence):
+            assert np.diagonal(odds).any()  # each note is most like itself
+            heard.append(np.where(evidence > np.median(evidence), high, 1 - high))
+            return heard[-1]
+
+        return asked
+
+    stems, examples = duet
+    mixture, followed = Audio(sum(stems.values())[None], RATE), []
+    for high in (0.9, 0.3):
+        monkeypatch.setattr(note_votes, "likely_by_groups", saying(high))
+        one = analyse(mixture, examples={"full": examples["full"]}, **OPTIONS)
+        assert one.source_names == ["full", "rest"]
+        followed.append(np.corrcoef(one.voters.then.votes[0], heard[0])[0, 1])
+    assert len(heard) == 2
+    assert followed[0] > followed[1] + 0.1
+    assert separated(duet).voters.then is not None
+    assert len(heard) == 2
