@@ -40,6 +40,7 @@ from audionmf.spectra.stft import STFT
 
 __all__ = [
     "CUES",
+    "LEAST_SHARE",
     "by_shares",
     "component_places",
     "component_sound",
@@ -57,7 +58,8 @@ Features = NDArray[np.float64]
 
 _TINY = 1e-12
 _ALIKE = 1e-9
-_LEAST_SHARE = 0.12
+LEAST_SHARE = 0.12
+"""The share of all differences that a further source has to explain, where their number is found."""
 _MOST_TOLD = 100
 _LEAST_MODEL = 1e-20
 _STROKES, _TONES, _STEEP = 0.65, 0.3, 15.0
@@ -248,7 +250,7 @@ def group_by_cues(
     odds = odds_by_cues(sound, heard) if odds is None else odds
     features, weights = places_by_cues(odds, sound.energies)
     tree = join_clusters(features, weights)
-    choice = tree.choose(_LEAST_SHARE) if n_sources is None else None
+    choice = tree.choose(LEAST_SHARE) if n_sources is None else None
     groups = tree.cut(n_sources or (choice.n_sources if choice else 1))
     told = _told_by(sound, heard, features, weights, groups)
     return {source_name(i): group for i, group in enumerate(groups)}, choice, told

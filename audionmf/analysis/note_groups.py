@@ -1,9 +1,9 @@
 """Which groups of notes a source has, where the others are nothing but the rest.
 
-Against a rest of unknown sources each note by itself tells little: what the rest is made of has no
-example, and its sources push each other away. Blind groups of notes know what belongs together, and a
-group tells more surely whose it is than its notes do. How many groups there are is not known, nor
-which of them are right: so many groupings are asked, each into two to five.
+Against a rest that has no example each note by itself tells little of whose it is. Blind groups know
+what belongs together, and a group tells more surely whose it is than its notes do. Which groups are
+right is not known: so many groupings are asked, into two and more. Where notes fall into more than two
+groups anyway, the rest is several sources, and groups of it are too easily taken for the source's.
 
 References
 ----------
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.clustering import Tree, join_clusters
+from audionmf.analysis.cues import LEAST_SHARE
 from audionmf.analysis.doubt import trees_by_chance
 from audionmf.analysis.likeness import places_by
 from audionmf.spectra.blas import blas_threads
@@ -33,7 +34,7 @@ _SURE = 0.5
 """How much it counts that one group at least is of the source, and one is not."""
 
 
-def likely_by_groups(odds: Features, weights: Features, evidence: Features) -> Features:
+def likely_by_groups(odds: Features, weights: Features, evidence: Features) -> Features | None:
     """Return how likely each note is of a source by what speaks for the groups that it is in.
 
     Parameters
@@ -47,11 +48,14 @@ def likely_by_groups(odds: Features, weights: Features, evidence: Features) -> F
 
     Returns
     -------
-    ndarray, shape (n_notes,), float64
-        0 to 1. The same for the same input.
+    ndarray, shape (n_notes,), float64, or None
+        0 to 1. The same for the same input. None where the notes fall into more than two groups.
     """
     with blas_threads(1):  # what is found must not depend on how many there are
-        usual = _by_tree(join_clusters(places_by(odds, weights), weights), weights, evidence)
+        tree = join_clusters(places_by(odds, weights), weights)
+        if tree.choose(LEAST_SHARE).n_sources > 2:
+            return None
+        usual = _by_tree(tree, weights, evidence)
         drawn = [_by_tree(t, weights, evidence) for t in trees_by_chance(odds, weights, _DRAWS)]
     likely: Features = _GIVEN * usual + (1 - _GIVEN) * np.mean(drawn, axis=0)
     return likely

@@ -94,8 +94,9 @@ def with_notes(
         alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
         draw, known = _DRAW, [i for i, example in enumerate(examples) if example is not None]
         if free and len(examples) == 2 and len(known) == 1:
-            draw = _DRAW_OF_GROUPS
-            alone = _with_groups(alone, by_masks + told, odds, counted(energies), known[0])
+            grouped = _with_groups(alone, by_masks + told, odds, counted(energies), known[0])
+            if grouped is not None:
+                draw, alone = _DRAW_OF_GROUPS, grouped
         np.fill_diagonal(odds, 0)
         owner = mean_field(alone, draw * counted(energies)[:, None] * odds, _STEPS)
     report(1.0)
@@ -111,9 +112,11 @@ def _with_groups(
     odds: NDArray[np.float64],
     weights: NDArray[np.float64],
     known: int,
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64] | None:
     """Return what speaks for a source and the rest where groups of notes are asked, too."""
     likely = likely_by_groups(odds, weights, said[known] - said[1 - known])
+    if likely is None:
+        return None
     by_groups = np.log((likely + _DOUBT) / (1 - likely + _DOUBT)) / 2
     found: NDArray[np.float64] = _ALONE * alone
     found[known] += by_groups
