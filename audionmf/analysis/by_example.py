@@ -307,7 +307,7 @@ def _by_frames(
     source: Source,
     settings: Settings,
     progress: Progress,
-    most: int = _ADAPT_FRAMES,
+    most: int | None = None,
 ) -> Decomposition:
     stft = _common_stft(account, source, settings)
     bank = known_spectra(account, source, settings, progress)
@@ -403,9 +403,9 @@ def _analyse_with(
     source: Source,
     config: Settings,
     report: Progress,
-    most: int,
+    most: int | None,
 ) -> Decomposition:
-    """Fit a bank, and free components with the labels `free`, to `most` frames of a mixture."""
+    """Fit a bank, and free components with the labels `free`, to so many frames of a mixture."""
     adapting = config.adapt_iter > 0
     if adapting and config.beta != 1:
         raise ParameterError(
@@ -418,7 +418,7 @@ def _analyse_with(
         and source.n_channels == 2
         and len(bank.names) + len(set(free)) > 1
     )
-    limit = min(config.max_frames, most) if adapting else config.max_frames
+    limit = min(config.max_frames, most or _ADAPT_FRAMES) if adapting else config.max_frames
     read = partial(report, "read")
     frames = read_frames(source, bank.stft, limit, config, read, keep_transform=spatial)
     model = None

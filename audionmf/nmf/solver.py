@@ -34,7 +34,17 @@ from audionmf.nmf.thinning import averaged, between, row_groups, spread_rows
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 
-__all__ = ["NMF", "Callback", "Problem", "State", "StopReason", "fit", "thread_count"]
+__all__ = [
+    "LONG_ITER",
+    "NMF",
+    "Callback",
+    "Problem",
+    "Run",
+    "State",
+    "StopReason",
+    "fit",
+    "thread_count",
+]
 
 Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -43,7 +53,7 @@ _FLOOR = 1e-12
 _THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
 _THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
 _THINNED_MIN_FRAMES = 1000
-_LONG_ITER, _MOST_PLAIN = 200, 30
+LONG_ITER, _MOST_PLAIN = 200, 30
 """A long run has more iterations than the first. It is learnt from fewer frames for no longer than one
 that has so many, and begins with up to so many plain updates: momentum from the first on ends in worse
 minima more often, fewer frames for hundreds of iterations always."""
@@ -242,7 +252,7 @@ def fit(
 
 
 @dataclass(kw_only=True)
-class _Run(Watch):
+class Run(Watch):
     """Where the iterations are."""
 
     W: Matrix
@@ -279,7 +289,7 @@ class Problem:
     constrain: Callable[[Matrix], None] | None = None
     device: str = CPU
 
-    def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> _Run:
+    def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> Run:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = self._run(W, H)
         moving = self.free_W.any() or self.free_H.any()
@@ -291,7 +301,7 @@ class Problem:
         self._certify(run)
         return run
 
-    def solve_penalised(self, W: Matrix, H: Matrix, penalties: Penalties) -> _Run:
+    def solve_penalised(self, W: Matrix, H: Matrix, penalties: Penalties) -> Run:
         """Iterate under penalties on the activations, by plain updates."""
         if self.beta != 1:
             raise ParameterError("penalties go with beta 1 only")
@@ -339,7 +349,7 @@ class Problem:
             >= max(_THINNED_MIN_FRAMES, _THINNED_MIN_RATIO * len(self.free_W))
         )
 
-    def _start_thinned(self, run: _Run) -> tuple[Matrix, Matrix]:
+    def _start_thinned(self, run: Run) -> tuple[Matrix, Matrix]:
         """Learn from fewer frames and rows first: neighbouring frames are nearly alike.
 
         Rows are pooled too, the more the less they hold; a sum of rows is as good a Poisson
@@ -362,7 +372,7 @@ class Problem:
             level = self._run(np.add.reduceat(W, edges, axis=1), H)
             level.n_iter, level.passes = run.n_iter, run.passes
             level.unit *= self.V.shape[1] / frames.shape[1]
-            stop = run.n_iter + round(share * min(self.max_iter, _LONG_ITER))
+            stop = run.n_iter + round(share * min(self.max_iter, LONG_ITER))
             pooled = np.add.reduceat(frames.T, edges, axis=1).T
             self._iterate(level, pooled, stop)
             W = spread_rows(level.W, edges, frames.sum(axis=1))
@@ -376,7 +386,7 @@ class Problem:
             run.W, run.H = start
         return start
 
-    def _divergence(self, run: _Run) -> float:
+    def _divergence(self, run: Run) -> float:
         none = np.zeros_like(self.free_W)
         with self._updater(self.V, none, none) as updater:
             point = updater.taken(run.W), updater.taken(run.H)
@@ -386,11 +396,11 @@ class Problem:
     def _updater(self, V: Matrix, free_W: Mask, free_H: Mask) -> Updater:
         return make_updater(V, self.beta, self.n_threads, free_W, free_H, device=self.device)
 
-    def _run(self, W: Matrix, H: Matrix) -> _Run:
-        return _Run(self.max_iter, self.tol, self.unit, self.callback, W=W, H=H)
+    def _run(self, W: Matrix, H: Matrix) -> Run:
+        return Run(self.max_iter, self.tol, self.unit, self.callback, W=W, H=H)
 
     def _iterate(
-        self, run: _Run, V: Matrix, n_most: int, start: tuple[Matrix, Matrix] | None = None
+        self, run: Run, V: Matrix, n_most: int, start: tuple[Matrix, Matrix] | None = None
     ) -> None:
         """Iterate on a V; from `start` instead where the divergence is higher than it was there."""
         with self._updater(V, self.free_W, self.free_H) as updater:
@@ -407,14 +417,14 @@ class Problem:
             try:
                 descend(
                     run, steps.step, momentum=steps if self.accelerated else None,
-                    n_plain=min(_MOST_PLAIN, max(0, self.max_iter - _LONG_ITER)), n_most=n_most,
+                    n_plain=min(_MOST_PLAIN, max(0, self.max_iter - LONG_ITER)), n_most=n_most,
                     instead=instead if start else None,
                 )  # fmt: skip
             finally:
                 run.W, run.H = updater.given(steps.W, run.W), updater.given(steps.H, run.H)
                 run.passes += steps.n_passes * V.size / self.V.size
 
-    def _certify(self, run: _Run) -> None:
+    def _certify(self, run: Run) -> None:
         """Evaluate the result, and see how far one more plain update would carry it."""
         W, H = run.W.copy(), run.H.copy()
         with self._updater(self.V, self.free_W, self.free_H) as updater:

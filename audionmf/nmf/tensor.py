@@ -37,7 +37,7 @@ from audionmf.nmf.checks import (
     thread_count,
 )
 from audionmf.nmf.initialize import initialize
-from audionmf.nmf.solver import Callback, Problem, State, StopReason, _Run, in_range
+from audionmf.nmf.solver import LONG_ITER, Callback, Problem, Run, State, StopReason, in_range
 from audionmf.nmf.thinning import averaged, between
 from audionmf.settings import CPU
 
@@ -181,13 +181,13 @@ def fit_channels(
     )
 
 
-def _solved(problem: Problem, W: Matrix, H: Matrix) -> _Run:
+def _solved(problem: Problem, W: Matrix, H: Matrix) -> Run:
     """Solve, at first on every fourth frame where there are many: neighbours are nearly alike.
 
     If the divergence should then be higher than it was at the start, all of it is done on all frames.
     """
     V, max_iter, callback = problem.V, problem.max_iter, problem.callback
-    n_few = round(_FEWER_SHARE * max_iter)
+    n_few = round(_FEWER_SHARE * min(max_iter, LONG_ITER))
     least = max(_FEWER_MIN_FRAMES, _FEWER_MIN_RATIO * len(W))
     many = V.shape[1] // _FEWER >= least and max_iter >= _FEWER_MIN_ITER
     if not (many and problem.accelerated and (H > 0).all()):

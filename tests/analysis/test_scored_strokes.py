@@ -56,14 +56,15 @@ def decibels(found):
 
 
 def test_strokes_of_a_score_are_patterns(tmp_path):
-    found = audionmf.separate(MIXTURE, midi=score(tmp_path))
+    found = audionmf.separate(MIXTURE, midi=score(tmp_path), quality="fast")
     assert found.decomposition.patterns is not None
     assert found.decomposition.keys == (36, 42)
     assert min(decibels(found).values()) > 10
 
 
 def test_a_stroke_that_the_score_lacks_is_still_heard(tmp_path):
-    found = audionmf.separate(MIXTURE, midi=score(tmp_path, kicks=np.delete(KICKS, 3)))
+    path = score(tmp_path, kicks=np.delete(KICKS, 3))
+    found = audionmf.separate(MIXTURE, midi=path, quality="fast")
     first = round(KICKS[3] * RATE)
     there = slice(first, first + round(0.2 * RATE))
     heard = np.sum(found.sources["kick"][0, there] ** 2) / np.sum(STEMS["kick"][there] ** 2)
@@ -79,7 +80,7 @@ def test_drums_that_are_always_struck_together_start_from_the_shipped_kit(tmp_pa
     mixture = Audio(sum(stems.values()), RATE)
 
     def heard():
-        found = audionmf.separate(mixture, midi=path)
+        found = audionmf.separate(mixture, midi=path, quality="fast")
         return np.mean([float(si_sdr(stems[n][None], found.sources[n])) for n in stems])
 
     strokes_alone, found_so = scored_strokes._heard, []
@@ -104,7 +105,7 @@ def test_of_a_drum_that_the_kit_lacks_its_strokes_are_heard(tmp_path):
     bell = {"kick": [(t, t + 0.1, 36) for t in KICKS], "hat": [(t, t + 0.1, 56) for t in HATS]}
     path = tmp_path / "drums.mid"
     path.write_bytes(midi(*(track(strokes(notes, 9), name) for name, notes in bell.items())))
-    assert min(decibels(audionmf.separate(MIXTURE, midi=path)).values()) > 10
+    assert min(decibels(audionmf.separate(MIXTURE, midi=path, quality="fast")).values()) > 10
 
 
 def test_an_example_beside_the_score_teaches_its_own_drum(tmp_path):
@@ -114,7 +115,7 @@ def test_an_example_beside_the_score_teaches_its_own_drum(tmp_path):
     examples = {"kick": Audio(played([0.1, 1.1], lambda _: kick()), RATE)}
     examples["hat"] = Audio(played([0.1, 1.1, 2.1], lambda i: hat(100 + i)), RATE)
     alone, taught = (
-        audionmf.separate(both, midi=path, examples=given).sources["kick"]
+        audionmf.separate(both, midi=path, examples=given, quality="fast").sources["kick"]
         for given in ({}, examples)
     )
     truth = STEMS["kick"][None]
