@@ -14,10 +14,10 @@ from audionmf.evaluate.measures import si_sdr
 from audionmf.io.audio import Audio, open_source
 from audionmf.sources.kits import samples_of_key
 
-SECONDS = 6.0
+SECONDS = 4.0
 N = round(SECONDS * RATE)
-KICKS = np.arange(0.2, 5.7, 0.75)
-HATS = np.arange(0.2, 5.7, 0.375)
+KICKS = np.arange(0.2, 3.7, 0.75)
+HATS = np.arange(0.2, 3.7, 0.375)
 
 
 def kick():
