@@ -1,5 +1,6 @@
 """Blind analysis: the model fits the recording, choices are told, and every option does something."""
 
+import dataclasses
 import json
 from itertools import permutations
 
@@ -155,6 +156,22 @@ def test_a_source_of_the_kit_is_weighed_only_until_it_is_told_whether_it_is_amon
         assert sorted(iterations, reverse=True)[count] < variants._WITHOUT_ITERATIONS
     assert sum(value >= variants._MISSED for value in missed.values()) == 3
     assert fit.most_missed(names, 4) is None
+
+
+def test_what_is_weighed_no_further_is_not_taken_for_one_that_is_missed_more():
+    """What is told early is too high: it only is below the least of those that are taken by then."""
+    told = {"kick": 0.5, "toms": 0.2, "snare": 0.3, "ride": 0.25}
+
+    @dataclasses.dataclass(frozen=True, eq=False)
+    class Told(variants._Fit):
+        def missed(self, name, least=-np.inf):
+            return told[name] if told[name] >= least else least - 1e-6
+
+    names, H = tuple(told), np.array([[4.0], [3.0], [2.0], [1.0]], np.float32)
+    fit = Told(H, H, names, H, 0.0, 1)
+    assert fit.most_missed(names, 2) == ("kick", "snare")
+    assert fit.most_missed(names, 3) == ("kick", "snare", "ride")
+    assert fit.most_missed(names, 5) is None
 
 
 def test_short_sounds_that_never_repeat_are_no_struck_sounds():
