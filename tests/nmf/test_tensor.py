@@ -199,6 +199,12 @@ def test_many_frames_are_learnt_from_every_fourth_first(few_are_many):
     assert few_are_many == [(320, 50)]
 
 
+def test_long_runs_have_no_more_iterations_on_fewer_frames_than_one_of_200(few_are_many):
+    V = np.random.default_rng(3).random((2, 40, 320))  # nothing that it could soon converge to
+    nmf.fit_channels(V, 4, tol=0, max_iter=260)
+    assert few_are_many == [(320, 0), (80, 140), (320, 120)]
+
+
 def test_a_start_on_fewer_frames_that_leads_away_is_taken_back(few_are_many):
     V, _ = many_frames()
     V[:, :, 1::4] = V[:, ::-1, 1::4]  # what the others hold is not in every fourth
