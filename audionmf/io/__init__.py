@@ -23,4 +23,5 @@ A file imports only from those that are named before it:
 - `signals`: those that end a run
 - `lock`: one run in a folder at a time
 - `private`: a folder for compiled code that nobody else can put code into
+- `kept`: machine code, for the processor it was made for
 """

@@ -12,14 +12,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
 import importlib.util
-import json
 import os
-import stat
 import struct
 import sys
-import tempfile
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
@@ -31,16 +27,14 @@ import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.io.private import private_folder
+from audionmf.io.kept import FOLDER, digest, keep_code, kept_code
 
 __all__ = ["Kernel", "Laid", "kernel", "laid"]
 
 Matrix = NDArray[Any]
 
 _SOURCES = ("shapes.py", "intrinsics.py", "passes.py", "ready.py")
-_BESIDE = Path(__file__).parent / "__pycache__"
-_FOLDER = "NUMBA_CACHE_DIR"
-_NOT_CODE = (_FOLDER, "NUMBA_NUM_THREADS")
+_NOT_CODE = (FOLDER, "NUMBA_NUM_THREADS")
 """Variables of numba that change nothing in the code."""
 _OF_NUMBA = ("NRT_", "numba_")
 """What names of numba's own functions begin with."""
@@ -166,30 +160,12 @@ def _flat(arguments: tuple[Any, ...], kinds: list[str]) -> list[Any] | None:
     return numbers
 
 
-# --- where code is kept
-
-
-def _folders() -> Iterator[Path]:
-    """Return where code may be kept, the first first; one beside the package is for all users."""
-    if os.environ.get(_FOLDER):
-        yield from (Path(os.environ[_FOLDER]), _BESIDE)
-        return
-    yield _BESIDE
-    with contextlib.suppress(RuntimeError):  # there is no home
-        cache = os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache").expanduser()
-        yield Path(cache, "audionmf")
-    private = private_folder()
-    if private is not None:
-        yield private
+# --- what is kept
 
 
 @functools.cache
-def _processor_and_source() -> tuple[str, str]:
-    """Return words for the processor, and for all else that the code is made from."""
-    features = llvm.get_host_cpu_features().flatten()
-    processor = _digest(
-        f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}".encode()
-    )
+def _source() -> str:
+    """Return a word for all that the code is made from."""
     made_from = [Path(__file__).with_name(name).read_bytes() for name in _SOURCES]
     for package in ("numba", "llvmlite"):
         found = importlib.util.find_spec(package)
@@ -198,11 +174,7 @@ def _processor_and_source() -> tuple[str, str]:
             made_from.append(f"{found.origin} {status.st_mtime_ns} {status.st_size}".encode())
     variables = {key: os.environ[key] for key in sorted(os.environ) if key.startswith("NUMBA_")}
     variables = {key: value for key, value in variables.items() if key not in _NOT_CODE}
-    return processor, _digest(b"".join(made_from) + repr(variables).encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return digest(b"".join(made_from) + repr(variables).encode())
 
 
 def _keep(name: str, function: Any, arguments: list[Any]) -> None:
@@ -220,18 +192,13 @@ def _keep(name: str, function: Any, arguments: list[Any]) -> None:
     if ["p" if str(t).endswith("*") else str(t) for t in called.args] != _expected(kinds):
         return  # a numba that calls in another way
     code, outside = _alone(_object_file(function, types, found))
-    text = json.dumps(
-        {
-            "symbol": description.llvm_func_name,
-            "kinds": kinds,
-            "outside": outside,
-            "code": b64encode(code).decode(),
-        }
-    ).encode()
-    for folder in _folders():
-        with contextlib.suppress(OSError):
-            _write(folder, name, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-            return
+    content = {
+        "symbol": description.llvm_func_name,
+        "kinds": kinds,
+        "outside": outside,
+        "code": b64encode(code).decode(),
+    }
+    keep_code(name, _source(), content)
 
 
 def _object_file(function: Any, types: tuple[Any, ...], found: Any) -> bytes:
@@ -291,48 +258,13 @@ def _undefined(code: bytes) -> Iterator[tuple[int, str]]:
                 yield place, code[begin : code.index(b"\0", begin)].decode()
 
 
-def _write(folder: Path, name: str, data: bytes) -> None:
-    """Write a file as a whole, and remove those of earlier sources."""
-    folder.mkdir(parents=True, exist_ok=True)
-    processor, source = _processor_and_source()
-    number, made = tempfile.mkstemp(".part", f"{name}-", folder)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(data)
-        Path(made).chmod(0o644)  # other users may read what lies beside the package
-        Path(made).replace(folder / f"{name}-{processor}-{source}.code")
-    except OSError:
-        Path(made).unlink()
-        raise
-    for old in folder.glob(f"{name}-{processor}-*.code"):
-        if not old.stem.endswith(source):
-            old.unlink(missing_ok=True)
-
-
 def _kept(name: str) -> _Code | None:
     """Return the code that is kept of a kernel; None where there is none that can be used."""
     with contextlib.suppress(OSError):
-        name = "-".join((name, *_processor_and_source())) + ".code"
-        for folder in _folders():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
-                if _trusted(folder / name):
-                    return _linked(_read(folder / name))
+        for content in kept_code(name, _source()):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
+                return _linked(content)
     return None
-
-
-def _trusted(path: Path) -> bool:
-    """Tell whether nobody can have written a file but its user, the system or the package's owner."""
-    status, package = path.stat(), Path(__file__).stat()
-    owners = {os.getuid(), 0, package.st_uid}
-    return status.st_uid in owners and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    digest, _, text = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise ValueError("it was damaged")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 _engines: list[Any] = []

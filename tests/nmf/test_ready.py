@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audionmf.io import kept as keeping
 from audionmf.nmf import ready
 
 RUN = """
@@ -30,8 +31,9 @@ print("numba" in sys.modules, value, W.tobytes().hex()[:400], H.sum(dtype="d"))
 ADD = """
 import numpy as np
 from pathlib import Path
+from audionmf.io import kept
 from audionmf.nmf import passes, ready
-ready._BESIDE = Path('nowhere')
+kept._BESIDE = Path('nowhere')
 for _ in range(2):
     kernel = ready.Kernel("add_chunks", "float32")
     kernel(np.ones((3, 4), np.float32), np.ones((3, 2)))
@@ -53,7 +55,7 @@ def run(program, *arguments, **variables):
 def kept(tmp_path, monkeypatch):
     """Return a kernel of its own that adds up chunks, in a folder of its own."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(ready, "_BESIDE", tmp_path / "beside")
+    monkeypatch.setattr(keeping, "_BESIDE", tmp_path / "beside")
 
     def add():
         kernel = ready.Kernel("add_chunks", "float32")
@@ -147,7 +149,7 @@ def test_code_of_another_user_is_not_run(kept, monkeypatch):
 def test_code_that_refers_to_what_is_not_there_is_not_run(kept, tmp_path):
     kept()
     file = only_file(tmp_path)
-    found = ready._read(file)
+    found = keeping._read(file)
     found["outside"].append("a_function_of_no_library")
     text = json.dumps(found).encode()
     file.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
@@ -159,11 +161,11 @@ def test_code_of_other_sources_is_not_run_and_goes_when_new_code_is_kept(
 ):
     kept()
     before = only_file(tmp_path)
-    ready._processor_and_source.cache_clear()
+    ready._source.cache_clear()
     monkeypatch.setenv("NUMBA_OPT", "2")  # as a change of the source would
     assert not kept().is_ready
     assert only_file(tmp_path) != before
-    ready._processor_and_source.cache_clear()
+    ready._source.cache_clear()
 
 
 def test_a_full_disk_keeps_nothing_and_stops_nothing(kept, tmp_path, monkeypatch):
@@ -171,8 +173,8 @@ def test_a_full_disk_keeps_nothing_and_stops_nothing(kept, tmp_path, monkeypatch
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ready.Path, "replace", full)
-        patch.setattr(ready, "_folders", lambda: iter([tmp_path]))
+        patch.setattr(keeping.Path, "replace", full)
+        patch.setattr(keeping, "_folders", lambda: iter([tmp_path]))
         kept()
     assert not list(tmp_path.glob("add_chunks*.code")) + list(tmp_path.glob("*.part"))
     kept()
