@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.kept import FOLDER, digest, keep_code, kept_code
+from audionmf.spectra.machine_code import linked
 
 __all__ = ["Kernel", "Laid", "kernel", "laid"]
 
@@ -267,23 +267,12 @@ def _kept(name: str) -> _Code | None:
     return None
 
 
-_engines: list[Any] = []
-
-
 def _linked(kept: dict[str, Any]) -> _Code | None:
-    """Load code; None if it refers to what is not in this process, over which LLVM would stop it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    if any(llvm.address_of_symbol(name) is None for name in kept["outside"]):
-        return None
-    engine.add_object_file(llvm.ObjectFileRef.from_data(b64decode(kept["code"])))
-    engine.finalize_object()
+    """Load code; None if the kernel is not in it."""
+    engine = linked(b64decode(kept["code"]), kept["outside"])
     place = engine.get_function_address(kept["symbol"])
     if not place:
         return None
-    _engines.append(engine)  # the code lives as long as it
     types: list[Any] = []
     for kind in kept["kinds"]:
         scalar = [of for name, of in _SCALARS.values() if name == kind]

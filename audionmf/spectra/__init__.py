@@ -3,6 +3,8 @@
 A file imports only from those that are named before it:
 
 - `extension`: machine code of SciPy without the rest of it
+- `machine_code`: what LLVM makes for this processor, kept
+- `fourier_code`: the Fourier transform in wide vectors, as machine code
 - `fourier`: the Fourier transform of real signals
 - `blas`: threads of products of matrices
 - `in_order`: blocks that several threads work on

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.errors import ParameterError
-from audionmf.spectra.fourier import irfft, rfft
+from audionmf.spectra.fourier import irfft, rfft, wide_transform
 
 __all__ = ["STFT", "Inverse", "InverseStream"]
 
@@ -231,10 +231,14 @@ class STFT:
         dtype = spectra.real.dtype
         total = np.zeros((*others, (n_frames - 1) * self.hop_length + self.n_fft), dtype)
         at_a_time = self._at_a_time(n_frames) * n_threads
-        frames = np.empty((at_a_time, self.n_fft), dtype)
+        wide = wide_transform(self.n_fft, dtype)
+        frames = np.empty((at_a_time if wide is None else 0, self.n_fft), dtype)
         for rows, samples in zip(
             spectra.reshape(-1, n_frames, n_bins), total.reshape(-1, total.shape[-1]), strict=True
         ):
+            if wide is not None:
+                wide.add_inverse(rows, self._window(), samples, self.hop_length)
+                continue
             # The last ones first: so a sample is the sum of its frames in one order everywhere.
             for first in reversed(range(0, n_frames, at_a_time)):
                 some = rows[first : first + at_a_time]
@@ -325,8 +329,12 @@ class STFT:
             (n_channels, count, self.n_bins), np.result_type(samples, np.complex64)
         )
         at_a_time = self._at_a_time(count) * n_threads
-        framed = np.empty((at_a_time, self.n_fft), samples.dtype)
+        wide = wide_transform(self.n_fft, samples.dtype)
+        framed = np.empty((at_a_time if wide is None else 0, self.n_fft), samples.dtype)
         for of_channel, found in zip(views, transform, strict=True):
+            if wide is not None:
+                wide.forward(of_channel, window, found)
+                continue
             for first in range(0, count, at_a_time):
                 some = of_channel[first : first + at_a_time]
                 np.multiply(some, window, out=framed[: len(some)])

@@ -1,0 +1,105 @@
+"""Machine code out of LLVM's language, for this processor, and kept on disk where that can be."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from audionmf.io.kept import digest, keep_code, kept_code
+
+__all__ = ["linked", "made"]
+
+_KEPT_ON = "linux"
+"""Elsewhere object files are left to the linker of the system, which takes more than code has here."""
+
+_engines: list[Any] = []  # code lives as long as these
+
+
+def made(
+    kind: str, sources: bytes, write: Callable[[], str], names: Sequence[str]
+) -> dict[str, int]:
+    """Return where the functions of a module are in memory: as kept, or made now and kept.
+
+    Parameters
+    ----------
+    kind : str
+        What the code does, as part of the name of a file.
+    sources : bytes
+        All that the text depends on.
+    write : callable
+        Returns the module in LLVM's language. It refers to nothing outside itself.
+    names : sequence of str
+        Its functions.
+
+    Returns
+    -------
+    dict of str to int
+        The place of each function. Code stays where it is.
+    """
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    if sys.platform != _KEPT_ON:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        module = llvm.parse_assembly(write())
+        return _places(llvm.create_mcjit_compiler(module, _machine()), names)
+    source = digest(sources + f"{llvmlite.__version__} {llvm.llvm_version_info}".encode())
+    for content in kept_code(kind, source):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
+            return _places(linked(b64decode(content["code"])), names)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    code = _machine().emit_object(llvm.parse_assembly(write()))
+    keep_code(kind, source, {"code": b64encode(code).decode()})
+    return _places(linked(code), names)
+
+
+def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
+    """Return LLVM's engine with an object file in it; the code lives as long as the process.
+
+    Parameters
+    ----------
+    code : bytes
+        The object file.
+    outside : sequence of str
+        Names that it refers to.
+
+    Raises
+    ------
+    KeyError
+        If one of them is not in this process, over which LLVM would stop it.
+    """
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    if any(llvm.address_of_symbol(name) is None for name in outside):
+        raise KeyError("a name that is not there")
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine
+
+
+def _machine() -> Any:
+    import llvmlite.binding as llvm
+
+    name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features, opt=2
+    )
+
+
+def _places(engine: Any, names: Sequence[str]) -> dict[str, int]:
+    engine.finalize_object()
+    _engines.append(engine)
+    places: dict[str, int] = {name: engine.get_function_address(name) for name in names}
+    if not all(places.values()):
+        raise KeyError("a function is not there")
+    return places
