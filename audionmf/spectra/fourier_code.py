@@ -79,7 +79,7 @@ class FourierCode:
     def __init__(self, n: int, lanes: int) -> None:
         self._half, self._lanes, self._vector = n // 2, lanes, 4 * lanes
         self._length = self._half // lanes**2
-        if self._length * lanes**2 * 2 != n or not 1 <= self._length <= LONGEST_STEP[lanes]:
+        if n & (n - 1) or not 1 <= self._length <= LONGEST_STEP[lanes]:
             raise ValueError(f"no code for {n} samples in vectors of {lanes}")
         self._n_vectors = self._half // lanes
         self._blocks = lanes // 4
