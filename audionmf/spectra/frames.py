@@ -95,22 +95,36 @@ class Frames:
 
 def pooled_magnitude(X: Transform) -> NDArray[np.float32]:
     """Return the root mean square of the channels of X, (n_bins, n_frames), bins as neighbours."""
-    pooled: NDArray[np.float32] = np.abs(X[0])
-    for n, channel in enumerate(X[1:], 2):
-        # No squares here: they leave the range of the type for very loud and very soft recordings.
-        longer = np.empty(pooled.shape[::-1], np.float32).T
-        divisor = float(np.float32(np.sqrt(n))) if n == len(X) else 1.0
-        _longer_pass(divisor)([pooled.T, np.abs(channel).T], [longer.T])
+    if len(X) == 1:
+        alone: NDArray[np.float32] = np.abs(X[0])
+        return alone
+    frames = X.swapaxes(1, 2)
+    pooled = np.empty(frames.shape[1:], np.float32)
+    for first in range(0, len(frames), _CHANNELS):
+        some = frames[first : first + _CHANNELS]
+        before = [pooled] if first else []
+        longer = np.empty_like(pooled) if first else pooled
+        last = first + len(some) == len(frames)
+        divisor = float(np.float32(np.sqrt(len(frames)))) if last else 1.0
+        _length_pass(len(some), bool(first), divisor)([*some, *before], [longer])
         pooled = longer
-    return pooled
+    return pooled.T
+
+
+_CHANNELS = 4
+"""Channels that are pooled in one pass."""
 
 
 @functools.lru_cache(maxsize=64)
-def _longer_pass(divisor: float) -> FramePass:
-    """Return what gives the length of two numbers at a right angle, divided."""
-    if divisor == 1:
-        return FramePass(lambda x, y: [length(x, y)], "ff", "f")
-    return FramePass(lambda x, y: [length(x, y) / divisor], "ff", "f")
+def _length_pass(n_channels: int, again: bool, divisor: float) -> FramePass:
+    """Return what gives the length of the numbers of some channels, and one before, divided."""
+
+    def lengths(*given: Any) -> list[Any]:
+        numbers = [number for pair in given[:n_channels] for number in pair]
+        found = length(*numbers, *given[n_channels:])
+        return [found if divisor == 1 else found / divisor]
+
+    return FramePass(lengths, "c" * n_channels + "f" * again, "f")
 
 
 def gather(

@@ -54,16 +54,17 @@ def root(x: Any) -> Any:
     return x.root() if isinstance(x, _Number) else np.sqrt(x)
 
 
-def length(x: Any, y: Any) -> Any:
-    """Return the root of x² + y², of numbers or of those in arrays, whatever their range.
+def length(x: Any, *others: Any) -> Any:
+    """Return the root of the sum of squares, of numbers or of those in arrays, whatever their range.
 
-    In double precision, in which the squares of single precision are exact: it is rounded as
+    In double precision, in which the squares of single precision are exact: two numbers are rounded as
     `np.hypot` is where that does the same.
     """
     if isinstance(x, _Number):
-        return x.length(y)
+        return x.length(*others)
     wide = np.square(x, dtype=np.float64)
-    wide += np.square(y, dtype=np.float64)
+    for other in others:
+        wide += np.square(other, dtype=np.float64)
     return np.sqrt(wide, out=wide).astype(np.float32)
 
 
@@ -345,16 +346,18 @@ class _Number:
         text = f"call {kind} @llvm.sqrt.v{lanes}f32({kind} {self.name})"
         return self.code.number(text, self.inside)
 
-    def length(self, other: _Number) -> _Number:
-        """Return the root of the sum of both squares."""
-        lanes, inside = self.code.lanes, self.inside or other.inside
+    def length(self, *others: _Number) -> _Number:
+        """Return the root of the sum of all squares."""
+        lanes, inside = self.code.lanes, self.inside or any(other.inside for other in others)
         wide = f"<{lanes} x double>"
         squares = []
-        for one in (self, other):
+        for one in (self, *others):
             exact = self.code.number(f"fpext {self.code.type} {one.name} to {wide}", inside)
             squares.append(self.code.number(f"fmul {wide} {exact.name}, {exact.name}", inside))
-        both = self.code.number(f"fadd {wide} {squares[0].name}, {squares[1].name}", inside)
-        root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {both.name})", inside)
+        total = squares[0]
+        for square in squares[1:]:
+            total = self.code.number(f"fadd {wide} {total.name}, {square.name}", inside)
+        root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {total.name})", inside)
         return self.code.number(f"fptrunc {wide} {root.name} to {self.code.type}", inside)
 
     def power_of_two(self) -> _Number:
