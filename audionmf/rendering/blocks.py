@@ -7,9 +7,9 @@ are. The last stem is what the others leave, so that they sum to the mixture.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ from audionmf.io.audio import Audio, Samples, Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.trust import BlockTrust, TrustMeter, block_trust
+from audionmf.settings import CPU
 from audionmf.sources.known import one_and_rest
 from audionmf.spectra.consistency import consistent_parts, phase_reach
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import Progress, describe_source, pooled_magnitude
 from audionmf.spectra.in_order import in_order
+from audionmf.spectra.masks import BY_PRODUCTS
 from audionmf.spectra.neighbours import with_margins
 from audionmf.spectra.spatial import wiener_filter
 from audionmf.spectra.stft import Transform
@@ -134,7 +136,9 @@ def rendered_blocks(
     )
     stream = templates.stft.inverse_stream(n_samples)
     threads = thread_count(decomposition.settings.n_threads)
-    work = partial(_synthesise, decomposition, rendered, most=most, judged=trust is not None)
+    work = functools.partial(
+        _synthesise, decomposition, rendered, most=most, judged=trust is not None
+    )
     n_done = 0
     for synthesised, block in in_order(work, _numbered(transforms), threads):
         if trust is not None and block is not None:
@@ -236,20 +240,23 @@ def _stems(
     heeded = pooled_magnitude(X) if decomposition.heeds else None
     V = np.broadcast_to(np.float32(np.nan), X.shape[1:]) if heeded is None else heeded
     models = decomposition.source_models(begin + cut[0], V, cut)
-    masks, X = decomposition.masks(models), _without(X, cut)
+    masks = functools.cache(lambda: decomposition.masks(models))
+    X = _without(X, cut)
     margins = (before - cut[0], after - cut[1])
-    own_masks = _without(masks, margins)
     length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.span
     stems = np.empty((len(rendered), len(X), length), np.float32)
     if rendered:
         on = stft_on(stft, decomposition.settings.device)
-        part_of = _parts(decomposition, rendered, X, masks, first - margins[0], most)
+        part_of = _parts(decomposition, rendered, X, models, masks, first - margins[0], most)
         for stem, j in zip(stems, rendered, strict=True):
-            stem[...] = on.synthesise(_without(part_of(j), margins))
+            part, mask = part_of(j)
+            mask = None if mask is None else _without(mask, margins)
+            stem[...] = on.synthesise(_without(part, margins), mask=mask)
 
     def judge() -> BlockTrust:
         V = pooled_magnitude(X) if heeded is None else _without(heeded, cut)
-        return block_trust(_without(V, margins), _without(models, margins), own_masks)
+        own = _without(models, margins), _without(masks(), margins)
+        return block_trust(_without(V, margins), *own)
 
     return stems, judge
 
@@ -258,29 +265,45 @@ def _parts(
     decomposition: Decomposition,
     rendered: list[int],
     X: Transform,
-    masks: NDArray[np.float32],
+    models: NDArray[np.float32],
+    masks: Callable[[], NDArray[np.float32]],
     begin: int,
     most: float,
-) -> Callable[[int], Transform]:
-    """Return what gives the part of a rendered source in X, whose first frame is number `begin`."""
-    if decomposition.covariances is None:
-        capped = masks if most == 1 else np.minimum(masks, np.float32(most))
-        if decomposition.settings.phase == "mixture":
-            return lambda j: X * capped[j]
-        parts = X * capped[:, None]
-    else:
-        # The shares are as good as powers here, and cannot leave the range of the type.
-        whole = decomposition.settings.phase == "consistent"
-        wanted = range(len(masks)) if whole else rendered
-        parts = wiener_filter(X, masks, decomposition.source_covariances(), wanted)
-        if not whole:
-            return lambda j: parts[rendered.index(j)]
+) -> Callable[[int], tuple[Transform, NDArray[np.float32] | None]]:
+    """Return what gives the part of a rendered source in X, whose first frame is number `begin`.
+
+    A part may come as X with a mask: the inverse multiplies it in passing.
+    """
+    covariances = None if decomposition.covariances is None else decomposition.source_covariances()
     if decomposition.settings.phase == "consistent":
+        # All parts are wanted. The shares are as good as powers, and cannot leave the type's range.
+        if covariances is None:
+            parts = X * _capped(masks(), most)[:, None]
+        else:
+            parts = wiener_filter(X, masks(), covariances)
         stft = decomposition.templates.stft
         start = begin * stft.hop_length - stft.n_fft // 2
         inside = (-start, decomposition.mixture.n_samples - start)
-        parts = consistent_parts(X, parts, masks, stft, inside)
-    return lambda j: parts[j]
+        parts = consistent_parts(X, parts, masks(), stft, inside)
+        return lambda j: (parts[j], None)
+    if covariances is None:
+        capped = _capped(masks(), most)
+        return lambda j: (X, capped[j])
+    exponent = _quick_exponent(decomposition)
+    powers = masks() if exponent is None else models
+    own = wiener_filter(X, powers, covariances, rendered, exponent)
+    return lambda j: (own[rendered.index(j)], None)
+
+
+def _quick_exponent(decomposition: Decomposition) -> float | None:
+    """Return the exponent by which masks come of models in passing; None where they need more."""
+    config = decomposition.settings
+    plain = config.mask == "wiener" and config.device == CPU and decomposition.margin is None
+    return config.mask_exponent if plain and config.mask_exponent in BY_PRODUCTS else None
+
+
+def _capped(masks: NDArray[np.float32], most: float) -> NDArray[np.float32]:
+    return masks if most == 1 else np.minimum(masks, np.float32(most))
 
 
 def _cut(decomposition: Decomposition, begin: int, n_frames: int) -> tuple[int, int]:

@@ -102,10 +102,13 @@ class _CardSTFT(STFT):
     device: str = "torch"
     least_frames: ClassVar[int] = _CARD_FRAMES
 
-    def synthesise(self, transform: Transform, n_threads: int = 1) -> Samples:
+    def synthesise(
+        self, transform: Transform, n_threads: int = 1, mask: NDArray[np.float32] | None = None
+    ) -> Samples:
         """Do what `STFT.synthesise` does."""
         import torch
 
+        transform = transform if mask is None else transform * mask
         place = torch_device(self.device)
         spectra = _sent(np.swapaxes(transform, -1, -2), place)
         window = _sent(self._window(), place)

@@ -185,19 +185,26 @@ class LogSTFT(STFT):
         ).astype(np.float32)
         return self._several(piece, last - first, first == 0, last == n_frames, 1)
 
-    def synthesise(self, transform: Transform, n_threads: int = 1) -> Samples:
+    def synthesise(
+        self, transform: Transform, n_threads: int = 1, mask: NDArray[np.float32] | None = None
+    ) -> Samples:
         """Return what some frames add to the signal.
 
         Parameters
         ----------
         transform : ndarray, shape (..., n_bins, n_frames), complex64
             Consecutive frames.
+        n_threads : int, default 1
+            Threads for the FFT.
+        mask : ndarray, shape (n_bins, n_frames), float32, optional
+            Factors of the bins, in all channels; default: 1.
 
         Returns
         -------
         ndarray, shape (..., (n_frames - 1) * hop_length + span), float32
             Starts half a span before the centre of the first frame. `inverse_stream` joins them.
         """
+        transform = transform if mask is None else transform * mask
         n_frames = transform.shape[-1]
         flat = transform.reshape(-1, *transform.shape[-2:])
         total = np.zeros((len(flat), (n_frames - 1) * self.hop_length + self.span), np.float32)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError
 from audionmf.spectra.fused import FramePass, maximum, root, where_zero
 
-__all__ = ["ratio_masks", "source_masks"]
+__all__ = ["BY_PRODUCTS", "ratio_masks", "shares", "source_masks"]
 
 _LEAST = 0.1
 """Share of the largest mask below which a soft mask is nothing."""
@@ -56,16 +56,16 @@ def ratio_masks(
         raise ParameterError("masks need the model of at least one source")
     if not (np.isfinite(exponent) and exponent > 0):
         raise ParameterError(f"the mask exponent must be more than 0, not {exponent!r}")
-    if models.ndim == 3 and models.dtype == np.float32 and exponent in _BY_PRODUCTS:
+    if models.ndim == 3 and models.dtype == np.float32 and exponent in BY_PRODUCTS:
         frames = models.swapaxes(1, 2)
         masks: NDArray[np.floating[Any]] = np.empty(frames.shape, models.dtype)
         _masks_pass(len(models), float(exponent))([*frames], [*masks])
         return masks.swapaxes(1, 2)
-    return np.array(_shares(list(models), exponent))
+    return np.array(shares(list(models), exponent))
 
 
-def _shares(models: Sequence[Any], exponent: float) -> list[Any]:
-    """Return the masks of a bin, or of many."""
+def shares(models: Sequence[Any], exponent: float) -> list[Any]:
+    """Return the masks of a bin, or of many, of the models there, as `ratio_masks` does."""
     loudest = functools.reduce(maximum, models)
     known = where_zero(loudest, 1.0, loudest)
     # Relative to the loudest source no power can overflow, and the sum is at least 1.
@@ -75,20 +75,21 @@ def _shares(models: Sequence[Any], exponent: float) -> list[Any]:
 
 
 def _power(x: Any, exponent: float) -> Any:
-    by_product = _BY_PRODUCTS.get(exponent)
+    by_product = BY_PRODUCTS.get(exponent)
     return by_product(x) if by_product else x ** x.dtype.type(exponent)
 
 
-_BY_PRODUCTS: dict[float, Callable[[Any], Any]] = {
+BY_PRODUCTS: dict[float, Callable[[Any], Any]] = {
     1: lambda x: x,
     1.5: lambda x: x * root(x),
     2: lambda x: x * x,
 }
+"""Exponents of masks that need nothing but products and roots."""
 
 
 @functools.lru_cache(maxsize=64)
 def _masks_pass(n_sources: int, exponent: float) -> FramePass:
-    return FramePass(lambda *models: _shares(models, exponent), "f" * n_sources, "f" * n_sources)
+    return FramePass(lambda *models: shares(models, exponent), "f" * n_sources, "f" * n_sources)
 
 
 def source_masks(

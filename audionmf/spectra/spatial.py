@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from audionmf.spectra.fused import FramePass, maximum, where_zero
 from audionmf.spectra.in_order import in_order
+from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.masks import shares as masks_of
 
 __all__ = ["PASSES", "estimate_covariances", "wiener_filter"]
 
@@ -37,7 +39,11 @@ _FLOOR = 1e-4
 
 
 def wiener_filter(
-    X: Transform, powers: Powers, covariances: Transform, only: Sequence[int] | None = None
+    X: Transform,
+    powers: Powers,
+    covariances: Transform,
+    only: Sequence[int] | None = None,
+    exponent: float | None = None,
 ) -> Transform:
     """Return the part of each source in a stereo mixture.
 
@@ -51,6 +57,9 @@ def wiener_filter(
         R, Hermitian and positive semidefinite, with trace 2.
     only : sequence of int, optional
         The sources whose parts are wanted, in less time. Default: all.
+    exponent : {1, 1.5, 2}, optional
+        Take `powers` for models, of which `ratio_masks` with this exponent are the powers: the same
+        to the bit, in less time. Default: take them as they are.
 
     Returns
     -------
@@ -60,10 +69,12 @@ def wiener_filter(
     """
     n_sources, n_bins, n_frames = powers.shape
     wanted = tuple(range(n_sources) if only is None else only)
+    if exponent is not None and (powers.dtype != np.float32 or powers.strides[1] != 4):
+        powers, exponent = ratio_masks(powers, exponent).astype(np.float32), None
     parts = np.empty((len(wanted), 2, n_frames, n_bins), np.complex64)
     if wanted:
         given = [*X.swapaxes(1, 2), *powers.swapaxes(1, 2), *_rows(covariances)]
-        _filter_pass(n_sources, wanted)(given, [*parts.reshape(-1, n_frames, n_bins)])
+        _filter_pass(n_sources, wanted, exponent)(given, [*parts.reshape(-1, n_frames, n_bins)])
     return parts.swapaxes(2, 3)
 
 
@@ -136,11 +147,12 @@ Place = Sequence[Any]
 
 
 @functools.lru_cache(maxsize=64)
-def _filter_pass(n_sources: int, wanted: tuple[int, ...]) -> FramePass:
+def _filter_pass(n_sources: int, wanted: tuple[int, ...], exponent: float | None) -> FramePass:
     """Return what gives the parts of some sources in a bin."""
 
     def parts(left: Pair, right: Pair, *others: Any) -> list[Pair]:
-        x, powers, R = [left, right], others[:n_sources], others[n_sources:]
+        x, given, R = [left, right], others[:n_sources], others[n_sources:]
+        powers = given if exponent is None else masks_of(given, exponent)
         total, shares = _shares(powers)
         z = _whitened(x, _summed(shares, R))
         found = [

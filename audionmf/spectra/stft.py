@@ -213,13 +213,19 @@ class STFT:
             count = min(block_frames, remaining - start)
             yield self._frames(pending[:, start * hop :], count, window, n_threads, step)
 
-    def synthesise(self, transform: Transform, n_threads: int = 1) -> Samples:
+    def synthesise(
+        self, transform: Transform, n_threads: int = 1, mask: NDArray[np.float32] | None = None
+    ) -> Samples:
         """Return the windowed overlap-add of some frames, not yet divided by the window sum.
 
         Parameters
         ----------
         transform : ndarray, shape (..., n_bins, n_frames), complex64
             Consecutive frames.
+        n_threads : int, default 1
+            Threads for the FFT.
+        mask : ndarray, shape (n_bins, n_frames), float32, optional
+            Factors of the bins, in all channels; default: 1.
 
         Returns
         -------
@@ -232,12 +238,15 @@ class STFT:
         total = np.zeros((*others, (n_frames - 1) * self.hop_length + self.n_fft), dtype)
         at_a_time = self._at_a_time(n_frames) * n_threads
         wide = wide_transform(self.n_fft, dtype)
+        if mask is not None and wide is None:
+            return self.synthesise(transform * mask, n_threads)
+        factors = None if mask is None else mask.T
         frames = np.empty((at_a_time if wide is None else 0, self.n_fft), dtype)
         for rows, samples in zip(
             spectra.reshape(-1, n_frames, n_bins), total.reshape(-1, total.shape[-1]), strict=True
         ):
             if wide is not None:
-                wide.add_inverse(rows, self._window(), samples, self.hop_length)
+                wide.add_inverse(rows, self._window(), samples, self.hop_length, factors)
                 continue
             # The last ones first: so a sample is the sum of its frames in one order everywhere.
             for first in reversed(range(0, n_frames, at_a_time)):

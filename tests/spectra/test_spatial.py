@@ -121,6 +121,20 @@ def test_a_power_of_two_scales_every_bit():
         np.testing.assert_array_equal(wiener_filter(X, v * scale, R), expected)
 
 
+@pytest.mark.parametrize("exponent", [1, 1.5, 2])
+@pytest.mark.parametrize("neighbours", ["bins", "frames", "bins of doubles"])
+def test_powers_that_are_masks_may_come_as_their_models(exponent, neighbours):
+    X, models, R = noise(2, 40, 11), 9 * powers(3, 40, 11), covariances(3, 40)
+    models[:, 3, 4] = 0
+    if neighbours == "bins":
+        models = np.ascontiguousarray(models.swapaxes(1, 2)).swapaxes(1, 2)
+    elif neighbours != "frames":
+        models = models.astype(np.float64)
+    expected = wiener_filter(X, ratio_masks(models, exponent).astype(np.float32), R)
+    found = wiener_filter(X, models, R, exponent=exponent)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_parts_of_some_sources_are_what_they_are_among_all():
     X, v, R = noise(2, 40, 11), powers(4, 40, 11), covariances(4, 40)
     whole = wiener_filter(X, v, R)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from audionmf import ParameterError
 from audionmf.spectra import stft as stft_module
+from audionmf.spectra.log_stft import LogSTFT
 from audionmf.spectra.stft import STFT, InverseStream
 
 WINDOWS = ("hann", "hamming", "boxcar", "blackman", "cosine", "nuttall")
@@ -267,3 +268,12 @@ def test_how_many_frames_are_worked_on_at_a_time_changes_no_bit(
     monkeypatch.setattr(stft_module, "_CACHED", 3 * n_fft)
     np.testing.assert_array_equal(stft.forward(samples, n_threads), X)
     np.testing.assert_array_equal(stft.synthesise(np.stack([X, X * 2]), n_threads), whole)
+
+
+@pytest.mark.parametrize("stft", [STFT(96, 32), STFT(1024, 256), LogSTFT(256, 32)])
+def test_a_mask_is_a_product_in_all_channels(stft):
+    X = stft.forward(noise(2, 5000))
+    mask = np.random.default_rng(1).random(X.shape[1:]).astype(np.float32)
+    found = stft.synthesise(X, mask=mask)
+    np.testing.assert_array_equal(found, stft.synthesise(X * mask))
+    assert np.abs(found - stft.synthesise(X)).max() > 0.1
