@@ -69,7 +69,7 @@ def wiener_filter(
     """
     n_sources, n_bins, n_frames = powers.shape
     wanted = tuple(range(n_sources) if only is None else only)
-    if exponent is not None and (powers.dtype != np.float32 or powers.strides[1] != 4):
+    if exponent is not None and powers.strides[1] != 4:  # no floats side by side
         powers, exponent = ratio_masks(powers, exponent).astype(np.float32), None
     parts = np.empty((len(wanted), 2, n_frames, n_bins), np.complex64)
     if wanted:
