@@ -218,8 +218,11 @@ def _lanes() -> int:
     return 16 if features.get("avx512f") else 8 if features.get("avx2") else 0
 
 
+@functools.cache
 def _no_window(n: int) -> NDArray[np.float32]:
-    return np.ones(n, np.float32)
+    window = np.ones(n, np.float32)
+    window.flags.writeable = False
+    return window
 
 
 def _rows(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: type[Any]) -> NDArray[Any]:

@@ -143,7 +143,7 @@ class STFT:
         samples : ndarray, shape (n_channels, n_samples), float32
             The signal, at least one sample.
         n_threads : int, default 1
-            Threads for the FFT.
+            Threads for the FFT, where it is SciPy's.
 
         Returns
         -------
@@ -163,7 +163,7 @@ class STFT:
         n_samples : int
             Samples to give back.
         n_threads : int, default 1
-            Threads for the FFT.
+            Threads for the FFT, where it is SciPy's.
 
         Returns
         -------
@@ -184,7 +184,7 @@ class STFT:
         block_frames : int
             Frames in each result but the last.
         n_threads : int, default 1
-            Threads for the FFT.
+            Threads for the FFT, where it is SciPy's.
         step : int, default 1
             Transform only the first of so many frames, ≥ 1; others than 1 only where `skips_frames`.
 
@@ -223,7 +223,7 @@ class STFT:
         transform : ndarray, shape (..., n_bins, n_frames), complex64
             Consecutive frames.
         n_threads : int, default 1
-            Threads for the FFT.
+            Threads for the FFT, where it is SciPy's.
         mask : ndarray, shape (n_bins, n_frames), float32, optional
             Factors of the bins, in all channels; default: 1.
 
