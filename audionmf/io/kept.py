@@ -1,7 +1,9 @@
-"""Machine code that is kept on disk, for the processor it was made for.
+"""Machine code as files: kept where its user may write, and run only where nobody else may have.
 
-Only files that nobody but their user, the system or the package's owner can have written are read,
-and only whole ones. Where there is no folder to write to, nothing is kept and nothing fails.
+A file holds the code, what it is called with and the digest of both. Its name says which processor
+it is for and what it was made from, so that code of an older version is never found. Where nothing
+can be kept, code is made anew in each process. Numbers that take as long to find as code, and are the
+same each time, are kept in the same way.
 """
 
 from __future__ import annotations
@@ -9,66 +11,26 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from audionmf.io.private import private_folder
 
-__all__ = ["FOLDER", "digest", "keep_code", "kept_code"]
+__all__ = ["CAN_BE_KEPT", "FOLDER", "digest", "keep", "package", "read", "states"]
 
-_BESIDE = Path(__file__).parent / "__pycache__"
+CAN_BE_KEPT = sys.platform == "linux"
+"""Whether code can be kept on this kind of system."""
+_BESIDE = Path(__file__).parents[1] / "nmf" / "__pycache__"
 FOLDER = "NUMBA_CACHE_DIR"
 """The variable that names a folder for compiled code."""
-
-
-def kept_code(kind: str, source: str) -> Iterator[dict[str, Any]]:
-    """Yield what is kept under a name for this processor, from the first folder on.
-
-    Parameters
-    ----------
-    kind : str
-        What the code does.
-    source : str
-        Digest of all that it is made from; what was made from anything else is not read.
-
-    Yields
-    ------
-    dict
-        As it was given to `keep_code`.
-    """
-    name = f"{kind}-{_processor()}-{source}.code"
-    for folder in _folders():
-        with contextlib.suppress(OSError, ValueError):
-            if _trusted(folder / name):
-                yield _read(folder / name)
-
-
-def keep_code(kind: str, source: str, content: dict[str, Any]) -> None:
-    """Keep code in the first folder that can be written; code from earlier sources goes.
-
-    Parameters
-    ----------
-    kind, source
-        As in `kept_code`.
-    content : dict
-        What JSON can hold.
-    """
-    text = json.dumps(content).encode()
-    data = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
-    for folder in _folders():
-        with contextlib.suppress(OSError):
-            _write(folder, kind, source, data)
-            return
-
-
-def digest(data: bytes) -> str:
-    """Return a word for some bytes."""
-    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _folders() -> Iterator[Path]:
@@ -85,6 +47,11 @@ def _folders() -> Iterator[Path]:
         yield private
 
 
+def digest(data: bytes) -> str:
+    """Return 16 letters that stand for some bytes."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 @functools.cache
 def _processor() -> str:
     """Return a word for the processor."""
@@ -94,33 +61,111 @@ def _processor() -> str:
     return digest(f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}".encode())
 
 
-def _write(folder: Path, kind: str, source: str, data: bytes) -> None:
-    """Write a file as a whole, and remove those of earlier sources."""
+def package(name: str) -> bytes:
+    """Return what changes with another version of a package; it is not loaded."""
+    found = importlib.util.find_spec(name)
+    return b"" if found is None or found.origin is None else states([Path(found.origin)])
+
+
+def states(files: Iterable[Path]) -> bytes:
+    """Return what changes when one of some files is another or is written again."""
+    told = [(file, file.stat()) for file in files]
+    return " ".join(f"{file} {s.st_mtime_ns} {s.st_size}" for file, s in told).encode()
+
+
+def keep(
+    name: str,
+    source: str,
+    code: bytes,
+    told: Mapping[str, Any],
+    *,
+    family: str | None = None,
+    most: int | None = None,
+) -> None:
+    """Keep code in the first folder that can be written; where there is none, nothing happens.
+
+    Parameters
+    ----------
+    name : str
+        Its name, of letters that any file may have.
+    source : str
+        A digest of all that it is made from, but for the processor.
+    code : bytes
+        An object file, or numbers.
+    told : mapping
+        What else to keep, as JSON.
+    family : str, optional
+        Which names are of the same kind, as a pattern: their files of other sources are removed.
+        Default: this name alone.
+    most : int, optional
+        How many files of the kind are kept, those that were written last.
+    """
+    text = json.dumps({**told, "code": b64encode(code).decode()}).encode()
+    data = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+    for folder in _folders():
+        try:
+            _write(folder, f"{name}-{_processor()}-{source}.code", data)
+        except OSError:
+            continue
+        with contextlib.suppress(OSError):
+            _clear([*folder.glob(f"{family or name}-{_processor()}-*.code")], source, most)
+        return
+
+
+def _clear(files: Sequence[Path], source: str, most: int | None) -> None:
+    """Remove files of other sources, and the oldest of this one where there are more than so many."""
+    own = [file for file in files if file.stem.endswith(source)]
+    over = 0 if most is None else max(0, len(own) - most)
+    oldest = sorted(own, key=lambda file: file.stat().st_mtime)[:over] if over else []
+    for old in [*(file for file in files if file not in own), *oldest]:
+        old.unlink(missing_ok=True)
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    number, made = tempfile.mkstemp(".part", f"{kind}-", folder)
+    number, made = tempfile.mkstemp(".part", f"{name}-", folder)
     try:
         with os.fdopen(number, "wb") as file:
             file.write(data)
         Path(made).chmod(0o644)  # other users may read what lies beside the package
-        Path(made).replace(folder / f"{kind}-{_processor()}-{source}.code")
+        Path(made).replace(folder / name)
     except OSError:
         Path(made).unlink()
         raise
-    for old in folder.glob(f"{kind}-{_processor()}-*.code"):
-        if not old.stem.endswith(source):
-            old.unlink(missing_ok=True)
+
+
+def read(name: str, source: str) -> Iterator[dict[str, Any]]:
+    """Yield what is kept under a name, of each folder whose file can be trusted and is whole.
+
+    Parameters
+    ----------
+    name, source
+        As `keep` took them.
+
+    Yields
+    ------
+    dict
+        What was told, and the ``code``, bytes.
+    """
+    for folder in _folders():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            path = folder / f"{name}-{_processor()}-{source}.code"
+            if _trusted(path):
+                found = _read(path)
+                yield {**found, "code": b64decode(found["code"])}
 
 
 def _trusted(path: Path) -> bool:
     """Tell whether nobody can have written a file but its user, the system or the package's owner."""
-    status, package = path.stat(), Path(__file__).stat()
-    owners = {os.getuid(), 0, package.st_uid}
+    status, own = path.stat(), Path(__file__).stat()
+    owners = {os.getuid(), 0, own.st_uid}
     return status.st_uid in owners and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    checksum, _, text = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(text).hexdigest().encode() != checksum:
+    expected, _, text = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != expected:
         raise ValueError("it was damaged")
     found: dict[str, Any] = json.loads(text)
     return found

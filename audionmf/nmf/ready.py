@@ -12,12 +12,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 import struct
-import sys
 import threading
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.io.kept import FOLDER, digest, keep_code, kept_code
+from audionmf.io.kept import CAN_BE_KEPT, FOLDER, digest, keep, package, read
 from audionmf.spectra.machine_code import linked
 
 __all__ = ["Kernel", "Laid", "kernel", "laid"]
@@ -112,7 +109,7 @@ class Kernel:
 
     def _seek(self) -> None:
         with self._lock:
-            if not self._sought and sys.platform == "linux":
+            if not self._sought and CAN_BE_KEPT:
                 self._code = _kept(f"{self._name}-{self._dtype}")
             self._sought = True
 
@@ -167,11 +164,7 @@ def _flat(arguments: tuple[Any, ...], kinds: list[str]) -> list[Any] | None:
 def _source() -> str:
     """Return a word for all that the code is made from."""
     made_from = [Path(__file__).with_name(name).read_bytes() for name in _SOURCES]
-    for package in ("numba", "llvmlite"):
-        found = importlib.util.find_spec(package)
-        if found is not None and found.origin is not None:
-            status = Path(found.origin).stat()
-            made_from.append(f"{found.origin} {status.st_mtime_ns} {status.st_size}".encode())
+    made_from += [package("numba"), package("llvmlite")]
     variables = {key: os.environ[key] for key in sorted(os.environ) if key.startswith("NUMBA_")}
     variables = {key: value for key, value in variables.items() if key not in _NOT_CODE}
     return digest(b"".join(made_from) + repr(variables).encode())
@@ -181,7 +174,7 @@ def _keep(name: str, function: Any, arguments: list[Any]) -> None:
     """Keep the machine code of a function that was called with some arguments."""
     import numba
 
-    if sys.platform != "linux":
+    if not CAN_BE_KEPT:
         return
     types = tuple(numba.typeof(a) for a in arguments)  # type: ignore[no-untyped-call]
     found = function.overloads[types]
@@ -192,13 +185,8 @@ def _keep(name: str, function: Any, arguments: list[Any]) -> None:
     if ["p" if str(t).endswith("*") else str(t) for t in called.args] != _expected(kinds):
         return  # a numba that calls in another way
     code, outside = _alone(_object_file(function, types, found))
-    content = {
-        "symbol": description.llvm_func_name,
-        "kinds": kinds,
-        "outside": outside,
-        "code": b64encode(code).decode(),
-    }
-    keep_code(name, _source(), content)
+    told = {"symbol": description.llvm_func_name, "kinds": kinds, "outside": outside}
+    keep(name, _source(), code, told)
 
 
 def _object_file(function: Any, types: tuple[Any, ...], found: Any) -> bytes:
@@ -261,15 +249,15 @@ def _undefined(code: bytes) -> Iterator[tuple[int, str]]:
 def _kept(name: str) -> _Code | None:
     """Return the code that is kept of a kernel; None where there is none that can be used."""
     with contextlib.suppress(OSError):
-        for content in kept_code(name, _source()):
+        for found in read(name, _source()):
             with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
-                return _linked(content)
+                return _linked(found)
     return None
 
 
 def _linked(kept: dict[str, Any]) -> _Code | None:
     """Load code; None if the kernel is not in it."""
-    engine = linked(b64decode(kept["code"]), kept["outside"])
+    engine = linked(kept["code"], kept["outside"])
     place = engine.get_function_address(kept["symbol"])
     if not place:
         return None

@@ -3,19 +3,24 @@
 A pass is written as a Python function of numbers. Called with names instead of numbers it becomes
 machine code, by LLVM, which numba brings; called with arrays it does the same in NumPy, to the bit, as
 every operation is rounded by itself. Code is made in hundredths of a second when it is first needed,
-and lets go of Python's lock, so that threads do not wait for each other.
+and kept for the next process; it lets go of Python's lock: threads do not wait for each other.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from audionmf.io.kept import digest
+from audionmf.spectra.machine_code import made
 
 __all__ = ["FramePass", "exponential", "length", "maximum", "minimum", "root", "where_zero"]
 
@@ -31,7 +36,9 @@ _SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1
 
 _Run = Callable[..., None]
 _lock = threading.Lock()
-_engines: list[Any] = []  # code lives as long as these
+_SYMBOL = "frames"
+_FAMILY, _MOST_KEPT = "pass", 100
+"""What files of kept code are called, and how many of them there are at most."""
 
 
 def maximum(a: Any, b: Any) -> Any:
@@ -194,23 +201,22 @@ def _machine_code(
     import llvmlite.binding as llvm
 
     try:
-        name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
+        features = llvm.get_host_cpu_features()
     except RuntimeError:  # not known for this processor
         return _nothing, 0
     lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(_assembly(function, inputs, outputs, lanes))
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features.flatten(), opt=2
-    )
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    _engines.append(engine)
+    text = _assembly(function, inputs, outputs, lanes)
+    kind = f"{_FAMILY}-{digest(text.encode())}"
+    places = made(kind, _source(), lambda: text, [_SYMBOL], family=f"{_FAMILY}-*", most=_MOST_KEPT)
     prototype = ctypes.CFUNCTYPE(
         None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
     )
-    return prototype(engine.get_function_address("frames")), lanes
+    return prototype(places[_SYMBOL]), lanes
+
+
+@functools.cache
+def _source() -> bytes:
+    return Path(__file__).read_bytes()
 
 
 class _Code:
@@ -423,7 +429,7 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
     return "\n".join([
         f"declare {code.type} @llvm.sqrt.v{lanes}f32({code.type})",  # LLVM 14 does not know it
         f"declare <{lanes} x double> @llvm.sqrt.v{lanes}f64(<{lanes} x double>)",
-        "define void @frames(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {",
+        f"define void @{_SYMBOL}(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {{",
         "entry:",
         *head,
         f"  %last = sub i64 %n_bins, {lanes}",

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from audionmf.io.kept import digest, keep_code, kept_code
+from audionmf.io.kept import CAN_BE_KEPT, digest, keep, package, read
 
 __all__ = ["linked", "made"]
-
-_KEPT_ON = "linux"
-"""Elsewhere object files are left to the linker of the system, which takes more than code has here."""
 
 _engines: list[Any] = []  # code lives as long as these
 
 
 def made(
-    kind: str, sources: bytes, write: Callable[[], str], names: Sequence[str]
+    kind: str,
+    sources: bytes,
+    write: Callable[[], str],
+    names: Sequence[str],
+    *,
+    family: str | None = None,
+    most: int | None = None,
 ) -> dict[str, int]:
     """Return where the functions of a module are in memory: as kept, or made now and kept.
 
@@ -33,28 +34,29 @@ def made(
         Returns the module in LLVM's language. It refers to nothing outside itself.
     names : sequence of str
         Its functions.
+    family, most : optional
+        As in `audionmf.io.kept.keep`.
 
     Returns
     -------
     dict of str to int
         The place of each function. Code stays where it is.
     """
-    import llvmlite
     import llvmlite.binding as llvm
 
-    if sys.platform != _KEPT_ON:
+    if not CAN_BE_KEPT:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         module = llvm.parse_assembly(write())
         return _places(llvm.create_mcjit_compiler(module, _machine()), names)
-    source = digest(sources + f"{llvmlite.__version__} {llvm.llvm_version_info}".encode())
-    for content in kept_code(kind, source):
+    source = digest(sources + package("llvmlite"))
+    for found in read(kind, source):
         with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
-            return _places(linked(b64decode(content["code"])), names)
+            return _places(linked(found["code"]), names)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     code = _machine().emit_object(llvm.parse_assembly(write()))
-    keep_code(kind, source, {"code": b64encode(code).decode()})
+    keep(kind, source, code, {}, family=family, most=most)
     return _places(linked(code), names)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.io.kept import CAN_BE_KEPT
 from audionmf.spectra.extension import extension
 from audionmf.spectra.fused import FramePass, maximum, minimum
 from audionmf.spectra.masks import ratio_masks
@@ -34,9 +35,11 @@ _SECONDS = 0.72
 _HERTZ = 334.0
 _REFLECT = 2
 """What SciPy calls the mode in which ends are mirrored; what comes of it is cut off here."""
-_LARGEST, _WORTH = 35, 600_000
+_LARGEST = 35
+_WORTH = 60_000 if CAN_BE_KEPT else 600_000
 """Of how many numbers medians are taken by comparing them in the registers of the processor, and from
-how many medians of a size on: code for it takes as long as so many do without."""
+how many medians of a size on: to make code for it takes as long as 600,000 do without, to load it as
+long as 40,000."""
 _MOST = 255
 """The most frames or bins of a median, where hops are very short or windows very long."""
 
