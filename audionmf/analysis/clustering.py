@@ -134,18 +134,19 @@ def join_clusters(features: Features, weights: NDArray[np.float64]) -> Tree:
     centres, sizes = features.astype(np.float64), weights.astype(np.float64)
     distances = ((centres[:, None] - centres) ** 2).sum(axis=2)
     costs = distances * np.outer(sizes, sizes) / np.add.outer(sizes, sizes)
-    costs[np.tril_indices(len(costs))] = np.inf
+    costs[np.tril_indices(len(costs))] = np.inf  # a pair stands once, in the row of its first item
+    gone = np.zeros(len(costs), bool)
     merges, paid = [], []
     for _ in range(len(features) - 1):
-        a, b = divmod(int(np.argmin(costs)), len(costs))
+        a, b = divmod(int(costs.argmin()), len(costs))
         merges.append((a, b))
         paid.append(costs[a, b])
         total = sizes[a] + sizes[b]
         centres[a] = (sizes[a] * centres[a] + sizes[b] * centres[b]) / total
         sizes[a] = total
-        gone = np.isinf(costs)
+        gone[b] = True
+        costs[b] = costs[:, b] = np.inf
         fresh = ((centres - centres[a]) ** 2).sum(axis=1) * sizes * total / (sizes + total)
-        costs[a], costs[:, a] = fresh, fresh
-        costs[gone] = np.inf
-        costs[b], costs[:, b] = np.inf, np.inf
+        fresh[gone] = np.inf
+        costs[:a, a], costs[a, a + 1 :] = fresh[:a], fresh[a + 1 :]
     return Tree(len(features), tuple(merges), np.maximum(np.array(paid), 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,11 +18,22 @@ _CODE_FOLDER = "NUMBA_CACHE_DIR"
 def tidy() -> None:
     """Open the standard streams that are closed, and forget variables that libraries fail over."""
     _open_streams()
+    _end_at_once()
     os.environ.pop("MPLBACKEND", None)  # pictures are drawn without a screen
     os.environ.pop("NUMBA_DISABLE_JIT", None)  # the kernels are code for no interpreter
     threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
     if not (threads.isascii() and threads.isdigit() and int(threads[:9]) > 0):
         del os.environ["NUMBA_NUM_THREADS"]
+
+
+def _end_at_once() -> None:
+    """Let Python not look for circles among all objects when it ends: the memory goes with it anyway.
+
+    That takes as long as to load a tenth of the package. Threads, files and what is registered for the
+    end are still waited for, closed and called.
+    """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
 
 
 def _open_streams() -> None:

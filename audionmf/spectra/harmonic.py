@@ -94,16 +94,18 @@ def _comb(
     sample_rate: float,
     bin_hertz: float,
 ) -> NDArray[np.float64]:
-    comb = np.zeros(len(frequencies))
     partials = np.arange(1, _PARTIALS + 1)
     places = 440 * 2 ** ((key - 69) / 12) * partials * np.sqrt(1 + _INHARMONICITY * partials**2)
-    for partial, place in zip(partials, places, strict=True):
-        if place > min(sample_rate / 2, _HIGHEST_HZ):
-            break
-        spread = np.maximum(max(bin_hertz, _WIDTH * place), widths)
-        distance = np.abs(frequencies - place) / spread
-        comb += partial**-_DECAY * np.exp(-0.5 * distance**2) * (distance <= _REACH)
-    return comb
+    heard = places <= min(sample_rate / 2, _HIGHEST_HZ)
+    strengths, places = partials[heard, None] ** -_DECAY, places[heard, None]
+    spreads = np.maximum(np.maximum(bin_hertz, _WIDTH * places), widths)
+    distances = np.abs(frequencies - places) / spreads
+    near = distances <= _REACH
+    comb = np.zeros(distances.shape)
+    comb[near] = np.exp(-0.5 * distances[near] ** 2)
+    comb *= strengths
+    summed: NDArray[np.float64] = comb.sum(axis=0)
+    return summed
 
 
 def harmonic_start(

@@ -20,6 +20,20 @@ SEPARATE = ("-m", "audionmf", "separate", "--n-sources", "2", *TINY_OPTIONS)
 CLOSED = "import os, sys; os.close({0}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 
 
+AT_THE_END = """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+from audionmf.cli import main
+for _ in range(2):
+    main(["info", "nowhere.wav"])
+"""
+
+
+def test_at_the_end_of_the_process_no_circles_of_objects_are_sought():
+    done = child("-c", AT_THE_END)
+    assert (done.returncode, done.stdout) == (0, b"True\n"), done.stderr
+
+
 @posix
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_with_a_closed_stream_all_works(mixture, tmp_path, number):
