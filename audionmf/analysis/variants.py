@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from audionmf.analysis.learning import at_rate, half_window, learn_pattern, pattern_lags
 from audionmf.io.audio import open_source
 from audionmf.nmf import convolutive
+from audionmf.nmf.checks import thread_count
 from audionmf.settings import Settings
 from audionmf.sources.kits import kit_files
 from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.spectra.bands import Bands
+from audionmf.spectra.in_order import in_order
 
 __all__ = ["LEAST_KIT_RATE", "RARE", "fused", "heard", "likeliest", "shipped_patterns"]
 
@@ -133,11 +135,14 @@ def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
     too_long = pattern_lags(half_window(settings, sample_rate), sample_rate) > MOST_LAGS
     if sample_rate < LEAST_KIT_RATE or too_long:
         return None
-    learnt = [
-        learn_pattern([at_rate(open_source(file), sample_rate)], name, settings, always=True)
-        for name, files in kit_files(True).items()
-        for file in files
-    ]
+    single = dataclasses.replace(settings, n_threads=1)  # there is little to do in each
+
+    def learnt_of(sample: tuple[str, str]) -> Patterns | None:
+        name, file = sample
+        return learn_pattern([at_rate(open_source(file), sample_rate)], name, single, always=True)
+
+    samples = [(name, file) for name, files in kit_files(True).items() for file in files]
+    learnt = list(in_order(learnt_of, samples, thread_count(settings.n_threads)))
     return Patterns.merge([pattern for pattern in learnt if pattern is not None])
 
 

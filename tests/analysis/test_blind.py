@@ -130,6 +130,13 @@ def test_drums_of_the_shipped_kit_are_taken_only_if_all_are_heard():
     assert shipped_patterns(7999, Settings()) is None
 
 
+def test_patterns_of_the_kit_do_not_depend_on_threads():
+    one, two = (shipped_patterns(RATE, Settings(n_threads=n)) for n in (1, 2))
+    assert one.labels == two.labels
+    assert one.patterns.tobytes() == two.patterns.tobytes()
+    assert list(dict.fromkeys(one.labels)) == ["kick", "snare", "hats", "toms", "cymbals"]
+
+
 def test_a_source_of_the_kit_is_weighed_only_until_it_is_told_whether_it_is_among_those(
     monkeypatch,
 ):

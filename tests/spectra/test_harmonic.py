@@ -50,6 +50,21 @@ def test_combs_sum_to_one_and_stay_below_half_the_rate():
         assert (440 * 2 ** ((keys - 69) / 12) < rate / 2 * 1.05).all()
 
 
+@pytest.mark.parametrize("rate", [2000, 44100])
+def test_a_comb_is_the_sum_of_its_partials_one_after_the_other(rate):
+    frequencies = np.sort(np.random.default_rng(0).uniform(20, rate / 2, 300))
+    combs, keys = pitch_combs(frequencies, rate, rate / 4096)
+    for key, comb in zip(keys[::9], combs.T[::9], strict=True):
+        expected, places = np.zeros(300), np.sqrt(1 + 1e-4 * np.arange(1, 41) ** 2)
+        places *= 440 * 2 ** ((key - 69) / 12) * np.arange(1, 41)
+        for partial, place in enumerate(places, 1):
+            if place <= min(rate / 2, 12000):
+                width = np.maximum(max(rate / 4096, 0.012 * place), np.gradient(frequencies) / 2)
+                apart = np.abs(frequencies - place) / width
+                expected += partial**-0.6 * np.exp(-0.5 * apart**2) * (apart <= 2.2)
+        np.testing.assert_allclose(comb, expected / expected.sum(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("n_frames", [1, 3, 60])
 def test_a_start_has_notes_and_free_components_for_any_length(n_frames):
     V = spectrogram(note(220) + strokes())[:, :n_frames]
