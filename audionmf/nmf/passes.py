@@ -407,22 +407,32 @@ def update_chunks(
 
 
 @_compiled()
-def pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) -> None:
-    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties."""
+def pack_templates(
+    W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any, totals: Any
+) -> None:
+    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties.
+
+    A panel of all templates stays in the cache; sums are taken bin by bin, of all at a time.
+    """
     K, F = W.shape
     Kp = inverse_sums.size
     width = VECTORS * (64 * BITS // 512 // W.itemsize)
-    for k in range(K):
-        row = W[k]
-        total = 0.0
-        for p in range((F + width - 1) // width):
-            n = min(width, F - p * width)
+    totals[:] = 0.0
+    for p in range((F + width - 1) // width):
+        n = min(width, F - p * width)
+        for k in range(K):
+            row = W[k, p * width : p * width + n]
             panel = Wp[(p * Kp + k) * width : (p * Kp + k) * width + n]
             for i in range(n):
-                panel[i] = row[p * width + i]
-                Wt[(p * width + i) * Kp + k] = row[p * width + i]
-                total += row[p * width + i]
-        inverse_sums[k] = 1 / (total + penalties[k]) if total > TINY else 0
+                panel[i] = row[i]
+                Wt[(p * width + i) * Kp + k] = row[i]
+        for i in range(n):
+            line = Wt[(p * width + i) * Kp : (p * width + i) * Kp + K]
+            for k in range(K):
+                totals[k] += line[k]
+    for k in range(K):
+        total = totals[k] + penalties[k]
+        inverse_sums[k] = 1 / total if totals[k] > TINY else 0
 
 
 @_compiled()
