@@ -21,7 +21,7 @@ def extension(
     Parameters
     ----------
     package : str
-        Where it lies; what is above it is loaded, itself it is not.
+        Where it lies. Neither it nor what is above it is loaded.
     folder : str
         Folder below that of the package; "" for none.
     name : str
@@ -35,11 +35,12 @@ def extension(
     module or None
         None where there is no such file, or what is in it does not work.
     """
-    found = importlib.util.find_spec(package)
+    above, *below = package.split(".")
+    found = importlib.util.find_spec(above)
     if found is None or found.origin is None:
         return None
     for ending in importlib.machinery.EXTENSION_SUFFIXES:
-        path = Path(found.origin).parent / folder / f"{name}{ending}"
+        path = Path(found.origin).parent.joinpath(*below, folder, f"{name}{ending}")
         if path.exists():
             return _loaded(name, path, works)
     return None
