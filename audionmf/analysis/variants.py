@@ -14,14 +14,18 @@ those count of the shipped kit that are missed most.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.analysis.learning import at_rate, half_window, learn_pattern, pattern_lags
 from audionmf.io.audio import open_source
+from audionmf.io.kept import CAN_BE_KEPT, digest, keep, package, read, states
 from audionmf.nmf import convolutive
 from audionmf.nmf.checks import thread_count
 from audionmf.settings import Settings
@@ -29,6 +33,7 @@ from audionmf.sources.kits import kit_files
 from audionmf.sources.struck import MOST_LAGS, Patterns
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.in_order import in_order
+from audionmf.spectra.stft import STFT
 
 __all__ = ["LEAST_KIT_RATE", "RARE", "fused", "heard", "likeliest", "shipped_patterns"]
 
@@ -41,6 +46,18 @@ _MISSED, _TRACE, _GAINED = 0.01, 0.0002, 0.0125
 _ITERATIONS, _WITHOUT_ITERATIONS, _MOVING_ITERATIONS = 40, 40, 15
 _JUDGED_FRAMES = 2048
 _LEAST = np.float32(1e-9)
+_FAMILY, _MOST_KEPT = "kit", 4
+"""What files of patterns are called, and of how many transforms they are kept, 1.7 MB each."""
+_READ = (
+    "settings.py",
+    "io/*.py",
+    "spectra/*.py",
+    "sources/*.py",
+    "sources/kit/*/*",
+    "analysis/*.py",
+)
+_READERS = ("numpy", "scipy", "soundfile", "soxr")
+"""What the patterns of the kit depend on: files of this package, and other packages."""
 LEAST_KIT_RATE = 8000
 """In Hz: below it hardly anything is left of hats and cymbals."""
 
@@ -119,6 +136,9 @@ def likeliest(patterns: Patterns, V: Matrix, count: int, n_threads: int) -> Patt
 def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
     """Return the patterns of all sounds of the kit that is shipped.
 
+    They are learnt once on a machine and kept beside the code of kernels: to read and hear all sounds
+    takes as long as to import the package.
+
     Parameters
     ----------
     sample_rate : int
@@ -132,9 +152,31 @@ def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
         None below 8 kHz, where hardly anything is left of hats and cymbals, and where the hop is so
         short that a pattern has more frames than patterns may have.
     """
-    too_long = pattern_lags(half_window(settings, sample_rate), sample_rate) > MOST_LAGS
-    if sample_rate < LEAST_KIT_RATE or too_long:
+    stft = half_window(settings, sample_rate)
+    if sample_rate < LEAST_KIT_RATE or pattern_lags(stft, sample_rate) > MOST_LAGS:
         return None
+    name = _named(sample_rate, stft)
+    if CAN_BE_KEPT:
+        with contextlib.suppress(OSError, RuntimeError):
+            for found in read(name, _made_from()):
+                with contextlib.suppress(KeyError, TypeError, ValueError):
+                    W = np.frombuffer(found["code"], np.float32).reshape(found["shape"])
+                    return Patterns(W.copy(), tuple(found["labels"]), stft, sample_rate)
+    patterns = _learnt(sample_rate, settings)
+    if CAN_BE_KEPT and patterns is not None:
+        told = {"shape": patterns.patterns.shape, "labels": patterns.labels}
+        with contextlib.suppress(OSError, RuntimeError):
+            content = patterns.patterns.tobytes()
+            keep(name, _made_from(), content, told, family=f"{_FAMILY}-*", most=_MOST_KEPT)
+    return patterns
+
+
+def _named(sample_rate: int, stft: STFT) -> str:
+    form = sample_rate, stft.n_fft, stft.hop_length, stft.window
+    return f"{_FAMILY}-{digest(repr(form).encode())}"
+
+
+def _learnt(sample_rate: int, settings: Settings) -> Patterns | None:
     single = dataclasses.replace(settings, n_threads=1)  # there is little to do in each
 
     def learnt_of(sample: tuple[str, str]) -> Patterns | None:
@@ -144,6 +186,14 @@ def shipped_patterns(sample_rate: int, settings: Settings) -> Patterns | None:
     samples = [(name, file) for name, files in kit_files(True).items() for file in files]
     learnt = list(in_order(learnt_of, samples, thread_count(settings.n_threads)))
     return Patterns.merge([pattern for pattern in learnt if pattern is not None])
+
+
+@functools.cache
+def _made_from() -> str:
+    """Return a word for all that patterns of the shipped kit are made from, and of their reading."""
+    home = Path(__file__).parents[1]
+    files = [file for part in _READ for file in sorted(home.glob(part))]
+    return digest(states(files) + b"".join(map(package, _READERS)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

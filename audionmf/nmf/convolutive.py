@@ -377,7 +377,10 @@ def _start_templates(
     n_given = 0 if given is None else given.shape[2]
     if n_given > n_components:
         raise ParameterError(f"{n_given} templates are given for {n_components} components")
-    W = np.abs(np.random.default_rng(seed).standard_normal((n_lags, n_components, n_bins)))
+    if given is not None and n_given == n_components:
+        W = given.transpose(0, 2, 1).astype(np.float64, order="C")
+    else:
+        W = np.abs(np.random.default_rng(seed).standard_normal((n_lags, n_components, n_bins)))
     if given is not None:
         W[:, :n_given] = given.transpose(0, 2, 1)
     sums = _sums(W)

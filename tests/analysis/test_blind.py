@@ -14,6 +14,7 @@ from audionmf.analysis.learning import at_rate
 from audionmf.analysis.variants import likeliest, shipped_patterns
 from audionmf.errors import ParameterError
 from audionmf.evaluate.measures import si_sdr
+from audionmf.io import kept
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.sources.kits import kit_files
@@ -131,10 +132,71 @@ def test_drums_of_the_shipped_kit_are_taken_only_if_all_are_heard():
 
 
 def test_patterns_of_the_kit_do_not_depend_on_threads():
-    one, two = (shipped_patterns(RATE, Settings(n_threads=n)) for n in (1, 2))
+    one, two = (variants._learnt(RATE, Settings(n_threads=n)) for n in (1, 2))
     assert one.labels == two.labels
     assert one.patterns.tobytes() == two.patterns.tobytes()
     assert list(dict.fromkeys(one.labels)) == ["kick", "snare", "hats", "toms", "cymbals"]
+
+
+@pytest.fixture
+def learnt(tmp_path, monkeypatch):
+    """Return the rates at which the kit was learnt since, where nothing is kept yet."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kept, "_BESIDE", tmp_path / "beside")
+    rates, learn = [], variants._learnt
+
+    def counted(rate, settings):
+        rates.append(rate)
+        return learn(rate, settings)
+
+    monkeypatch.setattr(variants, "_learnt", counted)
+    return rates
+
+
+def test_patterns_of_the_kit_are_learnt_once_for_each_rate_and_transform(learnt, tmp_path):
+    first, again = (shipped_patterns(8000, Settings()) for _ in range(2))
+    assert learnt == [8000]
+    assert (again.labels, again.stft, again.sample_rate) == (first.labels, first.stft, 8000)
+    assert again.patterns.tobytes() == first.patterns.tobytes()
+    assert again.patterns.flags.writeable
+    for rate, other in ((9000, {}), (8000, {"window": "hamming"}), (8000, {"n_fft": 256})):
+        shipped_patterns(rate, Settings(**other))
+    assert learnt == [8000, 9000, 8000, 8000]
+    shipped_patterns(8000, Settings(hop_length=100))
+    assert len([*tmp_path.glob("kit-*.code")]) == 4  # the oldest is gone
+    shipped_patterns(8000, Settings(hop_length=100))
+    assert len(learnt) == 5
+
+
+def test_kept_patterns_that_are_damaged_or_of_other_code_are_learnt_anew(
+    learnt, tmp_path, monkeypatch
+):
+    first = shipped_patterns(8000, Settings())
+    (file,) = tmp_path.glob("kit-*.code")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert shipped_patterns(8000, Settings()).patterns.tobytes() == first.patterns.tobytes()
+    monkeypatch.setattr(variants, "_made_from", lambda: "other")
+    shipped_patterns(8000, Settings())
+    assert len(learnt) == 3
+    assert not file.exists()
+    kept.keep(
+        variants._named(8000, first.stft), "other", b"1234", {"shape": [1, 1, 1], "labels": "a"}
+    )
+    shipped_patterns(8000, Settings())
+    assert len(learnt) == 4
+
+
+def test_what_patterns_of_the_kit_are_kept_for_changes_with_each_file(tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        file.write_bytes(b"1")
+    before = kept.states(files)
+    files[1].write_bytes(b"12")
+    assert kept.states(files) != before != kept.states(files[:1])
+    assert kept.package("numpy") != kept.package("scipy") != b""
+    assert kept.package("no_such_package") == b""
 
 
 def test_a_source_of_the_kit_is_weighed_only_until_it_is_told_whether_it_is_among_those(
