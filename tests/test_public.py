@@ -121,7 +121,7 @@ def test_separation_loads_neither_librosa_nor_matplotlib_nor_scipy_signal():
 def test_a_blind_separation_does_not_load_what_others_need():
     """For a short clip that would be a third of what is loaded."""
     others = (
-        "numpy.ma", "importlib.metadata", "socket", "audionmf.analysis.by_example",
+        "numpy.ma", "importlib.metadata", "scipy", "socket", "audionmf.analysis.by_example",
         "audionmf.analysis.by_score", "audionmf.nmf.distributed", "audionmf.notes.hearing",
         "audionmf.separation.kits", "audionmf.show.webpage",
     )  # fmt: skip

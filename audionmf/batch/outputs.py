@@ -248,7 +248,6 @@ def clear_earlier(before: Mapping[Path, OutputHash], kept: Iterable[StrPath]) ->
 def versions() -> dict[str, str]:
     """Return the versions of this package, of Python and of the libraries that compute."""
     import numpy as np
-    import scipy
     import soundfile
 
     from audionmf import __version__
@@ -257,7 +256,7 @@ def versions() -> dict[str, str]:
         "audionmf": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scipy": scipy.__version__,
+        "scipy": _version_of("scipy"),
         "numba": _version_of("numba"),
         "libsndfile": soundfile.__libsndfile_version__,
         "machine": f"{platform.system()} {platform.machine()}",

@@ -116,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tidy()
     try:
         try:
-            options = main_parser().parse_args(arguments)
+            given = sys.argv[1:] if arguments is None else list(arguments)
+            options = main_parser(*_alone(given)).parse_args(given)
         finally:
             with writing():
                 sys.stdout.flush()  # a help text
@@ -212,9 +213,30 @@ def _warnings_shown(*, strict: bool) -> Iterator[None]:
         yield
 
 
+_COMMANDS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        separate, remix, denoise, learn, decompose, regroup, rerun, notes, oneshots, mosaic, morph,
+        stream, studio, evaluate, info, completion,
+    )
+}  # fmt: skip
+"""In the order of the help."""
+
+
+def _alone(given: Sequence[str]) -> list[str]:
+    """Return the command that some arguments are for, if it need not know the others."""
+    return [name for name in given[:1] if name in _COMMANDS and name != "completion"]
+
+
 @functools.cache
-def main_parser() -> Parser:
-    """Return the parser of the command line, whose `commands` has that of each command."""
+def main_parser(*names: str) -> Parser:
+    """Return the parser of the command line, whose `commands` has that of each command.
+
+    Parameters
+    ----------
+    *names : str
+        The commands that it knows, if it need not know them all: each has some dozen options.
+    """
     parser = Parser(
         prog="audionmf",
         description="Take a recording apart: source separation and spectral templates with NMF.",
@@ -224,9 +246,6 @@ def main_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"audionmf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     parser.commands = commands
-    for module in (
-        separate, remix, denoise, learn, decompose, regroup, rerun, notes, oneshots, mosaic, morph,
-        stream, studio, evaluate, info, completion,
-    ):  # fmt: skip
-        module.add(commands)
+    for name in names or _COMMANDS:
+        _COMMANDS[name].add(commands)
     return parser

@@ -1,5 +1,6 @@
 """A command line that helps: what was meant, what to type, one screen of help, completion."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import sound, two_notes
 
+from audionmf import cli
 from audionmf.cli import main_parser
 from audionmf.cli.briefly import brief
 from audionmf.cli.parsing import nearest
@@ -18,6 +20,27 @@ from audionmf.io.files import no_such_file
 
 COMMANDS = main_parser().commands.choices
 SCREEN = 45
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_the_same_whether_others_are_there_or_not(name):
+    (alone,) = main_parser(name).commands.choices.values()
+    assert alone.format_help() == COMMANDS[name].format_help()
+    assert alone.prog == COMMANDS[name].prog
+
+
+def test_only_what_is_asked_for_is_made_into_a_parser(monkeypatch):
+    made = []
+
+    def parser(*names):
+        made.append(names)
+        return main_parser(*names)
+
+    monkeypatch.setattr(cli, "main_parser", parser)
+    for words in (["info", "nowhere.wav"], ["nowhere"], ["completion", "bash"], ["--version"]):
+        with contextlib.suppress(SystemExit):
+            cli.main(words)
+    assert made == [("info",), (), (), ()]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ options = cli.main_parser().parse_args(["info", "x"])
 options.run = run
 class Fixed:
     parse_args = staticmethod(lambda arguments: options)
-cli.main_parser = lambda: Fixed
+cli.main_parser = lambda *_: Fixed
 sys.exit(cli.main([]))
 """
 
