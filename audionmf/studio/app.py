@@ -259,7 +259,10 @@ class _Studio:
         path = self._session.folder / secrets.token_hex(8)
         try:
             await self._receive(request, path)
-            return _json((await _thread(self._session.add, path, name)).told(), 201)
+            item = await _thread(self._session.add, path, name)
+            if item.path != path:  # the same was sent before
+                path.unlink()
+            return _json(item.told(), 201)
         except BaseException:
             path.unlink(missing_ok=True)
             raise

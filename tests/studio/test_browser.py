@@ -399,13 +399,21 @@ def test_banks_and_scores_that_are_dropped_say_what_the_sources_are(page, tmp_pa
     assert [names.nth(i).input_value() for i in range(3)] == ["low", "mid", "top"]
     dropped(page, ".known .source", bank)
     until(page, "document.querySelectorAll('.known .chip').length === 4")
+    dropped(page, ".known .source", bank)
+    told = page.locator(".toast", has_text="low.npz is there already.")
+    told.wait_for()
+    assert page.locator(".known .chip").count() == 4
+    box, below = told.bounding_box(), page.get_by_role("button", name="Take it apart")
+    assert box["y"] + box["height"] <= below.bounding_box()["y"]
     page.get_by_label("Remove trio.mid").first.click()
     for name in ("3", "2"):
         page.get_by_role("button", name=f"Remove source {name}").click()
     page.get_by_role("button", name="Take it apart").click()
     page.wait_for_selector(".row")
     assert page.locator(".row").count() == 2
-    assert "Known by low of low.npz" in page.locator("li.source").first.inner_text()
+    card = page.locator("li.source").first.inner_text()
+    assert "Known by low of low.npz" in card
+    assert "Nothing else is known, so each stem may hold some of the other" in card
     assert page.get_by_role("button", name="Group rest by timbre").is_hidden()
     page.locator(".row .hear").first.click()
     sounds(page)

@@ -17,6 +17,7 @@ from studio_server import finish, running
 
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.templates import Templates
+from audionmf.spectra.stft import STFT
 
 CAP = 1 << 20
 
@@ -543,6 +544,24 @@ def test_an_exported_bank_and_model_open_again(client, analysed, tmp_path):
         else:
             assert opened.grouping == {"low": (0, 3), "<img src>": (1,), "rest": (2, 4)}
             assert opened.mixture.path.endswith("mix <b>.wav")
+
+
+def test_a_bank_that_is_sent_twice_is_one(client, studio, tmp_path):
+    """Of the same name and bytes; no second copy of it stays."""
+    W = np.eye(65, 2, dtype=np.float32)
+    first, other = (
+        Templates(W, labels, STFT(128, 32), RATE) for labels in (("a", "b"), ("a", "c"))
+    )
+    held, changed = (
+        bank.save(tmp_path / f"{k}.npz").read_bytes() for k, bank in enumerate((first, other))
+    )
+    folder = next(studio.temporary.iterdir())
+    told = upload(client, held, "bank.npz").raise_for_status().json()
+    n_files = len(list(folder.iterdir()))
+    assert upload(client, held, "bank.npz").raise_for_status().json() == told
+    assert len(list(folder.iterdir())) == n_files
+    for content, name in ((held, "another.npz"), (changed, "bank.npz")):
+        assert upload(client, content, name).raise_for_status().json()["id"] != told["id"]
 
 
 def test_exported_notes_are_those_of_the_components(client, analysed):

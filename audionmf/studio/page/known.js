@@ -49,12 +49,18 @@ function refused(made) {
   return whole;
 }
 
+// A part of a bank, once.
+function addBank(source, bank, label) {
+  if (source.banks.some(([other, own]) => other.id === bank.id && own === label)) toast(`${bank.name} is there already.`);
+  else source.banks.push([bank, label]);
+}
+
 // Give a source what was sent; a bank or a score with several parts gives the one of its name.
 export function giveTo(source, made) {
   if (refused(made)) return;
   if (made.kind === 'bank') {
     const own = made.parts.find((part) => same(part, source.name));
-    source.banks.push([made, own || (made.parts.length === 1 ? made.parts[0] : '')]);
+    addBank(source, made, own || (made.parts.length === 1 ? made.parts[0] : ''));
     if (!source.name && made.parts.length === 1) [source.name] = made.parts;
   } else if (made.kind === 'score') {
     const own = made.parts.find((part) => same(part, source.name)) || made.parts[0];
@@ -77,7 +83,7 @@ export function giveToAll(sources, made) {
       source = { ...freshSource(sources.length), name: plainName(`${name}.`) };
       sources.push(source);
     }
-    if (made.kind === 'bank') source.banks.push([made, name]);
+    if (made.kind === 'bank') addBank(source, made, name);
     else if (made.kind === 'score') source.notes = [made, name];
     else source.examples.push(made);
   }

@@ -139,6 +139,8 @@ export class Sources {
     const whole = members.length && data.sources().some((source) => source.components.length);
     if (whole) after.push(this.stemLink(id, name));
     const amount = h('div', { class: 'source-sub' }, this.amount(members, id));
+    // A stem that is a whole source says how far to trust it; a sum of several is the listener's.
+    const trust = members.length === 1 && data.model().components[members[0]].trust;
     this.lines.push([amount, members, id]);
     const card = h(
       'li',
@@ -147,6 +149,7 @@ export class Sources {
       amount,
       this.fader(id, name, solo, mute),
       known.length ? h('div', { class: 'source-sub' }, `Known by ${known.join(', ')}`) : null,
+      trust ? h('div', { class: 'source-sub trust' }, `${trust[0].toUpperCase()}${trust.slice(1)}`) : null,
       chips.length ? h('div', { class: 'chips' }, ...chips) : null,
     );
     card.addEventListener('pointerenter', () => data.light({ source: id }));
