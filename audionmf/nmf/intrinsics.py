@@ -21,7 +21,9 @@ from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
 
 __all__ = [
     "claim",
+    "lanes_of",
     "log",
+    "multiply_row",
     "ratio_tile",
     "sum_pairs",
     "sum_singles",
@@ -114,21 +116,24 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
     ::
 
         acc[:, j] = Σ_{r<n} A[a0 + r·ars : + vectors·lanes] · B[b0 + r·brs + j·bns]
-        C[c0 + j·cns : + vectors·lanes] += acc[:, j]                                     (sum)
+        C[c0 + j·cns : + vectors·lanes] += acc[:, j]                          (sum; = if afresh)
         C[c0 + j·cns : + vectors·lanes]  = V[v0 + j·vns : …] / max(acc[:, j], TINY)      (ratio)
 
     The ratio form also prefetches ``V[v0 + ahead + …]``.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        n, _, a0, ars, _, b0, brs, bns, _, c0, cns, *v_arguments = arguments
+        n, _, a0, ars, _, b0, brs, bns, _, c0, cns, *more = arguments
         vector, i64 = _Vector(context, builder, signature, arguments, 1), ir.IntType(64)
         a, b, c = vector.pointer(1, a0), vector.pointer(4, b0), vector.pointer(8, c0)
         lanes = [i64(i * vector.lanes) for i in range(vectors)]
         tile = [(i, j) for j in range(columns) for i in range(vectors)]
         b_column = [builder.mul(bns, i64(j)) for j in range(columns)]
         c_place = [builder.add(builder.mul(cns, i64(j)), lanes[i]) for i, j in tile]
-        start = [vector.constant(0.0) if ratio else vector.load(c, p) for p in c_place]
+        zero = vector.constant(0.0)
+        start = [zero for _ in tile]
+        if not ratio:
+            start = [builder.select(more[0], zero, vector.load(c, p)) for p in c_place]
 
         entry, loop = builder.block, builder.append_basic_block()
         done = builder.append_basic_block()
@@ -154,7 +159,7 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
         for (i, j), place, x in zip(tile, c_place, sums, strict=True):
             value = x
             if ratio:
-                _, v0, vns, ahead = v_arguments
+                _, v0, vns, ahead = more
                 v, v_place = vector.pointer(11, v0), builder.add(builder.mul(vns, i64(j)), lanes[i])
                 floor = vector.constant(TINY)
                 bounded = builder.select(builder.fcmp_ordered(">", x, floor), x, floor)
@@ -204,8 +209,9 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
             C: Any,
             c0: Any,
             cns: Any,
+            afresh: Any,
         ) -> Any:
-            return types.void(n, A, a0, ars, B, b0, brs, bns, C, c0, cns), codegen
+            return types.void(n, A, a0, ars, B, b0, brs, bns, C, c0, cns, afresh), codegen
 
     return gemm
 
@@ -243,6 +249,49 @@ def transpose(
         return context.get_dummy_value()
 
     return types.void(A, a0, ars, B, b0, brs, ahead), codegen
+
+
+@intrinsic
+def multiply_row(typingctx: Any, H: Any, at: Any, G: Any, inverse: Any, free: Any, n: Any) -> Any:
+    """Set ``H[at + i] *= G[at + i] inverse[i]`` where ``free[i]``, below TINY 0, for i < n.
+
+    `n` is a multiple of the lanes of a vector, and at least one of them.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, _, _, _, n = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
+        h, g = vector.pointer(0, at), vector.pointer(2, at)
+        inverse, free = vector.pointer(3, i64(0)), vector.pointer(4, i64(0))
+        tiny, zero = vector.constant(TINY), vector.constant(0.0)
+        entry, loop = builder.block, builder.append_basic_block()
+        done = builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(i64)
+        old = vector.load(h, i)
+        new = builder.fmul(old, builder.fmul(vector.load(g, i), vector.load(inverse, i)))
+        new = builder.select(builder.fcmp_ordered(">", new, tiny), new, zero)
+        moves = builder.fcmp_ordered(">", vector.load(free, i), zero)
+        vector.store(builder.select(moves, new, old), h, i)
+        following = builder.add(i, i64(vector.lanes))
+        i.add_incoming(i64(0), entry)
+        i.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(H, at, G, inverse, free, n), codegen
+
+
+@intrinsic
+def lanes_of(typingctx: Any, A: Any) -> Any:
+    """Return how many numbers of an array's type a vector holds, as what the compiler knows."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.IntType(64)(_Vector(context, builder, signature, arguments, 0).lanes)
+
+    return types.int64(A), codegen
 
 
 @intrinsic

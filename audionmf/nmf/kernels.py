@@ -88,9 +88,9 @@ class KLKernel:
         self._N = _aligned(n_chunks * padded_F * padded_K, dtype).reshape(n_chunks, -1)
         self._row_sums = np.zeros((n_chunks, padded_K))
         self._free_templates = np.array(free_templates, bool)
-        self._free_activations = np.ones(padded_K, bool)
+        self._free_activations = _aligned(padded_K, dtype)  # 0 where it stays as it is
         self._free_activations[:n_components] = free_activations
-        self._penalties, self._totals = np.zeros(padded_K), np.zeros(padded_K)
+        self._penalties = np.zeros(padded_K)
         if penalties is not None:
             self._penalties[:n_components] = penalties
         self._scratch = [
@@ -114,7 +114,7 @@ class KLKernel:
         edges, V, free = laid(self._edges), laid(self._V), laid(self._free_activations)
         Wp, Wt, inverse = laid(self._Wp), laid(self._Wt), laid(self._inverse_sums)
         N, row_sums = self._sums = laid(self._N), laid(self._row_sums)
-        self._packing = Wp, Wt, inverse, laid(self._penalties), laid(self._totals)
+        self._packing = Wp, Wt, inverse, laid(self._penalties)
         self._free = laid(self._free_templates)
         self._before = V, *self._strides
         self._edges_laid = edges

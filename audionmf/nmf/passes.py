@@ -38,14 +38,16 @@ from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
     claim,
+    lanes_of,
     log,
+    multiply_row,
     ratio_tile,
     sum_pairs,
     sum_singles,
     sum_tile,
     transpose,
 )
-from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
+from audionmf.nmf.shapes import COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
     "add_chunks",
@@ -54,6 +56,10 @@ __all__ = [
     "pack_templates",
     "update_chunks",
 ]
+
+
+_TOGETHER = 1024
+"""Numbers of a sum that are added up before the next: they stay in the first-level cache."""
 
 
 class _PrivateLocator(_SourceFileBackedLocatorMixin, _CacheLocator):
@@ -163,7 +169,6 @@ def _block_divergence(
 def _block_ratio(
     p0: int,
     p1: int,
-    width: int,
     K: int,
     Kp: int,
     Wp: Any,
@@ -176,6 +181,7 @@ def _block_ratio(
     n_columns: int,
 ) -> None:
     """Set R = V / (W H) for the panels p0 … p1 and the first columns of a tile."""
+    width = VECTORS * lanes_of(R)
     for p in range(p0, p1):
         for t in range(0, n_columns, COLUMNS):
             ratio_tile(
@@ -207,26 +213,38 @@ def _gather_activations(
     W_ratio: Any,
     p0: int,
     n_bins: int,
-    width: int,
     Kp: int,
-    lanes: int,
     Wt: Any,
     G: Any,
     n_columns: int,
 ) -> None:
-    """Add Wᵀ R of one block to G, for the first columns of a tile at least."""
+    """Add Wᵀ R of one block to G, for the first columns of a tile at least; the first block sets it."""
+    lanes: int = lanes_of(G)
+    width = VECTORS * lanes
     stride, w0 = PANELS * width, p0 * width * Kp
     pairs = Kp // (2 * lanes) * 2 * lanes
     for k in range(0, pairs, 2 * lanes):
         for t in range(0, n_columns, COLUMNS):
-            sum_pairs(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
+            sum_pairs(
+                n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp, p0 == 0
+            )  # fmt: skip
     for k in range(pairs, Kp, lanes):
         for t in range(0, n_columns, 2 * COLUMNS):
-            sum_singles(n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp)
+            sum_singles(
+                n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp, p0 == 0
+            )  # fmt: skip
 
 
 @_part()
-def _multiply_frames(
+def _multiply_frames(Ht: Any, G: Any, inverse_sums: Any, free: Any, n_frames: int) -> None:
+    """Multiply the activations of a tile by their ratios."""
+    Kp = inverse_sums.size
+    for t in range(n_frames):
+        multiply_row(Ht, t * Kp, G, inverse_sums, free, Kp)
+
+
+@_part(fastmath={"reassoc"})
+def _carry_frames(
     Ht: Any,
     G: Any,
     inverse_sums: Any,
@@ -234,36 +252,34 @@ def _multiply_frames(
     n_frames: int,
     previous: Any,
     age: Any,
-    extrapolating: bool,
+    first: bool,
     last: bool,
 ) -> None:
-    """Multiply the activations of a tile by their ratios; extrapolate them if asked to.
+    """Multiply the activations of a tile by their ratios, and extrapolate them.
 
     Momentum is restarted in a frame where the step goes uphill: where the gradient at the
     extrapolated point and the step point the same way (O'Donoghue and Candès 2015).
     """
     one, zero, tiny = Ht.dtype.type(1), Ht.dtype.type(0), Ht.dtype.type(TINY)
     for t in range(n_frames):
+        h, g, p = Ht[t], G[t], previous[t]
         uphill = zero
         for k in range(inverse_sums.size):
-            if free[k]:
-                ratio = G[t, k] * inverse_sums[k]
-                h = Ht[t, k] * ratio
-                G[t, k] = h if h > tiny else zero
-                if extrapolating and inverse_sums[k] > zero:
-                    uphill += (one - ratio) * (G[t, k] - previous[t, k]) / inverse_sums[k]
-            else:
-                G[t, k] = Ht[t, k]
-        age[t] = zero if uphill > zero else age[t] + one
-        b = zero if last else (age[t] - one) / (age[t] + one + one)
+            inverse = inverse_sums[k]
+            ratio = g[k] * inverse
+            new = h[k] * ratio
+            new = new if new > tiny else zero
+            step = (one - ratio) * (new - p[k]) / inverse
+            uphill += step if free[k] > zero and inverse > zero else zero
+            g[k] = new if free[k] > zero else h[k]
+        age[t] = one if first else (zero if uphill > zero else age[t] + one)
+        b = zero if first or last else max(zero, (age[t] - one) / (age[t] + one + one))
         for k in range(inverse_sums.size):
-            x = G[t, k]
-            if extrapolating and b > zero and x > zero and previous[t, k] > zero:
-                p = previous[t, k]
-                Ht[t, k] = x * (((one + b) * x + (one - b) * p) / ((one - b) * x + (one + b) * p))
-            else:
-                Ht[t, k] = x
-            previous[t, k] = x
+            new, old = g[k], p[k]
+            over = (one + b) * new + (one - b) * old
+            carried = new * (over / ((one - b) * new + (one + b) * old))
+            h[k] = carried if b > zero and new > zero and old > zero else new
+            p[k] = new
 
 
 @numba.njit(error_model="numpy", inline="always")  # else it is compiled twice, here and there
@@ -298,13 +314,12 @@ def _update_chunk(
     Returns Σ V (log R - 1) + WH at the activations that came in, if it is wanted.
     """
     Kp = inverse_sums.size
-    lanes = 64 * BITS // 512 // V.itemsize
+    lanes: int = lanes_of(V)
     width = VECTORS * lanes
     n_panels = (F + width - 1) // width
     Fp, stride = n_panels * width, PANELS * width
     divergence = 0.0
     if gather:
-        N[:] = 0
         row_sums[:] = 0
     for t0 in range(first, stop, TILE):
         n_frames = min(TILE, stop - t0)
@@ -314,8 +329,7 @@ def _update_chunk(
             X, x0, xs, beyond = packed, 0, Fp, 0
         else:  # lanes past the last bin hold the next frame; templates are 0 there
             X, x0, xs, beyond = V, t0 * ts, ts, TILE * ts
-        Ht[:] = 0
-        age[:] = 0
+        Ht[n_frames:] = 0
         for t in range(n_frames):  # numba would compile the error of an unequal assignment
             for k in range(K):
                 Ht[t, k] = H[t0 + t, k]
@@ -327,27 +341,22 @@ def _update_chunk(
                 divergence += total / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
         for inner in range(n_inner):
             ahead = 0 if gather or inner < n_inner - 1 else beyond
-            G[:] = 0
             for p0 in range(0, n_panels, PANELS):
                 p1 = min(p0 + PANELS, n_panels)
-                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, ahead, n_columns)
+                _block_ratio(p0, p1, K, Kp, Wp, Ht, R, X, x0, xs, ahead, n_columns)
                 n_bins = min(F - p0 * width, stride)
                 if want_divergence and inner == 0:
                     divergence += _block_divergence(
                         R, stride, X, x0 + p0 * width, xs, n_frames, n_bins
                     )
-                _gather_activations(R, p0, n_bins, width, Kp, lanes, Wt, G, n_columns)
-            _multiply_frames(
-                Ht,
-                G,
-                inverse_sums,
-                free,
-                n_frames,
-                previous,
-                age,
-                momentum and inner > 0,
-                not momentum or inner == n_inner - 1,
-            )
+                _gather_activations(R, p0, n_bins, Kp, Wt, G, n_columns)
+            if momentum:
+                _carry_frames(
+                    Ht, G, inverse_sums, free, n_frames, previous, age, inner == 0,
+                    inner == n_inner - 1,
+                )  # fmt: skip
+            else:
+                _multiply_frames(Ht, G, inverse_sums, free, n_frames)
         for t in range(n_frames):
             for k in range(K):
                 H[t0 + t, k] = Ht[t, k]
@@ -357,12 +366,12 @@ def _update_chunk(
                     row_sums[k] += Ht[t, k]
             for p0 in range(0, n_panels, PANELS):
                 p1 = min(p0 + PANELS, n_panels)
-                _block_ratio(p0, p1, width, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
+                _block_ratio(p0, p1, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
                 for p in range(p0, p1):
                     for k in range(0, K, COLUMNS):  # beyond them N stays 0
                         sum_tile(
                             n_columns, R, (p - p0) * width, stride, Ht, k, Kp, 1,
-                            N, (p * Kp + k) * width, width,
+                            N, (p * Kp + k) * width, width, t0 == first,
                         )  # fmt: skip
     return divergence
 
@@ -406,33 +415,36 @@ def update_chunks(
         c = claim(counter)
 
 
-@_compiled()
-def pack_templates(
-    W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any, totals: Any
-) -> None:
-    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties.
+@_part(fastmath={"reassoc"})
+def _total(row: Any) -> Any:
+    """Return the sum of some numbers, in double precision."""
+    total = 0.0
+    for i in range(row.size):
+        total += row[i]
+    return total
 
-    A panel of all templates stays in the cache; sums are taken bin by bin, of all at a time.
-    """
+
+@_compiled()
+def pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) -> None:
+    """Lay out the templates (K, F) for the two products, and take their sums, plus penalties."""
     K, F = W.shape
-    Kp = inverse_sums.size
-    width = VECTORS * (64 * BITS // 512 // W.itemsize)
-    totals[:] = 0.0
-    for p in range((F + width - 1) // width):
-        n = min(width, F - p * width)
-        for k in range(K):
-            row = W[k, p * width : p * width + n]
+    Kp: int = inverse_sums.size
+    lanes: int = lanes_of(W)
+    width = VECTORS * lanes
+    n_panels = (F + width - 1) // width
+    for k in range(K):
+        row = W[k]
+        total = _total(row)
+        inverse_sums[k] = 1 / (total + penalties[k]) if total > TINY else 0
+        for p in range(n_panels):
+            n = min(width, F - p * width)
             panel = Wp[(p * Kp + k) * width : (p * Kp + k) * width + n]
             for i in range(n):
-                panel[i] = row[i]
-                Wt[(p * width + i) * Kp + k] = row[i]
-        for i in range(n):
-            line = Wt[(p * width + i) * Kp : (p * width + i) * Kp + K]
-            for k in range(K):
-                totals[k] += line[k]
-    for k in range(K):
-        total = totals[k] + penalties[k]
-        inverse_sums[k] = 1 / total if totals[k] > TINY else 0
+                panel[i] = row[p * width + i]
+    for p in range(n_panels):
+        for k in range(0, Kp, lanes):
+            for f in range(0, width, lanes):
+                transpose(Wp, (p * Kp + k) * width + f, width, Wt, (p * width + f) * Kp + k, Kp, 0)
 
 
 @_compiled()
@@ -441,8 +453,12 @@ def add_chunks(N: Any, row_sums: Any) -> None:
     for c in range(1, N.shape[0]):
         for k in range(row_sums.shape[1]):
             row_sums[0, k] += row_sums[c, k]
-        for i in range(N.shape[1]):
-            N[0, i] += N[c, i]
+    for first in range(0, N.shape[1], _TOGETHER):
+        total = N[0, first : first + _TOGETHER]
+        for c in range(1, N.shape[0]):
+            part = N[c, first : first + _TOGETHER]
+            for i in range(total.size):
+                total[i] += part[i]
 
 
 @_compiled()
@@ -450,7 +466,7 @@ def multiply_templates(W: Any, N: Any, row_sums: Any, free: Any) -> None:
     """Set W ← W · N / Σ_t H with the added sums."""
     K, F = W.shape
     Kp = row_sums.shape[1]
-    width = VECTORS * (64 * BITS // 512 // W.itemsize)
+    width = VECTORS * lanes_of(W)
     tiny, zero = W.dtype.type(TINY), W.dtype.type(0)
     for k in range(K):
         if not free[k]:
