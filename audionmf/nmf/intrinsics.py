@@ -21,10 +21,13 @@ from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
 
 __all__ = [
     "claim",
+    "copy_vector",
+    "interleave",
     "lanes_of",
     "log",
     "multiply_row",
     "ratio_tile",
+    "sum_halves",
     "sum_pairs",
     "sum_singles",
     "sum_tile",
@@ -72,6 +75,21 @@ class _Vector:
         first = self.builder.insert_element(empty, value, ir.IntType(32)(0))
         return self.shuffle(first, first, [0] * self.lanes)
 
+    def broadcast_pair(self, pointer: Any, offset: Any) -> Any:
+        """Return two numbers in turns."""
+        kind = ir.VectorType(self.element, 2)
+        place = self.builder.bitcast(self.builder.gep(pointer, [offset]), kind.as_pointer())
+        pair = self.builder.load(place, align=self.align)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0, 1] * (self.lanes // 2))
+        return self.builder.shuffle_vector(pair, pair, order)
+
+    def fold(self, x: Any) -> Any:
+        """Return the sums of neighbouring lanes in the first half of a vector, and zeros after them."""
+        zeros = list(range(self.lanes, self.lanes + self.lanes // 2))
+        even, odd = ([*range(i, self.lanes, 2), *zeros] for i in (0, 1))
+        zero = self.constant(0.0)
+        return self.builder.fadd(self.shuffle(x, zero, even), self.shuffle(x, zero, odd))
+
     def divide(self, x: Any, y: Any) -> Any:
         """Return x / y for finite x and normal y, to the last bit or the one before it.
 
@@ -110,7 +128,7 @@ def _multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
     return builder.fadd(builder.fmul(x, y, flags=("contract",)), z, flags=("contract",))
 
 
-def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
+def _micro_gemm(vectors: int, columns: int, *, ratio: bool, halves: bool = False) -> Any:
     """Make the product over one register tile, `vectors` × `columns`, an intrinsic of numba.
 
     ::
@@ -119,7 +137,9 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
         C[c0 + j·cns : + vectors·lanes] += acc[:, j]                          (sum; = if afresh)
         C[c0 + j·cns : + vectors·lanes]  = V[v0 + j·vns : …] / max(acc[:, j], TINY)      (ratio)
 
-    The ratio form also prefetches ``V[v0 + ahead + …]``.
+    The ratio form also prefetches ``V[v0 + ahead + …]``. With `halves` two rows of B lie together, and
+    a vector of A has what belongs to the first in its even lanes, to the second in its odd ones: both
+    are summed, and added to the first half of a vector of C.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -133,7 +153,8 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
         zero = vector.constant(0.0)
         start = [zero for _ in tile]
         if not ratio:
-            start = [builder.select(more[0], zero, vector.load(c, p)) for p in c_place]
+            before = [builder.select(more[0], zero, vector.load(c, p)) for p in c_place]
+            start = start if halves else before
 
         entry, loop = builder.block, builder.append_basic_block()
         done = builder.append_basic_block()
@@ -143,7 +164,8 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
         phis = [builder.phi(x.type) for x in first]
         r, at_a, at_b, *sums = phis
         left = [vector.load(at_a, lane) for lane in lanes]
-        right = [vector.broadcast(at_b, p) for p in b_column]
+        broadcast = vector.broadcast_pair if halves else vector.broadcast
+        right = [broadcast(at_b, p) for p in b_column]
         sums = [
             _multiply_add(builder, left[i], right[j], x)
             for (i, j), x in zip(tile, sums, strict=True)
@@ -156,6 +178,8 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool) -> Any:
         builder.cbranch(builder.icmp_signed("<", r, n), loop, done)
         builder.position_at_end(done)
 
+        if halves:
+            sums = [builder.fadd(x, vector.fold(y)) for x, y in zip(before, sums, strict=True)]
         for (i, j), place, x in zip(tile, c_place, sums, strict=True):
             value = x
             if ratio:
@@ -220,6 +244,7 @@ ratio_tile = _micro_gemm(VECTORS, COLUMNS, ratio=True)
 sum_tile = _micro_gemm(VECTORS, COLUMNS, ratio=False)
 sum_pairs = _micro_gemm(2, COLUMNS, ratio=False)
 sum_singles = _micro_gemm(1, 2 * COLUMNS, ratio=False)
+sum_halves = _micro_gemm(1, 2 * COLUMNS, ratio=False, halves=True)
 
 
 @intrinsic
@@ -292,6 +317,35 @@ def lanes_of(typingctx: Any, A: Any) -> Any:
         return ir.IntType(64)(_Vector(context, builder, signature, arguments, 0).lanes)
 
     return types.int64(A), codegen
+
+
+@intrinsic
+def copy_vector(typingctx: Any, A: Any, a: Any, B: Any, b: Any) -> Any:
+    """Set one vector: ``B[b : b + lanes] = A[a : a + lanes]``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, zero = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)(0)
+        _, a, _, b = arguments
+        vector.store(vector.load(vector.pointer(0, a), zero), vector.pointer(2, b), zero)
+        return context.get_dummy_value()
+
+    return types.void(A, a, B, b), codegen
+
+
+@intrinsic
+def interleave(typingctx: Any, A: Any, a0: Any, a1: Any) -> Any:
+    """Put the first halves of the vectors at `a0` and `a1` in turns: all of them, at `a0`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = _Vector(context, builder, signature, arguments, 0)
+        first, second = (vector.pointer(0, a) for a in arguments[1:])
+        zero = ir.IntType(64)(0)
+        order = [i // 2 + i % 2 * vector.lanes for i in range(vector.lanes)]
+        both = vector.shuffle(vector.load(first, zero), vector.load(second, zero), order)
+        vector.store(both, first, zero)
+        return context.get_dummy_value()
+
+    return types.void(A, a0, a1), codegen
 
 
 @intrinsic

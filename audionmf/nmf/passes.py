@@ -13,7 +13,8 @@ when it is first used and keeps the result on disk.
 
 Layouts: a panel is as many bins as lie in `VECTORS` vectors, a block `PANELS` of them; Kp and Fp are
 the numbers of components and bins, rounded up. ``Wp[panel, Kp, bins of a panel]``, ``N`` likewise for
-each chunk, ``Wt[Fp, Kp]``, ``Ht[TILE, Kp]``, ``R[TILE, bins of a block]``.
+each chunk, ``Wt[Fp, Kp]``, ``Ht[TILE, Kp]``, ``R[TILE, bins of a block]``. Where the last components
+fill no more than half a vector, Wt has them of two bins in one, in turns: none of it is idle.
 """
 
 from __future__ import annotations
@@ -38,16 +39,19 @@ from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
     claim,
+    copy_vector,
+    interleave,
     lanes_of,
     log,
     multiply_row,
     ratio_tile,
+    sum_halves,
     sum_pairs,
     sum_singles,
     sum_tile,
     transpose,
 )
-from audionmf.nmf.shapes import COLUMNS, PANELS, TILE, TINY, VECTORS
+from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
     "add_chunks",
@@ -56,10 +60,6 @@ __all__ = [
     "pack_templates",
     "update_chunks",
 ]
-
-
-_TOGETHER = 1024
-"""Numbers of a sum that are added up before the next: they stay in the first-level cache."""
 
 
 class _PrivateLocator(_SourceFileBackedLocatorMixin, _CacheLocator):
@@ -127,15 +127,15 @@ class _Cache(OptionalCache, FunctionCache):
         return kept
 
 
-_NO_WAY_FROM_C: dict[str, Any] = {"no_cfunc_wrapper": True}
-"""Nobody calls kernels from C: numba would compile that too."""
+_LESS_TO_COMPILE: dict[str, Any] = {"no_cfunc_wrapper": True, "_nrt": False}
+"""Nobody calls kernels from C, and none makes an array: numba would compile what that takes, too."""
 
 
 def _compiled(**options: Any) -> Callable[[Any], Any]:
     """Return numba's decorator; without the cache where no folder for it can be written."""
 
     def decorate(function: Any) -> Any:
-        all_options = {"error_model": "numpy", **_NO_WAY_FROM_C, **options}
+        all_options = {"error_model": "numpy", **_LESS_TO_COMPILE, **options}
         compiled = numba.njit(**all_options)(function)
         count_kernel()
         with contextlib.suppress(RuntimeError):
@@ -213,6 +213,7 @@ def _gather_activations(
     W_ratio: Any,
     p0: int,
     n_bins: int,
+    K: int,
     Kp: int,
     Wt: Any,
     G: Any,
@@ -222,25 +223,28 @@ def _gather_activations(
     lanes: int = lanes_of(G)
     width = VECTORS * lanes
     stride, w0 = PANELS * width, p0 * width * Kp
-    pairs = Kp // (2 * lanes) * 2 * lanes
+    half = 0 < K % lanes <= lanes // 2
+    full = K // lanes * lanes if half else (K + lanes - 1) // lanes * lanes
+    pairs = full // (2 * lanes) * 2 * lanes
     for k in range(0, pairs, 2 * lanes):
         for t in range(0, n_columns, COLUMNS):
             sum_pairs(
                 n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp, p0 == 0
             )  # fmt: skip
-    for k in range(pairs, Kp, lanes):
+    for k in range(pairs, full, lanes):
         for t in range(0, n_columns, 2 * COLUMNS):
             sum_singles(
                 n_bins, Wt, w0 + k, Kp, W_ratio, t * stride, 1, stride, G, t * Kp + k, Kp, p0 == 0
             )  # fmt: skip
-
-
-@_part()
-def _multiply_frames(Ht: Any, G: Any, inverse_sums: Any, free: Any, n_frames: int) -> None:
-    """Multiply the activations of a tile by their ratios."""
-    Kp = inverse_sums.size
-    for t in range(n_frames):
-        multiply_row(Ht, t * Kp, G, inverse_sums, free, Kp)
+    if half:
+        if n_bins % 2:
+            for t in range(n_columns):
+                W_ratio[t * stride + n_bins] = 0
+        for t in range(0, n_columns, 2 * COLUMNS):
+            sum_halves(
+                (n_bins + 1) // 2, Wt, w0 + full, 2 * Kp, W_ratio, t * stride, 2, stride,
+                G, t * Kp + full, Kp, p0 == 0,
+            )  # fmt: skip
 
 
 @_part(fastmath={"reassoc"})
@@ -273,7 +277,7 @@ def _carry_frames(
             uphill += step if free[k] > zero and inverse > zero else zero
             g[k] = new if free[k] > zero else h[k]
         age[t] = one if first else (zero if uphill > zero else age[t] + one)
-        b = zero if first or last else max(zero, (age[t] - one) / (age[t] + one + one))
+        b = zero if first or last else (age[t] - one) / (age[t] + one + one)
         for k in range(inverse_sums.size):
             new, old = g[k], p[k]
             over = (one + b) * new + (one - b) * old
@@ -349,14 +353,15 @@ def _update_chunk(
                     divergence += _block_divergence(
                         R, stride, X, x0 + p0 * width, xs, n_frames, n_bins
                     )
-                _gather_activations(R, p0, n_bins, Kp, Wt, G, n_columns)
+                _gather_activations(R, p0, n_bins, K, Kp, Wt, G, n_columns)
             if momentum:
                 _carry_frames(
                     Ht, G, inverse_sums, free, n_frames, previous, age, inner == 0,
                     inner == n_inner - 1,
                 )  # fmt: skip
             else:
-                _multiply_frames(Ht, G, inverse_sums, free, n_frames)
+                for t in range(n_frames):
+                    multiply_row(Ht, t * Kp, G, inverse_sums, free, Kp)
         for t in range(n_frames):
             for k in range(K):
                 H[t0 + t, k] = Ht[t, k]
@@ -415,36 +420,30 @@ def update_chunks(
         c = claim(counter)
 
 
-@_part(fastmath={"reassoc"})
-def _total(row: Any) -> Any:
-    """Return the sum of some numbers, in double precision."""
-    total = 0.0
-    for i in range(row.size):
-        total += row[i]
-    return total
-
-
-@_compiled()
+@_compiled(fastmath={"reassoc"})
 def pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) -> None:
     """Lay out the templates (K, F) for the two products, and take their sums, plus penalties."""
     K, F = W.shape
     Kp: int = inverse_sums.size
     lanes: int = lanes_of(W)
     width = VECTORS * lanes
-    n_panels = (F + width - 1) // width
+    whole = F // width * width
     for k in range(K):
-        row = W[k]
-        total = _total(row)
+        total = 0.0
+        for f in range(F):
+            total += W[k, f]
         inverse_sums[k] = 1 / (total + penalties[k]) if total > TINY else 0
-        for p in range(n_panels):
-            n = min(width, F - p * width)
-            panel = Wp[(p * Kp + k) * width : (p * Kp + k) * width + n]
-            for i in range(n):
-                panel[i] = row[p * width + i]
-    for p in range(n_panels):
-        for k in range(0, Kp, lanes):
-            for f in range(0, width, lanes):
-                transpose(Wp, (p * Kp + k) * width + f, width, Wt, (p * width + f) * Kp + k, Kp, 0)
+        for f in range(0, whole, lanes):
+            copy_vector(W, k * F + f, Wp, (f // width * Kp + k) * width + f % width)
+        for f in range(whole, F):
+            Wp[(whole * Kp + k * width) + f - whole] = W[k, f]
+    for f in range(F):
+        for k in range(K):
+            Wt[f * Kp + k] = W[k, f]
+    if 0 < K % lanes <= lanes // 2:
+        for f in range(0, F, 2):
+            place = f * Kp + K // lanes * lanes
+            interleave(Wt, place, place + Kp)
 
 
 @_compiled()
@@ -453,12 +452,8 @@ def add_chunks(N: Any, row_sums: Any) -> None:
     for c in range(1, N.shape[0]):
         for k in range(row_sums.shape[1]):
             row_sums[0, k] += row_sums[c, k]
-    for first in range(0, N.shape[1], _TOGETHER):
-        total = N[0, first : first + _TOGETHER]
-        for c in range(1, N.shape[0]):
-            part = N[c, first : first + _TOGETHER]
-            for i in range(total.size):
-                total[i] += part[i]
+        for i in range(N.shape[1]):
+            N[0, i] += N[c, i]
 
 
 @_compiled()
@@ -466,7 +461,7 @@ def multiply_templates(W: Any, N: Any, row_sums: Any, free: Any) -> None:
     """Set W ← W · N / Σ_t H with the added sums."""
     K, F = W.shape
     Kp = row_sums.shape[1]
-    width = VECTORS * lanes_of(W)
+    width = VECTORS * (64 * BITS // 512 // W.itemsize)
     tiny, zero = W.dtype.type(TINY), W.dtype.type(0)
     for k in range(K):
         if not free[k]:
