@@ -286,6 +286,15 @@ def test_zeros_and_denormal_numbers_stay_finite(dtype):
     assert not found[:, 3].any()
 
 
+@pytest.mark.parametrize("n_components", [1, 3, 8, 11, 24])
+def test_what_lies_beyond_the_last_bin_is_not_counted(n_components):
+    V, W, H = problem(17, 2 * TILE, n_components, np.float32)
+    V *= np.float32(1e12)  # next to the last bin lies the next frame: over no model, it is infinite
+    found_W, found_H, _ = iterated(np.asfortranarray(V), W, H)
+    assert np.isfinite(found_W).all()
+    assert_close(found_H, plain_update(*(x.astype(np.float64) for x in (V, W, H)), 1), np.float32)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_silence_gives_silence(dtype):
     _, W, H = problem(33, 140, 6, dtype)
