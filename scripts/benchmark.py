@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 
 import audionmf
 from audionmf import nmf
+from audionmf.analysis.note_model import NoteModel
 from audionmf.nmf import constrained, convolutive
 from audionmf.nmf.updates import make_updater
+from audionmf.sources.score import Note, Part, Score
 from audionmf.spectra.stft import STFT
 
 Matrix = NDArray[np.float32]
@@ -258,6 +260,8 @@ def models(V: Matrix, samples: Matrix, rate: int) -> Result:
             V, *given, [k % 2 for k in range(K)], zones, weights, max_iter=n, tol=0))
            for name, zones in (("two marks", marks), ("a quarter", quarter))},
         "convolutive, 4 frames": (4, lambda n: convolutive.fit(V, K, 4, max_iter=n, tol=0)),
+        "notes of a score": notes_of_a_score(V, rate, K),
+        "a voice": a_voice(V, K),
     }  # fmt: skip
     times: Result = {}
     print("one iteration of other models, K = 16, beside the dense one of equal multiply-adds, by "
@@ -267,6 +271,42 @@ def models(V: Matrix, samples: Matrix, rate: int) -> Result:
         print(f"  {name:26s} {1e3 * times[name]:8.2f} ms   x {times[name] / times['dense'] / work:.2f}",
               flush=True)  # fmt: skip
     return times
+
+
+def notes_of_a_score(V: Matrix, rate: int, K: int) -> tuple[float, Callable[[int], Any]]:
+    """Return the work of notes beside K spectra, and their fit: two octaves, each key twice."""
+    seconds = V.shape[1] * 512 / rate
+    starts = [(key, half * seconds / 2) for key in range(48, 73) for half in (0, 1)]
+    played = [Note(a, a + seconds / 4, key, 64, a + seconds / 4) for key, a in starts]
+    score = Score((Part("notes", tuple(sorted(played, key=lambda note: note.onset))),))
+
+    def fit(n_iter: int) -> Any:
+        model = NoteModel(score, STFT(2048, 512), rate)
+        term = model.term(V, 512 / rate, 1.0, np.zeros((V.shape[1], len(model.voices)), bool))
+        return nmf.fit_sum(V, [term], max_iter=n_iter)
+
+    return len(NoteModel(score, STFT(2048, 512), rate).voices) / K, fit
+
+
+def a_voice(V: Matrix, K: int) -> tuple[float, Callable[[int], Any]]:
+    """Return the work of a voice beside K spectra, and its fit: 80 pitches, 6 filters of 20 bumps.
+
+    Each of its three phases has two products to make the voice; then two for what moves.
+    """
+    rng, (n_bins, n_frames) = np.random.default_rng(0), V.shape
+    sources, bumps, pitches, filters, openings = (
+        rng.random(shape, np.float32) + np.float32(0.1)
+        for shape in ((80, n_bins), (20, n_bins), (n_frames, 80), (6, 20), (n_frames, 6))
+    )
+
+    def fit(n_iter: int) -> Any:
+        model = nmf.Voice(
+            sources, bumps, pitches=pitches.copy(), filters=filters.copy(),
+            openings=openings.copy(), gains=np.ones(1, np.float32),
+        )  # fmt: skip
+        return nmf.fit_sum(V, [model], max_iter=n_iter)
+
+    return (5 * 80 + 5 * 6 + 2 * 20) / (4 * K), fit
 
 
 def processor_iteration(fit: Callable[[int], Any], n_iter: int = 20) -> float:

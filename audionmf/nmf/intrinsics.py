@@ -20,11 +20,11 @@ from numba.extending import intrinsic
 from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
 
 __all__ = [
+    "block_divergence",
     "claim",
     "copy_vector",
     "interleave",
     "lanes_of",
-    "log",
     "multiply_row",
     "ratio_tile",
     "sum_halves",
@@ -112,6 +112,34 @@ class _Vector:
     def _fused(self) -> Any:
         kind = ir.FunctionType(self.type, [self.type] * 3)
         return cgutils.get_or_insert_function(self.builder.module, kind, "llvm.fma.v16f32")
+
+    def spread(self, x: Any) -> Any:
+        """Return a vector of one number."""
+        empty = ir.Constant(ir.VectorType(x.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(empty, x, ir.IntType(32)(0))
+        return self.shuffle(first, first, [0] * self.lanes)
+
+    def log_less_one(self, x: Any) -> Any:
+        """Return log(x) - 1 for x > 0 and normal, something finite for 0.
+
+        x = m 2^e with m from √½ to √2, and log m = 2 atanh((m - 1) / (m + 1)) by its series.
+        """
+        builder, double = self.builder, self.align == 8
+        mantissa, terms = (52, 10) if double else (23, 5)
+        word, name = ir.IntType(8 * self.align), "float64" if double else "float32"
+        integers = ir.VectorType(word, self.lanes)
+        half = int(np.array(0.5**0.5, name).view(f"i{self.align}"))
+        halves, shift = (ir.Constant(integers, [n] * self.lanes) for n in (half, mantissa))
+        bits, one = builder.bitcast(x, integers), self.constant(1.0)
+        e = builder.ashr(builder.sub(bits, halves), shift)
+        m = builder.bitcast(builder.sub(bits, builder.shl(e, shift)), self.type)
+        s = self.divide(builder.fsub(m, one), builder.fadd(m, one))
+        z, q = builder.fmul(s, s), self.constant(2 / (2 * terms - 1))
+        for k in reversed(range(terms - 1)):
+            q = _multiply_add(builder, q, z, self.constant(2 / (2 * k + 1)))
+        two, lowered = self.constant(float(np.log(2))), self.constant(-1.0)
+        whole = _multiply_add(builder, builder.sitofp(e, self.type), two, lowered)
+        return _multiply_add(builder, q, s, whole)
 
     def prefetch(self, pointer: Any, offset: Any) -> None:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -360,25 +388,67 @@ def claim(typingctx: Any, counter: Any) -> Any:
 
 
 @intrinsic
-def log(typingctx: Any, x: Any) -> Any:
-    """Return log(x) for x > 0 and normal, something finite for 0; LLVM turns it into vectors.
+def block_divergence(
+    typingctx: Any,
+    R: Any,
+    rs: Any,
+    V: Any,
+    v0: Any,
+    vs: Any,
+    n_frames: Any,
+    n_bins: Any,
+) -> Any:
+    """Return Σ V (log R - 1) over ``R[t·rs + f]``, ≥ 0, and ``V[v0 + t·vs + f]``, in double precision.
 
-    x = m 2^e with m from √½ to √2, and log m = 2 atanh((m - 1) / (m + 1)) by its series.
+    Whole vectors are read. There is a frame and a bin at least; a frame is summed in the type of R.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        double = x.bitwidth == 64
-        element, mantissa, terms = arguments[0].type, 52 if double else 23, 10 if double else 5
-        integer = ir.IntType(x.bitwidth)
-        half = int(np.array(0.5**0.5, x.name).view(f"i{x.bitwidth // 8}"))
-        bits = builder.bitcast(arguments[0], integer)
-        e = builder.ashr(builder.sub(bits, integer(half)), integer(mantissa))
-        m = builder.bitcast(builder.sub(bits, builder.shl(e, integer(mantissa))), element)
-        s = builder.fdiv(builder.fsub(m, element(1)), builder.fadd(m, element(1)))
-        z, q = builder.fmul(s, s), element(0)
-        for k in reversed(range(terms)):
-            q = _multiply_add(builder, q, z, element(2 / (2 * k + 1)))
-        exponent = builder.sitofp(e, element)
-        return _multiply_add(builder, exponent, element(float(np.log(2))), builder.fmul(q, s))
+        _, rs, _, v0, vs, n_frames, n_bins = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
+        zero = vector.constant(0.0)
+        wide = ir.VectorType(ir.DoubleType(), vector.lanes)
+        words = ir.VectorType(ir.IntType(32), vector.lanes)
+        lanes = ir.Constant(words, list(range(vector.lanes)))
+        entry, frame, loop = builder.block, *(builder.append_basic_block() for _ in range(2))
+        summed, done = (builder.append_basic_block() for _ in range(2))
+        ratios, data = vector.pointer(0, i64(0)), vector.pointer(2, v0)
+        builder.branch(frame)
 
-    return x(x), codegen
+        builder.position_at_end(frame)
+        t, at_r, at_v = builder.phi(i64), builder.phi(ratios.type), builder.phi(data.type)
+        total = builder.phi(wide)
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        f, row = builder.phi(i64), builder.phi(vector.type)
+        left = vector.spread(builder.trunc(builder.sub(n_bins, f), ir.IntType(32)))
+        held = builder.icmp_signed("<", lanes, left)
+        counted = builder.select(held, vector.load(at_v, f), zero)
+        more = _multiply_add(builder, counted, vector.log_less_one(vector.load(at_r, f)), row)
+        next_f = builder.add(f, i64(vector.lanes))
+        builder.cbranch(builder.icmp_signed("<", next_f, n_bins), loop, summed)
+
+        builder.position_at_end(summed)
+        doubled = more if vector.align == 8 else builder.fpext(more, wide)
+        grown, next_t = builder.fadd(total, doubled), builder.add(t, i64(1))
+        next_r, next_v = builder.gep(at_r, [rs]), builder.gep(at_v, [vs])
+        builder.cbranch(builder.icmp_signed("<", next_t, n_frames), frame, done)
+
+        for phi, before, x, after, y in (
+            (t, entry, i64(0), summed, next_t),
+            (at_r, entry, ratios, summed, next_r),
+            (at_v, entry, data, summed, next_v),
+            (total, entry, ir.Constant(wide, [0.0] * vector.lanes), summed, grown),
+            (f, frame, i64(0), loop, next_f),
+            (row, frame, zero, loop, more),
+        ):
+            phi.add_incoming(x, before)
+            phi.add_incoming(y, after)
+        builder.position_at_end(done)
+        found = ir.DoubleType()(0.0)
+        for i in range(vector.lanes):
+            found = builder.fadd(found, builder.extract_element(grown, ir.IntType(32)(i)))
+        return found
+
+    return types.float64(R, rs, V, v0, vs, n_frames, n_bins), codegen

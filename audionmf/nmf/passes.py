@@ -38,11 +38,11 @@ from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
+    block_divergence,
     claim,
     copy_vector,
     interleave,
     lanes_of,
-    log,
     multiply_row,
     ratio_tile,
     sum_halves,
@@ -148,21 +148,6 @@ def _compiled(**options: Any) -> Callable[[Any], Any]:
 def _part(**options: Any) -> Callable[[Any], Any]:
     """Return the decorator of what only kernels call: it needs no way in from Python."""
     return _compiled(no_cpython_wrapper=True, **options)
-
-
-@_part(fastmath={"reassoc", "contract", "nsz"})
-def _block_divergence(
-    R: Any, stride: int, V: Any, v0: int, vs: int, n_frames: int, n_bins: int
-) -> Any:
-    """Return Σ V (log R - 1) over a block."""
-    total = 0.0
-    for t in range(n_frames):
-        ratios, data = R[t * stride : t * stride + n_bins], V[v0 + t * vs : v0 + t * vs + n_bins]
-        row = R.dtype.type(0)
-        for f in range(n_bins):
-            row += data[f] * (log(ratios[f]) - R.dtype.type(1))
-        total += row
-    return total
 
 
 @_part()
@@ -338,11 +323,12 @@ def _update_chunk(
             for k in range(K):
                 Ht[t, k] = H[t0 + t, k]
         if want_divergence:
+            G[0] = 0
+            for t in range(n_frames):
+                for k in range(K):
+                    G[0, k] += Ht[t, k]
             for k in range(K):
-                total = 0.0
-                for t in range(n_frames):
-                    total += Ht[t, k]
-                divergence += total / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
+                divergence += G[0, k] / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
         for inner in range(n_inner):
             ahead = 0 if gather or inner < n_inner - 1 else beyond
             for p0 in range(0, n_panels, PANELS):
@@ -350,7 +336,7 @@ def _update_chunk(
                 _block_ratio(p0, p1, K, Kp, Wp, Ht, R, X, x0, xs, ahead, n_columns)
                 n_bins = min(F - p0 * width, stride)
                 if want_divergence and inner == 0:
-                    divergence += _block_divergence(
+                    divergence += block_divergence(
                         R, stride, X, x0 + p0 * width, xs, n_frames, n_bins
                     )
                 _gather_activations(R, p0, n_bins, K, Kp, Wt, G, n_columns)
