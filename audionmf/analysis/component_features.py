@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.means import running_mean
+
 __all__ = ["ALONE", "N_FEATURES", "Examples", "Looks", "Stretch", "component_features"]
 
 Matrix = NDArray[np.float32]
@@ -169,14 +171,6 @@ def _scaled(E: Matrix) -> Matrix:
     return scaled
 
 
-def _mean(x: Matrix, size: int, axis: int) -> Matrix:
-    """Return means over neighbours."""
-    from scipy.ndimage import uniform_filter1d  # not needed where nothing is known of the sources
-
-    found: Matrix = uniform_filter1d(x, size, axis=axis, mode="nearest")
-    return found
-
-
 def _log(x: Matrix) -> Matrix:
     logs: Matrix = np.log(x + _LEAST)
     return logs
@@ -194,14 +188,14 @@ class _Spectrum:
 
     def __init__(self, V: Matrix, frequencies: NDArray[np.float64]) -> None:
         self.V, self.log = V, _log(V)
-        self.smooth = _log(_mean(V, 3, 0))
-        narrow, long = _log(_mean(V, 9, 0)), _log(_mean(V, 9, 1))
-        wide = _log(_mean(_mean(V, 33, 1), 121, 0))
+        self.smooth = _log(running_mean(V, 3, 0))
+        narrow, long = _log(running_mean(V, 9, 0)), _log(running_mean(V, 9, 1))
+        wide = _log(running_mean(running_mean(V, 33, 1), 121, 0))
         self.level = np.clip(self.log - wide, -5, 5) / 2
         self.peak = np.clip(self.log - narrow, -3, 3)
         self.tonal = np.clip(long - narrow, -3, 3)
         self.rise = np.clip(self.log - long, -3, 3)
-        self.slow = np.clip(_log(_mean(V, 3, 1)) - _log(_mean(V, 17, 1)), -3, 3)
+        self.slow = np.clip(_log(running_mean(V, 3, 1)) - _log(running_mean(V, 17, 1)), -3, 3)
         self.partials = [_partial(frequencies, ratio) for ratio in _RATIOS]
 
     def beside(self, where: Places) -> list[Places]:
@@ -416,8 +410,11 @@ def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
     Each map is left as soon as the places are taken from it: all of them take 12 mixtures a source.
     """
     V = spectrum.V
-    along, across = _mean(V, 9, 1), _mean(V, 25, 0)
-    long, frame = _mean(_mean(V, 65, 1), 3, 0), _mean(V.sum(axis=0, keepdims=True), 3, 1)
+    along, across = running_mean(V, 9, 1), running_mean(V, 25, 0)
+    long, frame = (
+        running_mean(running_mean(V, 65, 1), 3, 0),
+        running_mean(V.sum(axis=0, keepdims=True), 3, 1),
+    )
     maps = np.empty((len(M), _N_MAPS, len(where[0])), np.float32)
     for n, each in enumerate((spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise)):
         maps[:, n] = each[where]
@@ -429,12 +426,12 @@ def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
         share = mask[where]
         maps[j, 4] = _odds(share)
         maps[j, 5] = np.clip(np.log((share + 1e-3) / (others + 1e-3)), -6, 6) / 2
-        own_frame = _mean(own.sum(axis=0, keepdims=True), 3, 1)
+        own_frame = running_mean(own.sum(axis=0, keepdims=True), 3, 1)
         for n, part, all_of_it, at in (
-            (6, _mean(own, 9, 1), along, where),
-            (7, _mean(own, 25, 0), across, where),
+            (6, running_mean(own, 9, 1), along, where),
+            (7, running_mean(own, 25, 0), across, where),
             (8, own_frame, frame, (0 * where[0], where[1])),
-            (9, _mean(_mean(own, 65, 1), 3, 0), long, where),
+            (9, running_mean(running_mean(own, 65, 1), 3, 0), long, where),
         ):
             maps[j, n] = _odds((part[at] + small) / (all_of_it[at] + 1e-9))
     return maps

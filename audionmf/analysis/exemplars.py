@@ -129,7 +129,8 @@ def analyse_exemplars(
     frames = gather(
         source, stft_on(stft, settings.device), min(settings.max_frames, _MIXTURE_FRAMES),
         keep_transform=spatial,
-        neighbours=front.neighbours, n_threads=threads, progress=partial(progress, "read"),
+        neighbours=front.neighbours, bands=front.bands, n_threads=threads,
+        progress=partial(progress, "read"),
     )  # fmt: skip
     found = dataclasses.replace(
         Decomposition.of(source, frames.n_samples, bank.spectra(), settings),
@@ -281,9 +282,13 @@ class _Fit:
         self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
         self.free, self.source, self.sounds, self.recorded = free, source, sounds, recorded
         self.names = [*found.templates.names, *free]
-        stacked = front.stack(frames.V, frames.context)
+        if frames.every is None:
+            stacked = front.stack(frames.V, frames.context)
+        else:
+            stacked = frames.every.T[:: frames.step].T
         self.peak = np.float32(2.0 ** np.floor(np.log2(stacked.max())))
         self.X: Matrix = stacked / self.peak
+        self.known: Matrix | None = None  # the activations in every frame, not only in those kept
 
     def fitted(self, exemplars: _Exemplars) -> tuple[_Exemplars, Matrix, float]:
         """Return what plays, its activations, and the share that exemplars leave unexplained."""
@@ -299,9 +304,8 @@ class _Fit:
             adapt(0.2)
             fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
             fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
-        if H.shape[1] < self.X.shape[1]:
-            n_iter = self.settings.activation_iter
-            H = self._activations(fitted, np.arange(self.X.shape[1]), n_iter)
+        if H.shape[1] < self.X.shape[1] or self.frames.every is not None:
+            H = self._whole(fitted)
         adapt(1.0)
         H *= self.peak
         return fitted, H, left
@@ -321,11 +325,14 @@ class _Fit:
         chosen = _evenly(self.X.shape[1], count)
         return chosen, self.X if len(chosen) == self.X.shape[1] else self.X.T[chosen].T
 
-    def _absent(self, exemplars: _Exemplars, chosen: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    def _absent(
+        self, exemplars: _Exemplars, chosen: NDArray[np.int64], step: int | None = None
+    ) -> NDArray[np.bool_] | None:
+        """Return when which of them are known not to play, in some of the frames `step` apart."""
         if not self.found.absent:
             return None
-        last = (self.X.shape[1] - 1) * self.frames.step
-        places = range(0, last + 1, self.frames.step)
+        step = step or self.frames.step
+        places = range(0, int(chosen.max(initial=0)) * step + 1, step)
         by_source = absent_frames(self.found.absent, self.names, places)
         silent: NDArray[np.bool_] = by_source[:, chosen][exemplars.owners]
         return silent
@@ -444,7 +451,9 @@ class _Fit:
         """Let the templates move; return activations in as many frames as that takes."""
         chosen, X = self._some(_MOVING_FRAMES)
         if len(chosen) > H.shape[1]:
-            H = self._activations(exemplars, chosen, _STARTING_ITERATIONS)
+            H = self._activations(
+                exemplars, X, _STARTING_ITERATIONS, self._absent(exemplars, chosen)
+            )
         A, H = fit_drawn(
             X, exemplars.A, H, penalties=exemplars.penalties, n_iter=_MOVES,
             n_threads=self.threads, device=self.device, progress=progress,
@@ -454,10 +463,25 @@ class _Fit:
         ratio = np.repeat(np.minimum(ratio, np.float32(_MOST_MOVE)), self.front.widths, axis=0)
         return dataclasses.replace(exemplars, W=exemplars.W * ratio, A=A), H
 
-    def _activations(self, exemplars: _Exemplars, chosen: NDArray[np.int64], n_iter: int) -> Matrix:
-        """Return the activations in some of the frames that were kept."""
-        X = self.X.T[chosen].T
-        absent = self._absent(exemplars, chosen)
+    def _whole(self, exemplars: _Exemplars) -> Matrix:
+        """Return the activations in the frames that were kept.
+
+        Where the other frames are at hand, theirs are found at once: else rendering, and what looks
+        at components in stretches of neighbouring frames, would find half of them again.
+        """
+        every, n_iter = self.frames.every, self.settings.activation_iter
+        if every is None:
+            absent = self._absent(exemplars, np.arange(self.X.shape[1]))
+            return self._activations(exemplars, self.X, n_iter, absent)
+        absent = self._absent(exemplars, np.arange(every.shape[1]), 1)
+        H = self._activations(exemplars, every / self.peak, n_iter, absent)
+        self.known = H * self.peak
+        return H[:, :: self.frames.step]
+
+    def _activations(
+        self, exemplars: _Exemplars, X: Matrix, n_iter: int, absent: NDArray[np.bool_] | None
+    ) -> Matrix:
+        """Return the activations in some frames, in some of which some exemplars may be absent."""
         start = None
         if absent is not None:
             start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
@@ -477,7 +501,7 @@ class _Fit:
         return dataclasses.replace(
             self.found, templates=templates, penalties=exemplars.penalties, banded=True,
             grouping={name: grouped.get(name, ()) for name in self.names}, context=context,
-            activations=H if self.frames.step == 1 else None,
+            activations=H if self.frames.step == 1 else self.known,
         )  # fmt: skip
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:

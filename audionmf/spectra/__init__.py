@@ -18,6 +18,7 @@ A file imports only from those that are named before it:
 - `frames`: from a recording to the V that a factorisation sees
 - `masks`: shares of the sources in each bin
 - `device`: arrays on a graphics card
+- `means`: running means
 - `medians`: harmonic and percussive sound
 - `consistency`: phases of the stems
 - `spatial`: places in a stereo image

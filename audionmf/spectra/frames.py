@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from audionmf.errors import StoppedError
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.fused import FramePass, length
 from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
@@ -65,6 +66,7 @@ def heard(progress: Progress | None) -> Callable[[str, float], None]:
 
 
 _MAX_FRAMES = 16384
+_MOST_EVERY = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,9 @@ class Frames:
     context : ndarray, shape (n_rows, n_kept), float32, or None
         What `Neighbours` says of each, where it was asked for; also of thinned frames it is their
         true neighbours.
+    every : ndarray, shape (n_bands + n_rows, n_frames), float32, or None
+        Of every frame, kept or not, its sums over `Bands` and its context, rows as neighbours; where
+        that was asked for, some frames were left out, and there are not too many.
     """
 
     V: NDArray[np.float32]
@@ -91,6 +96,7 @@ class Frames:
     step: int
     n_samples: int
     context: NDArray[np.float32] | None = None
+    every: NDArray[np.float32] | None = None
 
 
 def pooled_magnitude(X: Transform) -> NDArray[np.float32]:
@@ -134,6 +140,7 @@ def gather(
     *,
     keep_transform: bool = False,
     neighbours: Neighbours | None = None,
+    bands: Bands | None = None,
     n_threads: int = 1,
     progress: Callable[[float], object] = lambda _: None,
     warn: bool = True,
@@ -152,6 +159,9 @@ def gather(
         Keep X too.
     neighbours : Neighbours, optional
         Keep the context of the frames too.
+    bands : Bands, optional
+        With neighbours: keep what these and the bands say of every frame, where that is not what is
+        kept anyway, and there are at most 4096.
     n_threads : int, default 1
         Threads for the FFT.
     progress : callable, optional
@@ -171,7 +181,7 @@ def gather(
     """
     # Where there is a context, all frames are needed.
     apart = 1 if neighbours else _apart(stft, source.n_samples, max_frames)
-    how = partial(_gathered, source, stft, max_frames, keep_transform, neighbours, n_threads)
+    how = partial(_gathered, source, stft, max_frames, keep_transform, neighbours, bands, n_threads)
     found, counter = how(progress, apart, _thinned(stft, source.n_samples, max_frames))
     least = _thinned(stft, counter.n_samples, max_frames)
     if found.step > least:  # a header that lied
@@ -200,6 +210,7 @@ def _gathered(
     max_frames: int,
     keep_transform: bool,
     neighbours: Neighbours | None,
+    bands: Bands | None,
     n_threads: int,
     progress: Callable[[float], object],
     apart: int,
@@ -212,6 +223,7 @@ def _gathered(
     counter = Counter(source)
     kept: list[NDArray[Any]] = []
     around: list[NDArray[Any]] = []
+    every: list[NDArray[np.float32]] = []
     step, n_seen, n_kept = thinned // apart, 0, 0
     size = max(1, max(BLOCK_FRAMES, stft.least_frames) // apart)  # of as many samples as ever
     blocks = stft.forward_blocks(counter.blocks(), size, n_threads, apart)
@@ -224,7 +236,11 @@ def _gathered(
         else:
             kept.append(pooled_magnitude(chosen)[None])
         if neighbours:
-            context = neighbours.of_frames(pooled_magnitude(wide), before, after)
+            pooled = pooled_magnitude(wide)
+            context = neighbours.of_frames(pooled, before, after)
+            if bands and thinned > 1 and n_seen <= _MOST_EVERY:
+                own = bands.pool(pooled[:, before : wide.shape[-1] - after])
+                every.append(np.concatenate([own.T, context.T], axis=1))
             around.append(_copied(context[None, :, first::step]))
         n_seen += X.shape[-1]
         n_kept += kept[-1].shape[-1]
@@ -236,7 +252,9 @@ def _gathered(
     joined = _join(kept, n_kept)
     found = _join(around, n_kept)[0] if neighbours else None
     V = pooled_magnitude(joined) if keep_transform else joined[0]
-    return Frames(V, joined if keep_transform else None, step, counter.n_samples, found), counter
+    stacked = np.concatenate(every).T if every and n_seen <= _MOST_EVERY else None
+    kept_X = joined if keep_transform else None
+    return Frames(V, kept_X, step, counter.n_samples, found, stacked), counter
 
 
 def magnitudes(

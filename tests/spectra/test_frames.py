@@ -10,6 +10,7 @@ from audionmf import STFT, Audio, AudioWarning
 from audionmf.io.audio import AudioFile
 from audionmf.spectra import fourier, stft
 from audionmf.spectra import frames as frontend
+from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import gather, pooled_magnitude
 from audionmf.spectra.neighbours import Neighbours
 
@@ -223,3 +224,24 @@ def test_channels_are_pooled_as_by_hypot_at_any_level(n_channels, shape):
     found = pooled_magnitude(X)
     np.testing.assert_allclose(found, expected, rtol=3e-7)
     assert found.T.flags.c_contiguous
+
+
+@pytest.mark.parametrize("max_frames", [60, 7, 1000])
+def test_bands_and_contexts_of_all_frames_are_kept_where_they_are_asked_for(
+    monkeypatch, max_frames
+):
+    samples, transform = noise(2, 40_000), STFT(512, 128)
+    around, bands = Neighbours.of(transform, RATE), Bands.of(transform, RATE)
+    how = {"neighbours": around, "keep_transform": True, "bands": bands}
+    found = gather(Audio(samples, RATE), transform, max_frames, **how)
+    whole = gather(Audio(samples, RATE), transform, neighbours=around)
+    assert whole.step == 1
+    assert whole.every is None
+    if max_frames == 1000:  # all of them are kept anyway
+        assert found.every is None
+        return
+    wanted = np.concatenate([bands.pool(whole.V), whole.context])
+    np.testing.assert_array_equal(found.every, wanted)
+    assert found.every.T.flags.c_contiguous
+    monkeypatch.setattr(frontend, "_MOST_EVERY", whole.V.shape[1] - 1)
+    assert gather(Audio(samples, RATE), transform, max_frames, **how).every is None
