@@ -2,6 +2,7 @@
 
 A file imports only from those that are named before it:
 
+- `beside`: work in a thread of its own
 - `clustering`: trees of alike things, and where to cut them
 - `timbre_groups`: components grouped by the colour of their sound
 - `starts`: random starts and how far they end apart

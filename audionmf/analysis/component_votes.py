@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,14 +26,23 @@ from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
-from audionmf.settings import CPU
+from audionmf.settings import CPU, Settings
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress
 from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
 
-__all__ = ["left_by", "unexplained", "votes", "with_voters", "within_bands"]
+__all__ = [
+    "Components",
+    "components_alone",
+    "have_votes",
+    "left_by",
+    "unexplained",
+    "votes",
+    "with_voters",
+    "within_bands",
+]
 
 Matrix = NDArray[np.float32]
 
@@ -41,6 +51,67 @@ _VOTER_ITERATIONS = 100
 _VOTE_BELOW = 0.45
 _SHARPNESS = 2
 _FLOOR = np.float32(1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Components of a mixture that were learnt from it alone.
+
+    Parameters
+    ----------
+    W : ndarray, shape (n_bins, n), float32
+        Their spectra.
+    G : ndarray, shape (n, n_frames), float32
+        Their activations.
+    left : float
+        The share of the mixture that they leave unexplained.
+    """
+
+    W: Matrix
+    G: Matrix
+    left: float
+
+
+def components_alone(
+    V: Matrix,
+    bands: Bands,
+    settings: Settings,
+    *,
+    n_threads: int,
+    report: Callable[[float], bool | None],
+) -> Components:
+    """Learn forty components of a mixture, which need not know anything of its sources.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames)
+        Magnitudes of frames of the mixture that are spread over it, not all of them silent.
+    bands : Bands
+        On which they are learnt.
+    settings : Settings
+        Options.
+    n_threads : int
+        Threads; they change nothing else.
+    report : callable
+        Told the share done; where it returns True nobody waits for the rest.
+    """
+    pooled = bands.pool(V)
+    peak = np.float32(2.0 ** np.floor(np.log2(pooled.max())))
+    pooled /= peak
+    model = nmf.fit(
+        pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=settings.seed,
+        n_threads=n_threads, device=settings.device,
+        callback=lambda state: report(state.iteration / state.max_iter),
+    )  # fmt: skip
+    report(1.0)
+    G = model.activations * peak
+    W = within_bands(V, model.templates, G, np.diff(bands.edges, append=len(V)))
+    return Components(W, G, left_by(V, W, G))
+
+
+def have_votes(left: float, alone: float, *, free: bool) -> bool:
+    """Tell whether components of the mixture vote, by what they and the templates leave of it."""
+    return free or alone < _VOTE_BELOW * min(left, 1.0)
 
 
 def with_voters(
@@ -56,6 +127,8 @@ def with_voters(
     progress: Progress,
     draw: float = component_owner.DRAW,
     followed: float = 1.0,
+    components: Components | None = None,
+    known: Examples | None = None,
 ) -> Decomposition:
     """Let components of the mixture alone have their say in the masks.
 
@@ -87,33 +160,30 @@ def with_voters(
         How far components that sound alike draw each other, ≥ 0.
     followed : float, default 1.0
         How far they are followed where they lean, 0 to 1.
+    components : Components, optional
+        Those of V, where they are known. Default: they are learnt.
+    known : Examples, optional
+        Of `sounds`, where it is known.
 
     Returns
     -------
     Decomposition
         With voters.
     """
-    settings = found.settings
-    threads, device = thread_count(settings.n_threads), settings.device
+    settings, threads = found.settings, thread_count(found.settings.n_threads)
     bands = Bands.of(found.templates.stft, found.templates.sample_rate)
-    pooled = bands.pool(V)
-    peak = np.float32(2.0 ** np.floor(np.log2(pooled.max())))
-    pooled /= peak
     report = partial(progress, "vote")
-    model = nmf.fit(
-        pooled, min(_VOTERS, V.shape[1]), max_iter=_VOTER_ITERATIONS, seed=settings.seed,
-        n_threads=threads, device=device,
-        callback=lambda state: report(state.iteration / state.max_iter),
-    )  # fmt: skip
+    if components is None:
+        components = components_alone(V, bands, settings, n_threads=threads, report=report)
     report(1.0)
-    G = model.activations * peak
-    W = within_bands(V, model.templates, G, np.diff(bands.edges, append=len(V)))
-    alone = left_by(V, W, G)
-    voted = free or alone < _VOTE_BELOW * min(left, 1.0)
+    W, G, alone = components.W, components.G, components.left
+    voted = have_votes(left, alone, free=free)
     sharpness = 1 if free else _SHARPNESS
     voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
     fit = Fit(left, alone, voted, free)
-    said = _agreed(found, source, voters, fit, sounds, examples, draw, progress)
+    if known is None:
+        known = Examples([sounds.get(name) for name in found.grouping], bands.frequencies)
+    said = _agreed(found, source, voters, fit, known, examples, draw, progress)
     leanings = said.leanings * np.float32(followed)
     # Of leads, of which no example is known, it tells less well which stem is wrong.
     evidence = said.evidence if any(one is not None for one in examples) else None
@@ -126,7 +196,7 @@ def _agreed(
     source: Source,
     voters: Voters,
     fit: Fit,
-    sounds: Mapping[str, Matrix],
+    known: Examples,
     examples: Sequence[Sound | None],
     draw: float,
     progress: Progress,
@@ -134,7 +204,6 @@ def _agreed(
     """Return how far what sounds like a source leans to it, in the logarithm of models."""
     names, threads = list(found.grouping), thread_count(found.settings.n_threads)
     stft, rate = found.templates.stft, found.templates.sample_rate
-    alone = [sounds.get(name) for name in names]
     with blas_threads(1):  # what is found must not depend on how many there are
         looks: list[Looks] = []
         read, n_parts = 0, 1
@@ -146,7 +215,7 @@ def _agreed(
 
         parts = stretches(found, voters, source, tell)
         bands = Bands.of(stft, rate)
-        work = partial(component_features, examples=Examples(alone, bands.frequencies))
+        work = partial(component_features, examples=known)
         with contextlib.closing(in_order(work, parts, threads)) as seen:  # stopped or not
             for look in seen:
                 looks.append(look)

@@ -36,10 +36,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
+from audionmf.analysis.beside import Beside
 from audionmf.analysis.component_examples import heard_examples
-from audionmf.analysis.component_votes import unexplained, with_voters, within_bands
+from audionmf.analysis.component_features import Examples
+from audionmf.analysis.component_votes import (
+    Components,
+    components_alone,
+    have_votes,
+    unexplained,
+    with_voters,
+    within_bands,
+)
 from audionmf.analysis.coverage import coverage
-from audionmf.analysis.note_votes import with_notes
+from audionmf.analysis.likeness import Sound
+from audionmf.analysis.note_votes import Notes, notes_alone, with_notes
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
@@ -49,7 +59,7 @@ from audionmf.nmf.sums import fit_sum
 from audionmf.rendering.absent import Absent, absent_frames, within
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.grouping import by_label
-from audionmf.settings import Settings
+from audionmf.settings import CPU, Settings
 from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
@@ -146,8 +156,12 @@ def analyse_exemplars(
         ]
         return _exemplars(front, sounds, settings.pitch_shifts > 0)
 
-    fit = _Fit(found, frames, front, progress, free or {}, source, bank.sounds, recorded=known)
-    return fit.told(*fit.fitted(exemplars()))  # which are let go before components are compared
+    with Beside(threads, apart=settings.device == CPU) as side:
+        fit = _Fit(
+            found, frames, front, progress, free or {}, source, bank.sounds, side, recorded=known
+        )
+        # Exemplars are let go before components are compared.
+        return fit.told(*fit.fitted(exemplars()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,14 +288,19 @@ class _Fit:
         free: Mapping[str, int],
         source: Source,
         sounds: Mapping[str, Matrix],
+        side: Beside,
         *,
         recorded: bool,
     ) -> None:
         self.found, self.frames, self.front, self.progress = found, frames, front, progress
         self.settings = found.settings
-        self.threads, self.device = thread_count(found.settings.n_threads), found.settings.device
+        self.threads, self.device = side.here, found.settings.device
         self.free, self.source, self.sounds, self.recorded = free, source, sounds, recorded
         self.names = [*found.templates.names, *free]
+        self.side = side
+        self.voters = side.start(self._components)
+        self.examples, self.seen = side.start(self._examples), side.start(self._seen)
+        self.notes: Callable[[], Notes | None] = lambda: None
         if frames.every is None:
             stacked = front.stack(frames.V, frames.context)
         else:
@@ -296,6 +315,7 @@ class _Fit:
         plain = exemplars.take(np.flatnonzero(exemplars.penalties == 0))
         fitted, start = self._pruned(plain)
         left = self._left(fitted, start)
+        self.notes = self.side.start(partial(self._notes, left))
         if self.free:
             fitted, H = self._beside_free(plain, exemplars, left)
         else:
@@ -304,6 +324,7 @@ class _Fit:
             adapt(0.2)
             fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
             fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
+        self.threads = self.side.all_here()
         if H.shape[1] < self.X.shape[1] or self.frames.every is not None:
             H = self._whole(fitted)
         adapt(1.0)
@@ -504,17 +525,50 @@ class _Fit:
             activations=H if self.frames.step == 1 else self.known,
         )  # fmt: skip
 
+    # What needs to know nothing of the fit
+
+    def _report(self, stage: str) -> Callable[[float], bool | None]:
+        """Return what tells of a stage; of one beside another it only asks whether to go on."""
+        if self.side.apart:
+            return lambda _: self.side.stopped()
+        return partial(self.progress, stage)
+
+    def _components(self) -> Components:
+        return components_alone(
+            self.frames.V, self.front.bands, self.settings,
+            n_threads=self.side.there, report=self._report("vote"),
+        )  # fmt: skip
+
+    def _examples(self) -> list[Sound | None]:
+        frequencies = self.front.bands.frequencies
+        return heard_examples(self.sounds, self.names, frequencies, self.side.there)
+
+    def _seen(self) -> Examples:
+        alone = [self.sounds.get(name) for name in self.names]
+        return Examples(alone, self.front.bands.frequencies)
+
+    def _notes(self, left: float) -> Notes | None:
+        """Return the notes of the mixture, where they will have a say."""
+        if not have_votes(left, self.voters().left, free=bool(self.free)):
+            return None
+        bank = self.found.templates
+        return notes_alone(
+            self.frames, bank.stft, bank.sample_rate, self.settings,
+            n_threads=self.side.there, report=self._report("notes"),
+        )  # fmt: skip
+
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""
-        free, progress = bool(self.free), self.progress
-        bands = Bands.of(found.templates.stft, found.templates.sample_rate)
-        names = list(found.grouping)
-        examples = heard_examples(self.sounds, names, bands.frequencies, self.threads)
+        free, progress, examples = bool(self.free), self.progress, self.examples()
         voted = with_voters(
             found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
-            examples=examples, free=free, progress=progress,
+            examples=examples, free=free, progress=progress, components=self.voters(),
+            known=self.seen(),
         )  # fmt: skip
-        return with_notes(voted, self.frames, H, examples=examples, free=free, progress=progress)
+        return with_notes(
+            voted, self.frames, H, examples=examples, free=free, progress=progress,
+            notes=self.notes,
+        )  # fmt: skip
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,14 +21,17 @@ from audionmf.analysis.component_votes import votes, within_bands
 from audionmf.analysis.cues import component_places, component_strokes, counted, odds_by_cues
 from audionmf.analysis.likeness import Sound, mean_field
 from audionmf.analysis.note_groups import likely_by_groups
+from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
+from audionmf.settings import Settings
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Frames, Progress
 from audionmf.spectra.harmonic import harmonic_start
+from audionmf.spectra.stft import STFT
 
-__all__ = ["with_notes"]
+__all__ = ["Notes", "notes_alone", "with_notes"]
 
 Matrix = NDArray[np.float32]
 
@@ -42,6 +46,60 @@ _ALONE, _DOUBT, _DRAW_OF_GROUPS = 0.5, 0.05, 1.5
 far notes draw each other then."""
 
 
+@dataclass(frozen=True, eq=False)
+class Notes:
+    """Notes and noises of a mixture.
+
+    Parameters
+    ----------
+    W : ndarray, shape (n_bins, n), float32
+        Their spectra.
+    G : ndarray, shape (n, n_frames), float32
+        Their activations.
+    sound : Sound
+        What is heard of them, places and strokes too.
+    """
+
+    W: Matrix
+    G: Matrix
+    sound: Sound
+
+
+def notes_alone(
+    frames: Frames,
+    stft: STFT,
+    rate: int,
+    settings: Settings,
+    *,
+    n_threads: int,
+    report: Callable[[float], bool | None],
+) -> Notes:
+    """Find the notes and noises of a mixture, which need not know anything of its sources.
+
+    Parameters
+    ----------
+    frames : Frames
+        Of the mixture, not all of them silent.
+    stft : STFT
+        Their transform.
+    rate : int
+        In Hz.
+    settings : Settings
+        Options.
+    n_threads : int
+        Threads; they change nothing else.
+    report : callable
+        Told the share done; where it returns True nobody waits for the rest.
+    """
+    bands = Bands.of(stft, rate)
+    peak = float(2.0 ** np.clip(np.floor(np.log2(frames.V.max())), -120, 120))
+    W, levelled = _notes(frames.V, bands, stft, rate, settings, peak, n_threads, report)
+    places, energies = component_places(frames, W, levelled, 1 / peak)
+    strokes = component_strokes(frames, W, levelled, stft, rate, 1 / peak)
+    sound = Sound(bands.pool(W), levelled, bands.frequencies, energies, places, strokes)
+    return Notes(W, levelled * np.float32(peak), sound)
+
+
 def with_notes(
     found: Decomposition,
     frames: Frames,
@@ -50,6 +108,7 @@ def with_notes(
     examples: Sequence[Sound | None],
     free: bool,
     progress: Progress,
+    notes: Callable[[], Notes | None] | None = None,
 ) -> Decomposition:
     """Let notes and noises of the mixture have their say in the masks, after other voters.
 
@@ -70,6 +129,8 @@ def with_notes(
         Whether some source is nothing but what is left, so that examples tell more.
     progress : callable
         Told the stage and the share done.
+    notes : callable, optional
+        Gives those of `notes_alone`, or None, where they shall have no say. Default: they are found.
 
     Returns
     -------
@@ -78,27 +139,30 @@ def with_notes(
     """
     if found.voters is None or found.voters.votes is None:
         return found
-    stft, rate = found.templates.stft, found.templates.sample_rate
-    bands, report = Bands.of(stft, rate), partial(progress, "notes")
-    peak = float(2.0 ** np.clip(np.floor(np.log2(frames.V.max())), -120, 120))
-    W, levelled = _notes(frames.V, bands, rate, found, peak, report)
-    G, level = levelled * np.float32(peak), 1 / peak
-    places, energies = component_places(frames, W, levelled, level)
-    strokes = component_strokes(frames, W, levelled, stft, rate, level)
-    sound = Sound(bands.pool(W), levelled, bands.frequencies, energies)
+    report = partial(progress, "notes")
+    if notes is None:
+        stft, rate, settings = found.templates.stft, found.templates.sample_rate, found.settings
+        threads = thread_count(settings.n_threads)
+        known = notes_alone(frames, stft, rate, settings, n_threads=threads, report=report)
+    else:
+        given = notes()
+        if given is None:
+            return found
+        known = given
+    sound, W, G = known.sound, known.W, known.G
     with blas_threads(1):  # what is found must not depend on how many there are
-        odds = odds_by_cues(dataclasses.replace(sound, places=places, struck=strokes))
-        told = like_examples(sound, examples)
+        odds = odds_by_cues(sound)
+        told = like_examples(dataclasses.replace(sound, places=None, struck=None), examples)
         under = votes(found, frames.V, H, W, G, 1) + _SOFT
         by_masks = np.log(under / under.sum(axis=0))
         alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
-        draw, known = _DRAW, [i for i, example in enumerate(examples) if example is not None]
-        if free and len(examples) == 2 and len(known) == 1:
-            grouped = _with_groups(alone, by_masks + told, odds, counted(energies), known[0])
+        draw, named = _DRAW, [i for i, example in enumerate(examples) if example is not None]
+        if free and len(examples) == 2 and len(named) == 1:
+            grouped = _with_groups(alone, by_masks + told, odds, counted(sound.energies), named[0])
             if grouped is not None:
                 draw, alone = _DRAW_OF_GROUPS, grouped
         np.fill_diagonal(odds, 0)
-        owner = mean_field(alone, draw * counted(energies)[:, None] * odds, _STEPS)
+        owner = mean_field(alone, draw * counted(sound.energies)[:, None] * odds, _STEPS)
     report(1.0)
     if len(np.unique(owner.argmax(axis=0))) < len(owner):
         return found
@@ -127,19 +191,20 @@ def _with_groups(
 def _notes(
     V: Matrix,
     bands: Bands,
+    stft: STFT,
     rate: int,
-    found: Decomposition,
+    settings: Settings,
     peak: float,
+    n_threads: int,
     report: Callable[[float], bool | None],
 ) -> tuple[Matrix, Matrix]:
     """Return the spectra of notes and noises, (n_bins, n), and their activations over `peak`."""
-    stft, settings = found.templates.stft, found.settings
     pooled = bands.pool(V) / np.float32(peak)
     start, keys = harmonic_start(pooled, bands.frequencies, rate, rate / stft.n_fft)
     level = np.tile(pooled.sum(axis=0) / len(keys), (len(keys), 1))
     model = nmf.fit(
         pooled, len(keys), templates=start, activations=level, max_iter=_ITERATIONS,
-        n_threads=settings.n_threads, device=settings.device,
+        n_threads=n_threads, device=settings.device,
         callback=lambda state: report(0.9 * state.iteration / state.max_iter),
     )  # fmt: skip
     H: Matrix = model.activations.astype(np.float32)

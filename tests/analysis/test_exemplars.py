@@ -1,6 +1,7 @@
 """Sources by exemplars: frames that know their neighbours, copies, votes; whole and in blocks."""
 
 import dataclasses
+import threading
 import weakref
 
 import numpy as np
@@ -169,6 +170,22 @@ def test_comparing_with_the_examples_tells_how_far_it_is_and_can_be_stopped(monk
         with pytest.raises(StoppedError, match="compare"):
             by_example(progress=stop)
         assert len(looked) < most + 3
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_what_goes_on_beside_the_fit_ends_with_it(n_threads):
+    before = set(threading.enumerate())
+    with pytest.raises(StoppedError, match="adapt"):
+        by_example(progress=lambda stage, _: stage == "adapt", n_threads=n_threads)
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_goes_on_beside_the_fit_tells_of_no_stage_before_the_fit_is_done():
+    told = []
+    by_example(progress=lambda stage, _: told.append(stage), n_threads=2)
+    last = max(n for n, stage in enumerate(told) if stage == "adapt")
+    assert not {"vote", "compare", "notes"} & set(told[:last])
+    assert told[last + 1] == "vote"
 
 
 def test_one_example_alone_leaves_a_rest_that_votes():
