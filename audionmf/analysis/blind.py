@@ -8,7 +8,6 @@ can be heard of them (`cues`).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -156,12 +155,15 @@ def analyse_blind(
 
 
 def _levelled(frames: Frames) -> tuple[Frames, np.float32]:
-    """Return frames whose peak is near 1, and the power of two that they were divided by."""
+    """Divide frames, in place, by a power of two that brings their peak near 1; return both."""
     peak = float(frames.V.max())
     level = np.float32(2.0 ** np.clip(np.floor(np.log2(peak)), -120, 120) if peak > 0 else 1.0)
     factor = np.float32(1) / level  # a product, for a quotient of complex numbers squares
-    X = None if frames.X is None else frames.X * factor
-    return dataclasses.replace(frames, V=frames.V * factor, X=X), level
+    if level != 1:
+        for array in (frames.V, frames.X):
+            if array is not None:
+                array *= factor
+    return frames, level
 
 
 def component_name(component: int) -> str:

@@ -10,6 +10,7 @@ The limits were chosen by looking at the true stems of 29 recordings, rendered a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from audionmf.io.audio import Source
 from audionmf.io.parts import excerpt
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
+from audionmf.settings import CPU
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, gather
 from audionmf.spectra.harmonic import tonal_share
@@ -244,38 +246,48 @@ def _pieces(
 ) -> Iterator[Matrix]:
     """Yield the magnitudes of each source where it is loudest, shape (n_bins, n_frames)."""
     stft, rate = found.templates.stft, found.templates.sample_rate
-    threads = thread_count(found.settings.n_threads)
     length = max(1, round(_PIECE_SECONDS * rate / stft.hop_length / frames.step))
     exponent = found.settings.mask_exponent
 
     def near(first: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return neighbouring frames and the models of all sources there."""
+        """Return neighbouring frames and the activations there, where they are not patterns."""
         if frames.step == 1:
-            V = frames.V[:, first : first + length]
-            if found.patterns is not None:
-                return V, found.source_models(first, V)
-            return V, found.models(H[:, first : first + length])
+            return frames.V[:, first : first + length], H[:, first : first + length]
         begin = first * frames.step
         part = gather(
             excerpt(source, begin * stft.hop_length / rate, _PIECE_SECONDS), stft, warn=False
         ).V
         if found.activations is None:
-            return part, found.models(found.activate(part, threads))
+            return part, found.activate(part, 1)
         known = found.activations[:, begin : begin + part.shape[1]]
-        return part[:, : known.shape[1]], found.models(known)
+        return part[:, : known.shape[1]], known
 
     chosen = [_loudest(loud, length) for loud in loudness]
-    shown: dict[tuple[int, int], NDArray[np.float32]] = {}
-    for j, mine in enumerate(chosen):
-        for first in mine:
-            if (j, first) in shown:
-                continue
-            V, models = near(first)
+
+    def piece(first: int) -> dict[int, NDArray[np.float32]]:
+        """Return what sources have of a piece, those of which it is among the loudest."""
+        V, G = near(first)
+        own = {j: np.empty_like(V) for j, mine in enumerate(chosen) if first in mine}
+        for begin in range(0, V.shape[1], BLOCK_FRAMES):  # models of all sources are large
+            block = slice(begin, begin + BLOCK_FRAMES)
+            if found.patterns is not None and frames.step == 1:
+                models = found.source_models(first + begin, V[:, block])
+            else:
+                models = found.models(G[:, block])
             masks = ratio_masks(models, exponent)
-            for k in range(j, len(chosen)):  # of no other source: they would fill the memory
-                if first in chosen[k]:
-                    shown[k, first] = V * masks[k]
-        yield np.concatenate([shown.pop((j, first)) for first in mine], axis=1)
+            for j, part in own.items():
+                np.multiply(V[:, block], masks[j], out=part[:, block])
+        return own
+
+    # In the order in which sources ask for them; of no other source: they would fill the memory.
+    wanted = list(dict.fromkeys(first for mine in chosen for first in mine))
+    threads = thread_count(found.settings.n_threads) if found.settings.device == CPU else 1
+    shown: dict[int, dict[int, NDArray[np.float32]]] = {}
+    with contextlib.closing(in_order(piece, wanted, threads)) as pieces:
+        for j, mine in enumerate(chosen):
+            while any(first not in shown for first in mine):
+                shown[wanted[len(shown)]] = next(pieces)
+            yield np.concatenate([shown[first].pop(j) for first in mine], axis=1)
 
 
 def _loudest(loudness: Vector, length: int) -> list[int]:
