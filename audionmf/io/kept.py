@@ -29,6 +29,7 @@ __all__ = ["CAN_BE_KEPT", "FOLDER", "digest", "keep", "package", "read", "states
 CAN_BE_KEPT = sys.platform == "linux"
 """Whether code can be kept on this kind of system."""
 _BESIDE = Path(__file__).parents[1] / "nmf" / "__pycache__"
+"""Where numba keeps what it compiles, which is most of all code."""
 FOLDER = "NUMBA_CACHE_DIR"
 """The variable that names a folder for compiled code."""
 

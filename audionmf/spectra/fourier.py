@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from audionmf.spectra import fourier_code
 from audionmf.spectra.extension import extension
 from audionmf.spectra.fourier_code import LONGEST_STEP, FourierCode
-from audionmf.spectra.machine_code import made
+from audionmf.spectra.machine_code import host, made
 
 __all__ = ["WideTransform", "irfft", "rfft", "wide_transform"]
 
@@ -207,12 +207,7 @@ _lock = threading.Lock()
 @functools.cache
 def _lanes() -> int:
     """Return how many floats the vectors are for which there is code; 0 where there is none."""
-    import llvmlite.binding as llvm
-
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # not known for this processor
-        return 0
+    features = host().features
     if not features.get("fma"):
         return 0
     return 16 if features.get("avx512f") else 8 if features.get("avx2") else 0

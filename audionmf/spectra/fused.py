@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.kept import digest
-from audionmf.spectra.machine_code import made
+from audionmf.spectra.machine_code import host, made
 
 __all__ = ["FramePass", "exponential", "length", "maximum", "minimum", "root", "where_zero"]
 
@@ -198,11 +198,8 @@ def _machine_code(
     function: Callable[..., Sequence[Any]], inputs: str, outputs: str
 ) -> tuple[_Run, int]:
     """Return code and how many bins it takes at a time: 0 where there is no compiler."""
-    import llvmlite.binding as llvm
-
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # not known for this processor
+    features = host().features
+    if not features:
         return _nothing, 0
     lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
     text = _assembly(function, inputs, outputs, lanes)

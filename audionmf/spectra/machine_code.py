@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from audionmf.io.kept import CAN_BE_KEPT, digest, keep, package, read
 
-__all__ = ["linked", "made"]
+__all__ = ["Processor", "host", "linked", "made"]
 
 _engines: list[Any] = []  # code lives as long as these
+
+
+class Processor(NamedTuple):
+    """The processor of this machine, in LLVM's words."""
+
+    name: str
+    features: Any
+    """What it can do, as LLVM's map of words; empty where that is not known."""
+
+
+@functools.cache
+def host() -> Processor:
+    """Return the processor of this machine; it is asked once."""
+    import llvmlite.binding as llvm
+
+    try:
+        return Processor(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
+    except RuntimeError:
+        return Processor("", {})
 
 
 def made(
@@ -92,9 +112,8 @@ def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
 def _machine() -> Any:
     import llvmlite.binding as llvm
 
-    name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features, opt=2
+        cpu=host().name, features=host().features.flatten(), opt=2
     )
 
 

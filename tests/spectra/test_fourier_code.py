@@ -9,7 +9,7 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audionmf.spectra import fourier
+from audionmf.spectra import fourier, machine_code
 from audionmf.spectra.fourier import WideTransform, irfft, rfft, wide_transform
 from audionmf.spectra.fourier_code import LONGEST_STEP, FourierCode
 from audionmf.spectra.stft import STFT
@@ -169,10 +169,14 @@ def processor(monkeypatch):
         monkeypatch.setattr(llvm, "get_host_cpu_features", features)
         monkeypatch.setattr(fourier, "_made", {})
         monkeypatch.setattr(fourier, "WideTransform", lambda n, lanes: (n, lanes))
+        forget()
+
+    def forget():
+        machine_code.host.cache_clear()
         fourier._lanes.cache_clear()
 
     yield with_features
-    fourier._lanes.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
