@@ -108,7 +108,7 @@ def told(sound: Sound, owned: np.ndarray) -> dict[str, torch.Tensor]:
     weights = pairs.weights * clear
     counts = np.outer(weights, weights) * (1 - np.eye(len(weights)))
     arrays = {
-        "own": pairs.own(), "pair": pairs.of(slice(None)), "weights": pairs.weights,
+        "own": pairs.own, "pair": pairs.of(slice(None)), "weights": pairs.weights,
         "counts": counts, "one": shares @ shares.T,
     }  # fmt: skip
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -125,7 +125,7 @@ def likeness(sound: Sound | Pairs, heard: Iterable[str] = CUES) -> Features:
     net, listen = _network(), {*heard, None}
     own_kept, pair_kept = ([c in listen for c in cues] for cues in (OWN_CUES, PAIR_CUES))
     pairs = sound if isinstance(sound, Pairs) else Pairs(sound)
-    x = (pairs.own() - net["own_mean"]) / net["own_spread"] * own_kept
+    x = (pairs.own - net["own_mean"]) / net["own_spread"] * own_kept
     hidden = np.maximum(x @ net["first_weights"] + net["first_bias"], 0)
     everyone = np.broadcast_to(pairs.weights @ hidden, hidden.shape)
     seen = np.concatenate([hidden, everyone], axis=1) @ net["second_weights"] + net["second_bias"]
@@ -205,9 +205,11 @@ class Pairs:
         self.spectra = W.T / (np.linalg.norm(W, axis=0) + _TINY)[:, None]
         self.colours = _unit(self.envelopes.T)
         self.sides = None if sound.places is None else _sides(sound.places)
+        self._all: Features | None = None
 
+    @cached_property
     def own(self) -> Features:
-        """Return (n_components, N_OWN)."""
+        """What each sounds like, (n_components, N_OWN)."""
         transform = np.cos(np.pi * np.outer(np.arange(_CEPSTRA) + 1, np.arange(24) + 0.5) / 24)
         centre = self.octaves @ self.shares
         spread = np.sqrt((self.shares * (self.octaves[:, None] - centre) ** 2).sum(axis=0))
@@ -222,7 +224,18 @@ class Pairs:
         return np.column_stack([x, np.clip(relative, -4, 4), self.level / 4 + 2])
 
     def of(self, rows: slice) -> Features:
-        """Return (n_rows, n_components, N_PAIR) of some components and all."""
+        """Return (n_rows, n_components, N_PAIR) of some components and all.
+
+        Where there are few they are kept, for whoever asks again.
+        """
+        few = len(self.level) <= _ROWS
+        if self._all is None or not few:
+            found = self._of(rows)
+            self._all = found if few and len(found) == len(self.level) else None
+            return found
+        return self._all[rows]
+
+    def _of(self, rows: slice) -> Features:
         together = self.loud[rows] @ self.loud.T
         frames = self.loud.sum(axis=1)
         level = self.level

@@ -10,6 +10,7 @@ from audionmf.analysis.likeness import (
     N_PAIR,
     OWN_CUES,
     PAIR_CUES,
+    Pairs,
     Sound,
     likeness,
     places_by,
@@ -54,6 +55,24 @@ def test_rows_in_parts_are_those_of_all():
     assert whole.shape == (150, 150)
     assert np.ptp(whole[np.ix_(some, some)]) > 0.1
     np.testing.assert_array_equal(whole, whole.T)  # a row of one part is a column of another
+
+
+@pytest.mark.parametrize(("n", "times"), [(7, 1), (128, 1), (129, 6)])
+def test_what_pairs_have_in_common_is_found_once_where_there_are_few(monkeypatch, n, times):
+    asked, find = [], Pairs._of
+
+    def counted(pairs, rows):
+        asked.append(pairs)
+        return find(pairs, rows)
+
+    monkeypatch.setattr(Pairs, "_of", counted)
+    heard = sound(n, stereo=True)
+    pairs = Pairs(heard)
+    for cues in (CUES, CUES[1:], CUES[:2]):
+        np.testing.assert_array_equal(likeness(pairs, cues), likeness(Pairs(heard), cues))
+    assert asked.count(pairs) == times
+    some, every = pairs.of(slice(2, 5)), Pairs(heard).of(slice(0, n))
+    np.testing.assert_allclose(some, every[2:5], atol=1e-9)
 
 
 def test_two_notes_of_one_instrument_are_more_alike_than_those_of_two():
