@@ -20,6 +20,7 @@ A file imports only from those that are named before it:
 - `loop`: the loop of every factorisation: momentum, when to stop, whom to tell
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `thinning`: fewer frames and rows, and back
+- `newton`: steps of Newton's method for activations
 - `activating`: `activate`
 - `solver`: `fit`
 - `models`: what one source may be in a sum: a term that can move itself, and spectra of any kind

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_beta, check_whole, thread_count
+from audionmf.nmf.newton import Curvature, Newton, suits
 from audionmf.nmf.places import Updater
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
@@ -36,7 +37,10 @@ def activate(
 
     The problem is convex for 1 ≤ β ≤ 2 and every frame is independent of every other. The number of
     iterations is fixed, so that a frame's result does not depend on the frames it comes with. For
-    β = 1 they are accelerated, with momentum that restarts in a frame where it goes uphill.
+    β = 1 they are accelerated, with momentum that restarts in a frame where it goes uphill. Where
+    there are 512 bins or more, neighbours of which are alike, and at most 48 components, 30
+    iterations or more are half as many on pooled bins and then an eighth as many steps of Newton's
+    method, which come as far in less time.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def activate(
     References
     ----------
     O'Donoghue and Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
-    Computational Mathematics 15, 2015.
+    Computational Mathematics 15, 2015. Steps of Newton's method: see `newton`.
     """
     data = as_data(V, "V")
     check_whole("n_iter", n_iter, 1)
@@ -92,6 +96,8 @@ def activate(
         weights = weights / sums[:, 0]
     H = np.empty((n_components, data.shape[1]), data.dtype)
     free = np.ones(n_components, bool)
+    curved = beta == 1 and device == CPU and suits(rows, n_iter)
+    curvature = Curvature(rows, weights) if curved else None
     step = _ACTIVATE_FRAMES if device == CPU else _CARD_FRAMES
     for first in range(0, data.shape[1], step):
         block = slice(first, first + step)
@@ -100,6 +106,11 @@ def activate(
             found = _level_start(frames, rows)
         else:
             found = np.ascontiguousarray((start[:, block] * sums / scales).T)
+        if curvature is not None:
+            with Newton(frames, curvature, thread_count(n_threads)) as newton:
+                newton.activate(found, n_iter)
+            H[:, block] = found.T * (scales / sums)
+            continue
         with make_updater(
             frames, float(beta), thread_count(n_threads), free, free, weights, device
         ) as updater:
@@ -144,6 +155,9 @@ class FrameActivator:
             self._weights = self._weights / self._sums[:, 0]
         self._frame: Matrix = np.zeros((len(W), 1), W.dtype, order="F")
         self._kernel = self._updater() if beta == 1 else None
+        self._newton = None
+        if beta == 1 and suits(self._rows, n_iter):
+            self._newton = Newton(self._frame, Curvature(self._rows, self._weights), 1)
 
     def activate(self, frame: Matrix) -> Matrix:
         """Find the activations of one frame.
@@ -161,7 +175,9 @@ class FrameActivator:
         levelled, scales = _level_frames(frame[:, None], self._beta)
         self._frame[:] = levelled
         found = _level_start(self._frame, self._rows)
-        if self._kernel is not None:
+        if self._newton is not None:
+            self._newton.activate(found, self._n_iter)
+        elif self._kernel is not None:
             self._kernel.activate(self._rows, found, self._n_iter)
         else:
             with self._updater() as updater:

@@ -55,9 +55,11 @@ from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
     "add_chunks",
+    "curve_tiles",
     "extrapolate_flat",
     "multiply_templates",
     "pack_templates",
+    "pool_tiles",
     "update_chunks",
 ]
 
@@ -472,3 +474,135 @@ def extrapolate_flat(x: Any, previous: Any, b: float) -> None:
             over = (one + c) * new + (one - c) * old
             x[i] = new * (over / ((one - c) * new + (one + c) * old))
         previous[i] = new
+
+
+@_compiled(nogil=True)
+def pool_tiles(
+    counter: Any, V: Any, edges: Any, larger: Any, pooled: Any, merged: Any, n_rows: int
+) -> None:
+    """Sum the rows of each group, and of each pair of groups times a number.
+
+    V lies frame by frame, ``pooled[frames, groups]`` too, ``merged[tiles, pairs of groups, TILE]``.
+    """
+    n_frames, n_groups = pooled.shape[0], edges.size - 1
+    zero = V.dtype.type(0)
+    tile: int = claim(counter)
+    while tile * TILE < n_frames:
+        merged[tile] = zero
+        for t in range(tile * TILE, min(tile * TILE + TILE, n_frames)):
+            for c in range(n_groups):
+                total = zero
+                for f in range(edges[c], edges[c + 1]):
+                    total += V[t * n_rows + f]
+                pooled[t, c] = total
+                merged[tile, c // 2, t - tile * TILE] += total * larger[c // 2]
+        tile = claim(counter)
+
+
+@_compiled(nogil=True)
+def curve_tiles(
+    counter: Any,
+    H: Any,
+    updated: Any,
+    step: Any,
+    slope: Any,
+    merged: Any,
+    Wg: Any,
+    products: Any,
+    places: Any,
+    costs: Any,
+    Ht: Any,
+    D: Any,
+    B: Any,
+    state: Any,
+    n_sweeps: int,
+    last: bool,
+) -> None:
+    """Move the activations of tiles of frames by a step of Newton's method, as `newton` says.
+
+    `updated` are those after a plain update, from which the gradient follows. Layouts, with lanes
+    for the frames of a tile: ``Ht[K + 3, TILE]``, ``D[groups, TILE]``, ``B[pairs, TILE]``, and in
+    ``state[4, K, TILE]`` gradient, gradient of the model, point and inverse curvature;
+    ``products[pairs / COLUMNS, groups, COLUMNS]``.
+    """
+    n_frames, K = H.shape
+    n_groups, n_pairs = products.shape[1], products.shape[0] * COLUMNS
+    lanes = 64 * BITS // 512 // H.itemsize
+    zero, one, floor = H.dtype.type(0), H.dtype.type(1), H.dtype.type(1e-15)
+    tenth, least = H.dtype.type(0.1), H.dtype.type(1e-7)
+    g, r, x, inverse = state[0], state[1], state[2], state[3]
+    before, lows = Ht[K], Ht[K + 1]
+    tile: int = claim(counter)
+    while tile * TILE < n_frames:
+        t0 = tile * TILE
+        n = min(TILE, n_frames - t0)
+        Ht[:] = zero
+        before[:] = zero
+        for t in range(n):
+            for k in range(K):
+                h = H[t0 + t, k]
+                Ht[k, t] = h
+                g[k, t] = costs[k] * (one - updated[t0 + t, k] / h) if h > zero else zero
+                before[t] += g[k, t] * step[t0 + t, k]
+        if not last:
+            D[:] = zero
+            B[:] = zero
+            for c in range(0, n_groups, COLUMNS):
+                for t in range(0, n, 2 * lanes):
+                    sum_pairs(K, Ht, t, TILE, Wg, c, n_groups, 1, D, c * TILE + t, TILE)
+            for c in range(n_groups):
+                model, data = D[c], merged[tile, c]
+                for t in range(TILE):
+                    d = one / max(model[t], floor)
+                    model[t] = data[t] * d * d
+            for c in range(0, n_pairs, COLUMNS):
+                for t in range(0, n, 2 * lanes):
+                    sum_pairs(
+                        n_groups, D, t, TILE, products, c * n_groups, COLUMNS, 1,
+                        B, c * TILE + t, TILE,
+                    )  # fmt: skip
+            lows[:] = zero
+            for k in range(K):
+                for t in range(TILE):
+                    lows[t] = max(lows[t], least * Ht[k, t])
+            for k in range(K):
+                diagonal = B[places[k, k]]
+                for t in range(TILE):
+                    h, b = Ht[k, t], diagonal[t]
+                    x[k, t], r[k, t] = h, g[k, t] if t < n else zero
+                    inverse[k, t] = one / b if h > zero and b > floor else zero
+            for _ in range(n_sweeps):
+                for k in range(K):
+                    at, gradient, scale, start = x[k], r[k], inverse[k], Ht[k]
+                    moved = Ht[K + 2]
+                    for t in range(TILE):
+                        low = min(start[t], max(tenth * start[t], lows[t]))
+                        new = max(at[t] - gradient[t] * scale[t], low)
+                        moved[t] = new - at[t]
+                        at[t] = new
+                    for j in range(K):
+                        row, curve = r[j], B[places[k, j]]
+                        for t in range(TILE):
+                            row[t] += moved[t] * curve[t]
+        for t in range(n):
+            if (
+                before[t] > -slope[t0 + t]
+            ):  # too far: back to where the slope ends, in a straight line
+                share = -slope[t0 + t] / (before[t] - slope[t0 + t])
+                share = min(max(share, zero), one)
+                slope[t0 + t] *= share
+                for k in range(K):
+                    new = Ht[k, t] - (one - share) * step[t0 + t, k]
+                    H[t0 + t, k] = new if new > zero else zero
+                    step[t0 + t, k] *= share
+            else:
+                total = zero
+                for k in range(K):
+                    old, new = Ht[k, t], updated[t0 + t, k]
+                    if not last and x[k, t] >= zero and inverse[k, t] > zero:
+                        new = x[k, t]
+                    H[t0 + t, k] = new
+                    step[t0 + t, k] = new - old
+                    total += g[k, t] * (new - old)
+                slope[t0 + t] = total
+        tile = claim(counter)
