@@ -50,6 +50,9 @@ MAX_PENALTY = 50.0
 """The largest penalty: a weight of 2e-22, above which nothing changes any more."""
 
 _BLOCK_FRAMES = 128
+_MANY, _MOST_KERNELS = 16, 32
+"""Frames with the same hints that a kernel of their own is worth, and how many there may be of these:
+each has buffers of some times the size of W."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,12 +182,39 @@ class _Region:
             yield self.free, share
 
 
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """Frames in which every bin has the same weights, (n_components, n_bins); None: 1 everywhere.
+
+    Γ is there the plain model of templates times weights, so that the kernel of the plain divergence
+    does all: what their sums lack is added as a penalty.
+    """
+
+    frames: NDArray[np.int64]
+    weights: Matrix | None
+    kernel: KLKernel
+
+    def update(self, W: Matrix, H: Matrix, templates: bool) -> tuple[float, Matrix]:
+        """Update their activations in place; return their J before, and numerators for templates."""
+        heard, rows = (W if self.weights is None else W * self.weights), H[self.frames]
+        if self.weights is not None:
+            lacking = W.sum(axis=1, dtype=np.float64) - heard.sum(axis=1, dtype=np.float64)
+            self.kernel.penalise(np.maximum(lacking, 0))
+        over = W[:0]
+        if templates:
+            over, _, value = self.kernel.sums_and_divergence(heard, rows)
+        else:
+            value = self.kernel.iterate(heard, rows, templates=False, divergence=True)
+        H[self.frames] = rows
+        return value, over if self.weights is None or not templates else over * self.weights
+
+
 class _Updates:
     """The two updates for one V, in place.
 
-    Frames are rows of V and H, components rows of W. Frames without a penalty are those of the plain
-    divergence, and are left to its kernel. The sums of blocks of the others are added in the order of
-    the blocks, whatever thread they come from.
+    Frames are rows of V and H, components rows of W. Many frames whose hints are alike, and those
+    without any, are left to the kernel of the plain divergence. The sums of blocks of the others are
+    added in the order of the blocks, whatever thread they come from.
     """
 
     def __init__(
@@ -198,41 +228,42 @@ class _Updates:
     ) -> None:
         self._members, self._each, self._weights = members, each, weights.T.copy()
         self._tiny = np.finfo(V.dtype).tiny
-        hints = np.asarray((weights < 1).any(axis=1))
-        hinted = np.asarray(hints[zones].any(axis=1))
-        self._hinted, self._plain = np.flatnonzero(hinted), np.flatnonzero(~hinted)
+        alike, odd = _alike(zones, weights)
+        self._hinted = np.sort(np.concatenate([np.empty(0, np.int64), *odd]))
         self._V, self._zones = V[self._hinted], zones[self._hinted]
         n_hinted, n = len(self._V), sum(map(len, members))
         blocks = [slice(i, i + _BLOCK_FRAMES) for i in range(0, n_hinted, _BLOCK_FRAMES)]
         self._blocks = [(block, self._regions(block)) for block in blocks]
-        free = np.ones(n, bool)
+        free, group_of = np.ones(n, bool), np.zeros(n, np.int64)
+        for g, group in enumerate(members):
+            group_of[group] = g
         # numba takes a third of a second to load: not before it is needed.
         from audionmf.nmf.kernels import KLKernel
 
-        plain = V[self._plain].T
-        self._kernel = KLKernel(plain, n, n_threads, free, free) if plain.size else None
+        self._alike = []
+        for frames in alike:
+            heard = self._weights[group_of][:, zones[frames[0]]]
+            kernel = KLKernel(V[frames].T, n, n_threads, free, free)
+            self._alike.append(_Alike(frames, None if (heard == 1).all() else heard, kernel))
 
     def __enter__(self) -> _Updates:
-        if self._kernel:
-            self._kernel.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._kernel:
-            self._kernel.__exit__(*error)
+        for alike in self._alike:
+            alike.kernel.__exit__(*error)
 
     def iterate(
         self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
     ) -> float:
         """Update H and, if asked to, W; return J before, if asked for."""
-        hinted, plain = H[self._hinted], H[self._plain]
+        hinted = H[self._hinted]
         sums, mass = W.sum(axis=1), W.sum(axis=1, dtype=np.float64) @ hinted.sum(0, np.float64)
         parts = self._each(
             lambda block: self._update(block, W, hinted, sums, templates, divergence), self._blocks
         )
-        if self._kernel:
-            parts.append(self._update_plain(self._kernel, W, plain, templates))
-        H[self._hinted], H[self._plain] = hinted, plain
+        H[self._hinted] = hinted
+        parts += [alike.update(W, H, templates) for alike in self._alike]
         if templates:
             over = parts[0][1].copy()
             for _, more in parts[1:]:
@@ -241,15 +272,6 @@ class _Updates:
             W *= self._ratio(over, under[:, None])
             W[self._tiny > W] = 0
         return float(sum(value for value, _ in parts) + mass)
-
-    def _update_plain(
-        self, kernel: KLKernel, W: Matrix, H: Matrix, templates: bool
-    ) -> tuple[float, Matrix]:
-        """Do what `_update` does, in frames without a penalty; the value has its mass with it."""
-        if not templates:
-            return kernel.iterate(W, H, templates=False, divergence=True), W[:0]
-        over, _, value = kernel.sums_and_divergence(W, H)
-        return value, over
 
     def _regions(self, frames: slice) -> list[_Region]:
         """Return some frames as the bins where hints are, and the rest."""
@@ -333,6 +355,26 @@ class _Updates:
             ratio: Matrix = over / np.maximum(under, self._tiny)
         ratio[np.broadcast_to(under <= self._tiny, ratio.shape)] = 0
         return ratio
+
+
+def _alike(
+    zones: NDArray[Any], weights: Matrix
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Return frames whose hints are alike, where they are many or there are none; and the others."""
+    different, names = np.unique(weights, axis=0, return_inverse=True)
+    plain = np.flatnonzero((different == 1).all(axis=1))
+    columns = np.ascontiguousarray(names.reshape(-1)[zones])
+    found: dict[bytes, list[int]] = {}
+    for t, column in enumerate(columns):
+        found.setdefault(column.tobytes(), []).append(t)
+    groups = sorted((np.array(frames) for frames in found.values()), key=len, reverse=True)
+    is_plain = [bool(np.isin(columns[frames[0]], plain).all()) for frames in groups]
+    alike: list[NDArray[np.int64]] = []
+    odd: list[NDArray[np.int64]] = []
+    for frames, none in zip(groups, is_plain, strict=True):
+        kept = none or (len(frames) >= _MANY and len(alike) < _MOST_KERNELS)
+        (alike if kept else odd).append(frames)
+    return alike, odd
 
 
 def _weights(penalties: ArrayLike, dtype: np.dtype[Any]) -> Matrix:

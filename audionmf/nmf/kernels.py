@@ -209,6 +209,10 @@ class KLKernel:
         self._pass(W, H, 0, False, True, False)
         return self._gathered(W)[0]
 
+    def penalise(self, penalties: Matrix) -> None:
+        """Take other penalties, shape (n_components,), ≥ 0, from now on."""
+        self._penalties[: self._n_components] = penalties
+
     def taken(self, array: Matrix) -> Matrix:
         """Return the array itself: it is worked on where it lies."""
         return array

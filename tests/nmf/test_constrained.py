@@ -5,6 +5,7 @@ import pytest
 
 from audionmf import nmf
 from audionmf.errors import ParameterError
+from audionmf.nmf import constrained
 from audionmf.nmf.constrained import fit_constrained
 from audionmf.nmf.divergence import beta_divergence
 
@@ -63,6 +64,34 @@ def test_the_objective_is_that_of_the_definition():
     assert found.objective[-1] == pytest.approx(
         objective(found.templates, found.activations), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("fixed_templates", [False, True])
+@pytest.mark.parametrize("most_kernels", [0, 1, constrained._MOST_KERNELS])
+def test_frames_whose_hints_are_alike_give_what_blocks_give(
+    most_kernels, fixed_templates, monkeypatch
+):
+    options = {
+        "V": V.astype(np.float64),
+        "max_iter": 10,
+        "tol": 0,
+        "penalties": np.add(PENALTIES, [0, 0, 1]),
+    }
+    monkeypatch.setattr(constrained, "_MANY", N_FRAMES)
+    blocks = fit(fixed_templates=fixed_templates, **options)
+    monkeypatch.setattr(constrained, "_MANY", 16)
+    monkeypatch.setattr(constrained, "_MOST_KERNELS", most_kernels)
+    found = fit(fixed_templates=fixed_templates, **options)
+    np.testing.assert_allclose(found.templates, blocks.templates, rtol=1e-9)
+    np.testing.assert_allclose(found.activations, blocks.activations, rtol=1e-9)
+    np.testing.assert_allclose(found.objective, blocks.objective, rtol=1e-11)
+
+
+def test_few_frames_of_each_kind_of_hints_are_no_trouble():
+    scattered = np.random.default_rng(1).integers(0, 3, V.shape, np.uint8)
+    found = fit(zones=scattered, max_iter=40, tol=0)
+    assert (np.diff(found.objective) <= 0).all()
+    assert found.objective[-1] < found.objective[5]
 
 
 def test_plain_updates_themselves_do_not_raise_it():
