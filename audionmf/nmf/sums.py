@@ -352,7 +352,9 @@ def _phase_of_block(
     """Return the divergence of a block, and what the models that move gather from it."""
     V, frames = piece
     parts = [model.part(frames) for model in models]
-    ratio, mass = _ratio(V, [part for part, _ in parts])
+    total = _total(V, [part for part, _ in parts])
+    mass = float(total.sum(axis=1).sum(dtype=np.float64)) if measure else float("nan")
+    ratio = np.divide(V, total, out=total)
     value = _divergence(V, ratio, mass) if measure else float("nan")
     return value, [
         model.gather(phase, frames, ratio, kept)
@@ -363,21 +365,23 @@ def _phase_of_block(
 
 def _value_of_block(models: Sequence[SourceModel], piece: tuple[Matrix, slice]) -> float:
     V, frames = piece
-    return _divergence(V, *_ratio(V, [model.part(frames)[0] for model in models]))
+    total = _total(V, [model.part(frames)[0] for model in models])
+    mass = float(total.sum(axis=1).sum(dtype=np.float64))
+    return _divergence(V, np.divide(V, total, out=total), mass)
 
 
-def _ratio(V: Matrix, parts: Sequence[Matrix]) -> tuple[Matrix, float]:
-    """Return V over the sum of the parts, and what that adds up to."""
-    total = parts[0].astype(V.dtype)
+def _total(V: Matrix, parts: Sequence[Matrix]) -> Matrix:
+    """Return the sum of the parts, nowhere 0."""
+    total: Matrix = parts[0].astype(V.dtype)
     for part in parts[1:]:
         total += part
-    np.maximum(total, V.dtype.type(_FLOOR), out=total)
-    mass = float(total.sum(dtype=np.float64))
-    return np.divide(V, total, out=total), mass
+    return np.maximum(total, V.dtype.type(_FLOOR), out=total)
 
 
 def _divergence(V: Matrix, ratio: Matrix, mass: float) -> float:
     """Return Σ V log(V / Σ) - V + Σ, with the ratio and the mass of the sum Σ."""
-    logs = np.log(ratio, out=np.zeros_like(ratio), where=ratio > 0)
+    logs = np.maximum(ratio, np.finfo(V.dtype).tiny)
+    np.log(logs, out=logs)
     logs *= V
-    return float(logs.sum(dtype=np.float64)) - float(V.sum(dtype=np.float64)) + mass
+    logs -= V
+    return float(logs.sum(axis=1).sum(dtype=np.float64)) + mass

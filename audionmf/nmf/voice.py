@@ -94,6 +94,9 @@ class Voice:
         shapes = self.filters @ self.bumps
         pitch, envelope = self.pitches[frames] @ self.sources, self.openings[frames] @ shapes
         heard = pitch * envelope
+        if len(self.gains) == 1:  # a new array takes longer than what is done in it
+            heard *= self.gains[0]
+            return heard, (pitch, envelope, shapes)
         spread = heard[:, None, :] * self.gains[:, None]
         return spread.reshape(len(heard), -1), (pitch, envelope, shapes)
 
@@ -109,19 +112,21 @@ class Voice:
             return np.einsum("tf,tcf->c", heard, by_channel), heard.sum()
         weighted = self._over_channels(ratio)
         if phase == ACTIVATIONS:
+            weighted *= envelope
             self.pitches[frames] = quotient(
-                self.pitches[frames], (envelope * weighted) @ self.sources.T,
+                self.pitches[frames], weighted @ self.sources.T,
                 (envelope @ self.sources.T) * total,
             )  # fmt: skip
             return None
+        weighted *= pitch
         if phase == COURSES:
             self.openings[frames] = quotient(
-                self.openings[frames], (pitch * weighted) @ shapes.T, (pitch @ shapes.T) * total
+                self.openings[frames], weighted @ shapes.T, (pitch @ shapes.T) * total
             )
             return None
         opened = self.openings[frames].T
         return (
-            opened @ ((pitch * weighted) @ self.bumps.T),
+            opened @ (weighted @ self.bumps.T),
             (opened @ (pitch @ self.bumps.T)) * total,
         )
 
