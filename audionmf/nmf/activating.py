@@ -39,7 +39,7 @@ def activate(
     iterations is fixed, so that a frame's result does not depend on the frames it comes with. For
     β = 1 they are accelerated, with momentum that restarts in a frame where it goes uphill. Where
     there are 512 bins or more, neighbours of which are alike, and at most 48 components, 30
-    iterations or more are half as many on pooled bins and then an eighth as many steps of Newton's
+    iterations or more are half as many on pooled bins and then a tenth as many steps of Newton's
     method, which come as far in less time.
 
     Parameters
