@@ -549,7 +549,7 @@ def curve_tiles(
             B[:] = zero
             for c in range(0, n_groups, COLUMNS):
                 for t in range(0, n, 2 * lanes):
-                    sum_pairs(K, Ht, t, TILE, Wg, c, n_groups, 1, D, c * TILE + t, TILE)
+                    sum_pairs(K, Ht, t, TILE, Wg, c, n_groups, 1, D, c * TILE + t, TILE, False)
             for c in range(n_groups):
                 model, data = D[c], merged[tile, c]
                 for t in range(TILE):
@@ -559,7 +559,7 @@ def curve_tiles(
                 for t in range(0, n, 2 * lanes):
                     sum_pairs(
                         n_groups, D, t, TILE, products, c * n_groups, COLUMNS, 1,
-                        B, c * TILE + t, TILE,
+                        B, c * TILE + t, TILE, False,
                     )  # fmt: skip
             lows[:] = zero
             for k in range(K):
