@@ -68,7 +68,9 @@ def made(
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         module = llvm.parse_assembly(write())
-        return _places(llvm.create_mcjit_compiler(module, _machine()), names)
+        engine = llvm.create_mcjit_compiler(module, _machine())
+        _engines.append(engine)
+        return _places(engine, names)
     source = digest(sources + package("llvmlite"))
     for found in read(kind, source):
         with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
@@ -104,8 +106,8 @@ def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
     if any(llvm.address_of_symbol(name) is None for name in outside):
         raise KeyError("a name that is not there")
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
     _engines.append(engine)
+    # To ask for a place makes the object ready; `finalize_object` would compile the empty module.
     return engine
 
 
@@ -118,8 +120,6 @@ def _machine() -> Any:
 
 
 def _places(engine: Any, names: Sequence[str]) -> dict[str, int]:
-    engine.finalize_object()
-    _engines.append(engine)
     places: dict[str, int] = {name: engine.get_function_address(name) for name in names}
     if not all(places.values()):
         raise KeyError("a function is not there")
