@@ -33,7 +33,7 @@ __all__ = ["DrawnSpectra", "fit_drawn"]
 Matrix = NDArray[np.floating[Any]]
 
 _LEAST_SUM = 1e-12
-_CARRIED = 0.6
+_CARRIED = 0.5
 
 
 def fit_drawn(
@@ -63,7 +63,7 @@ def fit_drawn(
     pull : float, default 1
         Weight of the prior: 1 counts as much as what the template explains at the start.
     n_iter : int, default 20
-        How far to go, in plain iterations: with momentum, which is bounded and not looked back on, 10
+        How far to go, in plain iterations: with momentum, which is bounded and not looked back on, 11
         come as far as 20.
     n_threads : int, default 1
         Threads; the result does not depend on them.

@@ -40,7 +40,7 @@ Matrix = NDArray[np.floating[Any]]
 
 _PRIOR = 0.3
 _KEEP = 0.97
-_CARRIED = 0.7
+_CARRIED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def fit_equalised(
         than the last 3 % of the activation are dropped.
     n_adapt : int, default 50
         How far to go with the equalisers, in plain iterations: with momentum, which is bounded and not
-        looked back on, 18 come as far as 50.
+        looked back on, 26 come as far as 50.
     n_threads : int, default 1
         Threads.
     device : str, default "cpu"

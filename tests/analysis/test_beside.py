@@ -50,14 +50,13 @@ def test_what_goes_wrong_beside_is_raised_where_it_is_asked_for(n_threads):
 
 
 def test_what_is_left_by_an_exception_is_told_so_and_begins_no_more():
-    begun, told = threading.Event(), threading.Event()
-    later, beside = [], []
+    begun = threading.Event()
+    told, later, beside = [], [], []
 
     def work():
         begun.set()
-        while not beside[0].stopped():
-            told.wait(0.01)
-        told.set()
+        beside[0]._stop.wait(10)
+        told.append(beside[0].stopped())
 
     def left_by_an_exception():
         with Beside(2) as side:
@@ -69,5 +68,5 @@ def test_what_is_left_by_an_exception_is_told_so_and_begins_no_more():
 
     with pytest.raises(KeyError):
         left_by_an_exception()
-    assert told.is_set()
+    assert told == [True]
     assert not later
