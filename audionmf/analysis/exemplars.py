@@ -1,8 +1,9 @@
 """Analyse a mixture by exemplars: frames of each source that know their context.
 
 1. *Exemplars.* Templates are frames of the examples, stacked with coarse bands of the frames before
-   and after (`Neighbours`); where they leave much of the mixture unexplained, notes are lacking, and
-   copies of some at up to six semitones join them. What hardly plays in the mixture is dropped.
+   and after (`Neighbours`), each of which counts a quarter; where they leave more than a tenth of the
+   mixture unexplained, notes are lacking, and copies of some at up to six semitones join them. What
+   hardly plays in the mixture is dropped.
 2. *Adaptation.* One smooth equaliser a source (`fit_equalised`); then every template may move, drawn
    to where it was (`fit_drawn`).
 3. *Vote.* Components of the mixture alone know which partials sound together, but not whose they
@@ -64,7 +65,7 @@ from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import Frames, Progress, gather
-from audionmf.spectra.neighbours import Neighbours
+from audionmf.spectra.neighbours import WEIGHT, Neighbours
 from audionmf.spectra.stft import STFT
 
 __all__ = ["analyse_exemplars", "is_exemplary"]
@@ -75,7 +76,8 @@ _FRAMES = 200
 _COPIES = 30
 _SEMITONES = 6
 _COPY_PENALTY = 0.05
-_UNCOVERED = 0.16
+_UNCOVERED = 0.1
+"""The share left by frames above which copies join; it is less where examples play what is heard."""
 _HEARD = 0.01
 _SMOOTHING_OCTAVES = 0.05
 _MOVES = 20
@@ -187,7 +189,8 @@ class _Front:
 
     def stack(self, V: Matrix, context: Matrix | None) -> Matrix:
         """Return (n_bands + n_rows, n) of frames and their contexts, rows as neighbours."""
-        parts = [self.bands.pool(V).T, *([] if context is None else [context.T])]
+        around = [] if context is None else [np.float32(WEIGHT) * context.T]
+        parts = [self.bands.pool(V).T, *around]
         return np.concatenate(parts, axis=1).T
 
     def smoother(self) -> NDArray[np.float64]:
@@ -518,7 +521,8 @@ class _Fit:
             self.found.templates, templates=exemplars.W, labels=labels, durations=None
         )
         grouped = by_label(templates)
-        context = exemplars.A[self.front.n_bands :] if self.front.neighbours else None
+        around = exemplars.A[self.front.n_bands :] / np.float32(WEIGHT)
+        context = around if self.front.neighbours else None
         return dataclasses.replace(
             self.found, templates=templates, penalties=exemplars.penalties, banded=True,
             grouping={name: grouped.get(name, ()) for name in self.names}, context=context,

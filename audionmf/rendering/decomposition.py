@@ -61,7 +61,7 @@ from audionmf.spectra.device import masks_on, models_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
-from audionmf.spectra.neighbours import REACH, Neighbours
+from audionmf.spectra.neighbours import REACH, WEIGHT, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
@@ -388,14 +388,16 @@ class Decomposition:
         if self.context is None:
             return own, self._banded_templates[0]
         around = Neighbours.of(stft, rate).of_frames(V, before, after)
-        stacked = np.concatenate([own.T, around.T], axis=1).T
+        stacked = np.concatenate([own.T, np.float32(WEIGHT) * around.T], axis=1).T
         return stacked, self._banded_templates[1]
 
     @functools.cached_property
     def _banded_templates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Templates on the bands, without and with their context; every block asks for them."""
         W = Bands.of(self.templates.stft, self.templates.sample_rate).pool(self.templates.templates)
-        return W, W if self.context is None else np.concatenate([W, self.context])
+        if self.context is None:
+            return W, W
+        return W, np.concatenate([W, np.float32(WEIGHT) * self.context])
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from audionmf.spectra.bands import Bands, once_each
 from audionmf.spectra.stft import STFT, Transform
 
-__all__ = ["OFFSETS", "REACH", "Neighbours", "with_margins"]
+__all__ = ["OFFSETS", "REACH", "WEIGHT", "Neighbours", "with_margins"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -31,6 +31,10 @@ OFFSETS = (-4, -2, 2, 4)
 
 REACH = 4
 """The most distant neighbour, in frames."""
+
+WEIGHT = 0.25
+"""How much each neighbour counts beside the frame itself, where they are stacked: four that each count
+as much as it does outweigh it, and speech, which goes on otherwise each time, is told wrongly."""
 
 _PER_OCTAVE = 12
 _WIDE_BELOW_HZ = 200.0

@@ -14,7 +14,7 @@ from audionmf.analysis.component_votes import votes
 from audionmf.analysis.exemplars import is_exemplary, shifted
 from audionmf.errors import StoppedError
 from audionmf.io.audio import Audio
-from audionmf.rendering import blocks
+from audionmf.rendering import blocks, decomposition
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.spectra import frames
@@ -81,6 +81,39 @@ def test_templates_know_what_comes_before_and_after(found):
     assert found.activations is not None
 
 
+def test_blocks_weigh_neighbours_as_the_fit_did(found):
+    """Its templates sum to 1 with all that is stacked under them."""
+    V = pooled_magnitude(found.templates.stft.forward(MIXTURE))
+    _, stacked = found._pooled(V, (0, 0))
+    np.testing.assert_allclose(stacked.sum(axis=0), 1, rtol=1e-4)
+
+
+def syllables(formants, order, length=700):
+    t, fades = np.arange(length) / RATE, np.hanning(length)
+    kinds = [fades * (np.sin(2 * np.pi * f * t) + np.sin(2 * np.pi * g * t)) for f, g in formants]
+    return np.concatenate([kinds[k] for k in order]).astype(np.float32)
+
+
+def test_neighbours_count_so_little_that_speech_may_go_on_otherwise(monkeypatch):
+    vowels = (
+        [(300, 700), (500, 1100), (800, 1500), (400, 2000), (600, 900)],
+        [(350, 1100), (500, 900), (700, 2000), (450, 1500), (300, 1250)],
+    )
+    draw = np.random.default_rng(0).integers
+    one, other, *examples = (syllables(v, draw(0, 5, 20)) for v in vowels * 2)
+    stems = np.stack([one, other])[:, None]
+    mixture = stems.sum(axis=0)
+
+    def told():
+        found = by_example(mixture, dict(zip(("one", "other"), examples, strict=True)))
+        return decibels(stems, stems_of(found, mixture))
+
+    as_it_is = told()
+    for module in (exemplars, decomposition):
+        monkeypatch.setattr(module, "WEIGHT", 1.0)
+    assert as_it_is > told() + 1
+
+
 def learnt(**options):
     return [
         learn(e, name, sample_rate=RATE, n_fft=512, n_threads=1, **options)
@@ -134,6 +167,13 @@ def test_a_note_that_an_example_lacks_is_played_by_a_copy():
     assert not plain.penalties.any()
     gain = decibels(STEMS, stems_of(copied)) - decibels(STEMS, stems_of(plain))
     assert gain > 1
+
+
+@pytest.mark.parametrize(("left", "copied"), [(0.11, True), (0.09, False)])
+def test_copies_join_where_frames_leave_more_than_a_tenth(monkeypatch, left, copied):
+    monkeypatch.setattr(exemplars._Fit, "_left", lambda *_: left)
+    lacking = {"low": notes([200, 200]), "high": EXAMPLES["high"]}
+    assert by_example(examples=lacking).penalties.any() == copied
 
 
 def lowest(found):
