@@ -274,7 +274,8 @@ def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exempl
             weights += [_COPY_PENALTY if semitones else 0] * V.shape[1]
     W, A = np.concatenate(spectra, axis=1), np.concatenate(stacks, axis=1)
     sums = A.sum(axis=0)
-    heard = np.flatnonzero(sums > 0)
+    # What is silent itself is no template, whatever is around it.
+    heard = np.flatnonzero(W.any(axis=0) & (sums > 0))
     found = _Exemplars(W, A, np.array(owners), np.array(weights, np.float32)).take(heard)
     return dataclasses.replace(found, W=found.W / sums[heard], A=found.A / sums[heard])
 

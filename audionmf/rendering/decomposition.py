@@ -395,9 +395,8 @@ class Decomposition:
     def _banded_templates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Templates on the bands, without and with their context; every block asks for them."""
         W = Bands.of(self.templates.stft, self.templates.sample_rate).pool(self.templates.templates)
-        if self.context is None:
-            return W, W
-        return W, np.concatenate([W, np.float32(WEIGHT) * self.context])
+        around = [] if self.context is None else [np.float32(WEIGHT) * self.context]
+        return W, np.concatenate([W, *around])
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
