@@ -325,12 +325,11 @@ def _update_chunk(
             for k in range(K):
                 Ht[t, k] = H[t0 + t, k]
         if want_divergence:
-            G[0] = 0
-            for t in range(n_frames):
-                for k in range(K):
-                    G[0, k] += Ht[t, k]
             for k in range(K):
-                divergence += G[0, k] / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
+                total = 0.0
+                for t in range(n_frames):
+                    total += Ht[t, k]
+                divergence += total / inverse_sums[k] if inverse_sums[k] > 0 else 0.0
         for inner in range(n_inner):
             ahead = 0 if gather or inner < n_inner - 1 else beyond
             for p0 in range(0, n_panels, PANELS):

@@ -321,6 +321,16 @@ def test_the_divergence_is_exact_for_data_far_from_the_model(ratio, dtype):
     assert value == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-12)
 
 
+def test_near_the_model_the_divergence_is_not_lost_in_rounding():
+    """It is a small difference of large sums there; runs stop by it, and momentum restarts."""
+    rng = np.random.default_rng(0)
+    W, H = positive(40, 4, dtype=np.float32), positive(4, 6400, seed=1, dtype=np.float32)
+    V = np.asfortranarray(W @ H * (1 + 0.01 * rng.standard_normal((40, 6400))), np.float32)
+    _, _, value = iterated(V, W, H, divergence=True)
+    exact = beta_divergence(*(x.astype(np.float64) for x in (V, W.astype(np.float64) @ H)))
+    assert value == pytest.approx(exact, abs=2e-8 * V.sum(dtype=np.float64))
+
+
 def test_machine_code_and_numpy_blocks_do_the_same():
     V, W, H = problem(33, 300, 6)
     free = np.ones(6, bool)
