@@ -12,7 +12,7 @@ from audionmf.spectra import fourier, stft
 from audionmf.spectra import frames as frontend
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import gather, pooled_magnitude
-from audionmf.spectra.neighbours import Neighbours
+from audionmf.spectra.neighbours import WEIGHT, Neighbours
 
 SMALL = STFT(16, 4)
 
@@ -240,7 +240,7 @@ def test_bands_and_contexts_of_all_frames_are_kept_where_they_are_asked_for(
     if max_frames == 1000:  # all of them are kept anyway
         assert found.every is None
         return
-    wanted = np.concatenate([bands.pool(whole.V), whole.context])
+    wanted = np.concatenate([bands.pool(whole.V), np.float32(WEIGHT) * whole.context])
     np.testing.assert_array_equal(found.every, wanted)
     assert found.every.T.flags.c_contiguous
     monkeypatch.setattr(frontend, "_MOST_EVERY", whole.V.shape[1] - 1)
