@@ -243,6 +243,8 @@ def _gathered(
                 every.append(np.concatenate([own.T, np.float32(WEIGHT) * context.T], axis=1))
             around.append(_copied(context[None, :, first::step]))
         n_seen += X.shape[-1]
+        if n_seen > _MOST_EVERY:
+            every.clear()
         n_kept += kept[-1].shape[-1]
         progress(min(1.0, counter.n_samples / source.n_samples))
         while n_kept > max_frames:
@@ -252,7 +254,7 @@ def _gathered(
     joined = _join(kept, n_kept)
     found = _join(around, n_kept)[0] if neighbours else None
     V = pooled_magnitude(joined) if keep_transform else joined[0]
-    stacked = np.concatenate(every).T if every and n_seen <= _MOST_EVERY else None
+    stacked = np.concatenate(every).T if every else None
     kept_X = joined if keep_transform else None
     return Frames(V, kept_X, step, counter.n_samples, found, stacked), counter
 
