@@ -65,7 +65,7 @@ from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import Frames, Progress, gather
-from audionmf.spectra.neighbours import WEIGHT, Neighbours
+from audionmf.spectra.neighbours import BESIDE_FREE, WEIGHT, Neighbours
 from audionmf.spectra.stft import STFT
 
 __all__ = ["analyse_exemplars", "is_exemplary"]
@@ -136,7 +136,8 @@ def analyse_exemplars(
     """
     stft, rate, threads = bank.stft, bank.sample_rate, thread_count(settings.n_threads)
     known = bool(alone) and settings.dictionary == "frames"
-    front = _Front.of(stft, rate, around=known or bank.context is not None)
+    around = (BESIDE_FREE if free else WEIGHT) if known or bank.context is not None else None
+    front = _Front.of(stft, rate, around)
     spatial = settings.spatial and source.n_channels == 2
     frames = gather(
         source, stft_on(stft, settings.device), min(settings.max_frames, _MIXTURE_FRAMES),
@@ -177,10 +178,11 @@ class _Front:
     stft: STFT
 
     @classmethod
-    def of(cls, stft: STFT, rate: int, *, around: bool) -> _Front:
+    def of(cls, stft: STFT, rate: int, around: float | None) -> _Front:
+        """Return those of an STFT; `around` says how much each neighbour counts, if any does."""
         bands = Bands.of(stft, rate)
         widths = np.diff(bands.edges, append=stft.n_bins)
-        neighbours = Neighbours.of(stft, rate) if around else None
+        neighbours = None if around is None else Neighbours.of(stft, rate, around)
         return cls(bands, neighbours, widths, stft.frequencies(rate), stft)
 
     @property
@@ -189,9 +191,10 @@ class _Front:
 
     def stack(self, V: Matrix, context: Matrix | None) -> Matrix:
         """Return (n_bands + n_rows, n) of frames and their contexts, rows as neighbours."""
-        around = [] if context is None else [np.float32(WEIGHT) * context.T]
-        parts = [self.bands.pool(V).T, *around]
-        return np.concatenate(parts, axis=1).T
+        pooled = self.bands.pool(V)
+        if self.neighbours is None or context is None:
+            return np.ascontiguousarray(pooled.T).T
+        return self.neighbours.stacked(pooled, context)
 
     def smoother(self) -> NDArray[np.float64]:
         places = [self.bands.frequencies]
@@ -522,11 +525,13 @@ class _Fit:
             self.found.templates, templates=exemplars.W, labels=labels, durations=None
         )
         grouped = by_label(templates)
-        around = exemplars.A[self.front.n_bands :] / np.float32(WEIGHT)
-        context = around if self.front.neighbours else None
+        near = self.front.neighbours
+        weight = near.weight if near else 1.0
+        around = exemplars.A[self.front.n_bands :] / np.float32(weight)
         return dataclasses.replace(
             self.found, templates=templates, penalties=exemplars.penalties, banded=True,
-            grouping={name: grouped.get(name, ()) for name in self.names}, context=context,
+            grouping={name: grouped.get(name, ()) for name in self.names},
+            context=around if near else None, neighbour_weight=weight,
             activations=H if self.frames.step == 1 else self.known,
         )  # fmt: skip
 

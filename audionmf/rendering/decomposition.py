@@ -42,6 +42,7 @@ from audionmf.rendering.fields import (
     number_of,
     score_of,
     text_of,
+    weight_of,
     word_of,
 )
 from audionmf.rendering.grouping import Grouping, by_hand, by_label
@@ -61,7 +62,7 @@ from audionmf.spectra.device import masks_on, models_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Progress, pooled_magnitude, silent
 from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
-from audionmf.spectra.neighbours import REACH, WEIGHT, Neighbours
+from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
@@ -165,6 +166,8 @@ class Decomposition:
     context : ndarray, shape (n_rows, n_components), float32, optional
         What comes before and after each template, as `Neighbours` says it, in the unit of the
         templates. Activations then follow from a frame and its neighbours.
+    neighbour_weight : float, default 1
+        How much each of the neighbours counts beside the frame itself, above 0 to 1.
     voters : Voters, optional
         Components that were learnt from the mixture alone: they have a say in the masks.
     shares : ndarray, shape (n_sources, n_components), float32, optional
@@ -197,6 +200,7 @@ class Decomposition:
     remarks: tuple[str, ...] = ()
     keys: Sequence[int] = ()
     context: NDArray[np.float32] | None = None
+    neighbour_weight: float = 1.0
     voters: Voters | None = None
     margin: float | None = None
     shares: NDArray[np.float32] | None = None
@@ -387,16 +391,17 @@ class Decomposition:
         own = bands.pool(V[:, before : V.shape[1] - after])
         if self.context is None:
             return own, self._banded_templates[0]
-        around = Neighbours.of(stft, rate).of_frames(V, before, after)
-        stacked = np.concatenate([own.T, np.float32(WEIGHT) * around.T], axis=1).T
+        near = Neighbours.of(stft, rate, self.neighbour_weight)
+        stacked = near.stacked(own, near.of_frames(V, before, after))
         return stacked, self._banded_templates[1]
 
     @functools.cached_property
     def _banded_templates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Templates on the bands, without and with their context; every block asks for them."""
         W = Bands.of(self.templates.stft, self.templates.sample_rate).pool(self.templates.templates)
-        around = [] if self.context is None else [np.float32(WEIGHT) * self.context]
-        return W, np.concatenate([W, *around])
+        around = self.context
+        weighed = [] if around is None else [np.float32(self.neighbour_weight) * around]
+        return W, np.concatenate([W, *weighed])
 
     def models(self, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group, (n_groups, n_bins, n_frames), bins as neighbours."""
@@ -605,16 +610,9 @@ class Decomposition:
             If it cannot be written.
         """
         arrays: dict[str, NDArray[Any]] = {"templates": self.templates.templates}
-        if self.activations is not None:
-            arrays["activations"] = self.activations
-        if self.penalties is not None:
-            arrays["penalties"] = self.penalties
-        if self.patterns is not None:
-            arrays["patterns"] = self.patterns
-        if self.context is not None:
-            arrays["context"] = self.context
-        if self.shares is not None:
-            arrays["shares"] = self.shares
+        for name in ("activations", "penalties", "patterns", "context", "shares"):
+            if (array := getattr(self, name)) is not None:
+                arrays[name] = array
         if self.voters is not None:
             arrays |= self.voters.arrays()
         if self.covariances is not None:
@@ -630,6 +628,7 @@ class Decomposition:
             "divergence": self.divergence.tolist(),
             "reason": self.reason,
             "banded": self.banded,
+            "neighbour_weight": self.neighbour_weight,
             "absent": [[name, [list(run) for run in runs]] for name, runs in self.absent.items()],
             "residual": self.residual,
             "score": None if self.score is None else self.score.to_dict(),
@@ -679,6 +678,7 @@ class Decomposition:
                 keys=keys_of(metadata),
                 margin=margin_of(metadata),
                 context=None if context is None else as_float32(context),
+                neighbour_weight=weight_of(metadata),
                 shares=as_float32(arrays["shares"]) if "shares" in arrays else None,
                 voters=Voters.of_arrays(arrays),
             )

@@ -33,6 +33,7 @@ __all__ = [
     "number_of",
     "score_of",
     "text_of",
+    "weight_of",
     "word_of",
 ]
 
@@ -76,6 +77,14 @@ def margin_of(metadata: dict[str, Any]) -> float | None:
     if type(margin) not in (int, float) or not 1 <= margin <= MAX_MARGIN:
         raise TemplateError(f"a margin is not a number from 1 to {MAX_MARGIN:g}")
     return float(margin)
+
+
+def weight_of(metadata: dict[str, Any]) -> float:
+    """Return how much each neighbour of a frame counts; as much as it does in files that do not say."""
+    weight = metadata.get("neighbour_weight", 1.0)
+    if type(weight) not in (int, float) or not _LEAST_WEIGHT <= weight <= 1:
+        raise TemplateError(f"a weight of neighbours is not a number from {_LEAST_WEIGHT} to 1")
+    return float(weight)
 
 
 def complex_of(parts: NDArray[Any]) -> NDArray[np.complex64]:
@@ -168,6 +177,7 @@ def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 _TOLERANCE = 1e-3
 _UNEVEN = 1e-3
+_LEAST_WEIGHT = 1e-3
 
 
 _MAX_WORD = 100

@@ -15,7 +15,7 @@ from audionmf.errors import StoppedError
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.fused import FramePass, length
-from audionmf.spectra.neighbours import REACH, WEIGHT, Neighbours, with_margins
+from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
 
 __all__ = [
@@ -87,8 +87,8 @@ class Frames:
         What `Neighbours` says of each, where it was asked for; also of thinned frames it is their
         true neighbours.
     every : ndarray, shape (n_bands + n_rows, n_frames), float32, or None
-        Of every frame, kept or not, its sums over `Bands` and its context times `WEIGHT`, rows as
-        neighbours; where that was asked for, some frames were left out, and there are not too many.
+        Of every frame, kept or not, its sums over `Bands` and its context, as `Neighbours.stacked`
+        has them; where that was asked for, some frames were left out, and there are not too many.
     """
 
     V: NDArray[np.float32]
@@ -240,7 +240,7 @@ def _gathered(
             context = neighbours.of_frames(pooled, before, after)
             if bands and thinned > 1 and n_seen <= _MOST_EVERY:
                 own = bands.pool(pooled[:, before : wide.shape[-1] - after])
-                every.append(np.concatenate([own.T, np.float32(WEIGHT) * context.T], axis=1))
+                every.append(neighbours.stacked(own, context).T)
             around.append(_copied(context[None, :, first::step]))
         n_seen += X.shape[-1]
         if n_seen > _MOST_EVERY:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from audionmf.spectra.bands import Bands, once_each
 from audionmf.spectra.stft import STFT, Transform
 
-__all__ = ["OFFSETS", "REACH", "WEIGHT", "Neighbours", "with_margins"]
+__all__ = ["BESIDE_FREE", "OFFSETS", "REACH", "WEIGHT", "Neighbours", "with_margins"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -35,6 +35,10 @@ REACH = 4
 WEIGHT = 0.25
 """How much each neighbour counts beside the frame itself, where they are stacked: four that each count
 as much as it does outweigh it, and speech, which goes on otherwise each time, is told wrongly."""
+
+BESIDE_FREE = 1.0
+"""The same beside free components: as these fit any frame by itself, what is around it tells a source
+from them."""
 
 _PER_OCTAVE = 12
 _WIDE_BELOW_HZ = 200.0
@@ -50,13 +54,16 @@ class Neighbours:
         12 an octave above 200 Hz, 100 Hz wide below.
     borders : ndarray, shape (n_bands + 1,)
         Where the bands begin and the last ends, in units of the sample rate over the window.
+    weight : float, default `WEIGHT`
+        How much each neighbour counts beside the frame itself, above 0.
     """
 
     bands: Bands
     borders: NDArray[np.float64]
+    weight: float = WEIGHT
 
     @classmethod
-    def of(cls, stft: STFT, sample_rate: int) -> Neighbours:
+    def of(cls, stft: STFT, sample_rate: int, weight: float = WEIGHT) -> Neighbours:
         """Return the context for an STFT at a sample rate in Hz."""
         edge = max(1.0, _WIDE_BELOW_HZ * stft.n_fft / sample_rate)
         edges = list(range(0, round(edge), max(1, round(edge / 2))))
@@ -69,7 +76,7 @@ class Neighbours:
         counts = np.diff(starts, append=stft.n_bins)
         # Only what is stretched from above the last bin depends on where that ends.
         borders = np.append(stft.places[starts], stft.places[-1] + 1)
-        return cls(Bands(starts, sums / counts), borders)
+        return cls(Bands(starts, sums / counts), borders, weight)
 
     @property
     def n_rows(self) -> int:
@@ -80,6 +87,13 @@ class Neighbours:
     def frequencies(self) -> NDArray[np.float64]:
         """Mean frequency of each row in Hz, shape (n_rows,)."""
         return np.tile(self.bands.frequencies, len(OFFSETS))
+
+    def stacked(self, frames: Matrix, context: Matrix) -> Matrix:
+        """Return frames (n_bands, n) and their contexts (n_rows, n) as one, by what each counts.
+
+        Rows are neighbours in memory.
+        """
+        return np.concatenate([frames.T, np.float32(self.weight) * context.T], axis=1).T
 
     def of_frames(self, V: Matrix, before: int = 0, after: int = 0) -> Matrix:
         """Return the context of frames.

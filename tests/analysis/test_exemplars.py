@@ -14,7 +14,7 @@ from audionmf.analysis.component_votes import votes
 from audionmf.analysis.exemplars import is_exemplary, shifted
 from audionmf.errors import StoppedError
 from audionmf.io.audio import Audio
-from audionmf.rendering import blocks, decomposition
+from audionmf.rendering import blocks
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.spectra import frames
@@ -109,9 +109,13 @@ def test_neighbours_count_so_little_that_speech_may_go_on_otherwise(monkeypatch)
         return decibels(stems, stems_of(found, mixture))
 
     as_it_is = told()
-    for module in (exemplars, decomposition):
-        monkeypatch.setattr(module, "WEIGHT", 1.0)
+    monkeypatch.setattr(exemplars, "WEIGHT", 1.0)
     assert as_it_is > told() + 1
+
+
+def test_beside_free_components_neighbours_count_as_much_as_the_frame():
+    one = by_example(examples={"low": EXAMPLES["low"]})
+    assert (one.neighbour_weight, by_example().neighbour_weight) == (1, 0.25)
 
 
 def learnt(**options):

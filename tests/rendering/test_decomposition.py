@@ -103,6 +103,24 @@ def test_what_was_adapted_loads_the_same(tmp_path, names, activations):
     assert_same(Decomposition.load(first.save(tmp_path / "m.npz")), first)
 
 
+def test_how_much_neighbours_count_is_kept_and_was_one_in_older_files(tmp_path):
+    weighed = model(**EXEMPLARS, activations=None, neighbour_weight=0.25)
+    loaded = Decomposition.load(weighed.save(tmp_path / "m.npz"))
+    assert loaded.neighbour_weight == 0.25
+    V = RNG.random((9, 20)).astype(np.float32)
+    found, as_much = (d.activate(V, 1, 0, (4, 4)) for d in (loaded, model(**EXEMPLARS)))
+    np.testing.assert_array_equal(found, weighed.activate(V, 1, 0, (4, 4)))
+    assert not np.allclose(found, as_much, rtol=0.01)
+    older = saved(tmp_path / "older.npz", neighbour_weight=...)
+    assert Decomposition.load(older).neighbour_weight == 1
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1.5, float("nan"), "1", True, None])
+def test_a_weight_of_neighbours_that_makes_no_sense_is_refused(tmp_path, weight):
+    with pytest.raises(TemplateError, match="weight of neighbours"):
+        Decomposition.load(saved(tmp_path / "m.npz", neighbour_weight=weight))
+
+
 def test_a_source_without_components_survives(tmp_path):
     first = model(grouping={"a": (), "b": (2, 0, 1), "c": ()}, activations=None)
     loaded = Decomposition.load(first.save(tmp_path / "m.npz"))
