@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from audionmf.nmf.models import Spectra
 from audionmf.nmf.solver import State
-from audionmf.nmf.sums import fit_sum
+from audionmf.nmf.sums import as_far_as, fit_sum
 from audionmf.settings import CPU
 
 __all__ = ["DrawnSpectra", "fit_drawn"]
@@ -33,6 +33,7 @@ __all__ = ["DrawnSpectra", "fit_drawn"]
 Matrix = NDArray[np.floating[Any]]
 
 _LEAST_SUM = 1e-12
+_CARRIED = 0.5
 
 
 def fit_drawn(
@@ -62,7 +63,8 @@ def fit_drawn(
     pull : float, default 1
         Weight of the prior: 1 counts as much as what the template explains at the start.
     n_iter : int, default 20
-        Iterations.
+        How far to go, in plain iterations: with momentum, which is bounded and not looked back on, 11
+        come as far as 20.
     n_threads : int, default 1
         Threads; the result does not depend on them.
     device : str, default "cpu"
@@ -80,8 +82,8 @@ def fit_drawn(
     rows = np.ascontiguousarray(W.T)
     model = DrawnSpectra(rows, np.array(H.T, order="C"), pull=pull, penalties=penalties)
     fit_sum(
-        V, [model], max_iter=n_iter, measure=False, n_threads=n_threads, device=device,
-        callback=lambda state: _tell(progress, state),
+        V, [model], max_iter=as_far_as(n_iter, _CARRIED), carried=_CARRIED, measure=False,
+        n_threads=n_threads, device=device, callback=lambda state: _tell(progress, state),
     )  # fmt: skip
     return model.rows.T, model.activations.T
 

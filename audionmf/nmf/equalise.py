@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from audionmf.nmf.models import Spectra
 from audionmf.nmf.solver import State
-from audionmf.nmf.sums import fit_sum
+from audionmf.nmf.sums import as_far_as, fit_sum
 from audionmf.settings import CPU
 
 __all__ = ["Equalised", "EqualisedSpectra", "fit_equalised", "strongest"]
@@ -40,6 +40,7 @@ Matrix = NDArray[np.floating[Any]]
 
 _PRIOR = 0.3
 _KEEP = 0.97
+_CARRIED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,8 @@ def fit_equalised(
         Iterations before the equalisers start to move. After them the templates that carry less
         than the last 3 % of the activation are dropped.
     n_adapt : int, default 50
-        Iterations with the equalisers.
+        How far to go with the equalisers, in plain iterations: with momentum, which is bounded and not
+        looked back on, 26 come as far as 50.
     n_threads : int, default 1
         Threads.
     device : str, default "cpu"
@@ -113,6 +115,7 @@ def fit_equalised(
     H = np.repeat(level[:, None], W.shape[1], axis=1).astype(V.dtype)
     if absent is not None:
         H[absent.T] = 0  # multiplied, it stays so
+    n_adapt = as_far_as(n_adapt, _CARRIED)
     told = _Told(n_plain + n_adapt, progress or (lambda _: None))
     plain = Spectra(np.ascontiguousarray(W.T), H, penalties=penalties)
     fit = partial(fit_sum, V, measure=False, n_threads=n_threads, device=device, callback=told)
@@ -122,7 +125,7 @@ def fit_equalised(
         plain.rows[kept], np.ascontiguousarray(plain.activations[:, kept]), membership[kept],
         smoother, penalties=penalties[kept], n_groups=int(membership.max()) + 1,
     )  # fmt: skip
-    fit([model], max_iter=n_adapt)
+    fit([model], max_iter=n_adapt, carried=_CARRIED)
     return Equalised(model.gains, kept, model.activations.T)
 
 
@@ -166,6 +169,11 @@ class EqualisedSpectra(Spectra):
         self.gains = np.ones((n_groups, rows.shape[1]))
         self._groups, self._smoother = groups, smoother
         self._members = (groups == np.arange(n_groups)[:, None]).astype(rows.dtype)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The equalisers."""
+        return ("gains",)
 
     def effective(self) -> Matrix:
         """Return the templates through their equalisers."""

@@ -92,6 +92,11 @@ class Spectra:
             return ()
         return ("activations", "rows") if self.free else ("activations",)
 
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """What `absorb` moves."""
+        return ("rows",) if self.free else ()
+
     def effective(self) -> Matrix:
         """Return the templates as they sound now, (n_components, n_bins)."""
         return self.rows

@@ -12,6 +12,7 @@ from the sum, plus what models have to pay for their own parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,7 +25,7 @@ from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, check_tolerance, check_whole, thread_count
 from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, descend
 from audionmf.nmf.models import PHASES, SourceModel, Spectra
-from audionmf.nmf.places import kernel_on
+from audionmf.nmf.places import Kernel, kernel_on
 from audionmf.settings import CPU
 from audionmf.spectra.blas import blas_threads
 
@@ -64,6 +65,7 @@ def fit_sum(
     tol: float = 0.0,
     measure: bool = True,
     accelerated: bool = False,
+    carried: float = 0.0,
     n_threads: int | None = None,
     device: str = CPU,
     callback: Callback | None = None,
@@ -88,6 +90,10 @@ def fit_sum(
         Carry all that moves on in the direction in which it came, with momentum; a step that leads
         uphill is taken back. Needs the divergence, and models without priors: `Spectra` themselves,
         `Patterned` and `Voice`.
+    carried : float, default 0
+        Most momentum, 0 to below 1, for spectra alone that are not measured, those with priors too:
+        nothing is taken back, so it should stay well below 1. `as_far_as` tells how many iterations
+        are enough then.
     n_threads : int, optional
         Threads; default: one for each core that this process may use. The result does not depend
         on it.
@@ -122,6 +128,10 @@ def fit_sum(
         raise ParameterError("a tolerance needs the divergence: leave measure on")
     if accelerated:
         _check_carried(models, measure)
+    if carried and (measure or not all(isinstance(model, Spectra) for model in models)):
+        raise ParameterError("momentum up to a bound is for spectra alone, and not measured")
+    if not 0 <= carried < 1:
+        raise ParameterError(f"momentum is carried on by 0 to below 1, not {carried}")
     scale = 2.0 ** np.floor(np.log2(float(data.max()) or 1.0))
     levelled = data if scale == 1 else data / data.dtype.type(scale)
     for model in models:
@@ -134,7 +144,7 @@ def fit_sum(
     elif measure:
         _fit_measured(levelled, dense, watch, accelerated, threads)
     else:
-        _fit_dense(levelled, dense, watch, threads, device)
+        _fit_dense(levelled, dense, watch, threads, device, carried)
     for model in models:
         model.scale(scale)
     return Fitted(np.array(watch.values) * scale, watch.n_iter, watch.reason)
@@ -151,7 +161,12 @@ def _check_carried(models: Sequence[SourceModel], measure: bool) -> None:
 
 
 def _fit_dense(
-    V: Matrix, models: Sequence[Spectra], watch: Watch, n_threads: int, device: str
+    V: Matrix,
+    models: Sequence[Spectra],
+    watch: Watch,
+    n_threads: int,
+    device: str,
+    carried: float = 0.0,
 ) -> None:
     """Fit spectra as one product, by the fused kernel or on a card."""
     together = _Together(V, models)
@@ -168,7 +183,7 @@ def _fit_dense(
                 together.absorb(over, sums)
             return float("nan")
 
-        descend(watch, step)
+        descend(watch, step, momentum=_Steady(kernel, played, models, carried) if carried else None)
         kernel.given(played, together.H)
 
 
@@ -221,6 +236,55 @@ class _Together:
         for model, columns in zip(self._models, self._columns, strict=True):
             if model.free:
                 model.absorb(over[columns], sums[columns])
+
+
+class _Steady:
+    """Momentum up to a bound for activations, where a kernel has them, and for what templates move by.
+
+    It does not look back: bounded, it goes the way of plain updates in larger steps.
+    """
+
+    def __init__(self, kernel: Kernel, played: Any, models: Sequence[Spectra], most: float) -> None:
+        self._kernel, self._played, self._most = kernel, played, most
+        self._names = [(model, name) for model in models for name in model.moved]
+        self._before: tuple[Any, list[Matrix]] | None = None
+
+    def leap(self, b: float) -> None:
+        """Extrapolate all of them."""
+        if self._before is None:
+            own = [getattr(model, name).copy() for model, name in self._names]
+            self._before = deepcopy(self._played), own
+            return
+        # numba takes a third of a second to load: not before it is needed.
+        from audionmf.nmf.kernels import extrapolate
+
+        b = min(b, self._most)
+        self._kernel.extrapolate(self._played, self._before[0], b)
+        for (model, name), before in zip(self._names, self._before[1], strict=True):
+            extrapolate(getattr(model, name), before, b)
+
+    def back(self) -> None:
+        """Stay: there is no divergence that could rise."""
+
+
+def as_far_as(n_plain: int, carried: float) -> int:
+    """Return how many iterations with momentum come as far as plain ones.
+
+    A step with momentum b, which grows from 0 to its bound, counts for 1 / (1 - b) of them, as the sum
+    of what it still carries on.
+
+    Parameters
+    ----------
+    n_plain : int
+        Plain iterations, 0 or more.
+    carried : float
+        Most momentum, as in `fit_sum`.
+    """
+    far, n = 0.0, 0
+    while far < n_plain:
+        far += 1 / (1 - min(carried, n / (n + 3)))
+        n += 1
+    return n
 
 
 class _Carried:

@@ -12,7 +12,8 @@ from audionmf.nmf import convolutive
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.drawn import DrawnSpectra
 from audionmf.nmf.equalise import EqualisedSpectra
-from audionmf.nmf.sums import fit_sum
+from audionmf.nmf.models import Spectra
+from audionmf.nmf.sums import as_far_as, fit_sum
 
 KINDS = ("fixed", "free", "gated", "patterns", "free patterns", "voice")
 
@@ -269,3 +270,35 @@ def test_v_is_not_modified_and_wrong_input_is_refused():
         fit_sum(-V, [made("free", V.shape, 0)])
     with pytest.raises(ParameterError, match="leave measure on"):
         fit_sum(V, [made("free", V.shape, 0)], tol=0.1, measure=False)
+
+
+# Momentum up to a bound
+
+
+def test_steps_with_momentum_count_for_what_they_carry_on():
+    assert [as_far_as(n, 0.0) for n in (0, 1, 20)] == [0, 1, 20]
+    assert as_far_as(50, 0.7) == 18
+    assert as_far_as(20, 0.6) == 10
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_bounded_momentum_comes_as_far_in_fewer_steps(free):
+    rng = np.random.default_rng(0)
+    V, rows, H = rng.random((30, 200)) ** 3, rng.random((6, 30)) + 0.1, rng.random((200, 6)) + 0.1
+
+    def left(n, **options):
+        model = Spectra(rows.copy(), H.copy(), free=free)
+        fit_sum(V, [model], max_iter=n, measure=False, n_threads=1, **options)
+        Y = (model.activations @ model.rows).T
+        return (V * np.log(np.maximum(V, 1e-30) / Y) - V + Y).sum()
+
+    before, there, short = left(0), left(30), left(15)
+    found = left(as_far_as(30, 0.7), carried=0.7)
+    assert abs(found - there) < 0.5 * (short - there) < 0.5 * (before - there)
+
+
+def test_bounded_momentum_is_refused_where_it_would_not_be_used():
+    V, model = np.ones((3, 4)), Spectra(np.ones((2, 3)), np.ones((4, 2)))
+    for options in ({"carried": 0.5}, {"carried": 1.0, "measure": False}):
+        with pytest.raises(ParameterError, match="momentum"):
+            fit_sum(V, [model], **options)
