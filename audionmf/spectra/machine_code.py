@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from audionmf.io.kept import CAN_BE_KEPT, digest, keep, package, read
 
 __all__ = ["Processor", "host", "linked", "made"]
 
 _engines: list[Any] = []  # code lives as long as these
+_Made = TypeVar("_Made")
 
 
 class Processor(NamedTuple):
@@ -31,6 +33,15 @@ def host() -> Processor:
         return Processor(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
     except RuntimeError:
         return Processor("", {})
+
+
+def _undisturbed(make: Callable[[], _Made]) -> _Made:
+    """Make LLVM's objects in a thread of their own, where no signal interrupts them.
+
+    Half of one complains, beside the one line that is said, when it goes.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(make).result()
 
 
 def made(
@@ -62,6 +73,17 @@ def made(
     dict of str to int
         The place of each function. Code stays where it is.
     """
+    return _undisturbed(lambda: _made(kind, sources, write, names, family, most))
+
+
+def _made(
+    kind: str,
+    sources: bytes,
+    write: Callable[[], str],
+    names: Sequence[str],
+    family: str | None,
+    most: int | None,
+) -> dict[str, int]:
     import llvmlite.binding as llvm
 
     if not CAN_BE_KEPT:
@@ -74,12 +96,12 @@ def made(
     source = digest(sources + package("llvmlite"))
     for found in read(kind, source):
         with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
-            return _places(linked(found["code"]), names)
+            return _places(_linked(found["code"]), names)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     code = _machine().emit_object(llvm.parse_assembly(write()))
     keep(kind, source, code, {}, family=family, most=most)
-    return _places(linked(code), names)
+    return _places(_linked(code), names)
 
 
 def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
@@ -97,6 +119,10 @@ def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
     KeyError
         If one of them is not in this process, over which LLVM would stop it.
     """
+    return _undisturbed(lambda: _linked(code, outside))
+
+
+def _linked(code: bytes, outside: Sequence[str] = ()) -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -1,7 +1,9 @@
 """Machine code is made once, kept, and loaded again; where nothing can be kept it is made anew."""
 
 import ctypes
+import threading
 
+import llvmlite.binding as llvm
 import pytest
 
 from audionmf.io import kept
@@ -59,3 +61,17 @@ def test_on_other_systems_nothing_is_kept(adding, tmp_path, monkeypatch):
 def test_a_function_that_is_not_there_is_an_error(adding):
     with pytest.raises(KeyError):
         adding(5, "minus")
+
+
+def test_no_signal_interrupts_what_makes_code(adding, monkeypatch):
+    """Signals come to the main thread alone."""
+    threads, parse = [], llvm.parse_assembly
+
+    def parsed(text):
+        threads.append(threading.current_thread())
+        return parse(text)
+
+    monkeypatch.setattr(llvm, "parse_assembly", parsed)
+    assert [adding(5), adding(5)] == [(6, True), (6, False)]
+    assert len(threads) >= 3
+    assert threading.main_thread() not in threads
