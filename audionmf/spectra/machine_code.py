@@ -114,6 +114,11 @@ def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
     outside : sequence of str
         Names that it refers to.
 
+    Returns
+    -------
+    llvmlite.binding.ExecutionEngine
+        Its `get_function_address` gives the place of a function, 0 if there is none.
+
     Raises
     ------
     KeyError
@@ -132,8 +137,8 @@ def _linked(code: bytes, outside: Sequence[str] = ()) -> Any:
     if any(llvm.address_of_symbol(name) is None for name in outside):
         raise KeyError("a name that is not there")
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    _engines.append(engine)
     # To ask for a place makes the object ready; `finalize_object` would compile the empty module.
+    _engines.append(engine)
     return engine
 
 
