@@ -43,7 +43,7 @@ from audionmf.spectra.stft import STFT
 Matrix = NDArray[np.float32]
 Result = dict[str, Any]
 
-PEER_ITERATIONS, LONG_ITERATIONS, OUR_ITERATIONS, STARTS = 200, 1000, 140, 5
+PEER_ITERATIONS, LONG_ITERATIONS, OUR_ITERATIONS, STARTS = 200, 1000, 200, 5
 SIZES = (16, 32)
 
 
@@ -453,16 +453,11 @@ def converged(recordings: dict[str, Matrix], starts: int) -> Result:
 
 
 def accelerated(V: Matrix, W0: Matrix, H0: Matrix | None, target: float) -> tuple[float, nmf.NMF]:
-    """Return the seconds and the model of a fit that is cancelled once the target is passed.
-
-    The iterations on fewer frames, of which the divergence is only a guess, come first: those of a
-    small V have none.
-    """
+    """Return the seconds and the model of a fit that is cancelled once the target is passed."""
     begin = time.perf_counter()
-    least = OUR_ITERATIONS * 0.85 if V.shape[1] >= 4000 else 0
     model = nmf.fit(
         V, W0.shape[1], templates=W0, activations=H0, max_iter=OUR_ITERATIONS, tol=0,
-        callback=lambda s: s.iteration > least and s.divergence <= target,
+        callback=lambda s: not s.coarse and s.divergence <= target,
     )  # fmt: skip
     return time.perf_counter() - begin, model
 

@@ -19,7 +19,7 @@ A file imports only from those that are named before it:
 - `updates`: the multiplicative updates, the plain one and the fast ones
 - `loop`: the loop of every factorisation: momentum, when to stop, whom to tell
 - `penalised`: activations drawn to be sparse, smooth or exclusive
-- `thinning`: fewer frames and rows, and back
+- `coarse`: sums of frames and of rows, and back
 - `newton`: steps of Newton's method for activations
 - `activating`: `activate`
 - `solver`: `fit`

@@ -54,11 +54,14 @@ class State:
         Most iterations.
     divergence : float
         The last evaluated divergence; NaN if none was.
+    coarse : bool
+        The iteration was on sums of frames, and the divergence is theirs.
     """
 
     iteration: int
     max_iter: int
     divergence: float
+    coarse: bool = False
 
 
 class _CancelledError(Exception):
@@ -79,12 +82,15 @@ class Watch:
         What a divergence is multiplied by before it is told.
     callback : callable, optional
         Told; returning True cancels the rest.
+    coarse : bool, default False
+        What it is told of are sums of frames.
     """
 
     max_iter: int
     tol: float = 0.0
     unit: float = 1.0
     callback: Callback | None = None
+    coarse: bool = False
     n_iter: int = 0
     reason: StopReason = "max_iter"
     values: list[float] = field(default_factory=list)
@@ -124,7 +130,7 @@ class Watch:
         if self.callback is None:
             return False
         value = self.values[-1] * self.unit if self.values else float("nan")
-        cancelled = bool(self.callback(State(self.n_iter, self.max_iter, value)))
+        cancelled = bool(self.callback(State(self.n_iter, self.max_iter, value, self.coarse)))
         self._told_at = time.monotonic()
         return cancelled
 

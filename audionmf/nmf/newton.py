@@ -27,10 +27,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.nmf.coarse import row_groups
 from audionmf.nmf.kernels import KLKernel
 from audionmf.nmf.ready import kernel, laid
 from audionmf.nmf.shapes import COLUMNS, TILE
-from audionmf.nmf.thinning import row_groups
 
 __all__ = ["Curvature", "Newton", "suits"]
 

@@ -25,12 +25,19 @@ from audionmf.nmf.checks import (
     free_mask,
     thread_count,
 )
+from audionmf.nmf.coarse import (
+    averaged,
+    between,
+    frames_summed,
+    row_groups,
+    rows_summed,
+    spread_rows,
+)
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
-from audionmf.nmf.thinning import averaged, between, row_groups, spread_rows
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 
@@ -50,13 +57,16 @@ Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 _FLOOR = 1e-12
-_THINNED_LEVELS = ((16, 128, 0.45), (8, 256, 0.25), (4, 512, 0.15))
-_THINNED_MIN_ITER, _THINNED_MIN_RATIO = 40, 8
-_THINNED_MIN_FRAMES = 1000
+_LEVELS = ((128, 0.3), (256, 0.2), (512, 0.1))
+_COARSEST, _MANY_FRAMES = (8, 16), 4000
+"""Groups of rows and the share of the iterations on each level; so many frames are added up on the
+first, few or many, half as many on the next."""
+_LEAST_ITER, _LEAST_ITER_MANY, _LEAST_FRAMES, _LEAST_RATIO = 100, 40, 300, 1
+_PLAIN_FIRST, _SETTLING = 20, 10
 LONG_ITER, _MOST_PLAIN = 200, 30
-"""A long run has more iterations than the first. It is learnt from fewer frames for no longer than one
-that has so many, and begins with up to so many plain updates: momentum from the first on ends in worse
-minima more often, fewer frames for hundreds of iterations always."""
+"""What has more iterations than the first is learnt from sums for no longer than what has so many:
+sums for hundreds of iterations end in worse minima. So does momentum from the first on: what is learnt
+from sums begins with 20 plain updates, a long run with up to 30."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,10 +167,11 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V is large (more than 512 rows, 4000 frames or more), templates are first learnt
-        on every sixteenth, eighth, then fourth frame, with rows that hold little pooled; not where
-        activations are given that hold zeros or fit better than one component would. Of more than
-        200 iterations up to 30 are plain ones first, and no more are on fewer frames than of 200.
+        rises. Where V has more than 512 rows, and 300 frames and 100 iterations or more (40 from 4000
+        frames on), templates are first learnt from sums of eight, four and two neighbouring frames (16,
+        8 and 4 from 4000 on), with rows that hold little added up, too, for 0.6 of the iterations;
+        not where activations are given that hold zeros or fit better than one component would. Of
+        more than 200 iterations up to 30 are plain ones first, and no more are on sums than of 200.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -233,8 +244,8 @@ def fit(
     if penalties is not None and penalties.any:
         run = problem.solve_penalised(W, H, penalties)
     else:
-        thinning = given[1] is None or problem.far(W, H)
-        run = problem.solve(W, H, thinning=thinning)
+        coarse = given[1] is None or problem.far(W, H)
+        run = problem.solve(W, H, coarse=coarse)
     if problem.free_W.all() and problem.free_H.all():
         _normalise(run.W, run.H)
     return NMF(
@@ -289,11 +300,11 @@ class Problem:
     constrain: Callable[[Matrix], None] | None = None
     device: str = CPU
 
-    def solve(self, W: Matrix, H: Matrix, *, thinning: bool) -> Run:
+    def solve(self, W: Matrix, H: Matrix, *, coarse: bool) -> Run:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = self._run(W, H)
         moving = self.free_W.any() or self.free_H.any()
-        start = self._start_thinned(run) if thinning and self._worth_thinning() else None
+        start = self._start_coarse(run) if coarse and self._worth_sums() else None
         if not moving:
             run.reason = "fixed"
         elif run.reason != "cancelled":
@@ -323,68 +334,85 @@ class Problem:
         return run
 
     def far(self, W: Matrix, H: Matrix) -> bool:
-        """Tell whether given activations are so far from V that fewer frames may take their place.
+        """Tell whether given activations are so far from V that those of sums may take their place.
 
         That is where none is 0, since 0 stays 0, and on some frames the model is worse than one
         component would be.
         """
-        if not ((H > 0).all() and self._worth_thinning()):
+        if not ((H > 0).all() and self._worth_sums()):
             return False
-        step, n_rows, _ = _THINNED_LEVELS[0]
-        edges = row_groups(self.V[:, ::step], n_rows)
-        pooled = np.add.reduceat(self.V[:, ::step], edges, axis=0).astype(np.float64)
-        model = (H[::step] @ np.add.reduceat(W, edges, axis=1)).T
+        frames = self.V[:, :: self._coarsest]
+        edges = row_groups(frames, _LEVELS[0][0])
+        pooled = rows_summed(frames, edges).astype(np.float64)
+        model = (H[:: self._coarsest] @ np.add.reduceat(W, edges, axis=1)).T
         one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
         return beta_divergence(pooled, model, self.beta) > beta_divergence(pooled, one, self.beta)
 
-    def _worth_thinning(self) -> bool:
-        step, n_rows, _ = _THINNED_LEVELS[-1]
+    @property
+    def _coarsest(self) -> int:
+        return _COARSEST[self.V.shape[1] >= _MANY_FRAMES]
+
+    def _worth_sums(self) -> bool:
+        n_rows, n_frames = self.V.shape
         return bool(
             self.accelerated
             and self.free_W.all()
             and self.free_H.all()
-            and self.max_iter >= _THINNED_MIN_ITER
-            and self.V.shape[0] > n_rows
-            and self.V.shape[1] // step
-            >= max(_THINNED_MIN_FRAMES, _THINNED_MIN_RATIO * len(self.free_W))
+            and self.constrain is None
+            and self.max_iter >= (_LEAST_ITER_MANY if n_frames >= _MANY_FRAMES else _LEAST_ITER)
+            and n_rows > _LEVELS[-1][0]
+            and n_frames >= max(_LEAST_FRAMES, _LEAST_RATIO * self._coarsest * len(self.free_W))
         )
 
-    def _start_thinned(self, run: Run) -> tuple[Matrix, Matrix]:
-        """Learn from fewer frames and rows first: neighbouring frames are nearly alike.
+    def _start_coarse(self, run: Run) -> tuple[Matrix, Matrix]:
+        """Learn from sums of frames and rows first: neighbouring frames are nearly alike.
 
-        Rows are pooled too, the more the less they hold; a sum of rows is as good a Poisson
-        variable as a row. Returns where it started, to go back to if the divergence of all of V
-        should be higher than it was.
+        A sum of frames, and one of rows, is as good a Poisson variable as a frame. Rows are added up
+        the more the less they hold. Returns where it started, to go back to if the divergence of all
+        of V should be higher than it was.
         """
         start = (run.W, run.H)
         run.record(self._divergence(run))
-        W, H, step_before = run.W, run.H, 1
-        for step, n_rows, share in _THINNED_LEVELS:
-            if self.V.shape[1] // step < _THINNED_MIN_RATIO * len(self.free_W):
-                continue
-            frames = self.V[:, ::step]
-            edges = row_groups(frames, n_rows)
-            H = (
-                averaged(H, step, frames.shape[1])
-                if step_before == 1
-                else between(H, step_before // step, frames.shape[1])
-            )
-            level = self._run(np.add.reduceat(W, edges, axis=1), H)
-            level.n_iter, level.passes = run.n_iter, run.passes
-            level.unit *= self.V.shape[1] / frames.shape[1]
-            stop = run.n_iter + round(share * min(self.max_iter, LONG_ITER))
-            pooled = np.add.reduceat(frames.T, edges, axis=1).T
-            self._iterate(level, pooled, stop)
-            W = spread_rows(level.W, edges, frames.sum(axis=1))
-            run.n_iter, run.passes, H, step_before = level.n_iter, level.passes, level.H, step
+        levels, step = self._levels(), self._coarsest
+        W, H = run.W, averaged(run.H, step, levels[0].shape[1])
+        for sums, (n_groups, share) in zip(levels, _LEVELS, strict=True):
+            edges = row_groups(sums, n_groups)
+            level = self._run(np.add.reduceat(W, edges, axis=1), H * H.dtype.type(step))
+            level.n_iter, level.passes, level.coarse = run.n_iter, run.passes, True
+            n_most = run.n_iter + round(share * min(self.max_iter, LONG_ITER))
+            self._iterate(level, rows_summed(sums, edges), n_most, n_plain=_PLAIN_FIRST)
+            W, H = spread_rows(level.W, edges, sums.sum(axis=1)), level.H / H.dtype.type(step)
+            run.n_iter, run.passes = level.n_iter, level.passes
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
+            if sums is not levels[-1]:
+                step //= 2
+                H = between(H, 2, -(-self.V.shape[1] // step))
         run.W = np.where(start[0] > 0, W, 0)  # what is 0 stays 0
-        run.H = between(H, step_before, self.V.shape[1])
-        if run.reason == "cancelled" and self._divergence(run) > run.values[-1]:
+        run.H = between(H, step, self.V.shape[1])
+        if run.reason != "cancelled":
+            self._settle(run)
+        elif self._divergence(run) > run.values[-1]:
             run.W, run.H = start
         return start
+
+    def _levels(self) -> list[Matrix]:
+        """Return V with ever fewer neighbouring frames added up."""
+        levels = [frames_summed(self.V, self._coarsest >> len(_LEVELS) - 1)]
+        for _ in _LEVELS[1:]:
+            levels.append(frames_summed(levels[-1], 2))
+        return levels[::-1]
+
+    def _settle(self, run: Run) -> None:
+        """Find activations of single frames, on sums of rows, before templates move again."""
+        edges = row_groups(self.V, _LEVELS[0][0])
+        pooled = rows_summed(self.V, edges)
+        with self._updater(pooled, np.zeros_like(self.free_W), self.free_H) as updater:
+            W, H = updater.taken(np.add.reduceat(run.W, edges, axis=1)), updater.taken(run.H)
+            updater.activate(W, H, _SETTLING)
+            run.H = updater.given(H, run.H)
+        run.passes += _SETTLING / 2 * pooled.size / self.V.size
 
     def _divergence(self, run: Run) -> float:
         none = np.zeros_like(self.free_W)
@@ -400,7 +428,12 @@ class Problem:
         return Run(self.max_iter, self.tol, self.unit, self.callback, W=W, H=H)
 
     def _iterate(
-        self, run: Run, V: Matrix, n_most: int, start: tuple[Matrix, Matrix] | None = None
+        self,
+        run: Run,
+        V: Matrix,
+        n_most: int,
+        start: tuple[Matrix, Matrix] | None = None,
+        n_plain: int = 0,
     ) -> None:
         """Iterate on a V; from `start` instead where the divergence is higher than it was there."""
         with self._updater(V, self.free_W, self.free_H) as updater:
@@ -417,7 +450,7 @@ class Problem:
             try:
                 descend(
                     run, steps.step, momentum=steps if self.accelerated else None,
-                    n_plain=min(_MOST_PLAIN, max(0, self.max_iter - LONG_ITER)), n_most=n_most,
+                    n_plain=max(n_plain, min(_MOST_PLAIN, self.max_iter - LONG_ITER)), n_most=n_most,
                     instead=instead if start else None,
                 )  # fmt: skip
             finally:

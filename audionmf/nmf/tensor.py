@@ -36,9 +36,9 @@ from audionmf.nmf.checks import (
     check_whole,
     thread_count,
 )
+from audionmf.nmf.coarse import averaged, between, frames_summed
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.solver import LONG_ITER, Callback, Problem, Run, State, StopReason, in_range
-from audionmf.nmf.thinning import averaged, between
 from audionmf.settings import CPU
 
 __all__ = ["NTF", "fit_channels"]
@@ -46,9 +46,9 @@ __all__ = ["NTF", "fit_channels"]
 Matrix = NDArray[np.floating[Any]]
 
 _FEWER, _FEWER_SHARE = 4, 0.7
-"""Every how many frames one is taken at first, for which share of the iterations."""
+"""How many frames are added up at first, for which share of the iterations."""
 _FEWER_MIN_FRAMES, _FEWER_MIN_RATIO, _FEWER_MIN_ITER = 512, 32, 40
-"""How many of them there are at least, on the whole and a component; least iterations."""
+"""How many sums there are at least, on the whole and a component; least iterations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def fit_channels(
 
 
 def _solved(problem: Problem, W: Matrix, H: Matrix) -> Run:
-    """Solve, at first on every fourth frame where there are many: neighbours are nearly alike.
+    """Solve, at first on sums of four frames where there are many: neighbours are nearly alike.
 
     If the divergence should then be higher than it was at the start, all of it is done on all frames.
     """
@@ -191,25 +191,27 @@ def _solved(problem: Problem, W: Matrix, H: Matrix) -> Run:
     least = max(_FEWER_MIN_FRAMES, _FEWER_MIN_RATIO * len(W))
     many = V.shape[1] // _FEWER >= least and max_iter >= _FEWER_MIN_ITER
     if not (many and problem.accelerated and (H > 0).all()):
-        return problem.solve(W, H, thinning=False)
-    begin = replace(problem, max_iter=0, callback=None).solve(W.copy(), H.copy(), thinning=False)
-    frames = V[:, ::_FEWER]
+        return problem.solve(W, H, coarse=False)
+    begin = replace(problem, max_iter=0, callback=None).solve(W.copy(), H.copy(), coarse=False)
+    sums = frames_summed(V, _FEWER)
 
-    def told(n_done: int) -> Callback | None:
+    def told(n_done: int, *, coarse: bool) -> Callback | None:
         if callback is None:
             return None
-        return lambda state: callback(State(n_done + state.iteration, max_iter, state.divergence))
+        return lambda state: callback(
+            State(n_done + state.iteration, max_iter, state.divergence, coarse)
+        )
 
-    unit = problem.unit * V.shape[1] / frames.shape[1]
-    few = replace(problem, V=frames, max_iter=n_few, unit=unit, callback=told(0))
-    start = averaged(H, _FEWER, frames.shape[1])
-    first = few.solve(W.copy(), start, thinning=False)
+    few = replace(problem, V=sums, max_iter=n_few, callback=told(0, coarse=True))
+    start = averaged(H, _FEWER, sums.shape[1]) * H.dtype.type(_FEWER)
+    first = few.solve(W.copy(), start, coarse=False)
     left = 0 if first.reason == "cancelled" else max_iter - first.n_iter
-    rest = replace(problem, max_iter=left, callback=told(first.n_iter))
-    run = rest.solve(first.W, between(first.H, _FEWER, V.shape[1]), thinning=False)
+    rest = replace(problem, max_iter=left, callback=told(first.n_iter, coarse=False))
+    H_all = between(first.H / H.dtype.type(_FEWER), _FEWER, V.shape[1])
+    run = rest.solve(first.W, H_all, coarse=False)
     if run.values[0] > begin.values[0]:
         if first.reason != "cancelled":
-            return problem.solve(W, H, thinning=False)
+            return problem.solve(W, H, coarse=False)
         run = begin
     else:
         run.values.insert(0, begin.values[0])

@@ -1,10 +1,10 @@
-"""The start on thinned frames and pooled rows, which only large matrices get."""
+"""The start on sums of frames and rows, which only large matrices and long enough runs get."""
 
 import numpy as np
 import pytest
 
 from audionmf import nmf
-from audionmf.nmf import solver
+from audionmf.nmf import coarse, solver
 
 
 @pytest.fixture(scope="module", name="V")
@@ -20,14 +20,14 @@ def fit(V, **options):
     return nmf.fit(V, 6, **{"max_iter": 60, "tol": 0, **options})
 
 
-def used_thinning(model):
+def began_on_sums(model):
     """Tell by the gap between the start and the first iteration on all frames."""
     return model.evaluated[1] > 1
 
 
-def test_a_large_matrix_starts_on_fewer_frames_and_rows(V):
+def test_a_large_matrix_starts_on_sums_of_frames_and_rows(V):
     model = fit(V)
-    assert used_thinning(model)
+    assert began_on_sums(model)
     assert model.n_iter == 60
     assert (np.diff(model.divergence) <= 0).all()
     value = nmf.beta_divergence(V, model.templates @ model.activations)
@@ -36,8 +36,8 @@ def test_a_large_matrix_starts_on_fewer_frames_and_rows(V):
 
 def test_a_long_run_has_no_more_of_it_than_one_of_200_iterations(V):
     model = fit(V, max_iter=260)
-    assert used_thinning(model)
-    assert 0.84 * 200 < model.evaluated[1] < 0.9 * 200  # 0.85 * 260 is 221
+    assert began_on_sums(model)
+    assert model.evaluated[1] == 0.6 * 200
 
 
 def test_it_comes_nearer_in_as_many_iterations(V):
@@ -54,12 +54,24 @@ def test_it_comes_nearer_in_as_many_iterations(V):
     ],
 )
 def test_it_is_left_out_where_it_does_not_fit(V, options):
-    assert not used_thinning(fit(V, **options))
+    assert not began_on_sums(fit(V, **options))
 
 
 def test_a_small_matrix_has_none(V):
-    assert not used_thinning(fit(V[:, :900]))
-    assert not used_thinning(fit(V[:500]))
+    assert not began_on_sums(fit(V[:, :290], max_iter=200))
+    assert not began_on_sums(fit(V[:500]))
+    few = nmf.fit(V[:, :400], 51, max_iter=200, tol=0)  # components, beside 50 sums of 8 frames
+    assert not began_on_sums(few)
+
+
+def test_a_short_recording_has_it_where_there_are_iterations_enough(V):
+    short = V[:, :900]
+    assert not began_on_sums(fit(short, max_iter=90))
+    model = fit(short, max_iter=200)
+    assert began_on_sums(model)
+    assert model.passes < 100
+    alone = fit(short, max_iter=model.n_iter, activations=np.ones((6, 900)) - np.eye(6, 900))
+    assert model.divergence[-1] < 1.01 * alone.divergence[-1]
 
 
 def test_given_templates_are_where_it_starts(V):
@@ -85,6 +97,12 @@ def test_the_layout_matters_by_rounding_only(V):
 def test_a_power_of_two_passes_through(V):
     loud = fit(V * np.float32(8))
     np.testing.assert_array_equal(loud.templates, fit(V).templates)
+
+
+def test_a_callback_is_told_what_is_of_sums(V):
+    seen = []
+    fit(V, callback=seen.append)
+    assert [state.coarse for state in seen] == 36 * [True] + 24 * [False]
 
 
 @pytest.mark.parametrize("after", [3, 30, 58])
@@ -126,12 +144,12 @@ def test_silence_zero_rows_and_a_late_sound_do_no_harm(V):
 
 def test_other_divergences_start_so_too(V):
     model = fit(V[:, :4100], beta=2.0, max_iter=40)
-    assert used_thinning(model)
+    assert began_on_sums(model)
     assert (np.diff(model.divergence) <= 0).all()
 
 
 def test_groups_of_rows_hold_alike_and_cover_all(V):
-    edges = solver.row_groups(V, 64)
+    edges = coarse.row_groups(V, 64)
     assert edges[0] == 0
     assert (np.diff(edges) > 0).all()
     assert len(edges) <= 64
@@ -141,17 +159,17 @@ def test_groups_of_rows_hold_alike_and_cover_all(V):
 
 def test_pooled_templates_spread_out_keep_their_sums(V):
     rng = np.random.default_rng(0)
-    edges = solver.row_groups(V, 64)
+    edges = coarse.row_groups(V, 64)
     pooled = rng.random((6, len(edges))).astype(np.float32)
-    spread = solver.spread_rows(pooled, edges, V.sum(axis=1))
+    spread = coarse.spread_rows(pooled, edges, V.sum(axis=1))
     assert spread.shape == (6, 600)
     np.testing.assert_allclose(np.add.reduceat(spread, edges, axis=1), pooled, rtol=1e-5)
 
 
 def test_activations_that_are_far_from_v_are_averaged(V):
     start = np.random.default_rng(1).random((6, 4200))
-    assert used_thinning(fit(V, activations=start))
-    mean = solver.averaged(start.T, 16, 263)
+    assert began_on_sums(fit(V, activations=start))
+    mean = coarse.averaged(start.T, 16, 263)
     np.testing.assert_allclose(mean[0], start[:, :16].mean(axis=1))
     np.testing.assert_allclose(mean[-1], start[:, 4192:].mean(axis=1))
 
@@ -159,7 +177,7 @@ def test_activations_that_are_far_from_v_are_averaged(V):
 def test_a_start_that_fits_already_goes_on(V):
     found = fit(V)
     more = fit(V, templates=found.templates, activations=np.maximum(found.activations, 1e-9))
-    assert not used_thinning(more)
+    assert not began_on_sums(more)
     assert more.divergence[-1] < found.divergence[-1]
 
 
@@ -168,7 +186,7 @@ def test_zeros_of_given_templates_stay(V):
     start[100:300, 2] = 0
     start[::7, 4] = 0
     model = fit(V, templates=start)
-    assert used_thinning(model)
+    assert began_on_sums(model)
     assert not model.templates[100:300, 2].any()
     assert not model.templates[::7, 4].any()
 
@@ -176,10 +194,32 @@ def test_zeros_of_given_templates_stay(V):
 def test_passes_over_v_are_counted(V):
     plain = fit(V, method="plain", max_iter=12)
     assert plain.passes == 12 + 1  # and the one that evaluates the result
-    thinned = fit(V)
+    begun = fit(V)
     sizes = [
         (n_frames * rows, n)
-        for n_frames, rows, n in ((263, 128, 27), (525, 256, 15), (1050, 512, 9))
+        for n_frames, rows, n in ((263, 128, 18), (525, 256, 12), (1050, 512, 6), (4200, 128, 5))
     ]
     least = sum(size * n for size, n in sizes) / V.size
-    assert 0.8 * least + 9 + 2 <= thinned.passes <= least + 9 + 2 + 20
+    assert 0.8 * least + 24 + 2 <= begun.passes <= least + 24 + 2 + 20
+
+
+@pytest.mark.parametrize("n_frames", [16, 17, 23, 31])
+def test_runs_of_frames_are_added_up_to_the_last(V, n_frames):
+    for step in (1, 2, 8):
+        sums = coarse.frames_summed(V[:, :n_frames], step)
+        whole = np.add.reduceat(V[:, :n_frames], np.arange(0, n_frames, step), axis=1)
+        np.testing.assert_allclose(sums, whole, rtol=1e-6)
+
+
+def test_activations_of_sums_lie_in_their_middle():
+    frames = np.arange(24.0)[:, None]
+    back = coarse.between(coarse.averaged(frames, 8, 3), 8, 24)
+    np.testing.assert_allclose(back[4:-4], frames[4:-4])
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, np.ascontiguousarray])
+def test_sums_do_not_change_v(V, layout):
+    data = layout(V[:, :900])
+    before = data.copy()
+    fit(data, max_iter=110)
+    np.testing.assert_array_equal(data, before)
