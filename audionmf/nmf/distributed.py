@@ -362,7 +362,7 @@ def fit_shards(
     number of machines. With ``method="plain"`` it is that of ``fit(V, method="plain")`` over the
     joined frames too, from the same start: random templates, those that `fit` has with the same
     `seed`, and activations that are, within a frame, the same for all components. (By default `fit`
-    starts from random activations and from thinned frames: other templates, about as good.)
+    starts from random activations and from sums of frames: other templates, about as good.)
 
     Parameters
     ----------

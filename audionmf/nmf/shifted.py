@@ -112,7 +112,7 @@ def fit_shifted(
         Stop when ten iterations together lower the divergence by less than this share of it. 0
         runs all iterations.
     method : {"accelerated", "plain"}, default "accelerated"
-        As in `fit`, without a start on fewer frames.
+        As in `fit`, without a start on sums of frames.
     seed : int or numpy.random.Generator, default 0
         For the templates, unless they are given. Activations start at one level in each frame.
     templates : array, shape (n_bins - n_shifts + 1, n_components), optional

@@ -115,7 +115,7 @@ def fit_channels(
     max_iter, tol, seed, callback, n_threads, device
         As in `fit`.
     method : {"accelerated", "plain"}, default "accelerated"
-        As in `fit`; with momentum on every fourth frame first, where there are 512 such and 32 for
+        As in `fit`; with momentum on sums of four frames first, where there are 512 such and 32 for
         each component.
     gains : array, shape (n_channels, n_components), optional
         Gains to start from; default: all the same.
