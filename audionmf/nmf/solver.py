@@ -61,7 +61,7 @@ _LEVELS = ((128, 0.3), (256, 0.2), (512, 0.1))
 _COARSEST, _MANY_FRAMES = (8, 16), 4000
 """Groups of rows and the share of the iterations on each level; so many frames are added up on the
 first, few or many, half as many on the next."""
-_LEAST_ITER, _LEAST_ITER_MANY, _LEAST_FRAMES, _LEAST_RATIO = 100, 40, 300, 1
+_LEAST_ITER, _LEAST_ITER_MANY, _LEAST_FRAMES, _LEAST_RATIO = 100, 40, 300, 1.5
 _PLAIN_FIRST, _SETTLING = 20, 10
 LONG_ITER, _MOST_PLAIN = 200, 30
 """What has more iterations than the first is learnt from sums for no longer than what has so many:
@@ -336,10 +336,10 @@ class Problem:
     def far(self, W: Matrix, H: Matrix) -> bool:
         """Tell whether given activations are so far from V that those of sums may take their place.
 
-        That is where none is 0, since 0 stays 0, and on some frames the model is worse than one
-        component would be.
+        That is where none is 0, since 0 stays 0, but in silent frames, and on some frames the model is
+        worse than one component would be.
         """
-        if not ((H > 0).all() and self._worth_sums()):
+        if not (self._worth_sums() and (H[self.V.any(axis=0)] > 0).all()):
             return False
         frames = self.V[:, :: self._coarsest]
         edges = row_groups(frames, _LEVELS[0][0])
@@ -389,8 +389,8 @@ class Problem:
             if sums is not levels[-1]:
                 step //= 2
                 H = between(H, 2, -(-self.V.shape[1] // step))
-        run.W = np.where(start[0] > 0, W, 0)  # what is 0 stays 0
-        run.H = between(H, step, self.V.shape[1])
+        H = between(H, step, self.V.shape[1])
+        run.W, run.H = (np.where(a > 0, b, 0) for a, b in zip(start, (W, H), strict=True))
         if run.reason != "cancelled":
             self._settle(run)
         elif self._divergence(run) > run.values[-1]:
