@@ -203,7 +203,7 @@ def _notes(
     start, keys = harmonic_start(pooled, bands.frequencies, rate, rate / stft.n_fft)
     level = np.tile(pooled.sum(axis=0) / len(keys), (len(keys), 1))
     model = nmf.fit(
-        pooled, len(keys), templates=start, activations=level, max_iter=_ITERATIONS,
+        pooled, len(keys), templates=start, activations=level, max_iter=_ITERATIONS, coarse=False,
         n_threads=n_threads, device=settings.device,
         callback=lambda state: report(0.9 * state.iteration / state.max_iter),
     )  # fmt: skip

@@ -136,6 +136,7 @@ def fit(
     max_iter: int = 200,
     tol: float = 1e-4,
     method: str = "accelerated",
+    coarse: bool = True,
     init: str = "random",
     seed: int | np.random.Generator = 0,
     templates: ArrayLike | None = None,
@@ -167,11 +168,14 @@ def fit(
     method : {"accelerated", "plain"}, default "accelerated"
         "plain": multiplicative updates and nothing else. "accelerated": the same updates from
         extrapolated points; a point with a higher divergence is taken back, so that it never
-        rises. Where V has more than 512 rows, and 300 frames and 100 iterations or more (40 from 4000
-        frames on), templates are first learnt from sums of eight, four and two neighbouring frames (16,
-        8 and 4 from 4000 on), with rows that hold little added up, too, for 0.6 of the iterations;
-        not where activations are given that hold zeros or fit better than one component would. Of
-        more than 200 iterations up to 30 are plain ones first, and no more are on sums than of 200.
+        rises. Of more than 200 iterations up to 30 are plain ones first.
+    coarse : bool, default True
+        Accelerated updates begin on sums, where that is worth it: where V has more than 512 rows, and
+        300 frames, 12 a component, and 100 iterations or more (from 4000 frames on, 24 and 40). 0.6 of
+        the iterations, of 200 at most, are on sums of eight, four and two neighbouring frames (16, 8
+        and 4 from 4000 on), with rows that hold little added up, too; not where activations are given
+        that hold zeros or fit better than one component would. False: all are on V itself, where
+        strokes and starts of notes are not blurred at first.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -244,7 +248,7 @@ def fit(
     if penalties is not None and penalties.any:
         run = problem.solve_penalised(W, H, penalties)
     else:
-        coarse = given[1] is None or problem.far(W, H)
+        coarse = coarse and (given[1] is None or problem.far(W, H))
         run = problem.solve(W, H, coarse=coarse)
     if problem.free_W.all() and problem.free_H.all():
         _normalise(run.W, run.H)

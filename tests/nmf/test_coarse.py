@@ -48,6 +48,7 @@ def test_it_comes_nearer_in_as_many_iterations(V):
     "options",
     [
         {"method": "plain"},
+        {"coarse": False},
         {"max_iter": 20},
         {"activations": np.ones((6, 4200)) - np.eye(6, 4200)},  # a zero that is to stay
         {"templates": np.ones((600, 2)), "fixed_templates": True},
@@ -60,7 +61,7 @@ def test_it_is_left_out_where_it_does_not_fit(V, options):
 def test_a_small_matrix_has_none(V):
     assert not began_on_sums(fit(V[:, :290], max_iter=200))
     assert not began_on_sums(fit(V[:500]))
-    few = nmf.fit(V[:, :400], 51, max_iter=200, tol=0)  # components, beside 50 sums of 8 frames
+    few = nmf.fit(V[:, :400], 34, max_iter=200, tol=0)  # components, of 50 sums of 8 frames
     assert not began_on_sums(few)
 
 
@@ -172,6 +173,15 @@ def test_activations_that_are_far_from_v_are_averaged(V):
     mean = coarse.averaged(start.T, 16, 263)
     np.testing.assert_allclose(mean[0], start[:, :16].mean(axis=1))
     np.testing.assert_allclose(mean[-1], start[:, 4192:].mean(axis=1))
+
+
+def test_activations_that_are_0_in_silent_frames_alone_may_be_averaged(V):
+    quiet = V.copy(order="F")
+    quiet[:, 700:760] = 0
+    start = np.random.default_rng(1).random((6, 4200)) * quiet.any(axis=0)
+    model = fit(quiet, activations=start)
+    assert began_on_sums(model)
+    assert not model.activations[:, 700:760].any()
 
 
 def test_a_start_that_fits_already_goes_on(V):
