@@ -291,7 +291,8 @@ def notes_of_a_score(V: Matrix, rate: int, K: int) -> tuple[float, Callable[[int
 def a_voice(V: Matrix, K: int) -> tuple[float, Callable[[int], Any]]:
     """Return the work of a voice beside K spectra, and its fit: 80 pitches, 6 filters of 20 bumps.
 
-    Each of its three phases has two products to make the voice; then two for what moves.
+    As it is written, each of its three phases has two products to make the voice; then two for what
+    moves. `nmf.Voice` finds some of them once for all phases, and others in advance.
     """
     rng, (n_bins, n_frames) = np.random.default_rng(0), V.shape
     sources, bumps, pitches, filters, openings = (

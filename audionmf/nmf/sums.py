@@ -26,6 +26,7 @@ from audionmf.nmf.checks import as_data, check_tolerance, check_whole, thread_co
 from audionmf.nmf.loop import Callback, StopReason, Watch, Workers, descend
 from audionmf.nmf.models import PHASES, SourceModel, Spectra
 from audionmf.nmf.places import Kernel, kernel_on
+from audionmf.nmf.voice import Voice
 from audionmf.settings import CPU
 from audionmf.spectra.blas import blas_threads
 
@@ -323,20 +324,20 @@ def _fit_blocks(
     blocks = [slice(a, a + _BLOCK_FRAMES) for a in range(0, V.shape[1], _BLOCK_FRAMES)]
     pieces = [(np.ascontiguousarray(V[:, block].T), block) for block in blocks]
     phases = [phase for phase in PHASES if any(model.moves(phase) for model in models)]
+    runs = _runs(phases, models)
     with Workers(n_threads, watch) as workers:
 
         def step() -> float:
             before = float("nan")
-            for phase in phases:
-                first = measure and phase == phases[0]
+            for run in runs:
+                first = measure and run is runs[0]
                 costs = sum(model.cost() for model in models) if first else 0.0
-                work = partial(_phase_of_block, phase, models, first)
-                found = workers.each(work, pieces)
+                found = workers.each(partial(_run_of_block, run, models, first), pieces)
                 if first:
                     before = costs + sum(value for value, _ in found)
-                moving = [model for model in models if model.moves(phase)]
+                moving = [model for model in models if model.moves(run[-1])]
                 for j, model in enumerate(moving):
-                    model.move(phase, [gathered[j] for _, gathered in found])
+                    model.move(run[-1], [gathered[j] for _, gathered in found])
             return before
 
         carried = [(model, name) for model in models for name in model.carried]
@@ -346,42 +347,80 @@ def _fit_blocks(
             watch.record(sum(values) + sum(model.cost() for model in models))
 
 
-def _phase_of_block(
-    phase: str, models: Sequence[SourceModel], measure: bool, piece: tuple[Matrix, slice]
+def _runs(phases: Sequence[str], models: Sequence[SourceModel]) -> list[list[str]]:
+    """Return phases in runs: a block goes through one at once, as long as it waits for no other.
+
+    Spectra and a voice move what changes from frame to frame by these frames alone.
+    """
+    runs: list[list[str]] = [[]]
+    for phase in phases:
+        runs[-1].append(phase)
+        if any(model.moves(phase) and not isinstance(model, Spectra | Voice) for model in models):
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _run_of_block(
+    run: Sequence[str], models: Sequence[SourceModel], measure: bool, piece: tuple[Matrix, slice]
 ) -> tuple[float, list[Any]]:
-    """Return the divergence of a block, and what the models that move gather from it."""
+    """Return the divergence of a block, and what the models that move last gather from it."""
     V, frames = piece
-    parts = [model.part(frames) for model in models]
-    total = _total(V, [part for part, _ in parts])
-    mass = float(total.sum(axis=1).sum(dtype=np.float64)) if measure else float("nan")
-    ratio = np.divide(V, total, out=total)
-    value = _divergence(V, ratio, mass) if measure else float("nan")
-    return value, [
-        model.gather(phase, frames, ratio, kept)
-        for model, (_, kept) in zip(models, parts, strict=True)
-        if model.moves(phase)
-    ]
+    value, gathered = float("nan"), []
+    parts: list[tuple[Matrix, Any]] = [model.part(frames) for model in models]
+    before = ""
+    for phase in run:
+        if before:
+            parts = [
+                _moved(model, frames, part) if model.moves(before) else part
+                for model, part in zip(models, parts, strict=True)
+            ]
+        total = _total(V, [part for part, _ in parts])
+        first = measure and not before
+        mass = _sum(total) if first else float("nan")
+        ratio = np.divide(V, total, out=total)
+        if first:
+            value = _divergence(V, ratio, mass)
+        gathered = [
+            model.gather(phase, frames, ratio, kept)
+            for model, (_, kept) in zip(models, parts, strict=True)
+            if model.moves(phase)
+        ]
+        before = phase
+    return value, gathered
+
+
+def _moved(model: SourceModel, frames: slice, part: tuple[Matrix, Any]) -> tuple[Matrix, Any]:
+    """Return the part of a model that has moved in some frames since."""
+    return model.part(frames, part[1]) if isinstance(model, Voice) else model.part(frames)
 
 
 def _value_of_block(models: Sequence[SourceModel], piece: tuple[Matrix, slice]) -> float:
     V, frames = piece
     total = _total(V, [model.part(frames)[0] for model in models])
-    mass = float(total.sum(axis=1).sum(dtype=np.float64))
+    mass = _sum(total)
     return _divergence(V, np.divide(V, total, out=total), mass)
 
 
 def _total(V: Matrix, parts: Sequence[Matrix]) -> Matrix:
-    """Return the sum of the parts, nowhere 0."""
-    total: Matrix = parts[0].astype(V.dtype)
-    for part in parts[1:]:
+    """Return the sum of the parts, nowhere 0, as an array of its own."""
+    floor, kind = V.dtype.type(_FLOOR), V.dtype
+    if len(parts) == 1:
+        return np.maximum(parts[0], floor, dtype=kind, casting="same_kind")
+    total: Matrix = np.add(parts[0], parts[1], dtype=kind, casting="same_kind")
+    for part in parts[2:]:
         total += part
-    return np.maximum(total, V.dtype.type(_FLOOR), out=total)
+    return np.maximum(total, floor, out=total)
+
+
+def _sum(total: Matrix) -> float:
+    """Return the sum over some frames: of each in its own type, of all in double precision."""
+    ones = np.ones(total.shape[1], total.dtype)
+    return float((total @ ones).sum(dtype=np.float64))
 
 
 def _divergence(V: Matrix, ratio: Matrix, mass: float) -> float:
     """Return Σ V log(V / Σ) - V + Σ, with the ratio and the mass of the sum Σ."""
     logs = np.maximum(ratio, np.finfo(V.dtype).tiny)
     np.log(logs, out=logs)
-    logs *= V
-    logs -= V
-    return float(logs.sum(axis=1).sum(dtype=np.float64)) + mass
+    logs -= V.dtype.type(1)
+    return float(np.einsum("tf,tf->t", V, logs).sum(dtype=np.float64)) + mass

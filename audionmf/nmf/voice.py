@@ -20,6 +20,8 @@ everywhere in this package.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,15 @@ __all__ = ["Voice"]
 Matrix = NDArray[np.floating[Any]]
 
 _GAINS_EVERY = 4
+
+
+@dataclass
+class Heard:
+    """Source and filter of some frames, (n, n_bins), and the phase that has moved one of them since."""
+
+    pitch: Matrix
+    envelope: Matrix
+    moved: str = ""
 
 
 class Voice:
@@ -89,46 +100,51 @@ class Voice:
         """Move in every phase."""
         return phase in (ACTIVATIONS, COURSES, TEMPLATES)
 
-    def part(self, frames: slice) -> tuple[Matrix, tuple[Matrix, Matrix, Matrix]]:
-        """Return the part of some frames, all channels; and source, filter and shapes."""
-        shapes = self.filters @ self.bumps
-        pitch, envelope = self.pitches[frames] @ self.sources, self.openings[frames] @ shapes
-        heard = pitch * envelope
-        if len(self.gains) == 1:  # a new array takes longer than what is done in it
-            heard *= self.gains[0]
-            return heard, (pitch, envelope, shapes)
-        spread = heard[:, None, :] * self.gains[:, None]
-        return spread.reshape(len(heard), -1), (pitch, envelope, shapes)
+    def part(self, frames: slice, kept: Heard | None = None) -> tuple[Matrix, Heard]:
+        """Return the part of some frames, all channels; and source and filter.
 
-    def gather(
-        self, phase: str, frames: slice, ratio: Matrix, kept: tuple[Matrix, Matrix, Matrix]
-    ) -> Any:
+        What was kept of the same frames is found again only where `gather` has moved it since.
+        """
+        if kept is None or kept.moved == ACTIVATIONS:
+            pitch: Matrix = self.pitches[frames] @ self.sources
+        else:
+            pitch = kept.pitch
+        if kept is None or kept.moved == COURSES:
+            envelope: Matrix = self.openings[frames] @ (self._heard_filters @ self.bumps)
+        else:
+            envelope = kept.envelope
+        heard = pitch * envelope
+        if len(self.gains) > 1:
+            heard = (heard[:, None, :] * self.gains[:, None]).reshape(len(heard), -1)
+        return heard, Heard(pitch, envelope)
+
+    def gather(self, phase: str, frames: slice, ratio: Matrix, kept: Heard) -> Any:
         """Move what is of these frames alone, or return what filters or gains need."""
-        pitch, envelope, shapes = kept
-        total = self.gains.sum()
+        pitches, openings, filters = (
+            self.pitches[frames],
+            self.openings[frames],
+            self._heard_filters,
+        )
+        total = self.gains.sum() if len(self.gains) > 1 else 1
         if phase == TEMPLATES and self._gains_are_next:
-            heard = pitch * envelope
+            heard = kept.pitch * kept.envelope
             by_channel = ratio.reshape(len(ratio), -1, self.n_bins)
             return np.einsum("tf,tcf->c", heard, by_channel), heard.sum()
-        weighted = self._over_channels(ratio)
-        if phase == ACTIVATIONS:
-            weighted *= envelope
-            self.pitches[frames] = quotient(
-                self.pitches[frames], weighted @ self.sources.T,
-                (envelope @ self.sources.T) * total,
-            )  # fmt: skip
-            return None
-        weighted *= pitch
-        if phase == COURSES:
-            self.openings[frames] = quotient(
-                self.openings[frames], weighted @ shapes.T, (pitch @ shapes.T) * total
-            )
-            return None
-        opened = self.openings[frames].T
-        return (
-            opened @ (weighted @ self.bumps.T),
-            (opened @ (pitch @ self.bumps.T)) * total,
+        weighted = self._over_channels(ratio) * (
+            kept.envelope if phase == ACTIVATIONS else kept.pitch
         )
+        if phase == ACTIVATIONS:
+            under = openings @ (filters @ self._in_common)
+            self.pitches[frames] = quotient(pitches, weighted @ self.sources.T, under * total)
+        elif phase == COURSES:
+            under = pitches @ (filters @ self._in_common).T
+            over = weighted @ (filters @ self.bumps).T
+            self.openings[frames] = quotient(openings, over, under * total)
+        else:
+            under = pitches @ self._in_common.T
+            return openings.T @ (weighted @ self.bumps.T), (openings.T @ under) * total
+        kept.moved = phase
+        return None
 
     def move(self, phase: str, gathered: list[Any]) -> None:
         """Move the filters, or every fourth time the gains."""
@@ -141,12 +157,24 @@ class Voice:
             self.filters = quotient(self.filters, over, under)
         self._n_moved += 1
 
+    @cached_property
+    def _in_common(self) -> Matrix:
+        """What each bump and each source have in common: B Sᵀ, (n_bumps, n_pitches)."""
+        return self.bumps @ self.sources.T
+
+    @property
+    def _heard_filters(self) -> Matrix:
+        """The filters, with the gain where there is one only: it costs nothing there."""
+        return self.filters * self.gains[0] if len(self.gains) == 1 else self.filters
+
     @property
     def _gains_are_next(self) -> bool:
         return self._n_moved % _GAINS_EVERY == _GAINS_EVERY - 1
 
     def _over_channels(self, ratio: Matrix) -> Matrix:
-        """Return Σ_c g_c V_c / Σ_c, (n, n_bins)."""
+        """Return Σ_c g_c V_c / Σ_c, (n, n_bins); of one channel without its gain."""
+        if len(self.gains) == 1:
+            return ratio
         weighted: Matrix = self.gains[0] * ratio[:, : self.n_bins]
         for c, gain in enumerate(self.gains[1:], 1):
             weighted += gain * ratio[:, c * self.n_bins : (c + 1) * self.n_bins]

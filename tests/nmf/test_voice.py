@@ -61,6 +61,45 @@ def test_one_update_of_the_activations_is_that_of_the_plain_model():
     assert np.allclose(back.activations.T, updated[6:])
 
 
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_each_phase_is_the_plain_update_of_what_is_linear_in_it(n_channels):
+    """Written out with all products, where the code takes what it knows of them already."""
+    V, voice, back = problem(n_channels, n_frames=130)
+    voice.gains[:] = 0.7 + 0.2 * np.arange(n_channels)
+    S, B, W = voice.sources, voice.bumps, back.rows.copy()
+    P, Q, X, g, H = (
+        array.copy()
+        for array in (voice.pitches, voice.filters, voice.openings, voice.gains, back.activations)
+    )
+
+    def ratio():
+        return V.T / (np.tile((P @ S) * (X @ Q @ B), n_channels) * np.repeat(g, 20) + H @ W)
+
+    def of_channels(R):
+        return sum(
+            gain * part for gain, part in zip(g, np.split(R, n_channels, axis=1), strict=True)
+        )
+
+    for i in range(5):
+        R, envelope = ratio(), X @ Q @ B
+        P = P * ((of_channels(R) * envelope) @ S.T) / (envelope @ S.T) / g.sum()
+        H = H * (R @ W.T) / W.sum(axis=1)
+        pitch, shapes = P @ S, Q @ B
+        X = X * ((of_channels(ratio()) * pitch) @ shapes.T) / (pitch @ shapes.T) / g.sum()
+        R, heard = ratio(), pitch * (X @ Q @ B)
+        if i == 3:
+            over = np.array([(heard * part).sum() for part in np.split(R, n_channels, axis=1)])
+            g = g * over / heard.sum()
+        else:
+            over = X.T @ ((of_channels(R) * pitch) @ B.T)
+            Q = Q * over / (X.T @ (pitch @ B.T)) / g.sum()
+        W = W * (H.T @ R) / H.sum(axis=0)[:, None]
+    fit_sum(V, [voice, back], max_iter=5)
+    found = voice.pitches, voice.filters, voice.openings, voice.gains, back.activations, back.rows
+    for array, wanted in zip(found, (P, Q, X, g, H, W), strict=True):
+        assert np.allclose(array, wanted, rtol=1e-10)
+
+
 def test_a_voice_over_an_accompaniment_is_told_from_it():
     rng = np.random.default_rng(1)
     n_bins, n_frames = 60, 200
