@@ -165,9 +165,9 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool, halves: bool = False
         C[c0 + j·cns : + vectors·lanes] += acc[:, j]                          (sum; = if afresh)
         C[c0 + j·cns : + vectors·lanes]  = V[v0 + j·vns : …] / max(acc[:, j], TINY)      (ratio)
 
-    The ratio form also prefetches ``V[v0 + ahead + …]``. With `halves` two rows of B lie together, and
-    a vector of A has what belongs to the first in its even lanes, to the second in its odd ones: both
-    are summed, and added to the first half of a vector of C.
+    The ratio form also prefetches as many vectors from ``V[ahead]`` on. With `halves` two rows of B lie
+    together, and a vector of A has what belongs to the first in its even lanes, to the second in its
+    odd ones: both are summed, and added to the first half of a vector of C.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -208,15 +208,17 @@ def _micro_gemm(vectors: int, columns: int, *, ratio: bool, halves: bool = False
 
         if halves:
             sums = [builder.fadd(x, vector.fold(y)) for x, y in zip(before, sums, strict=True)]
+        if ratio:
+            following = vector.pointer(11, more[3])
         for (i, j), place, x in zip(tile, c_place, sums, strict=True):
             value = x
             if ratio:
-                _, v0, vns, ahead = more
+                _, v0, vns, _ = more
                 v, v_place = vector.pointer(11, v0), builder.add(builder.mul(vns, i64(j)), lanes[i])
                 floor = vector.constant(TINY)
                 bounded = builder.select(builder.fcmp_ordered(">", x, floor), x, floor)
                 value = vector.divide(vector.load(v, v_place), bounded)
-                vector.prefetch(v, builder.add(v_place, ahead))
+                vector.prefetch(following, i64((i + vectors * j) * vector.lanes))
             vector.store(value, c, place)
         return context.get_dummy_value()
 

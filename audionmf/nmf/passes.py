@@ -167,14 +167,19 @@ def _block_ratio(
     ahead: int,
     n_columns: int,
 ) -> None:
-    """Set R = V / (W H) for the panels p0 … p1 and the first columns of a tile."""
+    """Set R = V / (W H) for the panels p0 … p1 and the first columns of a tile.
+
+    With `ahead` what lies so far from there is fetched, in the order of the memory: the processor
+    foresees that, and does not foresee the order of the tiles.
+    """
     width = VECTORS * lanes_of(R)
     for p in range(p0, p1):
         for t in range(0, n_columns, COLUMNS):
+            here, far = v0 + t * vs + p * width, v0 + ahead + (p * TILE + t) * width
             ratio_tile(
                 K, Wp, p * Kp * width, width, Ht, t * Kp, 1, Kp,
                 R, t * PANELS * width + (p - p0) * width, PANELS * width,
-                V, v0 + t * vs + p * width, vs, ahead,
+                V, here, vs, far if ahead else here,
             )  # fmt: skip
 
 
