@@ -23,6 +23,7 @@ __all__ = [
     "block_divergence",
     "claim",
     "copy_vector",
+    "fetch_add",
     "interleave",
     "lanes_of",
     "multiply_row",
@@ -387,6 +388,21 @@ def claim(typingctx: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
 
     return types.int64(counter), codegen
+
+
+@intrinsic
+def fetch_add(typingctx: Any, counters: Any, i: Any, n: Any) -> Any:
+    """Return ``counters[i]`` and add n to it, at once for all threads.
+
+    What a thread wrote before it did so is seen by those that find its n there.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, i, n = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        return builder.atomic_rmw("add", builder.gep(data, [i]), n, "acq_rel")
+
+    return types.int64(counters, types.int64, types.int64), codegen
 
 
 @intrinsic

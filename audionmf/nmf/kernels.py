@@ -24,7 +24,9 @@ __all__ = ["TINY", "KLKernel", "extrapolate"]
 
 Matrix = NDArray[np.floating[Any]]
 
-_MAX_CHUNKS = 16
+_CHUNKS = np.array([1.0] * 14 + [0.7, 0.5, 0.4, 0.3, 0.2, 0.1])
+"""How large chunks are beside each other: the last are small, so that threads end together, and there
+are enough large ones for sixteen threads."""
 
 
 def extrapolate(x: Matrix, previous: Matrix, b: float) -> None:
@@ -79,9 +81,8 @@ class KLKernel:
         padded_K = -(-n_components // step) * step
         padded_F = -(-self._n_bins // width) * width
         n_tiles = -(-n_frames // TILE)
-        n_chunks = min(n_tiles, _MAX_CHUNKS)
-        edges = [n_tiles * i // n_chunks * TILE for i in range(n_chunks + 1)]
-        self._edges = np.minimum(np.array(edges, np.int64), n_frames)
+        self._edges = np.minimum(_edges(n_tiles) * TILE, n_frames)
+        n_chunks = len(self._edges) - 1
         self._V, self._strides = _flat(V)
         self._Wp, self._Wt = (_aligned(padded_F * padded_K, dtype) for _ in range(2))
         self._inverse_sums = _aligned(padded_K, dtype)
@@ -108,9 +109,9 @@ class KLKernel:
 
     def _lay_out(self) -> None:
         """Find the kernels, and lay out the arguments that no call changes."""
-        names = ("update_chunks", "pack_templates", "add_chunks", "multiply_templates")
+        names = ("update_chunks", "pack_templates", "multiply_templates")
         dtype = self._V.dtype
-        self._update, self._pack, self._add, self._multiply = (kernel(n, dtype) for n in names)
+        self._update, self._pack, self._multiply = (kernel(n, dtype) for n in names)
         edges, V, free = laid(self._edges), laid(self._V), laid(self._free_activations)
         Wp, Wt, inverse = laid(self._Wp), laid(self._Wt), laid(self._inverse_sums)
         N, row_sums = self._sums = laid(self._N), laid(self._row_sums)
@@ -152,7 +153,6 @@ class KLKernel:
         """
         value = self._pass(W, H, 1, False, templates, divergence)
         if templates:
-            self._add(*self._sums)
             self._multiply(W, *self._sums, self._free)
         return value
 
@@ -231,7 +231,6 @@ class KLKernel:
 
     def _gathered(self, W: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
         """Add the sums of all chunks, and return them in the layout of W."""
-        self._add(*self._sums)
         K, F = W.shape
         width = VECTORS * BITS // 8 // W.itemsize
         panels = self._N[0].reshape(-1, self._row_sums.shape[1], width)
@@ -242,18 +241,30 @@ class KLKernel:
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
     ) -> float:
         self._pack(W, *self._packing)
-        values, counter = np.zeros(len(self._edges) - 1), np.zeros(1, np.int64)
+        n_chunks = len(self._edges) - 1
+        values, counter = np.zeros(n_chunks), np.zeros(n_chunks + 4, np.int64)
         before = counter, self._edges_laid, values, *self._before, H
         sizes = self._n_bins, self._n_components, n_inner, momentum, gather, divergence
 
-        def work(after: tuple[Any, ...]) -> None:
-            self._update(*before, *after, *sizes)
+        def work(after: tuple[Any, ...], waits: bool) -> None:
+            self._update(*before, *after, *sizes, waits)
 
-        others = [self._pool.submit(work, a) for a in self._after[1:]] if self._pool else []
-        work(self._after[0])
+        others = [self._pool.submit(work, a, False) for a in self._after[1:]] if self._pool else []
+        work(self._after[0], True)
         for future in others:
-            future.result()
+            if not counter[-1]:
+                future.result()
+            else:  # all is done: a thread that is late, or has not begun, has nothing left to do
+                future.cancel()
         return float(sum(values.tolist())) if divergence else float("nan")
+
+
+def _edges(n_tiles: int) -> NDArray[np.int64]:
+    """Return where chunks begin and end, in tiles, whatever the number of threads."""
+    if n_tiles <= len(_CHUNKS):
+        return np.arange(n_tiles + 1)
+    ends = np.cumsum(_CHUNKS) * (n_tiles / _CHUNKS.sum())
+    return np.unique(np.concatenate([[0], np.round(ends)]).astype(np.int64))
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Matrix:

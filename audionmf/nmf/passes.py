@@ -41,6 +41,7 @@ from audionmf.nmf.intrinsics import (
     block_divergence,
     claim,
     copy_vector,
+    fetch_add,
     interleave,
     lanes_of,
     multiply_row,
@@ -54,7 +55,6 @@ from audionmf.nmf.intrinsics import (
 from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = [
-    "add_chunks",
     "curve_tiles",
     "extrapolate_flat",
     "multiply_templates",
@@ -373,6 +373,13 @@ def _update_chunk(
     return divergence
 
 
+_TICKETS, _ADDED, _DONE = 1, 2, 3
+"""Where counters hold how many chunks nobody has looked at, how many are added, and which are done."""
+_PATIENCE = 10000
+"""How often a thread looks whether the others are done, some hundredths of a millisecond together: to
+sleep and to be woken takes as long."""
+
+
 @_compiled(nogil=True)
 def update_chunks(
     counter: Any,
@@ -400,16 +407,39 @@ def update_chunks(
     momentum: bool,
     gather: bool,
     want_divergence: bool,
+    waits: bool,
 ) -> None:
-    """Update one chunk after the other, each the next that no thread has taken yet."""
+    """Update one chunk after the other, each the next that no thread has taken yet.
+
+    With `gather` sums of chunks are added to those of the first, in their order: by one thread at a
+    time, what is done by then, while others go on. ``counter[n_chunks + 4]`` begins with zeros; the
+    last becomes 1 where a thread that waits has seen that all is done.
+    """
+    n_chunks: int = values.size
     c: int = claim(counter)
-    while c < values.size:
+    while c < n_chunks:
         values[c] = _update_chunk(
             V, fs, ts, H, Wp, Wt, inverse_sums, free, N[c], row_sums[c], R, packed, Ht, G,
             previous, age, F, K, edges[c], edges[c + 1], n_inner, momentum, gather,
             want_divergence,
         )  # fmt: skip
+        fetch_add(counter, _DONE + c, 1)
+        seen = 1 if fetch_add(counter, _TICKETS, 1) == 0 else 0
+        while seen > 0:
+            at = fetch_add(counter, _ADDED, 0)
+            while at < n_chunks and fetch_add(counter, _DONE + at, 0) > 0:
+                if gather and at > 0:
+                    for k in range(row_sums.shape[1]):
+                        row_sums[0, k] += row_sums[at, k]
+                    for i in range(N.shape[1]):
+                        N[0, i] += N[at, i]
+                at = fetch_add(counter, _ADDED, 1) + 1
+            seen = fetch_add(counter, _TICKETS, -seen) - seen
         c = claim(counter)
+    looks = 0
+    while waits and looks < _PATIENCE and counter[n_chunks + _DONE] == 0:
+        counter[n_chunks + _DONE] = 1 if fetch_add(counter, _ADDED, 0) == n_chunks else 0
+        looks += 1
 
 
 @_compiled(fastmath={"reassoc"})
@@ -436,16 +466,6 @@ def pack_templates(W: Any, Wp: Any, Wt: Any, inverse_sums: Any, penalties: Any) 
         for f in range(0, F, 2):
             place = f * Kp + K // lanes * lanes
             interleave(Wt, place, place + Kp)
-
-
-@_compiled()
-def add_chunks(N: Any, row_sums: Any) -> None:
-    """Add the sums of all chunks to those of the first, in their order."""
-    for c in range(1, N.shape[0]):
-        for k in range(row_sums.shape[1]):
-            row_sums[0, k] += row_sums[c, k]
-        for i in range(N.shape[1]):
-            N[0, i] += N[c, i]
 
 
 @_compiled()

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from audionmf.io import private
 from audionmf.nmf import activate, beta_divergence, fit, intrinsics, passes
 from audionmf.nmf import compiled as compiling
-from audionmf.nmf.kernels import KLKernel, extrapolate
+from audionmf.nmf.kernels import KLKernel, _edges, extrapolate
 from audionmf.nmf.passes import TILE
 from audionmf.nmf.updates import BlockUpdater, plain_update
 
@@ -500,6 +501,39 @@ def test_compiling_is_logged_with_its_seconds_where_nobody_listens(
     assert passes._compiled()(plain_sum)(np.arange(5.0)) == 10  # found again, and nothing is said
     assert len(caplog.records) == 2
     assert clock.n_kernels == 3
+
+
+def test_a_thread_that_is_late_is_not_waited_for():
+    V, W, H = problem(40, 30 * TILE, 8)
+    alone = iterated(V, W, H)
+    go_on = threading.Event()
+    with kernel_of(V, 8, n_threads=2) as kernel:
+        busy = kernel._pool.submit(go_on.wait, 20)
+        templates, activations = (np.array(x.T, order="C") for x in (W, H))
+        kernel.iterate(templates, activations)
+        assert not busy.done()
+        go_on.set()
+    assert np.array_equal(templates.T, alone[0])
+    assert np.array_equal(activations.T, alone[1])
+
+
+def test_sums_of_chunks_are_added_in_their_order_whoever_is_done_first():
+    V, W, H = problem(40, 90 * TILE, 8, np.float32)
+    alone = iterated(V, W, H)
+    for _ in range(20):
+        found = iterated(V, W, H, n_threads=5)
+        assert all(np.array_equal(a, b) for a, b in zip(found[:2], alone[:2], strict=True))
+
+
+@pytest.mark.parametrize("n_tiles", [1, 2, 19, 20, 21, 40, 81, 650, 100_000])
+def test_chunks_hold_every_tile_once_and_the_last_are_small(n_tiles):
+    sizes = np.diff(_edges(n_tiles))
+    assert sizes.sum() == n_tiles
+    assert sizes.min() >= 1
+    assert len(sizes) <= 20
+    if n_tiles >= 40:
+        assert sizes[-1] <= max(1, 0.15 * sizes.max())
+        assert sizes.max() <= -(-n_tiles // 16)  # sixteen threads have enough to do
 
 
 def test_nothing_is_compiled_that_nobody_calls(code_folder):

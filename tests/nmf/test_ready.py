@@ -35,10 +35,10 @@ from audionmf.io import kept
 from audionmf.nmf import passes, ready
 kept._BESIDE = Path('nowhere')
 for _ in range(2):
-    kernel = ready.Kernel("add_chunks", "float32")
-    kernel(np.ones((3, 4), np.float32), np.ones((3, 2)))
+    kernel = ready.Kernel("extrapolate_flat", "float32")
+    kernel(np.ones(4, np.float32), np.ones(4, np.float32), 0.5)
     print(kernel.is_ready)
-assert sum(passes.add_chunks.stats.cache_hits.values()) == 1
+assert sum(passes.extrapolate_flat.stats.cache_hits.values()) == 1
 """
 
 
@@ -53,23 +53,22 @@ def run(program, *arguments, **variables):
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """Return a kernel of its own that adds up chunks, in a folder of its own."""
+    """Return a kernel of its own that goes on as before, in a folder of its own."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(keeping, "_BESIDE", tmp_path / "beside")
 
     def add():
-        kernel = ready.Kernel("add_chunks", "float32")
-        N, sums = np.ones((3, 4), np.float32), np.ones((3, 2))
-        kernel(N, sums)
-        assert N[0].tolist() == [3] * 4
-        assert sums[0].tolist() == [3] * 2
+        kernel = ready.Kernel("extrapolate_flat", "float32")
+        x, previous = np.full(4, 3, np.float32), np.ones(4, np.float32)
+        kernel(x, previous, 0.0)
+        assert x.tolist() == previous.tolist() == [3] * 4
         return kernel
 
     return add
 
 
 def only_file(folder):
-    return next(folder.glob("add_chunks-float32-*.code"))
+    return next(folder.glob("extrapolate_flat-float32-*.code"))
 
 
 def test_a_second_process_computes_the_same_bits_without_the_compiler():
@@ -176,7 +175,7 @@ def test_a_full_disk_keeps_nothing_and_stops_nothing(kept, tmp_path, monkeypatch
         patch.setattr(keeping.Path, "replace", full)
         patch.setattr(keeping, "_folders", lambda: iter([tmp_path]))
         kept()
-    assert not list(tmp_path.glob("add_chunks*.code")) + list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("extrapolate_flat*.code")) + list(tmp_path.glob("*.part"))
     kept()
     assert kept().is_ready
 
@@ -190,10 +189,10 @@ def test_a_compiler_that_calls_in_another_way_keeps_nothing(kept, tmp_path, monk
 def test_arrays_that_code_is_not_for_are_left_to_the_compiler(kept):
     kept()
     kernel = kept()
-    N = np.ones((4, 3), np.float32).T  # in the other order
-    kernel(N, np.ones((3, 2)))
+    x, previous = np.full(8, 3, np.float32)[::2], np.ones(4, np.float32)  # with gaps
+    kernel(x, previous, 0.0)
     assert kernel.is_ready
-    assert N[0].tolist() == [3] * 4
+    assert previous.tolist() == [3] * 4
 
 
 def test_numba_works_after_code_that_was_run_without_it():
