@@ -22,9 +22,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audionmf.io.private import private_folder
+from audionmf.io.private import any_writable, private_folder
 
-__all__ = ["CAN_BE_KEPT", "FOLDER", "digest", "keep", "package", "read", "states"]
+__all__ = ["CAN_BE_KEPT", "FOLDER", "can_keep", "digest", "keep", "package", "read", "states"]
 
 CAN_BE_KEPT = sys.platform == "linux"
 """Whether code can be kept on this kind of system."""
@@ -46,6 +46,11 @@ def _folders() -> Iterator[Path]:
     private = private_folder()
     if private is not None:
         yield private
+
+
+def can_keep() -> bool:
+    """Tell whether there is a folder that code can be written to now; a missing one is made."""
+    return CAN_BE_KEPT and any_writable(_folders())
 
 
 def digest(data: bytes) -> str:

@@ -13,6 +13,7 @@ A file imports only from those that are named before it:
 - `passes`: one pass over a matrix as machine code
 - `ready`: machine code that is kept, run without its compiler
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
+- `ahead`: the largest kernel compiled by a process of its own
 - `fused`: the same passes as kernels for a graphics card
 - `card`: the update for any β on a graphics card
 - `places`: what an iteration offers, by machine code or on a card

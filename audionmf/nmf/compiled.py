@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import threading
 import time
@@ -21,8 +22,10 @@ __all__ = [
     "Compiling",
     "OptionalCache",
     "count_kernel",
+    "going_on",
     "keeping_optional",
     "listen_to_compiling",
+    "without_collection",
 ]
 
 _log = logging.getLogger("audionmf")
@@ -120,6 +123,29 @@ _listeners: list[weakref.WeakMethod[Callable[[Compiling], None]]] = []
 def count_kernel() -> None:
     """Count a kernel among those that there are."""
     _clock.n_kernels += 1
+
+
+@contextlib.contextmanager
+def going_on() -> Iterator[None]:
+    """Count what is done within this as the compiling of one kernel: another process does it."""
+    token = object()
+    _clock.begin(id(token))
+    try:
+        yield
+    finally:
+        _clock.end(id(token))
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Let no garbage be collected: a compiler makes so many objects that it takes a twelfth of it."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def listen_to_compiling(tell: Callable[[Compiling], None]) -> None:

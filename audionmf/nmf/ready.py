@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.kept import CAN_BE_KEPT, FOLDER, digest, keep, package, read
+from audionmf.nmf.compiled import without_collection
 from audionmf.spectra.machine_code import linked
 
 __all__ = ["Kernel", "Laid", "kernel", "laid"]
@@ -90,6 +91,7 @@ class Kernel:
         self._name, self._dtype = name, dtype
         self._code: _Code | None = None
         self._sought = self._offered = False
+        self._wait: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -97,10 +99,20 @@ class Kernel:
         """Whether calls need no compiler."""
         return self._code is not None
 
-    def __call__(self, *arguments: Any) -> None:
-        """Do what the function does; arrays may come with their numbers."""
+    def find(self) -> bool:
+        """Load what is kept; tell whether calls need no compiler from then on."""
         if not self._sought:
             self._seek()
+        return self.is_ready
+
+    def await_from(self, wait: Callable[[], None]) -> None:
+        """Have the next call wait until another process has kept the code, or has not managed to."""
+        with self._lock:
+            self._wait, self._sought = wait, False
+
+    def __call__(self, *arguments: Any) -> None:
+        """Do what the function does; arrays may come with their numbers."""
+        self.find()
         numbers = None if self._code is None else _flat(arguments, self._code.kinds)
         if self._code is None or numbers is None:
             self._compile([a.array if type(a) is Laid else a for a in arguments])
@@ -109,15 +121,19 @@ class Kernel:
 
     def _seek(self) -> None:
         with self._lock:
+            if self._wait is not None and not self._sought:
+                self._wait()
+                self._wait = None
             if not self._sought and CAN_BE_KEPT:
                 self._code = _kept(f"{self._name}-{self._dtype}")
             self._sought = True
 
     def _compile(self, arguments: list[Any]) -> None:
-        from audionmf.nmf import passes
+        with without_collection():
+            from audionmf.nmf import passes
 
-        function = getattr(passes, self._name)
-        function(*arguments)
+            function = getattr(passes, self._name)
+            function(*arguments)
         if self._code is not None or self._offered:
             return
         with self._lock, contextlib.suppress(*_NOT_KEPT):
