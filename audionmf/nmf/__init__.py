@@ -37,6 +37,7 @@ A file imports only from those that are named before it:
 - `diagonal`: activations that run along diagonals, for mosaics
 - `distributed`: templates from frames on several machines
 - `minibatch`: templates from data that does not fit in memory
+- `rank_one`: templates of several channels as gains times spectra
 - `tensor`: several channels share templates and activations
 - `estimator`: `KLNMF` for scikit-learn
 """

@@ -112,7 +112,8 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Do what the function does; arrays may come with their numbers."""
-        self.find()
+        if not self._sought:
+            self._seek()
         numbers = None if self._code is None else _flat(arguments, self._code.kinds)
         if self._code is None or numbers is None:
             self._compile([a.array if type(a) is Laid else a for a in arguments])

@@ -38,6 +38,7 @@ from audionmf.nmf.checks import (
 )
 from audionmf.nmf.coarse import averaged, between, frames_summed
 from audionmf.nmf.initialize import initialize
+from audionmf.nmf.rank_one import make_rank_one
 from audionmf.nmf.solver import LONG_ITER, Callback, Problem, Run, State, StopReason, in_range
 from audionmf.settings import CPU
 
@@ -158,7 +159,7 @@ def fit_channels(
     free = np.ones(n_components, bool)
 
     def constrain(templates: Matrix) -> None:
-        _make_rank_one(templates.reshape(n_components, n_channels, n_bins))
+        make_rank_one(templates.reshape(n_components, n_channels, n_bins))
 
     problem = Problem(
         V=data, beta=1.0, free_W=free, free_H=free, max_iter=max_iter, tol=tol,
@@ -228,10 +229,3 @@ def _given(start: ArrayLike | None, default: Matrix, name: str, data: Matrix) ->
     if given.shape != default.shape:
         raise ParameterError(f"{name} of shape {given.shape} do not fit {default.shape}")
     return given
-
-
-def _make_rank_one(W: Matrix) -> None:
-    """Bring templates (n_components, n_channels, n_bins), in place, to gains times spectra."""
-    totals = W.sum(axis=(1, 2), keepdims=True)
-    gains, spectra = W.sum(axis=2, keepdims=True), W.sum(axis=1, keepdims=True)
-    W[...] = gains / (totals + (totals == 0)) * spectra  # of a device too
