@@ -18,7 +18,6 @@ import numpy as np
 
 from audionmf.io.kept import can_keep
 from audionmf.nmf.checks import thread_count
-from audionmf.nmf.compiled import going_on
 from audionmf.nmf.kernels import KLKernel, extrapolate
 from audionmf.nmf.ready import kernel
 
@@ -63,6 +62,8 @@ def compile_ahead() -> bool:
 def _wait(child: subprocess.Popen[bytes]) -> None:
     """Compile what else an iteration needs until the child is ready, and wait for it."""
     if child.poll() is None:
+        from audionmf.nmf.compiled import going_on
+
         _compile_others()
         with going_on(), contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_SECONDS)

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.kept import CAN_BE_KEPT, FOLDER, digest, keep, package, read
-from audionmf.nmf.compiled import without_collection
 from audionmf.spectra.machine_code import linked
 
 __all__ = ["Kernel", "Laid", "kernel", "laid"]
@@ -130,6 +129,8 @@ class Kernel:
             self._sought = True
 
     def _compile(self, arguments: list[Any]) -> None:
+        from audionmf.nmf.compiled import without_collection
+
         with without_collection():
             from audionmf.nmf import passes
 
