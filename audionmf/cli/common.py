@@ -24,7 +24,7 @@ from audionmf.cli.printing import (
 )
 from audionmf.cli.progress import Bar
 from audionmf.errors import AudioNMFError, AudioNMFWarning, ParameterError
-from audionmf.settings import QUALITIES, Settings
+from audionmf.settings import CPU, QUALITIES, Settings
 
 __all__ = [
     "Bar",
@@ -40,6 +40,7 @@ __all__ = [
     "add_templates",
     "announce",
     "command",
+    "compile_ahead",
     "discard_output",
     "drum_keys_of",
     "each",
@@ -76,6 +77,18 @@ def named_inputs(options: argparse.Namespace) -> list[Named]:
         Named(path, str(Path(options.out, below)), track)
         for (path, below), track in zip(found, distinct_tracks(found), strict=True)
     ]
+
+
+def compile_ahead(options: argparse.Namespace) -> None:
+    """Have kernels compiled while all else is loaded, where this process will need them."""
+    elsewhere = getattr(options, "jobs", 1) > 1 or getattr(options, "scheduler", None)
+    if getattr(options, "dry_run", False) or elsewhere:
+        return
+    if getattr(options, "device", CPU) != CPU or getattr(options, "n_threads", None) == 1:
+        return
+    from audionmf.nmf.ahead import compile_ahead as start
+
+    start()
 
 
 def each(options: argparse.Namespace, inputs: Sequence[T], work: Callable[[T], None]) -> int:

@@ -14,6 +14,7 @@ from audionmf.cli.common import (
     add_report,
     add_settings,
     command,
+    compile_ahead,
     drum_keys_of,
     each,
     named_inputs,
@@ -44,6 +45,7 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
+    compile_ahead(options)
     from audionmf.io.files import refuse_overwriting
     from audionmf.io.lock import FolderLock
     from audionmf.separation.decomposing import decompose_file, plan_decomposition

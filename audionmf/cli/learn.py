@@ -12,6 +12,7 @@ from audionmf.cli.common import (
     add_inputs,
     add_settings,
     command,
+    compile_ahead,
     print_json,
     settings_of,
     show,
@@ -55,6 +56,7 @@ _NOT_ON_A_CLUSTER = {
 
 
 def _run(options: argparse.Namespace) -> int:
+    compile_ahead(options)
     from audionmf.analysis.learning import learn
     from audionmf.io.files import make_room, refuse_overwriting
     from audionmf.io.foreign import audio_in, is_folder

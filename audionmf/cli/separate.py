@@ -16,6 +16,7 @@ from audionmf.cli.common import (
     add_subtype,
     announce,
     command,
+    compile_ahead,
     drum_keys_of,
     fail,
     named_inputs,
@@ -28,7 +29,6 @@ from audionmf.cli.scheduling import add_scheduler, workplace
 from audionmf.cli.sources import add_only, add_part, add_sources, part_of, ways_of
 from audionmf.cli.telling import Teller
 from audionmf.errors import exit_code
-from audionmf.settings import CPU
 
 if TYPE_CHECKING:
     from audionmf.batch.job import SeparationJob
@@ -82,7 +82,7 @@ examples:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _compile_ahead(options)
+    compile_ahead(options)
     from audionmf.batch.run import plan_files, separate_files
 
     jobs = _jobs(options)
@@ -118,16 +118,6 @@ def _run(options: argparse.Namespace) -> int:
         return report.outcomes[0].code
     told.summary(report, _report_file(options, many=many))
     return report.exit_code
-
-
-def _compile_ahead(options: argparse.Namespace) -> None:
-    """Have kernels compiled while all else is loaded, where this process will need them."""
-    elsewhere = options.jobs > 1 or options.scheduler or getattr(options, "device", CPU) != CPU
-    if options.dry_run or elsewhere or getattr(options, "n_threads", None) == 1:
-        return
-    from audionmf.nmf.ahead import compile_ahead
-
-    compile_ahead()
 
 
 def _report_file(options: argparse.Namespace, *, many: bool) -> Path | None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from audionmf.cli.common import command, print_json, show_lines, writing
+from audionmf.cli.common import command, compile_ahead, print_json, show_lines, writing
 
 __all__ = ["add"]
 
@@ -37,6 +37,7 @@ _MEGABYTE = 1 << 20
 
 
 def _run(options: argparse.Namespace) -> int:
+    compile_ahead(options)  # while the page is opened and a recording is picked
     from audionmf.studio import serve
 
     def announce(address: str) -> None:

@@ -104,12 +104,22 @@ def test_there_is_a_folder_for_code_where_one_can_be_written(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("options", "starts"),
-    [([], True), (["-j", "2"], False), (["--n-threads", "1"], False), (["--dry-run"], False),
-     (["--device", "torch"], False)],
-)  # fmt: skip
-def test_the_command_line_compiles_ahead_where_it_computes_itself(options, starts, monkeypatch):
+    ("arguments", "starts"),
+    [
+        ("separate nowhere.wav", True),
+        ("separate nowhere.wav -j 2", False),
+        ("separate nowhere.wav --n-threads 1", False),
+        ("separate nowhere.wav --dry-run", False),
+        ("separate nowhere.wav --device torch", False),
+        ("decompose nowhere.wav", True),
+        ("learn nowhere.wav -o bank.npz", True),
+        ("learn nowhere.wav -o bank.npz --scheduler tcp://127.0.0.1:1", False),
+        ("studio nowhere.wav", True),
+        ("info nowhere.wav", False),
+    ],
+)
+def test_the_command_line_compiles_ahead_where_it_computes_itself(arguments, starts, monkeypatch):
     started = []
     monkeypatch.setattr(ahead, "compile_ahead", lambda: started.append(True))
-    assert main(["separate", "nowhere.wav", *options]) != 0
+    assert main(arguments.split()) != 0
     assert started == [True] * starts
