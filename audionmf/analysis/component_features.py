@@ -8,13 +8,14 @@ unlike the spectrum is there to the example of the source, and to what the masks
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.bands import once_each
 from audionmf.spectra.means import running_mean
 
 __all__ = ["ALONE", "N_FEATURES", "Examples", "Looks", "Stretch", "component_features"]
@@ -157,11 +158,29 @@ def component_features(stretch: Stretch, examples: Examples) -> Looks:
 
 def _drawn(mass: Matrix, count: int, rng: np.random.Generator) -> Places:
     """Draw bins by their mass."""
-    share = mass.ravel().astype(np.float64)
-    total = share.sum()
-    edges = np.cumsum(share if total > 0 else np.ones_like(share))
+    edges = np.cumsum(mass, dtype=np.float64)
+    if not edges[-1] > 0:
+        edges = np.arange(1.0, mass.size + 1)
     chosen = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
-    b, t = np.unravel_index(np.minimum(chosen, share.size - 1), mass.shape)
+    b, t = np.unravel_index(np.minimum(chosen, mass.size - 1), mass.shape)
+    return b, t
+
+
+def _drawn_of(
+    sums: NDArray[np.float64],
+    course: NDArray[np.float64],
+    ratio: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Places:
+    """Draw bins of a component by its mass: bands by their `sums`, then frames by course × ratio."""
+    if not sums.any():
+        sums, course, ratio = np.ones_like(sums), np.ones_like(course), np.ones_like(ratio)
+    edges = np.cumsum(sums)
+    sought = rng.random(_DRAWN) * edges[-1]
+    b = np.minimum(np.searchsorted(edges, sought, side="right"), len(sums) - 1)
+    within = np.cumsum(course * ratio[b], axis=1)
+    inside = (1 - (edges[b] - sought) / sums[b]) * within[:, -1]
+    t = np.minimum((within <= inside[:, None]).sum(axis=1), len(course) - 1)
     return b, t
 
 
@@ -302,35 +321,26 @@ class _Look:
         relative: NDArray[np.float64] = colour - colour.mean(axis=0)
         return relative
 
-    def _masses(self) -> Iterator[Matrix]:
-        """Yield the share of the mixture that each component is, bin by bin, of some at a time."""
-        s = self.stretch
-        model = np.zeros(s.V.shape, np.float32)
-        for w, g in zip(s.W.T, s.G, strict=True):
-            model += np.outer(w, g)
-        ratio = s.V / np.where(model > 0, model, 1)
-        for first in range(0, len(s.G), _AT_A_TIME):
-            some = slice(first, first + _AT_A_TIME)
-            mass = np.einsum("bk,kt->kbt", s.W[:, some], s.G[some], order="C")
-            mass *= ratio
-            yield mass
-
     def heard(self) -> _Heard:
-        """Return what is heard of each component; together they would be as large as 40 mixtures."""
+        """Return what is heard of each component, of which no share of the mixture is made whole.
+
+        All of them would be as large as 40 mixtures: sums of them are products of matrices.
+        """
         s = self.stretch
-        flat = [M.reshape(len(M), -1) for M in (s.masks, s.plain)]
-        totals, energies = [], []
-        drawn: list[Places] = []
-        under: list[list[Matrix]] = []
-        for mass in self._masses():
-            totals.append(mass.sum(axis=(1, 2), dtype=np.float64))
-            energies.append(np.einsum("kbt,kbt->k", mass, mass, dtype=np.float64))
-            under.append([M @ mass.reshape(len(mass), -1).T for M in flat])
-            for one in mass:
-                drawn.append(_drawn(one, _DRAWN, np.random.default_rng(len(drawn))))
-        b, t = (np.concatenate(each) for each in zip(*drawn, strict=True))
-        voted, plain = (np.concatenate(each, axis=1) for each in zip(*under, strict=True))
-        return _Heard(np.concatenate(totals), np.concatenate(energies), (voted, plain), (b, t))
+        model = s.W @ s.G
+        ratio = s.V / np.where(model > 0, model, 1)
+        W, G, exact = (x.astype(np.float64) for x in (s.W, s.G, ratio))
+        rows = W * (exact @ G.T)
+        energies = (W**2 * (exact**2 @ (G**2).T)).sum(axis=0)
+        voted, plain = (
+            np.stack([np.einsum("bk,bk->k", s.W, (mask * ratio) @ s.G.T) for mask in masks])
+            for masks in (s.masks, s.plain)
+        )
+        b, t = np.empty((2, len(G), _DRAWN), np.int64)
+        for k, course in enumerate(G):
+            b[k], t[k] = _drawn_of(rows[:, k], course, exact, np.random.default_rng(k))
+        drawn = b.ravel(), t.ravel()
+        return _Heard(rows.sum(axis=0), energies, (voted, plain), drawn)
 
     def at(self, where: Places, maps: Matrix) -> Matrix:
         """Return (n_sources, n, …) of some places, of which maps tell (n_sources, _N_MAPS, n)."""
@@ -418,7 +428,7 @@ def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
     maps = np.empty((len(M), _N_MAPS, len(where[0])), np.float32)
     for n, each in enumerate((spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise)):
         maps[:, n] = each[where]
-    maps[:, 10:] = _odds(_fates(V, M)[:, :, *where]).swapaxes(0, 1)
+    maps[:, 10:] = _odds(_fates(V, M, where)).swapaxes(0, 1)
     small = 1e-9 / len(M)
     for j, mask in enumerate(M):
         own = V * mask
@@ -437,17 +447,23 @@ def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
     return maps
 
 
-def _fates(V: Matrix, M: Matrix) -> Matrix:
-    """Return shares of the sources in bins of a frame that rise and fall alike: alike, and more so."""
+def _fates(V: Matrix, M: Matrix, where: Places) -> Matrix:
+    """Return (2, n_sources, n) of some places: shares in bins that rise and fall alike, and more so."""
     n_frames, small = V.shape[1], 1e-9 / len(M)
-    fates = np.empty((2, *M.shape), np.float32)
+    fates = np.empty((2, len(M), len(where[0])), np.float32)
     logs = np.log(V + 1e-4)
     for first in range(0, n_frames, _FATE_FRAMES):
         last = min(n_frames, first + _FATE_FRAMES)
+        here = np.flatnonzero((where[1] >= first) & (where[1] < last))
+        if not len(here):
+            continue
+        b, t = where[0][here], where[1][here] - first
+        bands = once_each(b)  # a quarter of all
+        row = np.searchsorted(bands, b)
         course = logs[:, max(0, first - _FATE_FRAMES) : last + _FATE_FRAMES]
         course = course - course.mean(axis=1, keepdims=True)
         course /= np.sqrt((course**2).sum(axis=1, keepdims=True)) + 1
-        alike = course @ course.T
+        alike = course[bands] @ course.T
         np.maximum(alike, 0, out=alike)
         alike *= alike  # powers by products take a fifth of the time
         alike *= alike
@@ -456,7 +472,9 @@ def _fates(V: Matrix, M: Matrix) -> Matrix:
         v = V[:, first:last]
         parts = np.concatenate([v, *(v * M[:, :, first:last])], axis=1)
         for i, weights in enumerate((alike, more)):
-            around = (weights @ parts).reshape(len(V), -1, last - first)  # of all in one product
-            level, own = around[:, :1] + 1e-9, around[:, 1:]
-            fates[i, :, :, first:last] = ((own + small) / level).swapaxes(0, 1)
+            around = (weights @ parts).reshape(
+                len(bands), -1, last - first
+            )  # of all in one product
+            found = around[row, :, t].T
+            fates[i][:, here] = (found[1:] + small) / (found[0] + 1e-9)
     return fates

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import audionmf
+from audionmf.analysis import component_features as features
 from audionmf.analysis import component_owner
 from audionmf.analysis.component_features import (
     ALONE,
@@ -98,6 +99,36 @@ def test_shares_are_what_lies_under_the_masks(stretch, looks):
     np.testing.assert_allclose(looks.mass, mass.sum(axis=(1, 2)), rtol=1e-4)
     under = np.einsum("sbt,kbt->sk", stretch.masks, mass) / mass.sum(axis=(1, 2))
     np.testing.assert_allclose(looks.shares, under, rtol=1e-4)
+
+
+def test_bins_are_drawn_from_all_that_a_component_is_of_the_mixture(stretch):
+    heard = features._Look(stretch, Examples([], FREQUENCIES)).heard()
+    ratio = stretch.V / (stretch.W @ stretch.G)
+    for k, (w, g) in enumerate(zip(stretch.W.T, stretch.G, strict=True)):
+        mass = np.outer(w, g).astype(np.float64) * ratio
+        drawn = features._drawn(mass, features._DRAWN, np.random.default_rng(k))
+        mine = slice(k * features._DRAWN, (k + 1) * features._DRAWN)
+        for found, wanted in zip(heard.drawn, drawn, strict=True):
+            np.testing.assert_array_equal(found[mine], wanted)
+        np.testing.assert_allclose(heard.total[k], mass.sum(), rtol=1e-5)
+        np.testing.assert_allclose(heard.energy[k], (mass**2).sum(), rtol=1e-5)
+
+
+def test_bins_that_rise_and_fall_alike_are_sought_in_all_bands(stretch):
+    V, M = stretch.V, stretch.masks
+    where = RNG.integers(0, len(V), 40), RNG.integers(20, V.shape[1], 40)  # none in the first
+    found = features._fates(V, M, where)
+    logs = np.log(V + 1e-4)
+    for n, (b, t) in enumerate(zip(*where, strict=True)):
+        first = t // 12 * 12
+        course = logs[:, max(0, first - 12) : first + 24]
+        course = course - course.mean(axis=1, keepdims=True)
+        course /= np.linalg.norm(course, axis=1, keepdims=True) + 1
+        alike = np.maximum(course @ course[b], 0)
+        for got, power in zip(found[:, :, n], (4, 12), strict=True):
+            weights = alike**power * V[:, t]
+            wanted = (M[:, :, t] @ weights + 1e-9 / 3) / (weights.sum() + 1e-9)
+            np.testing.assert_allclose(got, wanted, rtol=1e-4)
 
 
 def test_without_examples_what_they_would_tell_is_nothing(stretch, looks):
