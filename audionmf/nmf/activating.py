@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audionmf.errors import ParameterError
 from audionmf.nmf.checks import as_data, as_start, check_beta, check_whole, thread_count
-from audionmf.nmf.newton import Curvature, Newton, suits
+from audionmf.nmf.newton import Curvature, Newton, curvature_of, suits
 from audionmf.nmf.places import Updater
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
@@ -97,7 +97,7 @@ def activate(
     H = np.empty((n_components, data.shape[1]), data.dtype)
     free = np.ones(n_components, bool)
     curved = beta == 1 and device == CPU and suits(rows, n_iter)
-    curvature = Curvature(rows, weights) if curved else None
+    curvature = curvature_of(rows, weights) if curved else None
     step = _ACTIVATE_FRAMES if device == CPU else _CARD_FRAMES
     for first in range(0, data.shape[1], step):
         block = slice(first, first + step)

@@ -32,7 +32,7 @@ from audionmf.nmf.kernels import KLKernel
 from audionmf.nmf.ready import kernel, laid
 from audionmf.nmf.shapes import COLUMNS, TILE
 
-__all__ = ["Curvature", "Newton", "suits"]
+__all__ = ["Curvature", "Newton", "curvature_of", "suits"]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -41,6 +41,8 @@ _ROWS, _FLOOR = 256, 1e-25
 _MOST_ROUGH, _FAR = 0.6, 1e-3
 _FIRST, _STEPS = 0.5, 0.1
 _LARGER, _SWEEPS = 1.5, 5
+_KEPT = 4
+"""Of so many templates it is kept, half a megabyte each: to find it takes longer than a block."""
 
 
 def suits(rows: Matrix, n_iter: int) -> bool:
@@ -95,6 +97,32 @@ class Curvature:
         self.larger = (_LARGER * alike).astype(dtype)
         costs = rows.sum(axis=1, dtype=np.float64)
         self.costs = (costs if penalties is None else costs + penalties).astype(dtype)
+
+    def is_of(self, rows: Matrix, penalties: Matrix | None) -> bool:
+        """Tell whether these are its templates, of the same type, and their penalties."""
+        same = rows.dtype == self.rows.dtype and np.array_equal(rows, self.rows)
+        if penalties is None or self.penalties is None:
+            return same and penalties is self.penalties
+        return same and np.array_equal(penalties, self.penalties)
+
+
+def curvature_of(rows: Matrix, penalties: Matrix | None = None) -> Curvature:
+    """Return what templates give to the curvature; once where block after block asks for the same.
+
+    Parameters
+    ----------
+    rows, penalties
+        As in `Curvature`; not modified afterwards.
+    """
+    global _recent
+    found = next((known for known in _recent if known.is_of(rows, penalties)), None)
+    if found is None:
+        found = Curvature(rows, penalties)
+        _recent = (found, *_recent)[:_KEPT]
+    return found
+
+
+_recent: tuple[Curvature, ...] = ()
 
 
 class Newton:

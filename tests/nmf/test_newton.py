@@ -3,7 +3,7 @@ import pytest
 
 from audionmf.nmf import activate, activating, beta_divergence, newton
 from audionmf.nmf.activating import FrameActivator
-from audionmf.nmf.newton import Curvature, Newton, suits
+from audionmf.nmf.newton import Curvature, Newton, curvature_of, suits
 
 
 def problem(n_frames=150, n_components=9, dtype=np.float32, seed=0):
@@ -68,6 +68,17 @@ def test_frames_one_at_a_time_have_the_same_bits():
     one = FrameActivator(W, penalties=weights)
     found = np.stack([one.activate(frame) for frame in V.T], axis=1)
     np.testing.assert_array_equal(found, activate(V, W, penalties=weights))
+
+
+def test_curvature_is_found_once_for_the_same_templates():
+    rows = np.random.default_rng(0).random((3, 600))
+    weights = np.array([0.0, 1.0, 2.0])
+    plain, dear = curvature_of(rows), curvature_of(rows, weights)
+    assert curvature_of(rows.copy()) is plain
+    assert curvature_of(rows, weights.copy()) is dear
+    others = curvature_of(2 * rows), curvature_of(rows, 2 * weights), curvature_of(np.float32(rows))
+    assert len({id(each) for each in (plain, dear, *others)}) == 5
+    assert len(newton._recent) <= 4
 
 
 def test_penalties_have_their_price(monkeypatch):
