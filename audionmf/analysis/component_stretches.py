@@ -57,10 +57,13 @@ def stretches(
             continue
         models = found.source_models(first - margins[0], V, margins)
         V = V[:, margins[0] : V.shape[1] - margins[1]]
-        G = nmf.activate(
-            bands.pool(V), W, n_iter=found.settings.activation_iter, n_threads=threads,
-            device=found.settings.device,
-        )  # fmt: skip
+        if voters.activations is None:
+            G = nmf.activate(
+                bands.pool(V), W, n_iter=found.settings.activation_iter, n_threads=threads,
+                device=found.settings.device,
+            )  # fmt: skip
+        else:
+            G = voters.activations[:, first:stop]
         peak = np.float32(2.0 ** np.floor(np.log2(float(V.max()))))
         heard = V / peak
         power = bands.pool(heard**2)
@@ -74,7 +77,7 @@ def stretches(
 
         yield Stretch(
             V=np.sqrt(scaled),
-            masks=pooled(voted.masks(voted.voted(models, V))),
+            masks=pooled(voted.masks(voted.voted(models, V, slice(first, stop)))),
             plain=pooled(found.masks(models)),
             W=W,
             G=G / peak,

@@ -65,11 +65,14 @@ class Components:
         Their activations.
     left : float
         The share of the mixture that they leave unexplained.
+    every : ndarray, shape (n, n_all), float32, optional
+        Their activations in every frame of it, kept or not, each found by itself.
     """
 
     W: Matrix
     G: Matrix
     left: float
+    every: Matrix | None = None
 
 
 def components_alone(
@@ -179,7 +182,8 @@ def with_voters(
     W, G, alone = components.W, components.G, components.left
     voted = have_votes(left, alone, free=free)
     sharpness = 1 if free else _SHARPNESS
-    voters = Voters(W, votes(found, V, H, W, G, sharpness) if voted else None)
+    said_by_masks = votes(found, V, H, W, G, sharpness) if voted else None
+    voters = Voters(W, said_by_masks, activations=components.every)
     fit = Fit(left, alone, voted, free)
     if known is None:
         known = Examples([sounds.get(name) for name in found.grouping], bands.frequencies)
@@ -267,7 +271,13 @@ def _ratio(V: Matrix, model: NDArray[Any]) -> Matrix:
 
 
 def votes(
-    found: Decomposition, V: Matrix, H: Matrix, W: Matrix, G: Matrix, sharpness: int = _SHARPNESS
+    found: Decomposition,
+    V: Matrix,
+    H: Matrix,
+    W: Matrix,
+    G: Matrix,
+    sharpness: int = _SHARPNESS,
+    step: int = 1,
 ) -> Matrix:
     """Return the share of each component of the mixture that is for each source.
 
@@ -285,6 +295,8 @@ def votes(
         Their activations.
     sharpness : int, default 2
         The power to which shares are raised.
+    step : int, default 1
+        So far apart in the mixture the frames are.
 
     Returns
     -------
@@ -295,7 +307,8 @@ def votes(
     def lies(first: int) -> NDArray[np.float64]:
         block = slice(first, first + BLOCK_FRAMES)
         ratio = _ratio(V[:, block], (G[:, block].T @ W.T).T)
-        models = found.voted(found.models(H[:, block]), V[:, block])
+        places = slice(first * step, (first + BLOCK_FRAMES) * step, step)
+        models = found.voted(found.models(H[:, block]), V[:, block], places)
         masks = ratio_masks(models, found.settings.mask_exponent)
         masks *= ratio
         under = [(W.T @ mask) * G[:, block] for mask in masks]

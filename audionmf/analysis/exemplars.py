@@ -347,7 +347,7 @@ class _Fit:
         found = self._with_voters(found, H, left)
         if self.frames.X is None:
             return found
-        return found.with_covariances(self.frames.X, H, self.progress)
+        return found.with_covariances(self.frames.X, H, self.progress, self.frames.step)
 
     def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
         chosen = _evenly(self.X.shape[1], count)
@@ -544,10 +544,26 @@ class _Fit:
         return partial(self.progress, stage)
 
     def _components(self) -> Components:
-        return components_alone(
+        found = components_alone(
             self.frames.V, self.front.bands, self.settings,
             n_threads=self.side.there, report=self._report("vote"),
         )  # fmt: skip
+        return dataclasses.replace(found, every=self._everywhere(found.W))
+
+    def _everywhere(self, W: Matrix) -> Matrix | None:
+        """Return activations of spectra in every frame, where these are at hand: once for all."""
+        frames, bands = self.frames, self.front.bands
+        if frames.every is not None:
+            V = frames.every[: self.front.n_bands]
+        elif frames.step == 1:
+            V = bands.pool(frames.V)
+        else:
+            return None
+        G: Matrix = nmf.activate(
+            V, bands.pool(W), n_iter=self.settings.activation_iter,
+            n_threads=self.side.there, device=self.device,
+        )  # fmt: skip
+        return G
 
     def _examples(self) -> list[Sound | None]:
         frequencies = self.front.bands.frequencies
@@ -562,10 +578,11 @@ class _Fit:
         if not have_votes(left, self.voters().left, free=bool(self.free)):
             return None
         bank = self.found.templates
-        return notes_alone(
+        found = notes_alone(
             self.frames, bank.stft, bank.sample_rate, self.settings,
             n_threads=self.side.there, report=self._report("notes"),
         )  # fmt: skip
+        return dataclasses.replace(found, every=self._everywhere(found.W))
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""

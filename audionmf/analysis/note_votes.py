@@ -58,11 +58,14 @@ class Notes:
         Their activations.
     sound : Sound
         What is heard of them, places and strokes too.
+    every : ndarray, shape (n, n_all), float32, optional
+        Their activations in every frame of it, kept or not, each found by itself.
     """
 
     W: Matrix
     G: Matrix
     sound: Sound
+    every: Matrix | None = None
 
 
 def notes_alone(
@@ -153,7 +156,7 @@ def with_notes(
     with blas_threads(1):  # what is found must not depend on how many there are
         odds = odds_by_cues(sound)
         told = like_examples(dataclasses.replace(sound, places=None, struck=None), examples)
-        under = votes(found, frames.V, H, W, G, 1) + _SOFT
+        under = votes(found, frames.V, H, W, G, 1, frames.step) + _SOFT
         by_masks = np.log(under / under.sum(axis=0))
         alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told
         draw, named = _DRAW, [i for i, example in enumerate(examples) if example is not None]
@@ -166,7 +169,7 @@ def with_notes(
     report(1.0)
     if len(np.unique(owner.argmax(axis=0))) < len(owner):
         return found
-    then = Voters(W, owner.astype(np.float32))
+    then = Voters(W, owner.astype(np.float32), activations=known.every)
     return dataclasses.replace(found, voters=dataclasses.replace(found.voters, then=then))
 
 

@@ -67,6 +67,7 @@ from audionmf.spectra.spatial import estimate_covariances
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
+Matrix = NDArray[np.float32]
 
 MODEL_KIND = Kind(
     "audionmf model",
@@ -379,9 +380,7 @@ class Decomposition:
             H[np.ix_(playing, frames)] = solve(V[:, frames], W[:, playing], penalties=penalties)
         return H
 
-    def _pooled(
-        self, V: NDArray[np.float32], margins: tuple[int, int] | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _pooled(self, V: Matrix, margins: tuple[int, int] | None) -> tuple[Matrix, Matrix]:
         """Return frames and templates as activations see them, stacked with what is around them."""
         stft, rate = self.templates.stft, self.templates.sample_rate
         bands = Bands.of(stft, rate)
@@ -429,9 +428,7 @@ class Decomposition:
         owned = [(np.flatnonzero(share), share) for share in self.shares]
         return [(own.tolist(), W[:, own] * share[own]) for own, share in owned]
 
-    def source_models(
-        self, first: int, V: NDArray[np.float32], margins: tuple[int, int] = (0, 0)
-    ) -> NDArray[np.float32]:
+    def source_models(self, first: int, V: Matrix, margins: tuple[int, int] = (0, 0)) -> Matrix:
         """Return the magnitude of each source in some frames of the mixture.
 
         Parameters
@@ -455,7 +452,7 @@ class Decomposition:
         H = self.activate(V, 1, first, margins) if kept is None else kept[:, first:][:, :n_frames]
         V = V[:, margins[0] : margins[0] + n_frames]
         models = self.models(H) if self.patterns is None else self._pattern_models(first, H)
-        models = self.voted(models, V)
+        models = self.voted(models, V, slice(first, first + n_frames))
         if self.residual:
             unexplained = np.maximum(V - models.sum(axis=0), 0)
             models = np.concatenate([models, unexplained[None]])
@@ -468,12 +465,12 @@ class Decomposition:
             return median_masks(models, self.margin, exponent).astype(np.float32, copy=False)
         return masks_on(models, exponent, self.settings.mask, self.settings.device)
 
-    def voted(self, models: NDArray[np.float32], V: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return models of the groups in which the voters, if any, had their say."""
+    def voted(self, models: Matrix, V: Matrix, frames: slice | None = None) -> Matrix:
+        """Return models of the groups in which the voters, if any, had their say in some `frames`."""
         if self.voters is None:
             return models
         bands = Bands.of(self.templates.stft, self.templates.sample_rate)
-        return self.voters.share(models, V, bands, self.settings)
+        return self.voters.share(models, V, bands, self.settings, frames)
 
     def _pattern_models(self, first: int, H: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of each group where components are patterns that started before."""
@@ -489,10 +486,7 @@ class Decomposition:
         return np.stack(models).swapaxes(1, 2)
 
     def with_covariances(
-        self,
-        X: NDArray[np.complex64],
-        H: NDArray[np.float32],
-        progress: Progress = silent,
+        self, X: NDArray[np.complex64], H: Matrix, progress: Progress = silent, step: int = 1
     ) -> Decomposition:
         """Learn where each source stands in the stereo image.
 
@@ -504,6 +498,8 @@ class Decomposition:
             Their activations.
         progress : callable, optional
             Told of the stage "place in stereo" and the share of it that is done.
+        step : int, default 1
+            So far apart in the mixture the frames are.
 
         Returns
         -------
@@ -525,7 +521,9 @@ class Decomposition:
 
         def powers_of(frames: slice) -> NDArray[np.float32]:
             if self.patterns is None:
-                models = self.voted(self.models(H[:, frames]), pooled_magnitude(X[..., frames]))
+                places = slice(frames.start * step, frames.stop * step, step)
+                models = self.models(H[:, frames])
+                models = self.voted(models, pooled_magnitude(X[..., frames]), places)
             else:
                 models = self._pattern_models(frames.start, H[:, frames])
             return ratio_masks(models, self.settings.mask_exponent)

@@ -53,6 +53,9 @@ class Voters:
     evidence : ndarray, shape (2, n_groups), float32, optional
         Of what each group has of them: the share that their sound alone confirms, 0 to 1, and how far
         they lean in the mean, 0 to 30. It tells how likely a stem is to be wrong.
+    activations : ndarray, shape (n_voters, n_frames), float32, optional
+        Theirs in every frame of the mixture, where they are known; no part of a model file, as they
+        are found again.
     """
 
     templates: Matrix
@@ -60,6 +63,7 @@ class Voters:
     leanings: Matrix | None = None
     then: Voters | None = None
     evidence: Matrix | None = None
+    activations: Matrix | None = None
 
     def check(self, n_groups: int, n_bins: int) -> None:
         """Make sure that they are voters of so many groups and bins.
@@ -130,7 +134,14 @@ class Voters:
         votes, leanings, evidence = map(found.get, ("votes", "leanings", "evidence"))
         return cls(found["voters"], votes, leanings, then, evidence)
 
-    def share(self, models: Matrix, V: Matrix, bands: Bands, settings: Settings) -> Matrix:
+    def share(
+        self,
+        models: Matrix,
+        V: Matrix,
+        bands: Bands,
+        settings: Settings,
+        frames: slice | None = None,
+    ) -> Matrix:
         """Return models of the groups in which the voters had their say.
 
         With votes the shares become those of the geometric mean of both models. They are moved as far
@@ -146,12 +157,17 @@ class Voters:
             On which activations of the voters are found.
         settings : Settings
             How.
+        frames : slice, optional
+            Which frames of the mixture they are. Default: not known, so that activations are found.
         """
         W = self.templates
-        G = nmf.activate(
-            bands.pool(V), bands.pool(W), n_iter=settings.activation_iter,
-            n_threads=1, device=settings.device,
-        )  # fmt: skip
+        if self.activations is None or frames is None:
+            G = nmf.activate(
+                bands.pool(V), bands.pool(W), n_iter=settings.activation_iter,
+                n_threads=1, device=settings.device,
+            )  # fmt: skip
+        else:
+            G = self.activations[:, frames]
         weighing = [
             *([] if self.votes is None else self.votes),
             *([] if self.leanings is None else [*self.leanings, np.ones(W.shape[1], np.float32)]),
@@ -161,7 +177,8 @@ class Voters:
         share = _sharing_pass(len(models), self.votes is not None, self.leanings is not None)
         share([*models.swapaxes(1, 2), *weighted], [*shared])
         agreed = shared.swapaxes(1, 2)
-        return agreed if self.then is None else self.then.share(agreed, V, bands, settings)
+        then = self.then
+        return agreed if then is None else then.share(agreed, V, bands, settings, frames)
 
 
 @functools.lru_cache(maxsize=32)

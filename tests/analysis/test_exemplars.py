@@ -232,6 +232,27 @@ def test_what_goes_on_beside_the_fit_tells_of_no_stage_before_the_fit_is_done():
     assert told[last + 1] == "vote"
 
 
+@pytest.mark.parametrize("step", [1, 4])
+def test_activations_of_voters_are_found_once_as_they_would_be_each_time(step, monkeypatch):
+    if step > 1:
+        monkeypatch.setattr(exemplars, "_MIXTURE_FRAMES", 40)
+    monkeypatch.setattr(component_votes, "_VOTE_BELOW", 1e9)
+    known = by_example()
+    voters = known.voters
+    assert voters.activations.shape[1] == voters.then.activations.shape[1] == 95
+
+    unknown = dataclasses.replace(
+        voters, activations=None, then=dataclasses.replace(voters.then, activations=None)
+    )
+    again = stems_of(dataclasses.replace(known, voters=unknown))
+    np.testing.assert_allclose(stems_of(known), again, atol=1e-5)
+    monkeypatch.setattr(exemplars._Fit, "_everywhere", lambda *_: None)
+    each_time = by_example()
+    assert each_time.voters.activations is None
+    np.testing.assert_allclose(each_time.voters.leanings, voters.leanings, atol=1e-3)
+    np.testing.assert_allclose(each_time.covariances, known.covariances, atol=1e-3)
+
+
 def test_one_example_alone_leaves_a_rest_that_votes():
     one = by_example(examples={"low": EXAMPLES["low"]})
     assert one.source_names == ["low", "rest"]
