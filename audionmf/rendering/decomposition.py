@@ -92,6 +92,8 @@ MODEL_KIND = Kind(
 _MAX_CHANNELS = 64
 _MOST_POWERS = 12 << 20
 """Numbers (float32) that are kept from one pass over the mixture to the next."""
+_MOST_PLACED = 1024
+"""Frames by which sources are placed: spread over a longer recording they tell what all would."""
 
 
 @dataclass(frozen=True)
@@ -488,7 +490,7 @@ class Decomposition:
     def with_covariances(
         self, X: NDArray[np.complex64], H: Matrix, progress: Progress = silent, step: int = 1
     ) -> Decomposition:
-        """Learn where each source stands in the stereo image.
+        """Return the same with covariances: where each source stands in the stereo image.
 
         Parameters
         ----------
@@ -500,13 +502,11 @@ class Decomposition:
             Told of the stage "place in stereo" and the share of it that is done.
         step : int, default 1
             So far apart in the mixture the frames are.
-
-        Returns
-        -------
-        Decomposition
-            The same with covariances.
         """
         progress("place in stereo", 0.0)
+        if self.patterns is None:
+            apart = -(-X.shape[-1] // _MOST_PLACED)
+            X, H, step = X[..., ::apart], H[:, ::apart], step * apart
         n_kept = _MOST_POWERS // (len(self.grouping) * len(X[0]) * BLOCK_FRAMES)
         kept: dict[int, NDArray[np.float32]] = {}
 

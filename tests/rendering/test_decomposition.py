@@ -490,3 +490,24 @@ def test_places_are_learnt_from_powers_that_are_made_once_as_far_as_they_may_be_
     np.testing.assert_array_equal(again, expected)
     kept = min(3, most // (2 * 9 * decomposing.BLOCK_FRAMES))
     assert len(made) == kept + spatial.PASSES * (3 - kept)
+
+
+def test_places_of_a_long_recording_are_learnt_from_frames_spread_over_it(monkeypatch):
+    rng = np.random.default_rng(0)
+    found, H = model(), rng.random((3, 600)).astype(np.float32) ** 4
+    powers = [H[list(group)].sum(axis=0) for group in GROUPING.values()]
+    spread = np.sqrt(rng.exponential(size=(2, 600, 9))) * np.exp(6.3j * rng.random((2, 600, 9)))
+    stems = np.sqrt(powers)[..., None] * spread
+    X = np.einsum("cj,jtf->ctf", [[1, 0.3], [0.3, 1]], stems).astype(np.complex64).swapaxes(1, 2)
+    counted, learn = [], decomposing.estimate_covariances
+
+    def count(block, n_blocks, *sizes, **options):
+        counted.append(sum(block(i)[0].shape[-1] for i in range(n_blocks)))
+        return learn(block, n_blocks, *sizes, **options)
+
+    monkeypatch.setattr(decomposing, "estimate_covariances", count)
+    whole = found.with_covariances(X, H).covariances
+    monkeypatch.setattr(decomposing, "_MOST_PLACED", 200)
+    some = found.with_covariances(X, H).covariances
+    assert counted == [600, 200]
+    assert 1e-6 < np.abs(some - whole).mean() < 0.1
