@@ -220,43 +220,80 @@ def _gathered(
 
     If there are too many all the same, more are left out.
     """
-    counter = Counter(source)
-    kept: list[NDArray[Any]] = []
-    around: list[NDArray[Any]] = []
-    every: list[NDArray[np.float32]] = []
-    step, n_seen, n_kept = thinned // apart, 0, 0
+    counter, n_frames = Counter(source), stft.n_frames(source.n_samples)
+    kept, around = (_Kept(min(-(-n_frames // thinned), max_frames)) for _ in range(2))
+    every = _Kept(n_frames) if bands and thinned > 1 else None
+    step, n_seen = thinned // apart, 0
     size = max(1, max(BLOCK_FRAMES, stft.least_frames) // apart)  # of as many samples as ever
     blocks = stft.forward_blocks(counter.blocks(), size, n_threads, apart)
     for wide, before, after in with_margins(blocks, REACH if neighbours else 0):
         X = wide[..., before : wide.shape[-1] - after]
         first = -n_seen % step
         chosen = X[..., first::step]
-        if keep_transform:  # a copy where frames are left out: a view would hold all of them
-            kept.append(chosen if chosen.shape == wide.shape else _copied(chosen))
-        else:
-            kept.append(pooled_magnitude(chosen)[None])
+        kept.add(chosen if keep_transform else pooled_magnitude(chosen)[None])
         if neighbours:
             pooled = pooled_magnitude(wide)
             context = neighbours.of_frames(pooled, before, after)
-            if bands and thinned > 1 and n_seen <= _MOST_EVERY:
+            if bands and every and n_seen <= _MOST_EVERY:
                 own = bands.pool(pooled[:, before : wide.shape[-1] - after])
-                every.append(neighbours.stacked(own, context).T)
-            around.append(_copied(context[None, :, first::step]))
+                every.add(neighbours.stacked(own, context)[None])
+            around.add(context[None, :, first::step])
         n_seen += X.shape[-1]
         if n_seen > _MOST_EVERY:
-            every.clear()
-        n_kept += kept[-1].shape[-1]
+            every = None
         progress(min(1.0, counter.n_samples / source.n_samples))
-        while n_kept > max_frames:
-            kept, n_kept, step = _every_second(kept), -(-n_kept // 2), step * 2
-            around = _every_second(around)
+        while kept.n_frames > max_frames:
+            kept.halve()
+            around.halve()
+            step *= 2
     step *= apart
-    joined = _join(kept, n_kept)
-    found = _join(around, n_kept)[0] if neighbours else None
+    joined = kept.whole()
+    found = around.whole()[0] if neighbours else None
     V = pooled_magnitude(joined) if keep_transform else joined[0]
-    stacked = np.concatenate(every).T if every else None
+    stacked = every.whole()[0] if every and every.n_frames else None
     kept_X = joined if keep_transform else None
     return Frames(V, kept_X, step, counter.n_samples, found, stacked), counter
+
+
+class _Kept:
+    """Frames that come one after the other, put where they stay: bins are neighbours there.
+
+    Parameters
+    ----------
+    expected : int
+        How many there will be at most, if all goes well; for more there is room, too.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._expected, self.n_frames = expected, 0
+        self._rows: NDArray[Any] = np.empty((0, 0, 0), np.float32)
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Add some frames, (n_channels, n_bins, n)."""
+        n_channels, n_bins, n = block.shape
+        last = self.n_frames + n
+        if last > self._rows.shape[1]:
+            wanted = max(self._expected, last + last // 2 if self.n_frames else last)
+            rows = np.empty((n_channels, wanted, n_bins), block.dtype)
+            if self.n_frames:
+                rows[:, : self.n_frames] = self._rows[:, : self.n_frames]
+            self._rows = rows
+        self._rows[:, self.n_frames : last] = np.swapaxes(block, 1, 2)
+        self.n_frames = last
+
+    def halve(self) -> None:
+        """Keep every second frame."""
+        if not self.n_frames:
+            return
+        n_kept = -(-self.n_frames // 2)
+        for first in range(0, n_kept, BLOCK_FRAMES):
+            last = min(first + BLOCK_FRAMES, n_kept)
+            self._rows[:, first:last] = self._rows[:, 2 * first : 2 * last : 2]
+        self.n_frames = n_kept
+
+    def whole(self) -> NDArray[Any]:
+        """Return all of them, (n_channels, n_bins, n_frames)."""
+        return np.swapaxes(self._rows[:, : self.n_frames], 1, 2)
 
 
 def magnitudes(
@@ -298,31 +335,3 @@ class Counter:
             self.n_samples += block.shape[1]
             self.peak = max(self.peak, float(block.max(initial=0)), -float(block.min(initial=0)))
             yield block
-
-
-def _every_second(blocks: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Keep every second frame; each block is let go as soon as it is copied."""
-    thinned, n_before = [], 0
-    blocks.reverse()
-    while blocks:
-        block = blocks.pop()
-        thinned.append(_copied(block[..., n_before % 2 :: 2]))
-        n_before += block.shape[-1]
-    return thinned
-
-
-def _copied(block: NDArray[Any]) -> NDArray[Any]:
-    """Copy frame by frame, so that bins stay neighbours and what was left out can be freed."""
-    return np.swapaxes(np.swapaxes(block, 1, 2).copy(), 1, 2)
-
-
-def _join(blocks: list[NDArray[Any]], n_frames: int) -> NDArray[Any]:
-    """Join blocks along their frames; each is let go as soon as it is copied."""
-    n_channels, n_bins, _ = blocks[0].shape
-    joined = np.empty((n_channels, n_frames, n_bins), blocks[0].dtype)
-    position = 0
-    while blocks:
-        block = blocks.pop(0)
-        joined[:, position : position + block.shape[-1]] = np.swapaxes(block, 1, 2)
-        position += block.shape[-1]
-    return np.swapaxes(joined, 1, 2)

@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -201,14 +202,25 @@ def test_sound_anywhere_is_not_silence_even_where_no_frame_is_kept():
 
 def test_frames_that_are_left_out_in_the_end_are_never_kept(monkeypatch):
     """Those around frames are needed all, and so all are transformed."""
-    thinned, keep = [], frontend._every_second
-    monkeypatch.setattr(frontend, "_every_second", lambda kept: thinned.append(1) or keep(kept))
+    thinned, halve = [], frontend._Kept.halve
+    monkeypatch.setattr(frontend._Kept, "halve", lambda kept: thinned.append(1) or halve(kept))
     samples, frames = noise(2, 40_000), STFT(512, 128)
     around = Neighbours.of(frames, RATE)
     found = gather(Audio(samples, RATE), frames, 60, keep_transform=True, neighbours=around)
     assert not thinned
     assert found.step == 8
     np.testing.assert_allclose(found.X, frames.forward(samples)[..., ::8], atol=1e-4)
+
+
+def test_frames_are_put_where_they_stay():
+    """Kept in pieces and joined in the end they would be there twice."""
+    mixture, transform = Audio(noise(2, 1_000_000), RATE), STFT(512, 128)
+    gather(mixture, transform, keep_transform=True)
+    tracemalloc.start()
+    found = gather(mixture, transform, keep_transform=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * (found.X.nbytes + found.V.nbytes)
 
 
 @pytest.mark.parametrize("n_channels", [1, 2, 3])
