@@ -67,7 +67,7 @@ from audionmf.cli import (
 from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
 from audionmf.cli.parsing import add_help
 from audionmf.cli.printing import put
-from audionmf.cli.surroundings import keep_code, tidy
+from audionmf.cli.surroundings import keep_code, share_memory, tidy
 from audionmf.errors import AudioNMFWarning, OutputError, exit_code
 from audionmf.io.signals import ending_by
 
@@ -133,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standard_input(options),
             _hushed(options),
         ):
+            share_memory()
             if remark := keep_code():
                 say(f"warning: {remark}")
             code: int = options.run(options)

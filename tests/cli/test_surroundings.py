@@ -1,6 +1,7 @@
 """Closed streams, odd variables, folders that are gone, signals, text that a terminal would obey."""
 
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -145,6 +146,38 @@ def test_what_ends_a_run_does_so_once_and_nohup_is_heeded(monkeypatch):
 
 
 # --- compiled code
+
+
+_ARENAS = """
+import ctypes, sys, threading
+from audionmf.cli.surroundings import share_memory
+if sys.argv[1] == "shared":
+    assert share_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+together = threading.Barrier(6)
+def work():
+    together.wait()
+    libc.malloc(30_000)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for each in threads: each.start()
+for each in threads: each.join()
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another")
+@pytest.mark.parametrize("how", ["shared", "alone"])
+def test_threads_share_memory_that_was_given_back(how, tmp_path):
+    told = tmp_path / "told.xml"
+    around = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
+    subprocess.run([sys.executable, "-c", _ARENAS, how, told], check=True, env=around)
+    arenas = told.read_text().count("<heap nr=")
+    assert arenas <= 2 if how == "shared" else arenas > 2
 
 
 @posix
