@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from audionmf import nmf
 from audionmf.analysis.by_patterns import analyse_struck
 from audionmf.analysis.evidence import left_by_others, left_share
-from audionmf.analysis.exemplars import analyse_exemplars, is_exemplary, shifted
+from audionmf.analysis.exemplars import Exemplary, analyse_exemplars, is_exemplary, shifted
 from audionmf.analysis.learning import (
     SINGLE_FRAMES,
     at_rate,
@@ -228,15 +228,20 @@ def _by_exemplars(
     alone = _alone(account, stft, source)
     from_banks = any(known.bank is not None for known in account.sources.values())
     several = settings if from_banks else _single(settings)
-    bank = _bank(account, alone, stft, source, several, progress)
+    learnt: dict[str, NDArray[np.float32]] = {}
+    exemplary: dict[str, Exemplary] = {}
+
+    def told(name: str, found: Sequence[Frames]) -> None:
+        if settings.dictionary == "frames":
+            learnt[name] = source_sound(alone[name], stft, source.sample_rate, found)
+            if not from_banks:
+                exemplary[name] = Exemplary.of(found, settings)
+
+    bank = _bank(account, alone, stft, source, several, progress, told=told)
     silence = _silence(account, stft, source)
-    if settings.dictionary == "frames":
-        learnt = {
-            name: source_sound(each, stft, source.sample_rate) for name, each in alone.items()
-        }
-        bank = dataclasses.replace(bank, sounds={**learnt, **bank.sounds})
+    bank = dataclasses.replace(bank, sounds={**learnt, **bank.sounds})
     return analyse_exemplars(
-        bank, {} if from_banks else alone, silence, source, settings, progress, free=account.free
+        bank, exemplary, silence, source, settings, progress, free=account.free
     )
 
 
@@ -359,10 +364,12 @@ def _bank(
     progress: Progress,
     *,
     single: bool = False,
+    told: Callable[[str, Sequence[Frames]], object] = lambda *_: None,
 ) -> Templates:
     """Join the templates of all sources: from banks, and from recordings of them alone.
 
-    Of the frames in banks, `single` ones are as many as there are of an example.
+    Of the frames in banks, `single` ones are as many as there are of an example. Told are the frames of
+    the recordings of a source.
     """
     exact = dataclasses.replace(
         settings,
@@ -382,9 +389,11 @@ def _bank(
     ]
     if single:
         banks = [bank.thinned(settings.example_frames or SINGLE_FRAMES) for bank in banks]
-    learnt = [
-        learn_spectra(recordings, name, exact, progress) for name, recordings in alone.items()
-    ]
+    learnt = []
+    for name, recordings in alone.items():
+        templates, found = learn_spectra(recordings, name, exact, progress)
+        told(name, found)
+        learnt.append(templates)
     return dataclasses.replace(Templates.merge([*banks, *learnt]), durations=None, patterns=None)
 
 

@@ -68,7 +68,7 @@ from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.neighbours import BESIDE_FREE, WEIGHT, Neighbours
 from audionmf.spectra.stft import STFT
 
-__all__ = ["analyse_exemplars", "is_exemplary"]
+__all__ = ["Exemplary", "analyse_exemplars", "is_exemplary"]
 
 Matrix = NDArray[np.float32]
 
@@ -101,7 +101,7 @@ def is_exemplary(settings: Settings) -> bool:
 
 def analyse_exemplars(
     bank: Templates,
-    alone: Mapping[str, Sequence[Source]],
+    alone: Mapping[str, Exemplary],
     silence: Absent,
     source: Source,
     settings: Settings,
@@ -116,8 +116,8 @@ def analyse_exemplars(
     bank : Templates
         Of all sources. Without `alone`, and where ``dictionary`` is not "frames", they are the
         exemplars, with the context that they bring.
-    alone : mapping of str to sequence of Audio or AudioFile
-        Recordings of each source alone, at the rate of the mixture.
+    alone : mapping of str to Exemplary
+        Frames of each source alone, and their contexts.
     silence : mapping of str to sequence of (int, int)
         Frames in which sources do not play, as `Decomposition` has them.
     source : Audio or AudioFile
@@ -153,10 +153,7 @@ def analyse_exemplars(
         return found
 
     def exemplars() -> _Exemplars:
-        sounds = [
-            _sound(alone[name], stft, settings, front) if known else _of_bank(bank, name)
-            for name in bank.names
-        ]
+        sounds = [alone[name] if known else _of_bank(bank, name) for name in bank.names]
         return _exemplars(front, sounds, settings.pitch_shifts > 0)
 
     with Beside(threads, apart=settings.device == CPU) as side:
@@ -205,18 +202,28 @@ class _Front:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sound:
-    """Frames of one source and their contexts."""
+class Exemplary:
+    """Frames of one source, (n_bins, n), and their contexts, (n_rows, n)."""
 
     V: Matrix
     context: Matrix | None
 
-    def some(self, count: int) -> _Sound:
+    @classmethod
+    def of(cls, found: Sequence[Frames], settings: Settings) -> Exemplary:
+        """Return some of the frames of recordings of the source alone."""
+        V = np.concatenate([frames.V for frames in found], axis=1)
+        contexts = [frames.context for frames in found if frames.context is not None]
+        some = cls(V, np.concatenate(contexts, axis=1))
+        return some.some(settings.n_components or _FRAMES)
+
+    def some(self, count: int) -> Exemplary:
         """Return evenly spaced ones of those that can be heard."""
         level = self.V.sum(axis=0)
         heard = np.flatnonzero(level > level.max() * np.float32(_HEARD))
         chosen = heard[_evenly(len(heard), count)]
-        return _Sound(self.V[:, chosen], None if self.context is None else self.context[:, chosen])
+        return Exemplary(
+            self.V[:, chosen], None if self.context is None else self.context[:, chosen]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,25 +248,13 @@ class _Exemplars:
         )
 
 
-def _sound(recordings: Sequence[Source], stft: STFT, settings: Settings, front: _Front) -> _Sound:
-    share = max(16, settings.max_frames // len(recordings))
-    threads = thread_count(settings.n_threads)
-    found = [
-        gather(r, stft, share, neighbours=front.neighbours, n_threads=threads, warn=False)
-        for r in recordings
-    ]
-    V = np.concatenate([frames.V for frames in found], axis=1)
-    contexts = [frames.context for frames in found if frames.context is not None]
-    return _Sound(V, np.concatenate(contexts, axis=1)).some(settings.n_components or _FRAMES)
-
-
-def _of_bank(bank: Templates, name: str) -> _Sound:
+def _of_bank(bank: Templates, name: str) -> Exemplary:
     mine = [k for k, label in enumerate(bank.labels) if label == name]
     context = None if bank.context is None else bank.context[:, mine]
-    return _Sound(bank.templates[:, mine], context)
+    return Exemplary(bank.templates[:, mine], context)
 
 
-def _exemplars(front: _Front, sounds: Sequence[_Sound], copies: bool) -> _Exemplars:
+def _exemplars(front: _Front, sounds: Sequence[Exemplary], copies: bool) -> _Exemplars:
     """Return the frames of all sources, and copies of some at other pitches."""
     spectra, stacks, owners, weights = [], [], [], []
     most = _SEMITONES if copies else 0

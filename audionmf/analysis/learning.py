@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -139,7 +139,7 @@ def learn(
 
 def learn_spectra(
     recordings: Sequence[Source], name: str, settings: Settings, progress: Progress
-) -> Templates:
+) -> tuple[Templates, Sequence[Frames]]:
     """Learn what `learn` does, without durations and patterns, in a third of the time.
 
     Parameters
@@ -157,13 +157,16 @@ def learn_spectra(
     -------
     Templates
         Each sums to 1; frames bring their context.
+    sequence of Frames
+        What they are learnt from, of each recording; with contexts too.
 
     Raises
     ------
     ParameterError, InvalidAudioError, AudioReadError, LimitError
         As in `learn`.
     """
-    return _spectra(_material(recordings, name, None, settings, progress), settings, progress)[0]
+    material = _material(recordings, name, None, settings, progress)
+    return _spectra(material, settings, progress)[0], material.found
 
 
 def _spectra(
@@ -297,7 +300,9 @@ def learn_pattern(
     return Patterns(pattern_of(V, n_lags)[:, :, None], (name,), stft, rate)
 
 
-def source_sound(recordings: Sequence[Source], stft: STFT, rate: int) -> NDArray[np.float32]:
+def source_sound(
+    recordings: Sequence[Source], stft: STFT, rate: int, found: Sequence[Frames] | None = None
+) -> NDArray[np.float32]:
     """Return what a source sounds like while it goes on: the first frames of recordings, on bands.
 
     Parameters
@@ -308,6 +313,8 @@ def source_sound(recordings: Sequence[Source], stft: STFT, rate: int) -> NDArray
         The transform.
     rate : int
         In Hz.
+    found : sequence of Frames, optional
+        Theirs, if they are known; where some are left out the recordings are read.
 
     Returns
     -------
@@ -320,9 +327,17 @@ def source_sound(recordings: Sequence[Source], stft: STFT, rate: int) -> NDArray
         If audio cannot be read or worked on.
     """
     bands, kept, left = Bands.of(stft, rate), [], MOST_SOUND_FRAMES
-    for recording in recordings:
-        for X in stft.forward_blocks(recording.blocks(), max(BLOCK_FRAMES, stft.least_frames)):
-            V = pooled_magnitude(X)[:, :left]
+    size = max(BLOCK_FRAMES, stft.least_frames)
+
+    def blocks(n: int) -> Iterable[NDArray[np.float32]]:
+        if found is None or found[n].step > 1:
+            return map(pooled_magnitude, stft.forward_blocks(recordings[n].blocks(), size))
+        V = found[n].V
+        return (V[:, first : first + size] for first in range(0, V.shape[1], size))
+
+    for n in range(len(recordings)):
+        for block in blocks(n):
+            V = block[:, :left]
             top = V.max(initial=np.finfo(np.float32).tiny)
             kept.append(np.sqrt(bands.pool((V / top) ** 2)) * top)
             left -= V.shape[1]
@@ -399,6 +414,7 @@ class _Material:
     sample_rate: int
     frame_seconds: float
     recordings: Sequence[Source]
+    found: Sequence[Frames]
 
     @property
     def bands(self) -> Bands:
@@ -429,7 +445,8 @@ def _material(
         raise InvalidAudioError(f"the recording of {label!r} is silent; nothing can be learnt")
     hops = sum(frames.step * frames.V.shape[1] for frames in found) / V.shape[1]
     context = np.concatenate(contexts, axis=1) if contexts else None
-    return _Material(V, context, label, stft, rate, hops * stft.hop_length / rate, recordings)
+    seconds = hops * stft.hop_length / rate
+    return _Material(V, context, label, stft, rate, seconds, recordings, found)
 
 
 def _choose(material: _Material, config: Settings, report: Progress) -> ComponentChoice:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audionmf import LiveSeparator, analyse, learn, render
-from audionmf.analysis import component_stretches, component_votes, exemplars
+from audionmf.analysis import component_stretches, component_votes, exemplars, learning
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.component_votes import votes
 from audionmf.analysis.exemplars import is_exemplary, shifted
@@ -79,6 +79,25 @@ def test_templates_know_what_comes_before_and_after(found):
     assert found.context.shape == (Neighbours.of(stft, rate).n_rows, found.n_components)
     assert found.context.any()
     assert found.activations is not None
+
+
+def test_examples_are_transformed_once(monkeypatch):
+    """They are templates, exemplars, and what their sources sound like."""
+    read, blocks = [], Audio.blocks
+    monkeypatch.setattr(Audio, "blocks", lambda audio: read.append(audio) or blocks(audio))
+    by_example()
+    lengths = [audio.n_samples for audio in read if audio.n_channels == 1]
+    assert len(lengths) == 4  # of each, once more for its offset
+
+
+def test_what_a_source_sounds_like_is_the_same_from_frames_that_are_known():
+    stft, recording = STFT(512, 128), Audio(MIXTURE, RATE)
+    found = [frames.gather(recording, stft)] * 2
+    known = learning.source_sound([recording] * 2, stft, RATE, found)
+    assert known.shape[1] == 190
+    np.testing.assert_array_equal(known, learning.source_sound([recording] * 2, stft, RATE))
+    fewer = [frames.gather(recording, stft, 60)] * 2
+    np.testing.assert_array_equal(known, learning.source_sound([recording] * 2, stft, RATE, fewer))
 
 
 def test_blocks_weigh_neighbours_as_the_fit_did(found):

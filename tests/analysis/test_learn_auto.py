@@ -121,7 +121,7 @@ def test_spectra_alone_are_those_of_the_bank(dictionary):
     recordings = [Audio(rng.standard_normal((2, 9000)).astype(np.float32) / 9, 8000)]
     config = Settings(dictionary=dictionary, n_components=12)
     whole = learn(recordings, "noise", settings=config)
-    bare = learn_spectra(recordings, "noise", config, silent)
+    bare, _ = learn_spectra(recordings, "noise", config, silent)
     np.testing.assert_array_equal(bare.templates, whole.templates)
     assert (bare.labels, bare.stft) == (whole.labels, whole.stft)
     assert bare.durations is None
