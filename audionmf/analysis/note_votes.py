@@ -25,7 +25,7 @@ from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
 from audionmf.settings import Settings
-from audionmf.spectra.bands import Bands
+from audionmf.spectra.bands import Bands, once_each
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import Frames, Progress
 from audionmf.spectra.harmonic import harmonic_start
@@ -167,7 +167,7 @@ def with_notes(
         np.fill_diagonal(odds, 0)
         owner = mean_field(alone, draw * counted(sound.energies)[:, None] * odds, _STEPS)
     report(1.0)
-    if len(np.unique(owner.argmax(axis=0))) < len(owner):
+    if len(once_each(owner.argmax(axis=0))) < len(owner):
         return found
     then = Voters(W, owner.astype(np.float32), activations=known.every)
     return dataclasses.replace(found, voters=dataclasses.replace(found.voters, then=then))
