@@ -139,29 +139,38 @@ def analyse_exemplars(
     around = (BESIDE_FREE if free else WEIGHT) if known or bank.context is not None else None
     front = _Front.of(stft, rate, around)
     spatial = settings.spatial and source.n_channels == 2
-    frames = gather(
-        source, stft_on(stft, settings.device), min(settings.max_frames, _MIXTURE_FRAMES),
-        keep_transform=spatial,
-        neighbours=front.neighbours, bands=front.bands, n_threads=threads,
-        progress=partial(progress, "read"),
-    )  # fmt: skip
-    found = dataclasses.replace(
-        Decomposition.of(source, frames.n_samples, bank.spectra(), settings),
-        absent=within(silence, stft.n_frames(frames.n_samples)),
-    )
-    if not frames.V.any():
-        return found
+    names, bands, made = [*bank.names, *(free or {})], front.bands, list[_Exemplars]()
 
-    def exemplars() -> _Exemplars:
+    def exemplars() -> None:
         sounds = [alone[name] if known else _of_bank(bank, name) for name in bank.names]
-        return _exemplars(front, sounds, settings.pitch_shifts > 0)
+        made.append(_exemplars(front, sounds, settings.pitch_shifts > 0))
 
     with Beside(threads, apart=settings.device == CPU) as side:
-        fit = _Fit(
-            found, frames, front, progress, free or {}, source, bank.sounds, side, recorded=known
+        # What needs to know nothing of the mixture is made while it is read.
+        ready = side.start(exemplars)
+        examples = side.start(
+            lambda: heard_examples(bank.sounds, names, bands.frequencies, side.there)
         )
+        seen = side.start(lambda: Examples([*map(bank.sounds.get, names)], bands.frequencies))
+        frames = gather(
+            source, stft_on(stft, settings.device), min(settings.max_frames, _MIXTURE_FRAMES),
+            keep_transform=spatial,
+            neighbours=front.neighbours, bands=bands, n_threads=threads,
+            progress=partial(progress, "read"),
+        )  # fmt: skip
+        found = dataclasses.replace(
+            Decomposition.of(source, frames.n_samples, bank.spectra(), settings),
+            absent=within(silence, stft.n_frames(frames.n_samples)),
+        )
+        if not frames.V.any():
+            return found
+        fit = _Fit(
+            found, frames, front, progress, free or {}, source, bank.sounds, side, examples, seen,
+            recorded=known,
+        )  # fmt: skip
+        ready()
         # Exemplars are let go before components are compared.
-        return fit.told(*fit.fitted(exemplars()))
+        return fit.told(*fit.fitted(made.pop()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,11 +280,15 @@ def _exemplars(front: _Front, sounds: Sequence[Exemplary], copies: bool) -> _Exe
             owners += [j] * V.shape[1]
             weights += [_COPY_PENALTY if semitones else 0] * V.shape[1]
     W, A = np.concatenate(spectra, axis=1), np.concatenate(stacks, axis=1)
+    spectra.clear()
+    stacks.clear()
     sums = A.sum(axis=0)
     # What is silent itself is no template, whatever is around it.
     heard = np.flatnonzero(W.any(axis=0) & (sums > 0))
-    found = _Exemplars(W, A, np.array(owners), np.array(weights, np.float32)).take(heard)
-    return dataclasses.replace(found, W=found.W / sums[heard], A=found.A / sums[heard])
+    sums, W, A = sums[heard], W[:, heard], A[:, heard]
+    W /= sums
+    A /= sums
+    return _Exemplars(W, A, np.array(owners)[heard], np.array(weights, np.float32)[heard])
 
 
 class _Fit:
@@ -291,6 +304,8 @@ class _Fit:
         source: Source,
         sounds: Mapping[str, Matrix],
         side: Beside,
+        examples: Callable[[], list[Sound | None]],
+        seen: Callable[[], Examples],
         *,
         recorded: bool,
     ) -> None:
@@ -299,9 +314,8 @@ class _Fit:
         self.threads, self.device = side.here, found.settings.device
         self.free, self.source, self.sounds, self.recorded = free, source, sounds, recorded
         self.names = [*found.templates.names, *free]
-        self.side = side
+        self.side, self.examples, self.seen = side, examples, seen
         self.voters = side.start(self._components)
-        self.examples, self.seen = side.start(self._examples), side.start(self._seen)
         self.notes: Callable[[], Notes | None] = lambda: None
         if frames.every is None:
             stacked = front.stack(frames.V, frames.context)
@@ -539,11 +553,10 @@ class _Fit:
         return partial(self.progress, stage)
 
     def _components(self) -> Components:
-        found = components_alone(
+        return components_alone(
             self.frames.V, self.front.bands, self.settings,
             n_threads=self.side.there, report=self._report("vote"),
         )  # fmt: skip
-        return dataclasses.replace(found, every=self._everywhere(found.W))
 
     def _everywhere(self, W: Matrix) -> Matrix | None:
         """Return activations of spectra in every frame, where these are at hand: once for all."""
@@ -556,41 +569,38 @@ class _Fit:
             return None
         G: Matrix = nmf.activate(
             V, bands.pool(W), n_iter=self.settings.activation_iter,
-            n_threads=self.side.there, device=self.device,
+            n_threads=self.threads, device=self.device,
         )  # fmt: skip
         return G
-
-    def _examples(self) -> list[Sound | None]:
-        frequencies = self.front.bands.frequencies
-        return heard_examples(self.sounds, self.names, frequencies, self.side.there)
-
-    def _seen(self) -> Examples:
-        alone = [self.sounds.get(name) for name in self.names]
-        return Examples(alone, self.front.bands.frequencies)
 
     def _notes(self, left: float) -> Notes | None:
         """Return the notes of the mixture, where they will have a say."""
         if not have_votes(left, self.voters().left, free=bool(self.free)):
             return None
         bank = self.found.templates
-        found = notes_alone(
+        return notes_alone(
             self.frames, bank.stft, bank.sample_rate, self.settings,
             n_threads=self.side.there, report=self._report("notes"),
         )  # fmt: skip
-        return dataclasses.replace(found, every=self._everywhere(found.W))
 
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""
         free, progress, examples = bool(self.free), self.progress, self.examples()
+        alone = self.voters()
         voted = with_voters(
             found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
-            examples=examples, free=free, progress=progress, components=self.voters(),
-            known=self.seen(),
+            examples=examples, free=free, progress=progress, known=self.seen(),
+            components=dataclasses.replace(alone, every=self._everywhere(alone.W)),
         )  # fmt: skip
         return with_notes(
             voted, self.frames, H, examples=examples, free=free, progress=progress,
-            notes=self.notes,
+            notes=self._all_notes,
         )  # fmt: skip
+
+    def _all_notes(self) -> Notes | None:
+        """Return what `_notes` does, and their activations in every frame."""
+        notes = self.notes()
+        return notes and dataclasses.replace(notes, every=self._everywhere(notes.W))
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:
