@@ -46,7 +46,7 @@ from audionmf.io.decode import (
     in_one,
     mean_offset,
     open_audio,
-    read_block,
+    read_channels,
     refuse_no_recording,
     scaled,
     skip,
@@ -317,18 +317,20 @@ class AudioFile:
         for span in self._spans:
             with open_audio(self.path, span, self._stamp) as file:
                 ahead -= skip(file, ahead, self.path)
-                while len(block := read_block(file, self._next(size, n_read), self.path)):
-                    finite.check(block.T, file)
-                    n_read += len(block)
-                    samples = block.T if self._order is None else block.T[list(self._order)]
+                while (samples := self._read(file, size, n_read, finite)).size:
+                    n_read += samples.shape[1]
+                    if self._order is not None:
+                        samples = samples[list(self._order)]
                     if self.taken is not None:
                         samples = samples - self.taken[:, None]
-                    yield np.ascontiguousarray(samples)
+                    yield samples
         check_not_empty(_name(self.path), n_read)
         self._warn_if_short(n_read)
 
-    def _next(self, size: int, n_read: int) -> int:
-        return size if self.whole else min(size, self.n_samples - n_read)
+    def _read(self, file: Any, size: int, n_read: int, finite: Finite) -> Samples:
+        """Return the next samples, after `n_read`."""
+        size = size if self.whole else min(size, self.n_samples - n_read)
+        return read_channels(file, size, self.path, finite)
 
     @functools.cached_property
     def offset(self) -> Samples:

@@ -262,6 +262,18 @@ def test_the_content_counts_and_not_the_extension(tmp_path, container, subtype, 
     assert np.abs(recording.samples).max() > 0.1
 
 
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "FLAC", "AIFF", "AU", "CAF", "W64", "RF64"])
+def test_sixteen_bits_are_the_numbers_that_libsndfile_makes_of_them(tmp_path, container):
+    whole = np.random.default_rng(0).integers(-(2**15), 2**15, (9000, 2), np.int16)
+    whole[:2] = [-(2**15), 2**15 - 1], [0, -1]
+    soundfile.write(tmp_path / "a", whole, RATE, "PCM_16", format=container)
+    blocks = list(audio.AudioFile(tmp_path / "a").blocks(4096))
+    assert all(block.flags.c_contiguous and block.dtype == np.float32 for block in blocks)
+    with (tmp_path / "a").open("rb") as file:
+        expected, _ = soundfile.read(file, dtype="float32")
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1).T, expected)
+
+
 def test_big_endian_wav_is_read(tmp_path):
     path = sound(tmp_path / "a.wav", two_notes(), endian="BIG")
     assert path.read_bytes()[:4] == b"RIFX"
