@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from audionmf.errors import ParameterError
 from audionmf.spectra.fused import FramePass, maximum, root, where_zero
 
-__all__ = ["BY_PRODUCTS", "ratio_masks", "shares", "source_masks"]
+__all__ = ["BY_PRODUCTS", "least_normal", "ratio_masks", "shares", "source_masks"]
 
 _LEAST = 0.1
 """Share of the largest mask below which a soft mask is nothing."""
@@ -67,16 +67,24 @@ def ratio_masks(
 def shares(models: Sequence[Any], exponent: float) -> list[Any]:
     """Return the masks of a bin, or of many, of the models there, as `ratio_masks` does."""
     loudest = functools.reduce(maximum, models)
-    known = where_zero(loudest, 1.0, loudest)
-    # Relative to the loudest source no power can overflow, and the sum is at least 1.
-    powers = [where_zero(loudest, 1.0, _power(model / known, exponent)) for model in models]
-    total = sum(powers[1:], powers[0])
-    return [power / total for power in powers]
-
-
-def _power(x: Any, exponent: float) -> Any:
+    # Relative to the loudest source no power can overflow, and the sum is about 1 or more.
     by_product = BY_PRODUCTS.get(exponent)
-    return by_product(x) if by_product else x ** x.dtype.type(exponent)
+    if by_product:
+        # A division takes as long as a dozen products. Below the least normal number its inverse
+        # would be infinite; relative to that, no power that is a product becomes 0.
+        inverse = 1.0 / maximum(loudest, least_normal(loudest))
+        powers = [by_product(model * inverse) for model in models]
+    else:
+        known = where_zero(loudest, 1.0, loudest)
+        powers = [(model / known) ** model.dtype.type(exponent) for model in models]
+    powers = [where_zero(loudest, 1.0, power) for power in powers]
+    inverse = 1.0 / sum(powers[1:], powers[0])
+    return [power * inverse for power in powers]
+
+
+def least_normal(x: Any) -> float:
+    """Return the least positive number of the type of an array, or of a pass, in full precision."""
+    return float(np.finfo(getattr(x, "dtype", np.float32)).tiny)
 
 
 BY_PRODUCTS: dict[float, Callable[[Any], Any]] = {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from audionmf.spectra.fused import FramePass, maximum, where_zero
 from audionmf.spectra.in_order import in_order
-from audionmf.spectra.masks import ratio_masks
+from audionmf.spectra.masks import least_normal, ratio_masks
 from audionmf.spectra.masks import shares as masks_of
 
 __all__ = ["PASSES", "estimate_covariances", "wiener_filter"]
@@ -59,7 +59,7 @@ def wiener_filter(
         The sources whose parts are wanted, in less time. Default: all.
     exponent : {1, 1.5, 2}, optional
         Take `powers` for models, of which `ratio_masks` with this exponent are the powers: the same
-        to the bit, in less time. Default: take them as they are.
+        but for rounding, in less time. Default: take them as they are.
 
     Returns
     -------
@@ -73,8 +73,11 @@ def wiener_filter(
         powers, exponent = ratio_masks(powers, exponent).astype(np.float32), None
     parts = np.empty((len(wanted), 2, n_frames, n_bins), np.complex64)
     if wanted:
-        given = [*X.swapaxes(1, 2), *powers.swapaxes(1, 2), *_rows(covariances)]
-        _filter_pass(n_sources, wanted, exponent)(given, [*parts.reshape(-1, n_frames, n_bins)])
+        # Two passes: in one, what waits for a division to end keeps the next bins from beginning.
+        shares = np.empty((n_sources, n_frames, n_bins), np.float32)
+        _shares_pass(n_sources, exponent)([*powers.swapaxes(1, 2)], [*shares])
+        given = [*X.swapaxes(1, 2), *shares, *_rows(covariances)]
+        _filter_pass(n_sources, wanted)(given, [*parts.reshape(-1, n_frames, n_bins)])
     return parts.swapaxes(2, 3)
 
 
@@ -147,13 +150,22 @@ Place = Sequence[Any]
 
 
 @functools.lru_cache(maxsize=64)
-def _filter_pass(n_sources: int, wanted: tuple[int, ...], exponent: float | None) -> FramePass:
-    """Return what gives the parts of some sources in a bin."""
+def _shares_pass(n_sources: int, exponent: float | None) -> FramePass:
+    """Return what gives the shares of sources in a bin, of their powers or models."""
+
+    def shares(*given: Any) -> list[Any]:
+        return _shares(given)[1] if exponent is None else masks_of(given, exponent)
+
+    return FramePass(shares, "f" * n_sources, "f" * n_sources)
+
+
+@functools.lru_cache(maxsize=64)
+def _filter_pass(n_sources: int, wanted: tuple[int, ...]) -> FramePass:
+    """Return what gives the parts of some sources in a bin, of their shares."""
 
     def parts(left: Pair, right: Pair, *others: Any) -> list[Pair]:
-        x, given, R = [left, right], others[:n_sources], others[n_sources:]
-        powers = given if exponent is None else masks_of(given, exponent)
-        total, shares = _shares(powers)
+        x, shares, R = [left, right], others[:n_sources], others[n_sources:]
+        total = sum(shares[1:], shares[0])
         z = _whitened(x, _summed(shares, R))
         found = [
             [(a * share, b * share) for a, b in _times(_place(R, j), z)]
@@ -198,8 +210,8 @@ def _shares(powers: Sequence[Any]) -> tuple[Any, list[Any]]:
     As shares no powers, nor their products, can leave the range of the type.
     """
     total = sum(powers[1:], powers[0])
-    known = where_zero(total, 1.0, total)
-    return total, [power / known for power in powers]
+    inverse = 1.0 / maximum(total, least_normal(total))
+    return total, [power * inverse for power in powers]
 
 
 def _summed(shares: Sequence[Any], R: Sequence[Any]) -> Place:
@@ -224,8 +236,8 @@ def _whitened(x: Sequence[Pair], total: Place) -> list[Pair]:
     left, right, real, imaginary = total
     left, right = left + _FLOOR, right + _FLOOR
     product = left * right
-    apart = (real * real + imaginary * imaginary) / product
-    inverse = 1.0 / (maximum(1.0 - apart, _FLOOR * _FLOOR) * product)
+    apart = product - (real * real + imaginary * imaginary)
+    inverse = 1.0 / maximum(apart, product * (_FLOOR * _FLOOR))
     adjugate = right, left, 0.0 - real, 0.0 - imaginary
     return [(a * inverse, b * inverse) for a, b in _times(adjugate, x)]
 
