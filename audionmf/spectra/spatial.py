@@ -115,10 +115,12 @@ def estimate_covariances(
     """
     covariances = np.tile(np.eye(2, dtype=np.complex64), (n_sources, n_bins, 1, 1))
     levels: dict[int, np.float32] = {}
+    silent = np.zeros((n_bins, 2, 2), np.complex128)
     for n_passes in range(PASSES):
-        R, sums = _rows(covariances), np.zeros((n_sources + 1, 4, n_bins))
+        R = _rows(covariances) if n_passes else None
+        sums = np.zeros((n_sources + (R is None), 4, n_bins))
 
-        def gathered(i: int, R: list[Powers] = R) -> NDArray[np.float64]:
+        def gathered(i: int, R: list[Powers] | None = R) -> NDArray[np.float64]:
             X, powers = block(i)
             if i not in levels:
                 levels[i] = _level(X.swapaxes(1, 2))
@@ -127,7 +129,8 @@ def estimate_covariances(
         for n_done, found in enumerate(in_order(gathered, range(n_blocks), n_threads), 1):
             sums += found
             progress((n_passes + n_done / n_blocks) / PASSES)
-        silent = _matrices(sums[-1]) / n_sources**2
+        if R is None:  # whatever the places are
+            silent = _matrices(sums[-1]) / n_sources**2
         parts = (_around(_matrices(c), R) + silent for c, R in zip(sums, covariances, strict=False))
         covariances = np.stack([_normalised(c) for c in parts])
     return covariances
@@ -185,19 +188,23 @@ def _filter_pass(n_sources: int, wanted: tuple[int, ...]) -> FramePass:
 
 
 @functools.lru_cache(maxsize=64)
-def _gathering_pass(n_sources: int) -> FramePass:
-    """Return what gives the sums of `_gathered`."""
+def _gathering_pass(n_sources: int, placed: bool) -> FramePass:
+    """Return what gives the sums of `_gathered`, with places or before any is known."""
 
     def products(left: Pair, right: Pair, level: Any, *others: Any) -> list[Any]:
         x = [(a * level, b * level) for a, b in (left, right)]
         powers, R = others[:n_sources], others[n_sources:]
         total, shares = _shares(powers)
-        over = _products(_whitened(x, _summed(shares, R)))
+        if placed:
+            z = _whitened(x, _summed(shares, R))
+        else:
+            z = [(a * (1 / (1 + _FLOOR)), b * (1 / (1 + _FLOOR))) for a, b in x]
+        over = _products(z)
         found = [share * share * product for share in shares for product in over]
-        return found + [where_zero(total, product, 0.0) for product in _products(x)]
+        return found + [where_zero(total, p, 0.0) for p in ([] if placed else _products(x))]
 
-    inputs = "cc" + "r" + "f" * n_sources + "rrrr" * n_sources
-    return FramePass(products, inputs, "ssss" * (n_sources + 1))
+    inputs = "cc" + "r" + "f" * n_sources + "rrrr" * n_sources * placed
+    return FramePass(products, inputs, "ssss" * (n_sources + (not placed)))
 
 
 def _place(R: Sequence[Any], j: int) -> Place:
@@ -252,18 +259,19 @@ def _products(z: Sequence[Pair]) -> tuple[Any, Any, Any, Any]:
 
 
 def _gathered(
-    X: Transform, powers: Powers, R: list[Powers], level: np.float32
+    X: Transform, powers: Powers, R: list[Powers] | None, level: np.float32
 ) -> NDArray[np.float64]:
-    """Return Σ_t v² z zᴴ of each source, z = (Σ v R)⁻¹ X, and last Σ_t X Xᴴ where no v is.
+    """Return Σ_t v² z zᴴ of each source, z = (Σ v R)⁻¹ X; without R, which is 1, Σ_t X Xᴴ of no v too.
 
-    The frames are (2, n_frames, n_bins), the sums (n_sources + 1, 4, n_bins); those are multiplied by
-    `level`, these divided by its square. The covariance of what a source gets is R (Σ_t v² z zᴴ) R: of
-    what the small diagonal term in the sum keeps back, z times that term, each gets its share too.
+    The frames are (2, n_frames, n_bins), the sums (n_sources, 4, n_bins), or one more; those are
+    multiplied by `level`, these divided by its square. The covariance of what a source gets is
+    R (Σ_t v² z zᴴ) R: of what the small diagonal term in the sum keeps back, z times that term, each
+    gets its share too.
     """
     n_sources, _, n_bins = powers.shape
-    sums = np.zeros((n_sources + 1, 4, n_bins))
-    given = [*X, np.full(n_bins, level), *powers, *R]
-    _gathering_pass(n_sources)(given, [*sums.reshape(-1, n_bins)])
+    sums = np.zeros((n_sources + (R is None), 4, n_bins))
+    given = [*X, np.full(n_bins, level), *powers, *(R or [])]
+    _gathering_pass(n_sources, R is not None)(given, [*sums.reshape(-1, n_bins)])
     return sums / float(level) ** 2
 
 
