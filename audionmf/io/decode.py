@@ -29,6 +29,7 @@ __all__ = [
     "check_not_empty",
     "count",
     "in_one",
+    "is_plain",
     "mean_offset",
     "open_audio",
     "read_block",
@@ -194,7 +195,7 @@ def skip(file: Any, n_samples: int, path: Path) -> int:
 
     if not n_samples:
         return 0
-    if file.format in _PLAIN and file.subtype in (*PCM_BITS, *FLOAT_BYTES):
+    if is_plain(file.format, file.subtype):
         with contextlib.suppress(soundfile.LibsndfileError):
             file.seek(n_samples)
             return n_samples
@@ -202,6 +203,11 @@ def skip(file: Any, n_samples: int, path: Path) -> int:
     while left > 0 and (n_read := len(read_block(file, min(left, BLOCK), path))):
         left -= n_read
     return n_samples - left
+
+
+def is_plain(container: str, subtype: str) -> bool:
+    """Tell whether each sample has its own bytes, so that to read a file again takes little time."""
+    return container in _PLAIN and subtype in (*PCM_BITS, *FLOAT_BYTES)
 
 
 def read_block(file: Any, size: int, path: Path) -> NDArray[np.float32]:

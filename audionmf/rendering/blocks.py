@@ -244,14 +244,16 @@ def _stems(
     X = _without(X, cut)
     margins = (before - cut[0], after - cut[1])
     length = (X.shape[-1] - sum(margins) - 1) * stft.hop_length + stft.span
-    stems = np.empty((len(rendered), len(X), length), np.float32)
+    made = [np.empty((0, len(X), length), np.float32)]
     if rendered:
         on = stft_on(stft, decomposition.settings.device)
         part_of = _parts(decomposition, rendered, X, models, masks, first - margins[0], most)
-        for stem, j in zip(stems, rendered, strict=True):
+        made.clear()
+        for j in rendered:
             part, mask = part_of(j)
             mask = None if mask is None else _without(mask, margins)
-            stem[...] = on.synthesise(_without(part, margins), mask=mask)
+            made.append(on.synthesise(_without(part, margins), mask=mask)[None])
+    stems = made[0] if len(made) == 1 else np.concatenate(made)
 
     def judge() -> BlockTrust:
         V = pooled_magnitude(X) if heeded is None else _without(heeded, cut)

@@ -10,7 +10,7 @@ from typing import Any
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio
-from audionmf.io.decode import in_one
+from audionmf.io.decode import in_one, is_plain
 from audionmf.io.files import StrPath
 from audionmf.io.parts import excerpt, part_path
 from audionmf.rendering.decomposition import Decomposition
@@ -73,7 +73,11 @@ def remix(
     AudioNMFError
         As `audionmf.separate` does.
     """
-    source = as_audio(excerpt(mixture, start, duration, sample_rate=sample_rate))
+    source = excerpt(mixture, start, duration, sample_rate=sample_rate)
+    if model is None or not (
+        isinstance(source, AudioFile) and is_plain(source.container, source.subtype)
+    ):
+        source = as_audio(source)
     if model is None:
         account, config = _account(sources, options, settings, sample_rate)
         if account.sources or config.names == "plain":  # others are named by the analysis

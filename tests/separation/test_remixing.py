@@ -105,6 +105,20 @@ def test_a_model_is_remixed_without_an_analysis(mixture, tmp_path, out, monkeypa
     assert remixed.samples.shape == wanted.shape
 
 
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_a_file_is_remixed_from_a_model_as_its_samples_are(tmp_path, container, monkeypatch):
+    mixture = sound(tmp_path / "mix", two_notes(2) / 2 + 0.25, "PCM_24", format=container)
+    found = audionmf.analyse(mixture, components=True, n_components=3, settings=TINY)
+    loaded = audionmf.read(mixture)
+    wanted = audionmf.remix(loaded, {"component01": 0.5}, model=found)
+    if container == "WAV":  # nothing has to be decoded, so it is read in blocks
+        monkeypatch.setattr("audionmf.separation.remixing.as_audio", None)
+    made = audionmf.remix(mixture, {"component01": 0.5}, model=found)
+    assert np.array_equal(made.samples, wanted.samples)
+    assert not np.array_equal(made.samples, loaded.samples)
+    assert (made.sample_rate, made.path, made.subtype) == (RATE, mixture, "PCM_24")
+
+
 def test_a_model_of_another_recording_is_refused(mixture, tmp_path, out, low):
     found = audionmf.analyse(mixture, components=True, n_components=3, settings=TINY)
     model = found.save(tmp_path / "model.npz")
