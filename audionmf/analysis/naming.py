@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import CPU
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, gather
+from audionmf.spectra.fused import FramePass, maximum, minimum
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.in_order import in_order
 from audionmf.spectra.masks import ratio_masks
@@ -138,20 +140,39 @@ def hear_source(S: Matrix, stft: STFT, sample_rate: int) -> HeardSource:
         return HeardSource(0.0, 0.0, 0.0, np.inf, 0.0, 0.0)
     if not _LEVELS[0] < top < _LEVELS[1]:
         S = S / top
+    S = S.astype(np.float32, copy=False)
     frequencies = stft.frequencies(sample_rate)
-    energy = np.einsum("ft,ft->f", S, S, dtype=np.float64)  # no squares of all are held
+    energy = np.zeros(len(S))
+    _energy_pass()([S.T], [energy])
     below = energy.cumsum() / energy.sum()
     low, middle, high = (float(frequencies[np.searchsorted(below, q)]) for q in (0.05, 0.5, 0.95))
     height = float(np.log2(frequencies + _LOW_HZ) @ energy / energy.sum())
     tonal = tonal_share(stft.on_line(S), sample_rate / stft.hop_length, sample_rate / stft.n_fft)
-    bands, up, down = Bands.of(stft, sample_rate), 0.0, 0.0
+    bands = Bands.of(stft, sample_rate)
+    steps = np.zeros((2, len(bands.edges)))
     for first in range(0, S.shape[1] - 1, BLOCK_FRAMES):  # what is held of all would be most memory
-        pooled = bands.pool(S[:, first : first + BLOCK_FRAMES + 1]).astype(np.float64)
-        steps = np.diff(pooled, axis=1)
-        up += float(np.square(np.maximum(steps, 0)).sum())
-        down += float(np.square(np.minimum(steps, 0)).sum())
+        pooled = bands.pool(S[:, first : first + BLOCK_FRAMES + 1]).T
+        _steps_pass()([pooled[:-1], pooled[1:]], [*steps])
+    up, down = steps.sum(axis=1)
     rise = float(np.log(up / down)) if up > 0 and down > 0 else 0.0
     return HeardSource(low, middle, max(high, float(frequencies[1])), height, tonal, rise)
+
+
+@functools.cache
+def _energy_pass() -> FramePass:
+    return FramePass(lambda magnitude: [magnitude * magnitude], "f", "s")
+
+
+@functools.cache
+def _steps_pass() -> FramePass:
+    """Return what gives the squares of all steps up, and down, from one frame to the next."""
+
+    def squares(before: Any, after: Any) -> list[Any]:
+        step = after - before
+        both = maximum(step, 0.0), minimum(step, 0.0)
+        return [each * each for each in both]
+
+    return FramePass(squares, "ff", "ss")
 
 
 def named(
@@ -263,11 +284,29 @@ def _pieces(
         return part[:, : known.shape[1]], known
 
     chosen = [_loudest(loud, length) for loud in loudness]
+    # Pieces of a source lie one after the other from the start, and need not be put together.
+    usual = length if frames.step == 1 else stft.n_frames(round(_PIECE_SECONDS * rate))
+    rooms = {
+        j: np.empty((len(mine) * usual, len(frames.V)), np.float32) for j, mine in enumerate(chosen)
+    }
+
+    def room(j: int, first: int, n_frames: int) -> NDArray[np.float32]:
+        """Return where what a source has of a piece goes, (n_bins, n_frames)."""
+        if n_frames > usual:
+            return np.empty((n_frames, len(frames.V)), np.float32).T
+        return rooms[j][chosen[j].index(first) * usual :][:n_frames].T
+
+    def joined(j: int, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return all pieces of a source; its room is let go with them."""
+        lengths, whole = [part.shape[1] for part in parts], rooms.pop(j)
+        if max(lengths) > usual or {*lengths[:-1]} - {usual}:
+            return np.concatenate(parts, axis=1)
+        return whole[: sum(lengths)].T
 
     def piece(first: int) -> dict[int, NDArray[np.float32]]:
         """Return what sources have of a piece, those of which it is among the loudest."""
         V, G = near(first)
-        own = {j: np.empty_like(V) for j, mine in enumerate(chosen) if first in mine}
+        own = {j: room(j, first, V.shape[1]) for j, mine in enumerate(chosen) if first in mine}
         for begin in range(0, V.shape[1], BLOCK_FRAMES):  # models of all sources are large
             block = slice(begin, begin + BLOCK_FRAMES)
             if found.patterns is not None and frames.step == 1:
@@ -287,7 +326,7 @@ def _pieces(
         for j, mine in enumerate(chosen):
             while any(first not in shown for first in mine):
                 shown[wanted[len(shown)]] = next(pieces)
-            yield np.concatenate([shown[first].pop(j) for first in mine], axis=1)
+            yield joined(j, [shown[first].pop(j) for first in mine])
 
 
 def _loudest(loudness: Vector, length: int) -> list[int]:

@@ -166,6 +166,7 @@ def tonal_share(V: Matrix, frames_per_second: float, bin_hertz: float) -> float:
     for start in once_each(starts):
         piece = band[:, start : start + _PIECE_FRAMES]
         steady = running_median(piece, across) > running_median(piece.T, along).T
-        tonal += float(piece[steady].sum(dtype=np.float64))
+        # To pick them out takes ten times as long.
+        tonal += float((piece * steady).sum(dtype=np.float64))
         total += float(piece.sum(dtype=np.float64))
     return tonal / total if total > 0 else 0.0

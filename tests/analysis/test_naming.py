@@ -165,6 +165,31 @@ def test_pieces_are_where_each_source_is_loudest(monkeypatch):
         np.testing.assert_allclose(piece, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("more", [0, -3, 3])
+def test_pieces_of_any_length_are_put_together(monkeypatch, more):
+    monkeypatch.setattr(naming, "_PIECE_SECONDS", 0.4)
+    found = audionmf.decompose(mixture(), sample_rate=RATE, n_components=4, max_iter=5, n_fft=2048)
+    source = audionmf.Audio(mixture(), RATE)
+    frames = gather(source, found.templates.stft, 32)
+    loudness = np.tile(np.arange(len(frames.V[0]), dtype=float), (4, 1))
+    n_frames = found.templates.stft.n_frames(round(0.4 * RATE)) + more
+    read = []
+
+    def piece(*_, **__):
+        V = np.random.default_rng(len(read)).random((n_frames, len(frames.V))).astype(np.float32).T
+        read.append(V)
+        return dataclasses.replace(frames, V=V)
+
+    monkeypatch.setattr(naming, "gather", piece)
+    settings = dataclasses.replace(found.settings, n_threads=1)
+    one = found.regroup({"a": range(4)})
+    one = dataclasses.replace(one, activations=None, settings=settings)
+    monkeypatch.setattr(type(one), "activate", lambda _, V, __: np.ones((4, V.shape[1]), "f4"))
+    (pieces,) = naming._pieces(one, source, frames, found.activations, loudness[:1])
+    np.testing.assert_array_equal(pieces, np.concatenate(read, axis=1))
+    assert len(read) > 1
+
+
 def test_activations_that_are_known_are_not_found_again(monkeypatch):
     monkeypatch.setattr(naming, "_PIECE_SECONDS", 0.4)
     options = {"n_components": 4, "max_iter": 20, "names": "plain", "n_fft": 2048}
