@@ -20,7 +20,7 @@ from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioFile, AudioLike, Source, open_source
 from audionmf.io.files import StrPath
 
-__all__ = ["FilePart", "excerpt", "open_part", "part_path", "seconds_from_text"]
+__all__ = ["FilePart", "excerpt", "is_again", "open_part", "part_path", "seconds_from_text"]
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _PART = re.compile(r"(.+)@([\d:.]+)-([\d:.]+)", re.ASCII | re.DOTALL)
@@ -114,6 +114,19 @@ def excerpt(
     return dataclasses.replace(
         opened, samples=opened.samples[:, first:stop], tags=opened.tags.of_part(first)
     )
+
+
+def is_again(source: Source, other: Source) -> bool:
+    """Tell whether two were opened as the same samples of the same file, which did not change between.
+
+    Then what is known of one holds of the other.
+    """
+    if not (isinstance(source, AudioFile) and isinstance(other, AudioFile)):
+        return False
+    seen, again = (
+        (file.path, file._stamp, file.first, file.n_samples, file.taken) for file in (source, other)
+    )
+    return source.taken is None and seen == again
 
 
 def open_part(text: StrPath) -> AudioFile:

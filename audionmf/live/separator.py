@@ -117,7 +117,7 @@ class LiveSeparator:
         self.decomposition, self.n_channels = found, n_channels
         self.names = stem_names(found, only)
         self._rendered = [found.source_names.index(name) for name in self.names[:-1]]
-        self._groups = [(own, np.ascontiguousarray(part.T)) for own, part in found.parts()]
+        self._groups = [(own, np.ascontiguousarray(part.T)) for own, part in found.parts]
         self._bands = Bands.of(bank.stft, bank.sample_rate) if found.banded else None
         self._covariances = None if found.covariances is None else found.source_covariances()
         self._activator = FrameActivator(

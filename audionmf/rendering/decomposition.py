@@ -410,20 +410,20 @@ class Decomposition:
         if self.settings.device != CPU:
             groups = [list(group) for group in self.grouping.values()]
             if self.shares is not None:  # one after the other, as if they were other components
-                parts = self.parts()
-                stops = np.cumsum([len(own) for own, _ in parts]).tolist()
+                stops = np.cumsum([len(own) for own, _ in self.parts]).tolist()
                 groups = [list(range(*ab)) for ab in itertools.pairwise([0, *stops])]
-                W = np.concatenate([part for _, part in parts], axis=1)
-                H = np.concatenate([H[own] for own, _ in parts])
+                W = np.concatenate([part for _, part in self.parts], axis=1)
+                H = np.concatenate([H[own] for own, _ in self.parts])
             return models_on(W, H, groups, self.settings.device)
         models = np.empty((len(self.grouping), H.shape[1], len(W)), np.float32)
-        for model, (own, part) in zip(models, self.parts(), strict=True):
+        for model, (own, part) in zip(models, self.parts, strict=True):
             product = np.multiply if len(own) == 1 else np.matmul  # alike, the first quicker
             product(H[own].T, part.T, out=model)
         return models.swapaxes(1, 2)
 
+    @functools.cached_property
     def parts(self) -> list[tuple[list[int], NDArray[np.float32]]]:
-        """Return of each group its components and what it has of their templates, (n_bins, n_own)."""
+        """Of each group, its components and what it has of their templates, (n_bins, n_own)."""
         W = self.templates.templates
         if self.shares is None:
             return [(list(group), W[:, list(group)]) for group in self.grouping.values()]

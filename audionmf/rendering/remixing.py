@@ -121,10 +121,14 @@ def mix(mixture: Samples, stems: Sequence[Samples], gains: Sequence[float]) -> S
         Gains that are all the same give the mixture with that gain, exactly.
     """
     base = gains[-1]
-    mixed: Samples = mixture * np.float32(base)
-    for stem, gain in zip(stems, gains, strict=False):
-        if gain != base:
-            mixed += stem * np.float32(gain - base)
+    changed = [(s, gain - base) for s, gain in zip(stems, gains, strict=False) if gain != base]
+    if not changed:
+        return mixture * np.float32(base)
+    (stem, more), *others = changed
+    mixed: Samples = stem * np.float32(more)
+    mixed += mixture if base == 1 else mixture * np.float32(base)
+    for stem, more in others:
+        mixed += stem * np.float32(more)
     return mixed
 
 

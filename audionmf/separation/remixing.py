@@ -12,10 +12,11 @@ from audionmf.errors import ParameterError
 from audionmf.io.audio import Audio, AudioFile, AudioLike, as_audio
 from audionmf.io.decode import in_one, is_plain
 from audionmf.io.files import StrPath
-from audionmf.io.parts import excerpt, part_path
+from audionmf.io.parts import excerpt, is_again, part_path
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.remixing import Gains, mix_blocks, resolve_gains
 from audionmf.separation.one_file import WrittenFile, prepare_output, write_one
+from audionmf.separation.separating import Decomposition as Found
 from audionmf.separation.separating import tell_offset
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
@@ -74,6 +75,9 @@ def remix(
         As `audionmf.separate` does.
     """
     source = excerpt(mixture, start, duration, sample_rate=sample_rate)
+    before = model.recording if isinstance(model, Found) else None
+    if before is not None and is_again(source, before):
+        source = before  # its constant offset was told already
     if model is None or not (
         isinstance(source, AudioFile) and is_plain(source.container, source.subtype)
     ):

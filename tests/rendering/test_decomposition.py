@@ -371,7 +371,7 @@ def test_each_source_has_its_share_of_a_component_in_doubt(tmp_path):
     found = model(shares=SHARES)
     wanted = np.stack([W @ (H * share[:, None]) for share in SHARES])
     assert np.allclose(found.models(H), wanted, rtol=1e-5)
-    assert [own for own, _ in found.parts()] == [[0, 1, 2], [1, 2]]  # not those that it has none of
+    assert [own for own, _ in found.parts] == [[0, 1, 2], [1, 2]]  # not those that it has none of
     loaded = Decomposition.load(found.save(tmp_path / "a.npz"))
     assert np.array_equal(loaded.shares, SHARES)
     assert loaded.save(tmp_path / "b.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
@@ -386,7 +386,7 @@ def test_shares_that_do_not_fit_are_refused(shares):
 def test_groups_by_hand_are_in_no_doubt():
     regrouped = model(shares=SHARES, covariances=COVARIANCES).regroup({"a": (0, 1)})
     assert regrouped.shares is regrouped.covariances is None
-    assert np.array_equal(regrouped.parts()[0][1], W[:, :2])
+    assert np.array_equal(regrouped.parts[0][1], W[:, :2])
 
 
 def test_other_groups_have_no_votes_but_the_context():

@@ -6,6 +6,7 @@ from conftest import RATE, TINY, files_below, sound, steps, tone, two_notes
 
 import audionmf
 from audionmf import OutputError, ParameterError, TemplateMismatchError
+from audionmf.io import audio
 from audionmf.separation.remixing import remix_file
 
 
@@ -117,6 +118,27 @@ def test_a_file_is_remixed_from_a_model_as_its_samples_are(tmp_path, container, 
     assert np.array_equal(made.samples, wanted.samples)
     assert not np.array_equal(made.samples, loaded.samples)
     assert (made.sample_rate, made.path, made.subtype) == (RATE, mixture, "PCM_24")
+
+
+def test_the_offset_of_a_recording_is_sought_again_only_where_it_changed(tmp_path, monkeypatch):
+    mixture = sound(tmp_path / "mix.wav", two_notes(2) / 2 + 0.25)
+    found = audionmf.decompose(mixture, 3, settings=TINY)
+    gains = {"component01": 0.5}
+    sought, mean_offset = [], audio.mean_offset
+    monkeypatch.setattr(audio, "mean_offset", lambda b: sought.append(1) or mean_offset(b))
+    made = audionmf.remix(mixture, gains, model=found)
+    assert not sought
+    assert np.array_equal(
+        audionmf.remix(audionmf.read(mixture), gains, model=found).samples, made.samples
+    )
+    assert len(sought) == 1
+    sound(mixture, two_notes(2) / 2 - 0.125)
+    changed = audionmf.remix(mixture, gains, model=found)
+    assert len(sought) == 2
+    assert np.abs(changed.samples - made.samples + 0.375).max() < 1e-3
+    assert np.array_equal(
+        audionmf.remix(audionmf.read(mixture), gains, model=found).samples, changed.samples
+    )
 
 
 def test_a_model_of_another_recording_is_refused(mixture, tmp_path, out, low):
