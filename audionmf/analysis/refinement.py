@@ -40,6 +40,8 @@ _MOST_FRAMES = 1024
 
 _PLAIN_ITERATIONS, _HINTED_ITERATIONS = 10, 15
 """Of the activations of all frames, which start near where they end."""
+_FEW = 0.1
+"""Share of the frames that hints are about up to which the others are not picked out."""
 
 
 @dataclass(frozen=True)
@@ -252,10 +254,13 @@ class _Problem:
 
     def activations(self, W: NDArray[Any]) -> NDArray[np.float32]:
         """Return the activations of templates in all frames, from where they were."""
-        found = self.H.copy()
         hinted = self.zones.any(axis=0)
-        found[:, ~hinted] = nmf.activate(
-            self.V[:, ~hinted], W, activations=self.H[:, ~hinted], n_iter=_PLAIN_ITERATIONS,
+        # Of a few frames activations are found in vain, where to leave them out would copy all others.
+        few = hinted.mean() < _FEW
+        plain = slice(None) if few else ~hinted
+        found = self.H.copy()
+        found[:, plain] = nmf.activate(
+            self.V[:, plain], W, activations=self.H[:, plain], n_iter=_PLAIN_ITERATIONS,
             n_threads=self.n_threads,
         )  # fmt: skip
         found[:, hinted] = fit_constrained(

@@ -54,6 +54,17 @@ def test_what_belongs_to_a_source_goes_there_and_its_sound_with_it(found):
     assert (np.diff(better.divergence) <= 0).all()
 
 
+def test_frames_without_hints_need_not_be_picked_out(found, monkeypatch):
+    monkeypatch.setattr(refinement, "_MOST_FRAMES", 12)
+    brief = dataclasses.replace(HINT, start=0.6, end=0.64)
+    expected = refine(MIX, found, [brief])
+    monkeypatch.setattr(refinement, "_FEW", 0)
+    np.testing.assert_allclose(
+        expected.activations, refine(MIX, found, [brief]).activations, rtol=1e-4, atol=1e-6
+    )
+    assert np.abs(expected.activations - found.activations).max() > 0.1
+
+
 def test_a_part_is_found_again_at_once_and_all_else_stays(found):
     """With the templates as they are; as in all of it, but for the hints that are elsewhere."""
     mask = Hint("b", belongs=False, start=0.6, end=0.9, low=800, high=960)
