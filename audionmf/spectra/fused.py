@@ -12,7 +12,7 @@ import ctypes
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,26 +134,15 @@ class FramePass:
             return
         run = self._run or self._made()
         step = max(1, _CACHED // n_bins)
-        sums = [np.empty(n_bins, np.float32) for kind in self._outputs if kind == "s"]
         if self._lanes == 0 or n_bins < self._lanes or not _neighbours(arrays, results):
             for first in range(0, n_frames, step):
                 last = min(n_frames, first + step)
                 self._in_numpy(arrays, results, slice(first, last), (last - first, n_bins))
             return
-        spare = iter(sums)
-        targets = [next(spare) if a.ndim == 1 else a for a in results]
-        totals = [a for a in results if a.ndim == 1]
-        every = [*arrays, *targets]
-        places = (ctypes.c_void_p * len(every))(*[a.ctypes.data for a in every])
+        every = [*arrays, *results]
+        places = (ctypes.c_void_p * len(every))(*[_place(a) for a in every])
         strides = [a.strides[0] if a.ndim == 2 else 0 for a in every]
-        steps = (ctypes.c_int64 * len(every))(*strides)
-        for first in range(0, n_frames, step):
-            if first:
-                for i, stride in enumerate(strides):
-                    places[i] += step * stride
-            run(places, steps, min(step, n_frames - first), n_bins)
-            for total, part in zip(totals, sums, strict=True):
-                total += part
+        run(places, (ctypes.c_int64 * len(every))(*strides), n_frames, n_bins, step)
 
     def _in_numpy(
         self,
@@ -186,6 +175,11 @@ class FramePass:
             return self._run
 
 
+def _place(array: NDArray[Any]) -> int:
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
 def _neighbours(arrays: Sequence[NDArray[Any]], results: Sequence[NDArray[Any]]) -> bool:
     return all(a.strides[-1] == a.itemsize for a in (*arrays, *results))
 
@@ -206,7 +200,7 @@ def _machine_code(
     kind = f"{_FAMILY}-{digest(text.encode())}"
     places = made(kind, _source(), lambda: text, [_SYMBOL], family=f"{_FAMILY}-*", most=_MOST_KEPT)
     prototype = ctypes.CFUNCTYPE(
-        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64
     )
     return prototype(places[_SYMBOL]), lanes
 
@@ -383,13 +377,18 @@ class _Number:
 
 
 def _all(number: int, lanes: int) -> str:
-    return f"<{', '.join([f'i32 {number}'] * lanes)}>"
+    return _each([number] * lanes)
+
+
+def _each(numbers: Iterable[int], kind: str = "i32") -> str:
+    return f"<{', '.join(f'{kind} {number}' for number in numbers)}>"
 
 
 def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str, lanes: int) -> str:
-    """Return a function in LLVM's language: for some bins at a time, all frames.
+    """Return a function in LLVM's language: for some frames, for some bins at a time, all of these.
 
-    The last bins are those at the end, of which some were taken before: they get the same again.
+    The last bins are those at the end, of which some were taken before: they get the same again, and
+    nothing more is added to their sums.
     """
     code, every = _Code(lanes), inputs + outputs
     given = [code.load(i, kind) for i, kind in enumerate(inputs)]
@@ -400,15 +399,20 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
             sums.append((i, value))
         else:
             code.store(i, kind, value)
-    head, rows, steps = [], [], []
+    head, bases, rows, steps, moves = [], [], [], [], []
     for i, kind in enumerate(every):
         head += [
             f"  %place{i} = getelementptr i8*, i8** %places, i64 {i}",
-            f"  %base{i} = load i8*, i8** %place{i}",
+            f"  %{'given' if kind in 'fc' else 'base'}{i} = load i8*, i8** %place{i}",
             f"  %stepped{i} = getelementptr i64, i64* %steps, i64 {i}",
             f"  %step{i} = load i64, i64* %stepped{i}",
         ]
         if kind in "fc":
+            bases.append(f"  %base{i} = phi i8* [ %given{i}, %entry ], [ %moved{i}, %moving ]")
+            moves += [
+                f"  %by{i} = mul i64 %step{i}, %n_cached",
+                f"  %moved{i} = getelementptr i8, i8* %base{i}, i64 %by{i}",
+            ]
             rows.append(f"  %row{i} = phi i8* [ %base{i}, %bins ], [ %next{i}, %frames ]")
             steps.append(f"  %next{i} = getelementptr i8, i8* %row{i}, i64 %step{i}")
     for i, value in sums:
@@ -416,23 +420,42 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
             f"  %sum{i} = phi {code.type} [ zeroinitializer, %bins ], [ %more{i}, %frames ]"
         )
         steps.append(f"  %more{i} = fadd {code.type} %sum{i}, {value.name}")
-    ends = []
+    wide, numbers = f"<{lanes} x double>", f"<{lanes} x i64>"
+    ends = [
+        f"  %one = insertelement {numbers} undef, i64 %taken, i32 0",
+        f"  %ones = shufflevector {numbers} %one, {numbers} undef, <{lanes} x i32> zeroinitializer",
+        f"  %new = icmp sge {numbers} {_each(range(lanes), 'i64')}, %ones",
+        "  %bytes = mul i64 %bin, 8",
+    ]
     for i, _ in sums:
         ends += [
             f"  %end{i} = getelementptr i8, i8* %base{i}, i64 %bytes",
-            f"  %at{i} = bitcast i8* %end{i} to {code.type}*",
-            f"  store {code.type} %more{i}, {code.type}* %at{i}, align 4",
+            f"  %at{i} = bitcast i8* %end{i} to {wide}*",
+            f"  %had{i} = load {wide}, {wide}* %at{i}, align 8",
+            f"  %part{i} = fpext {code.type} %more{i} to {wide}",
+            f"  %has{i} = fadd {wide} %had{i}, %part{i}",
+            f"  %kept{i} = select <{lanes} x i1> %new, {wide} %has{i}, {wide} %had{i}",
+            f"  store {wide} %kept{i}, {wide}* %at{i}, align 8",
         ]
     return "\n".join([
         f"declare {code.type} @llvm.sqrt.v{lanes}f32({code.type})",  # LLVM 14 does not know it
         f"declare <{lanes} x double> @llvm.sqrt.v{lanes}f64(<{lanes} x double>)",
-        f"define void @{_SYMBOL}(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins) {{",
+        f"define void @{_SYMBOL}"
+        "(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins, i64 %n_cached) {",
         "entry:",
         *head,
         f"  %last = sub i64 %n_bins, {lanes}",
+        "  br label %cached",
+        "cached:",
+        "  %start = phi i64 [ 0, %entry ], [ %stop, %moving ]",
+        *bases,
+        "  %left = sub i64 %n_frames, %start",
+        "  %fewer = icmp slt i64 %left, %n_cached",
+        "  %count = select i1 %fewer, i64 %left, i64 %n_cached",
         "  br label %bins",
         "bins:",
-        "  %bin = phi i64 [ 0, %entry ], [ %further, %done ]",
+        "  %bin = phi i64 [ 0, %cached ], [ %further, %done ]",
+        "  %taken = phi i64 [ 0, %cached ], [ %twice, %done ]",
         *code.outer,
         "  br label %frames",
         "frames:",
@@ -441,16 +464,21 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
         *code.inner,
         *steps,
         "  %t1 = add i64 %t, 1",
-        "  %more = icmp slt i64 %t1, %n_frames",
+        "  %more = icmp slt i64 %t1, %count",
         "  br i1 %more, label %frames, label %done",
         "done:",
-        "  %bytes = mul i64 %bin, 4",
-        *ends,
+        *(ends if sums else []),
         f"  %after = add i64 %bin, {lanes}",
         "  %over = icmp sgt i64 %after, %last",
         "  %further = select i1 %over, i64 %last, i64 %after",
+        "  %twice = sub i64 %after, %further",
         "  %all = icmp sge i64 %bin, %last",
-        "  br i1 %all, label %end, label %bins",
+        "  br i1 %all, label %moving, label %bins",
+        "moving:",
+        *moves,
+        "  %stop = add i64 %start, %n_cached",
+        "  %again = icmp slt i64 %stop, %n_frames",
+        "  br i1 %again, label %cached, label %end",
         "end:",
         "  ret void",
         "}",
