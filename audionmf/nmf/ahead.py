@@ -90,8 +90,7 @@ class _PassAlone(KLKernel):
         self._pack = _leave_out  # type: ignore[assignment]
 
     def compile_rest(self) -> None:
-        """Add sums of chunks up and multiply the templates, which are what else an iteration is."""
-        self._add(*self._sums)
+        """Multiply the templates and extrapolate, which are what else an iteration is."""
         self._multiply(self.W, *self._sums, self._free)
         extrapolate(self.W, self.W.copy(), 0.5)
 
