@@ -42,24 +42,24 @@ def test_a_child_compiles_the_pass_and_this_process_the_rest(tmp_path):
     ].rsplit("\n", 2)[:2]
     names = told.split()
     assert "update_chunks" not in names
-    assert {"pack_templates", "add_chunks", "multiply_templates"} <= set(names)
+    assert {"pack_templates", "extrapolate_flat", "multiply_templates"} <= set(names)
     assert names[-1] == "False"  # it is kept from then on
     assert found[0].strip() == run(RUN, "float32")[1].strip()
 
 
 def test_a_child_that_fails_leaves_all_to_this_process(kept):  # noqa: F811
     failed = []
-    kernel = ready.Kernel("add_chunks", "float32")
+    kernel = ready.Kernel("extrapolate_flat", "float32")
     kernel.await_from(lambda: failed.append(True))
-    N, sums = np.ones((3, 4), np.float32), np.ones((3, 2))
-    kernel(N, sums)
+    x, previous = np.full(4, 3, np.float32), np.ones(4, np.float32)
+    kernel(x, previous, 0.0)
     assert failed == [True]
-    assert (N[0].tolist(), kernel.is_ready) == ([3] * 4, False)
+    assert (x.tolist(), kernel.is_ready) == ([3] * 4, False)
     assert kept().is_ready
 
 
 def test_what_a_child_kept_is_waited_for_and_used(kept):  # noqa: F811
-    kernel = ready.Kernel("add_chunks", "float32")
+    kernel = ready.Kernel("extrapolate_flat", "float32")
     assert not kernel.find()
     kernel.await_from(lambda: (kept(), None)[1])
     assert kernel.find()

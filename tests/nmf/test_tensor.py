@@ -182,9 +182,10 @@ def few_are_many(monkeypatch):
 def test_many_frames_are_learnt_from_sums_of_four_first(few_are_many):
     V, start = many_frames()
     told = []
-    found = nmf.fit_channels(V, 4, tol=0, max_iter=50, callback=lambda s: told.append(s.iteration))
+    found = nmf.fit_channels(V, 4, tol=0, max_iter=50, callback=told.append)
     assert few_are_many == [(320, 0), (80, 35), (320, 15)]
-    assert told == list(range(1, 51))
+    assert [state.iteration for state in told] == list(range(1, 51))
+    assert [state.coarse for state in told] == 35 * [True] + 15 * [False]
     assert found.n_iter == 50
     assert np.all(np.diff(found.divergence) <= 0)
     assert found.divergence[-1] == pytest.approx(divergence(V, found), rel=1e-4)
