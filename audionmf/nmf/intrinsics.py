@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
 
 __all__ = [
+    "add_row",
     "block_divergence",
     "claim",
     "copy_vector",
@@ -338,6 +339,30 @@ def multiply_row(typingctx: Any, H: Any, at: Any, G: Any, inverse: Any, free: An
         return context.get_dummy_value()
 
     return types.void(H, at, G, inverse, free, n), codegen
+
+
+@intrinsic
+def add_row(typingctx: Any, A: Any, at: Any, n: Any) -> Any:
+    """Add ``A[at + i]`` to ``A[i]`` for i < n, a multiple of the lanes of a vector."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, n = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
+        to, other = vector.pointer(0, i64(0)), vector.pointer(0, at)
+        entry, loop = builder.block, builder.append_basic_block()
+        done = builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(i64)
+        vector.store(builder.fadd(vector.load(to, i), vector.load(other, i)), to, i)
+        following = builder.add(i, i64(vector.lanes))
+        i.add_incoming(i64(0), entry)
+        i.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(A, at, n), codegen
 
 
 @intrinsic

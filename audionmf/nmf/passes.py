@@ -38,6 +38,7 @@ from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
+    add_row,
     block_divergence,
     claim,
     copy_vector,
@@ -429,10 +430,8 @@ def update_chunks(
             at = fetch_add(counter, _ADDED, 0)
             while at < n_chunks and fetch_add(counter, _DONE + at, 0) > 0:
                 if gather and at > 0:
-                    for k in range(row_sums.shape[1]):
-                        row_sums[0, k] += row_sums[at, k]
-                    for i in range(N.shape[1]):
-                        N[0, i] += N[at, i]
+                    add_row(N, at * N.shape[1], N.shape[1])
+                    add_row(row_sums, at * row_sums.shape[1], row_sums.shape[1])
                 at = fetch_add(counter, _ADDED, 1) + 1
             seen = fetch_add(counter, _TICKETS, -seen) - seen
         c = claim(counter)
@@ -480,12 +479,11 @@ def multiply_templates(W: Any, N: Any, row_sums: Any, free: Any) -> None:
             continue
         scale = W.dtype.type(1 / row_sums[0, k] if row_sums[0, k] > TINY else 0.0)
         for p in range((F + width - 1) // width):
-            n = min(width, F - p * width)
-            row = W[k, p * width : p * width + n]
-            panel = N[0, (p * Kp + k) * width : (p * Kp + k) * width + n]
-            for i in range(n):
-                w = row[i] * (panel[i] * scale)
-                row[i] = w if w > tiny else zero
+            f0, n0 = p * width, (p * Kp + k) * width
+            n = min(width, F - f0)
+            for i in range(n):  # numba would compile more for parts of arrays
+                w = W[k, f0 + i] * (N[0, n0 + i] * scale)
+                W[k, f0 + i] = w if w > tiny else zero
 
 
 @_compiled()
