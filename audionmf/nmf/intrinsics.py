@@ -27,8 +27,10 @@ __all__ = [
     "fetch_add",
     "interleave",
     "lanes_of",
+    "leap_row",
     "multiply_row",
     "ratio_tile",
+    "step_row",
     "sum_halves",
     "sum_pairs",
     "sum_singles",
@@ -308,6 +310,24 @@ def transpose(
     return types.void(A, a0, ars, B, b0, brs, ahead), codegen
 
 
+def _rows_loop(builder: Any, n: Any, lanes: int, start: list[Any], body: Any) -> list[Any]:
+    """Emit a loop over vectors of a row, one at least; `body` makes numbers of a place and numbers."""
+    i64 = ir.IntType(64)
+    entry, loop = builder.block, builder.append_basic_block()
+    done = builder.append_basic_block()
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    first = [i64(0), *start]
+    phis = [builder.phi(x.type) for x in first]
+    found = [builder.add(phis[0], i64(lanes)), *body(*phis)]
+    for phi, x, y in zip(phis, first, found, strict=True):
+        phi.add_incoming(x, entry)
+        phi.add_incoming(y, loop)
+    builder.cbranch(builder.icmp_signed("<", found[0], n), loop, done)
+    builder.position_at_end(done)
+    return found[1:]
+
+
 @intrinsic
 def multiply_row(typingctx: Any, H: Any, at: Any, G: Any, inverse: Any, free: Any, n: Any) -> Any:
     """Set ``H[at + i] *= G[at + i] inverse[i]`` where ``free[i]``, below TINY 0, for i < n.
@@ -321,24 +341,87 @@ def multiply_row(typingctx: Any, H: Any, at: Any, G: Any, inverse: Any, free: An
         h, g = vector.pointer(0, at), vector.pointer(2, at)
         inverse, free = vector.pointer(3, i64(0)), vector.pointer(4, i64(0))
         tiny, zero = vector.constant(TINY), vector.constant(0.0)
-        entry, loop = builder.block, builder.append_basic_block()
-        done = builder.append_basic_block()
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i = builder.phi(i64)
-        old = vector.load(h, i)
-        new = builder.fmul(old, builder.fmul(vector.load(g, i), vector.load(inverse, i)))
-        new = builder.select(builder.fcmp_ordered(">", new, tiny), new, zero)
-        moves = builder.fcmp_ordered(">", vector.load(free, i), zero)
-        vector.store(builder.select(moves, new, old), h, i)
-        following = builder.add(i, i64(vector.lanes))
-        i.add_incoming(i64(0), entry)
-        i.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, n), loop, done)
-        builder.position_at_end(done)
+
+        def body(i: Any) -> list[Any]:
+            old = vector.load(h, i)
+            new = builder.fmul(old, builder.fmul(vector.load(g, i), vector.load(inverse, i)))
+            new = builder.select(builder.fcmp_ordered(">", new, tiny), new, zero)
+            moves = builder.fcmp_ordered(">", vector.load(free, i), zero)
+            vector.store(builder.select(moves, new, old), h, i)
+            return []
+
+        _rows_loop(builder, n, vector.lanes, [], body)
         return context.get_dummy_value()
 
     return types.void(H, at, G, inverse, free, n), codegen
+
+
+@intrinsic
+def step_row(
+    typingctx: Any, H: Any, at: Any, G: Any, inverse: Any, free: Any, previous: Any, n: Any
+) -> Any:
+    """Set ``G[at + i]`` to what `multiply_row` makes of ``H[at + i]``; return how far it is uphill.
+
+    That is the sum of the step from ``previous[at + i]`` times the slope at ``H[at + i]``.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, _, _, _, _, n = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
+        h, g, p = vector.pointer(0, at), vector.pointer(2, at), vector.pointer(5, at)
+        inverse, free = vector.pointer(3, i64(0)), vector.pointer(4, i64(0))
+        tiny, zero, one = (vector.constant(x) for x in (TINY, 0.0, 1.0))
+
+        def body(i: Any, uphill: Any) -> list[Any]:
+            old, scale = vector.load(h, i), vector.load(inverse, i)
+            ratio = builder.fmul(vector.load(g, i), scale)
+            new = builder.fmul(old, ratio)
+            new = builder.select(builder.fcmp_ordered(">", new, tiny), new, zero)
+            moves = builder.fcmp_ordered(">", vector.load(free, i), zero)
+            slope = builder.fsub(one, ratio)
+            step = builder.fmul(slope, builder.fsub(new, vector.load(p, i)))
+            counts = builder.and_(moves, builder.fcmp_ordered(">", scale, zero))
+            step = builder.select(counts, builder.fdiv(step, scale), zero)
+            vector.store(builder.select(moves, new, old), g, i)
+            return [builder.fadd(uphill, step)]
+
+        (uphill,) = _rows_loop(builder, n, vector.lanes, [zero], body)
+        lanes = [builder.extract_element(uphill, ir.IntType(32)(i)) for i in range(vector.lanes)]
+        total = lanes[0]
+        for lane in lanes[1:]:
+            total = builder.fadd(total, lane)
+        return total
+
+    return H.dtype(H, at, G, inverse, free, previous, n), codegen
+
+
+@intrinsic
+def leap_row(typingctx: Any, H: Any, at: Any, G: Any, previous: Any, b: Any, n: Any) -> Any:
+    """Set ``H[at + i]`` to ``G[at + i]`` carried on by b, as in `extrapolate`; note where that was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, _, _, b, n = arguments
+        vector = _Vector(context, builder, signature, arguments, 0)
+        h, g, p = vector.pointer(0, at), vector.pointer(2, at), vector.pointer(3, at)
+        zero, one, b = vector.constant(0.0), vector.constant(1.0), vector.spread(b)
+        more, less = builder.fadd(one, b), builder.fsub(one, b)
+
+        def body(i: Any) -> list[Any]:
+            new, old = vector.load(g, i), vector.load(p, i)
+            over = builder.fadd(builder.fmul(more, new), builder.fmul(less, old))
+            under = builder.fadd(builder.fmul(less, new), builder.fmul(more, old))
+            carried = builder.fmul(new, builder.fdiv(over, under))
+            goes = builder.fcmp_ordered(">", b, zero)
+            for x in (new, old):
+                goes = builder.and_(goes, builder.fcmp_ordered(">", x, zero))
+            vector.store(builder.select(goes, carried, new), h, i)
+            vector.store(new, p, i)
+            return []
+
+        _rows_loop(builder, n, vector.lanes, [], body)
+        return context.get_dummy_value()
+
+    return types.void(H, at, G, previous, b, n), codegen
 
 
 @intrinsic
@@ -349,17 +432,12 @@ def add_row(typingctx: Any, A: Any, at: Any, n: Any) -> Any:
         _, at, n = arguments
         vector, i64 = _Vector(context, builder, signature, arguments, 0), ir.IntType(64)
         to, other = vector.pointer(0, i64(0)), vector.pointer(0, at)
-        entry, loop = builder.block, builder.append_basic_block()
-        done = builder.append_basic_block()
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i = builder.phi(i64)
-        vector.store(builder.fadd(vector.load(to, i), vector.load(other, i)), to, i)
-        following = builder.add(i, i64(vector.lanes))
-        i.add_incoming(i64(0), entry)
-        i.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, n), loop, done)
-        builder.position_at_end(done)
+
+        def body(i: Any) -> list[Any]:
+            vector.store(builder.fadd(vector.load(to, i), vector.load(other, i)), to, i)
+            return []
+
+        _rows_loop(builder, n, vector.lanes, [], body)
         return context.get_dummy_value()
 
     return types.void(A, at, n), codegen

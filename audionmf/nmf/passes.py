@@ -45,8 +45,10 @@ from audionmf.nmf.intrinsics import (
     fetch_add,
     interleave,
     lanes_of,
+    leap_row,
     multiply_row,
     ratio_tile,
+    step_row,
     sum_halves,
     sum_pairs,
     sum_singles,
@@ -240,7 +242,7 @@ def _gather_activations(
             )  # fmt: skip
 
 
-@_part(fastmath={"reassoc"})
+@_part()
 def _carry_frames(
     Ht: Any,
     G: Any,
@@ -257,26 +259,13 @@ def _carry_frames(
     Momentum is restarted in a frame where the step goes uphill: where the gradient at the
     extrapolated point and the step point the same way (O'Donoghue and Candès 2015).
     """
-    one, zero, tiny = Ht.dtype.type(1), Ht.dtype.type(0), Ht.dtype.type(TINY)
+    one, zero = Ht.dtype.type(1), Ht.dtype.type(0)
+    Kp = inverse_sums.size
     for t in range(n_frames):
-        h, g, p = Ht[t], G[t], previous[t]
-        uphill = zero
-        for k in range(inverse_sums.size):
-            inverse = inverse_sums[k]
-            ratio = g[k] * inverse
-            new = h[k] * ratio
-            new = new if new > tiny else zero
-            step = (one - ratio) * (new - p[k]) / inverse
-            uphill += step if free[k] > zero and inverse > zero else zero
-            g[k] = new if free[k] > zero else h[k]
+        uphill = step_row(Ht, t * Kp, G, inverse_sums, free, previous, Kp)
         age[t] = one if first else (zero if uphill > zero else age[t] + one)
         b = zero if first or last else (age[t] - one) / (age[t] + one + one)
-        for k in range(inverse_sums.size):
-            new, old = g[k], p[k]
-            over = (one + b) * new + (one - b) * old
-            carried = new * (over / ((one - b) * new + (one + b) * old))
-            h[k] = carried if b > zero and new > zero and old > zero else new
-            p[k] = new
+        leap_row(Ht, t * Kp, G, previous, b, Kp)
 
 
 @numba.njit(error_model="numpy", inline="always")  # else it is compiled twice, here and there
