@@ -262,7 +262,7 @@ def _carry_frames(
     one, zero = Ht.dtype.type(1), Ht.dtype.type(0)
     Kp = inverse_sums.size
     for t in range(n_frames):
-        uphill = step_row(Ht, t * Kp, G, inverse_sums, free, previous, Kp)
+        uphill: float = step_row(Ht, t * Kp, G, inverse_sums, free, previous, Kp)
         age[t] = one if first else (zero if uphill > zero else age[t] + one)
         b = zero if first or last else (age[t] - one) / (age[t] + one + one)
         leap_row(Ht, t * Kp, G, previous, b, Kp)

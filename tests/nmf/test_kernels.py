@@ -503,6 +503,26 @@ def test_compiling_is_logged_with_its_seconds_where_nobody_listens(
     assert clock.n_kernels == 3
 
 
+def test_momentum_of_activations_begins_again_where_a_step_goes_uphill():
+    V, W, H = problem(40, 130, 4)
+    n_iter, sums = 60, W.sum(axis=0)[:, None]
+    at, age, before, n_restarts = H.copy(), np.zeros(130), H, 0
+    for i in range(n_iter):
+        ratio = W.T @ (V / (W @ at)) / sums
+        new = at * ratio
+        uphill = ((1 - ratio) * (new - before) * sums).sum(axis=0) > 0
+        age = np.where(uphill & (i > 0), 0, age + 1)
+        n_restarts += np.count_nonzero(age == 0)
+        b = np.maximum((age - 1) / (age + 2), 0) if 0 < i < n_iter - 1 else np.zeros(130)
+        at = new * ((1 + b) * new + (1 - b) * before) / ((1 - b) * new + (1 + b) * before)
+        at[:, b == 0], before = new[:, b == 0], new
+    assert n_restarts > 100
+    columns = H.T.copy()
+    with kernel_of(V, 4) as kernel:
+        kernel.activate(W.T.copy(), columns, n_iter)
+    assert np.allclose(columns.T, at, rtol=1e-7)
+
+
 def test_a_thread_that_is_late_is_not_waited_for():
     V, W, H = problem(40, 30 * TILE, 8)
     alone = iterated(V, W, H)
