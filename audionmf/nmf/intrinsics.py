@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from audionmf.nmf.shapes import BITS, COLUMNS, TINY, VECTORS
 
 __all__ = [
+    "add_products",
     "add_row",
     "block_divergence",
     "claim",
@@ -573,3 +574,47 @@ def block_divergence(
         return found
 
     return types.float64(R, rs, V, v0, vs, n_frames, n_bins), codegen
+
+
+@intrinsic
+def add_products(
+    typingctx: Any, n: Any, places: Any, k: Any, A: Any, B: Any, C: Any, at: Any, width: Any
+) -> Any:
+    """Add to four vectors of C a sum of products: rows of A in turn with those of B at some places.
+
+    ``C[at + i] += Σ_{j<n} A[j·width + at + i] B[places[k + j]·width + at + i]``, i below four vectors.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        n, _, k, _, _, _, at, width = arguments
+        vector, i64 = _Vector(context, builder, signature, arguments, 3), ir.IntType(64)
+        a, b, c = (vector.pointer(i, at) for i in (3, 4, 5))
+        place = vector.pointer(1, k)
+        lanes = [i64(i * vector.lanes) for i in range(4)]
+        start = [vector.load(c, lane) for lane in lanes]
+        entry, loop = builder.block, builder.append_basic_block()
+        add, done = builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        first = [i64(0), a, *start]
+        phis = [builder.phi(x.type) for x in first]
+        j, at_a, *sums = phis
+        builder.cbranch(builder.icmp_signed("<", j, n), add, done)
+        builder.position_at_end(add)
+        row = builder.mul(builder.load(builder.gep(place, [j])), width)
+        at_b = builder.gep(b, [row])
+        more = [
+            _multiply_add(builder, vector.load(at_a, lane), vector.load(at_b, lane), x)
+            for lane, x in zip(lanes, sums, strict=True)
+        ]
+        following = [builder.add(j, i64(1)), builder.gep(at_a, [width]), *more]
+        for phi, x, y in zip(phis, first, following, strict=True):
+            phi.add_incoming(x, entry)
+            phi.add_incoming(y, add)
+        builder.branch(loop)
+        builder.position_at_end(done)
+        for lane, x in zip(lanes, sums, strict=True):
+            vector.store(x, c, lane)
+        return context.get_dummy_value()
+
+    return types.void(n, places, k, A, B, C, at, width), codegen

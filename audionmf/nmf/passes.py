@@ -38,6 +38,7 @@ from audionmf.io.private import private_folder
 from audionmf.nmf import intrinsics
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
+    add_products,
     add_row,
     block_divergence,
     claim,
@@ -489,24 +490,42 @@ def extrapolate_flat(x: Any, previous: Any, b: float) -> None:
 
 @_compiled(nogil=True)
 def pool_tiles(
-    counter: Any, V: Any, edges: Any, larger: Any, pooled: Any, merged: Any, n_rows: int
+    counter: Any,
+    V: Any,
+    scales: Any,
+    edges: Any,
+    larger: Any,
+    levelled: Any,
+    pooled: Any,
+    merged: Any,
 ) -> None:
-    """Sum the rows of each group, and of each pair of groups times a number.
+    """Divide frames by their scales, and sum the rows of each group.
 
-    V lies frame by frame, ``pooled[frames, groups]`` too, ``merged[tiles, pairs of groups, TILE]``.
+    V and `levelled` lie frame by frame, ``pooled[frames, groups]`` too; ``merged[tiles, groups, TILE]``
+    are the same sums times a number, with lanes for the frames of a tile.
     """
-    n_frames, n_groups = pooled.shape[0], edges.size - 1
-    zero = V.dtype.type(0)
+    n_frames, n_rows = V.shape
+    n_groups, zero = edges.size - 1, V.dtype.type(0)
     tile: int = claim(counter)
     while tile * TILE < n_frames:
-        merged[tile] = zero
-        for t in range(tile * TILE, min(tile * TILE + TILE, n_frames)):
+        t0, beyond = tile * TILE, n_frames - 1
+        for t in range(t0, min(t0 + TILE, n_frames), 4):  # sums wait for themselves: four at a time
+            u, v, w = min(t + 1, beyond), min(t + 2, beyond), min(t + 3, beyond)
+            for i in range(t, w + 1):
+                scale = scales[i]
+                for f in range(n_rows):
+                    levelled[i, f] = V[i, f] / scale
             for c in range(n_groups):
-                total = zero
+                at_t = at_u = at_v = at_w = zero
                 for f in range(edges[c], edges[c + 1]):
-                    total += V[t * n_rows + f]
-                pooled[t, c] = total
-                merged[tile, c // 2, t - tile * TILE] += total * larger[c // 2]
+                    at_t += levelled[t, f]
+                    at_u += levelled[u, f]
+                    at_v += levelled[v, f]
+                    at_w += levelled[w, f]
+                pooled[t, c], pooled[u, c], pooled[v, c], pooled[w, c] = at_t, at_u, at_v, at_w
+                group, by = merged[tile, c], larger[c]
+                group[t - t0], group[u - t0] = at_t * by, at_u * by
+                group[v - t0], group[w - t0] = at_v * by, at_w * by
         tile = claim(counter)
 
 
@@ -522,40 +541,46 @@ def curve_tiles(
     products: Any,
     places: Any,
     costs: Any,
+    curves: Any,
     Ht: Any,
     D: Any,
-    B: Any,
     state: Any,
+    relaxed: float,
     n_sweeps: int,
+    fresh: bool,
     last: bool,
 ) -> None:
     """Move the activations of tiles of frames by a step of Newton's method, as `newton` says.
 
-    `updated` are those after a plain update, from which the gradient follows. Layouts, with lanes
-    for the frames of a tile: ``Ht[K + 3, TILE]``, ``D[groups, TILE]``, ``B[pairs, TILE]``, and in
-    ``state[4, K, TILE]`` gradient, gradient of the model, point and inverse curvature;
+    `updated` are those after a plain update, from which the gradient follows. Without `fresh` the
+    curvature is that of the step before. Layouts, with lanes for the frames of a tile:
+    ``Ht[K + 3, TILE]``, ``D[groups, TILE]``, ``curves[tiles, pairs, TILE]``, and in
+    ``state[3, K, TILE]`` gradient, step and inverse curvature;
     ``products[pairs / COLUMNS, groups, COLUMNS]``.
     """
     n_frames, K = H.shape
     n_groups, n_pairs = products.shape[1], products.shape[0] * COLUMNS
     lanes = 64 * BITS // 512 // H.itemsize
     zero, one, floor = H.dtype.type(0), H.dtype.type(1), H.dtype.type(1e-15)
+    relax = H.dtype.type(relaxed)
     tenth, least = H.dtype.type(0.1), H.dtype.type(1e-7)
-    g, r, x, inverse = state[0], state[1], state[2], state[3]
-    before, lows = Ht[K], Ht[K + 1]
+    g, d, inverse = state[0], state[1], state[2]
+    before, lows, r = Ht[K], Ht[K + 1], Ht[K + 2]
     tile: int = claim(counter)
     while tile * TILE < n_frames:
         t0 = tile * TILE
         n = min(TILE, n_frames - t0)
         Ht[:] = zero
         before[:] = zero
+        g[:] = zero
         for t in range(n):
             for k in range(K):
                 h = H[t0 + t, k]
                 Ht[k, t] = h
                 g[k, t] = costs[k] * (one - updated[t0 + t, k] / h) if h > zero else zero
                 before[t] += g[k, t] * step[t0 + t, k]
-        if not last:
+        B = curves[tile]
+        if fresh:
             D[:] = zero
             B[:] = zero
             for c in range(0, n_groups, COLUMNS):
@@ -564,14 +589,15 @@ def curve_tiles(
             for c in range(n_groups):
                 model, data = D[c], merged[tile, c]
                 for t in range(TILE):
-                    d = one / max(model[t], floor)
-                    model[t] = data[t] * d * d
+                    over = one / max(model[t], floor)
+                    model[t] = data[t] * over * over
             for c in range(0, n_pairs, COLUMNS):
                 for t in range(0, n, 2 * lanes):
                     sum_pairs(
                         n_groups, D, t, TILE, products, c * n_groups, COLUMNS, 1,
                         B, c * TILE + t, TILE, False,
                     )  # fmt: skip
+        if not last:
             lows[:] = zero
             for k in range(K):
                 for t in range(TILE):
@@ -580,21 +606,18 @@ def curve_tiles(
                 diagonal = B[places[k, k]]
                 for t in range(TILE):
                     h, b = Ht[k, t], diagonal[t]
-                    x[k, t], r[k, t] = h, g[k, t] if t < n else zero
-                    inverse[k, t] = one / b if h > zero and b > floor else zero
-            for _ in range(n_sweeps):
+                    d[k, t] = zero
+                    inverse[k, t] = relax / b if h > zero and b > floor else zero
+            for sweep in range(n_sweeps):
                 for k in range(K):
-                    at, gradient, scale, start = x[k], r[k], inverse[k], Ht[k]
-                    moved = Ht[K + 2]
                     for t in range(TILE):
-                        low = min(start[t], max(tenth * start[t], lows[t]))
-                        new = max(at[t] - gradient[t] * scale[t], low)
-                        moved[t] = new - at[t]
-                        at[t] = new
-                    for j in range(K):
-                        row, curve = r[j], B[places[k, j]]
-                        for t in range(TILE):
-                            row[t] += moved[t] * curve[t]
+                        r[t] = g[k, t]
+                    for t in range(0, TILE, 4 * lanes):
+                        add_products(K if sweep else k, places, k * K, d, B, r, t, TILE)
+                    for t in range(TILE):
+                        h = Ht[k, t]
+                        low = min(h, max(tenth * h, lows[t])) - h
+                        d[k, t] = max(d[k, t] - r[t] * inverse[k, t], low)
         for t in range(n):
             if (
                 before[t] > -slope[t0 + t]
@@ -610,8 +633,8 @@ def curve_tiles(
                 total = zero
                 for k in range(K):
                     old, new = Ht[k, t], updated[t0 + t, k]
-                    if not last and x[k, t] >= zero and inverse[k, t] > zero:
-                        new = x[k, t]
+                    if not last and inverse[k, t] > zero:
+                        new = max(old + d[k, t], zero)
                     H[t0 + t, k] = new
                     step[t0 + t, k] = new - old
                     total += g[k, t] * (new - old)
