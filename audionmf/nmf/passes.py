@@ -571,21 +571,19 @@ def curve_tiles(
         t0 = tile * TILE
         n = min(TILE, n_frames - t0)
         Ht[:] = zero
-        before[:] = zero
         g[:] = zero
         for t in range(n):
             for k in range(K):
                 h = H[t0 + t, k]
                 Ht[k, t] = h
+                lows[t] = max(lows[t], least * h)
                 g[k, t] = costs[k] * (one - updated[t0 + t, k] / h) if h > zero else zero
                 before[t] += g[k, t] * step[t0 + t, k]
         B = curves[tile]
         if fresh:
-            D[:] = zero
-            B[:] = zero
             for c in range(0, n_groups, COLUMNS):
                 for t in range(0, n, 2 * lanes):
-                    sum_pairs(K, Ht, t, TILE, Wg, c, n_groups, 1, D, c * TILE + t, TILE, False)
+                    sum_pairs(K, Ht, t, TILE, Wg, c, n_groups, 1, D, c * TILE + t, TILE, True)
             for c in range(n_groups):
                 model, data = D[c], merged[tile, c]
                 for t in range(TILE):
@@ -595,13 +593,9 @@ def curve_tiles(
                 for t in range(0, n, 2 * lanes):
                     sum_pairs(
                         n_groups, D, t, TILE, products, c * n_groups, COLUMNS, 1,
-                        B, c * TILE + t, TILE, False,
+                        B, c * TILE + t, TILE, True,
                     )  # fmt: skip
         if not last:
-            lows[:] = zero
-            for k in range(K):
-                for t in range(TILE):
-                    lows[t] = max(lows[t], least * Ht[k, t])
             for k in range(K):
                 diagonal = B[places[k, k]]
                 for t in range(TILE):
