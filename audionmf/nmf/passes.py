@@ -269,8 +269,18 @@ def _carry_frames(
         leap_row(Ht, t * Kp, G, previous, b, Kp)
 
 
-@numba.njit(error_model="numpy", inline="always")  # else it is compiled twice, here and there
-def _update_chunk(
+_TICKETS, _ADDED, _DONE = 1, 2, 3
+"""Where counters hold how many chunks nobody has looked at, how many are added, and which are done."""
+_PATIENCE = 10000
+"""How often a thread looks whether the others are done, some hundredths of a millisecond together: to
+sleep and to be woken takes as long."""
+
+
+@_compiled(nogil=True)
+def update_chunks(
+    counter: Any,
+    edges: Any,
+    values: Any,
     V: Any,
     fs: int,
     ts: int,
@@ -289,26 +299,36 @@ def _update_chunk(
     age: Any,
     F: int,
     K: int,
-    first: int,
-    stop: int,
     n_inner: int,
     momentum: bool,
     gather: bool,
     want_divergence: bool,
-) -> Any:
-    """Update the activations of the frames first … stop; with `gather`, N = R Hᵀ and Σ_t H of them.
+    waits: bool,
+) -> None:
+    """Update one chunk after the other, each the next that no thread has taken yet.
 
-    Returns Σ V (log R - 1) + WH at the activations that came in, if it is wanted.
+    Of each, update the activations; with `gather`, N = R Hᵀ and Σ_t H of them. `values` become
+    Σ V (log R - 1) + WH at the activations that came in, if it is wanted.
+
+    With `gather` sums of chunks are added to those of the first, in their order: by one thread at a
+    time, what is done by then, while others go on. ``counter[n_chunks + 4]`` begins with zeros; the
+    last becomes 1 where a thread that waits has seen that all is done.
     """
     Kp = inverse_sums.size
     lanes: int = lanes_of(V)
     width = VECTORS * lanes
     n_panels = (F + width - 1) // width
     Fp, stride = n_panels * width, PANELS * width
-    divergence = 0.0
-    if gather:
-        row_sums[:] = 0
-    for t0 in range(first, stop, TILE):
+    n_chunks: int = values.size
+    divergence, t0 = 0.0, -1
+    c: int = claim(counter)
+    while c < n_chunks:  # one loop for chunks and their tiles: it takes less to compile than two
+        first, stop = edges[c], edges[c + 1]
+        chunk_N, chunk_sums = N[c], row_sums[c]
+        if t0 < 0:
+            divergence, t0 = 0.0, first
+            if gather:
+                chunk_sums[:] = 0
         n_frames = min(TILE, stop - t0)
         n_columns = (n_frames + COLUMNS - 1) // COLUMNS * COLUMNS  # a single frame is cheap
         if fs != 1 or n_frames < TILE or (t0 + n_frames - 1) * ts + Fp > V.size:
@@ -351,7 +371,7 @@ def _update_chunk(
         if gather:
             for t in range(n_frames):
                 for k in range(Kp):
-                    row_sums[k] += Ht[t, k]
+                    chunk_sums[k] += Ht[t, k]
             for p0 in range(0, n_panels, PANELS):
                 p1 = min(p0 + PANELS, n_panels)
                 _block_ratio(p0, p1, K, Kp, Wp, Ht, R, X, x0, xs, beyond, n_columns)
@@ -359,61 +379,12 @@ def _update_chunk(
                     for k in range(0, K, COLUMNS):  # beyond them N stays 0
                         sum_tile(
                             n_columns, R, (p - p0) * width, stride, Ht, k, Kp, 1,
-                            N, (p * Kp + k) * width, width, t0 == first,
+                            chunk_N, (p * Kp + k) * width, width, t0 == first,
                         )  # fmt: skip
-    return divergence
-
-
-_TICKETS, _ADDED, _DONE = 1, 2, 3
-"""Where counters hold how many chunks nobody has looked at, how many are added, and which are done."""
-_PATIENCE = 10000
-"""How often a thread looks whether the others are done, some hundredths of a millisecond together: to
-sleep and to be woken takes as long."""
-
-
-@_compiled(nogil=True)
-def update_chunks(
-    counter: Any,
-    edges: Any,
-    values: Any,
-    V: Any,
-    fs: int,
-    ts: int,
-    H: Any,
-    Wp: Any,
-    Wt: Any,
-    inverse_sums: Any,
-    free: Any,
-    N: Any,
-    row_sums: Any,
-    R: Any,
-    packed: Any,
-    Ht: Any,
-    G: Any,
-    previous: Any,
-    age: Any,
-    F: int,
-    K: int,
-    n_inner: int,
-    momentum: bool,
-    gather: bool,
-    want_divergence: bool,
-    waits: bool,
-) -> None:
-    """Update one chunk after the other, each the next that no thread has taken yet.
-
-    With `gather` sums of chunks are added to those of the first, in their order: by one thread at a
-    time, what is done by then, while others go on. ``counter[n_chunks + 4]`` begins with zeros; the
-    last becomes 1 where a thread that waits has seen that all is done.
-    """
-    n_chunks: int = values.size
-    c: int = claim(counter)
-    while c < n_chunks:
-        values[c] = _update_chunk(
-            V, fs, ts, H, Wp, Wt, inverse_sums, free, N[c], row_sums[c], R, packed, Ht, G,
-            previous, age, F, K, edges[c], edges[c + 1], n_inner, momentum, gather,
-            want_divergence,
-        )  # fmt: skip
+        t0 += TILE
+        if t0 < stop:
+            continue
+        values[c] = divergence
         fetch_add(counter, _DONE + c, 1)
         seen = 1 if fetch_add(counter, _TICKETS, 1) == 0 else 0
         while seen > 0:
@@ -424,7 +395,7 @@ def update_chunks(
                     add_row(row_sums, at * row_sums.shape[1], row_sums.shape[1])
                 at = fetch_add(counter, _ADDED, 1) + 1
             seen = fetch_add(counter, _TICKETS, -seen) - seen
-        c = claim(counter)
+        c, t0 = claim(counter), -1
     looks = 0
     while waits and looks < _PATIENCE and counter[n_chunks + _DONE] == 0:
         counter[n_chunks + _DONE] = 1 if fetch_add(counter, _ADDED, 0) == n_chunks else 0

@@ -563,7 +563,6 @@ def test_nothing_is_compiled_that_nobody_calls(code_folder):
     made = [function.inspect_llvm(function.signatures[0]) for function in (part, kernel)]
     assert ["cpython" in code for code in made] == [False, True]
     assert not any("cfunc" in code for code in made)
-    assert "always" in passes._update_chunk.targetoptions["inline"]  # into the one that calls it
 
 
 def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(
