@@ -169,7 +169,8 @@ def analyse_exemplars(
             recorded=known,
         )  # fmt: skip
         ready()
-        # Exemplars are let go before components are compared.
+        # Exemplars are let go before components are compared, frames before sources are placed.
+        del frames
         return fit.told(*fit.fitted(made.pop()))
 
 
@@ -337,6 +338,7 @@ class _Fit:
         else:
             if left > _UNCOVERED and exemplars.penalties.any():
                 fitted, _ = self._pruned(exemplars)
+            del exemplars, plain
             adapt(0.2)
             fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
             fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
@@ -354,9 +356,9 @@ class _Fit:
         told = coverage(found.templates, H, fitted.penalties > 0, given)
         found = dataclasses.replace(found, remarks=(*found.remarks, *told))
         found = self._with_voters(found, H, left)
-        if self.frames.X is None:
-            return found
-        return found.with_covariances(self.frames.X, H, self.progress, self.frames.step)
+        X, step = self.frames.X, self.frames.step
+        del self.frames, self.X
+        return found if X is None else found.with_covariances(X, H, self.progress, step)
 
     def _some(self, count: int) -> tuple[NDArray[np.int64], Matrix]:
         chosen = _evenly(self.X.shape[1], count)
