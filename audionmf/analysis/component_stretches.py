@@ -55,7 +55,7 @@ def stretches(
         V, margins = _between(source, found, first, stop)
         if not V.any():
             continue
-        models = found.source_models(first - margins[0], V, margins)
+        masks = _pooled_masks(found, voted, V, margins, first, bands)
         V = V[:, margins[0] : V.shape[1] - margins[1]]
         if voters.activations is None:
             G = nmf.activate(
@@ -64,25 +64,55 @@ def stretches(
             )  # fmt: skip
         else:
             G = voters.activations[:, first:stop]
-        peak = np.float32(2.0 ** np.floor(np.log2(float(V.max()))))
-        heard = V / peak
-        power = bands.pool(heard**2)
-        scaled = power / power.max()
-
-        def pooled(masks: Matrix, heard: Matrix = heard, power: Matrix = power) -> Matrix:
-            shares = np.stack([bands.pool(mask * heard**2) for mask in masks])
-            known = power > 0
-            one: Matrix = np.where(known, shares / np.where(known, power, 1), 1 / len(masks))
-            return one.astype(np.float32)
-
+        peak = _peak(V)
+        power = bands.pool((V / peak) ** 2)
         yield Stretch(
-            V=np.sqrt(scaled),
-            masks=pooled(voted.masks(voted.voted(models, V, slice(first, stop)))),
-            plain=pooled(found.masks(models)),
+            V=np.sqrt(power / power.max()),
+            masks=masks[0],
+            plain=masks[1],
             W=W,
             G=G / peak,
             frequencies=bands.frequencies,
         )
+
+
+def _pooled_masks(
+    found: Decomposition,
+    voted: Decomposition,
+    V: Matrix,
+    margins: tuple[int, int],
+    first: int,
+    bands: Bands,
+) -> Matrix:
+    """Return the shares of the sources on bands, (2, n_sources, n_bands, n_frames), voted and plain.
+
+    V has so many frames of `margins` around those that begin with number `first`. A block at a time:
+    models of all bins and of what voters say of them would take 30 MB.
+    """
+    n_frames, n_sources, peak = V.shape[1] - sum(margins), len(found.source_names), _peak(V)
+    masks = np.empty((2, n_sources, n_frames, len(bands.edges)), np.float32).swapaxes(2, 3)
+    for begin in range(0, n_frames, BLOCK_FRAMES):
+        end = min(n_frames, begin + BLOCK_FRAMES)
+        here, there = margins[0] + begin, margins[0] + end
+        before, after = min(here, found.reach), min(V.shape[1] - there, found.reach)
+        around = V[:, here - before : there + after]
+        models = found.source_models(first + begin, around, (before, after))
+        own = V[:, here:there]
+        agreed = voted.voted(models, own, slice(first + begin, first + end))
+        heard = (own / peak) ** 2
+        power = bands.pool(heard)
+        for shares, of in zip(masks, (voted.masks(agreed), found.masks(models)), strict=True):
+            for share, mask in zip(shares, of, strict=True):
+                share[:, begin:end] = np.where(
+                    power > 0,
+                    bands.pool(mask * heard) / np.where(power > 0, power, 1),
+                    1 / n_sources,
+                )
+    return masks
+
+
+def _peak(V: Matrix) -> np.float32:
+    return np.float32(2.0 ** np.floor(np.log2(float(V.max()))))
 
 
 def _parts(n_frames: int) -> list[tuple[int, int]]:

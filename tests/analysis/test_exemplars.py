@@ -454,6 +454,21 @@ def test_the_vote_is_heard_in_the_stems(long):
     np.testing.assert_allclose(with_votes.sum(axis=0), without.sum(axis=0), atol=1e-5)
 
 
+def test_stretches_are_looked_at_a_block_at_a_time(long, monkeypatch):
+    """Models of all their frames would take more memory than all else; contexts go beyond blocks."""
+    assert long.reach > 0
+    voters = dataclasses.replace(long.voters, activations=None)
+
+    def looked(size):
+        monkeypatch.setattr(component_stretches, "BLOCK_FRAMES", size)
+        return list(component_stretches.stretches(long, voters, Audio(MIXTURE, RATE)))
+
+    for one, other in zip(looked(1000), looked(16), strict=True):
+        np.testing.assert_allclose(one.V, other.V, rtol=1e-5)
+        np.testing.assert_allclose(one.masks, other.masks, atol=2e-3)
+        np.testing.assert_allclose(one.plain, other.plain, atol=2e-3)
+
+
 def test_exemplars_are_let_go_before_components_are_compared(monkeypatch):
     """With their copies they are as large as the mixture: of three sources 45 MB."""
     made, build, vote = [], exemplars._exemplars, exemplars.with_voters
