@@ -314,8 +314,11 @@ class _Look:
 
     def _colour(self, means: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the smooth mean spectrum of each example, relative to the mean of them."""
-        apart = self.octave[:, None] - self.octave
-        kernel = np.exp(-0.5 * (apart / _SMOOTH_OCTAVES) ** 2)
+        kernel = self.octave[:, None] - self.octave
+        kernel /= _SMOOTH_OCTAVES  # in place: of all that is seen in a stretch this is the largest
+        kernel *= kernel
+        kernel *= -0.5
+        np.exp(kernel, out=kernel)
         kernel /= kernel.sum(axis=1, keepdims=True)
         colour = np.stack([kernel @ np.log(mean / (mean.mean() + 1e-30) + 1e-3) for mean in means])
         relative: NDArray[np.float64] = colour - colour.mean(axis=0)

@@ -24,6 +24,8 @@ __all__ = ["stretches"]
 Matrix = NDArray[np.float32]
 
 _FRAMES, _MOST = 320, 4
+_MASKED = 64
+"""Frames of which models are made at a time, as while they are rendered."""
 
 
 def stretches(
@@ -91,8 +93,8 @@ def _pooled_masks(
     """
     n_frames, n_sources, peak = V.shape[1] - sum(margins), len(found.source_names), _peak(V)
     masks = np.empty((2, n_sources, n_frames, len(bands.edges)), np.float32).swapaxes(2, 3)
-    for begin in range(0, n_frames, BLOCK_FRAMES):
-        end = min(n_frames, begin + BLOCK_FRAMES)
+    for begin in range(0, n_frames, _MASKED):
+        end = min(n_frames, begin + _MASKED)
         here, there = margins[0] + begin, margins[0] + end
         before, after = min(here, found.reach), min(V.shape[1] - there, found.reach)
         around = V[:, here - before : there + after]

@@ -460,7 +460,7 @@ def test_stretches_are_looked_at_a_block_at_a_time(long, monkeypatch):
     voters = dataclasses.replace(long.voters, activations=None)
 
     def looked(size):
-        monkeypatch.setattr(component_stretches, "BLOCK_FRAMES", size)
+        monkeypatch.setattr(component_stretches, "_MASKED", size)
         return list(component_stretches.stretches(long, voters, Audio(MIXTURE, RATE)))
 
     for one, other in zip(looked(1000), looked(16), strict=True):
