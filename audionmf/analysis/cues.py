@@ -134,7 +134,8 @@ def component_places(
             H_block = np.ascontiguousarray(H[:, block].T)
             model = H_block @ rows
             shares = np.empty((n_sums, *model.shape), np.float32)
-            levelled = (x[:, block].T * np.float32(level) for x in given)
+            own = [x[:, block].T for x in given]
+            levelled = own if level == 1 else [x * np.float32(level) for x in own]
             _shares_pass(n_sums)([*levelled, model], [*shares])
             for total, share in zip(sums, shares, strict=False):
                 total += np.einsum("kf,kf->k", rows, H_block.T @ share)

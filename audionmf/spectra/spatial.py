@@ -287,7 +287,15 @@ def _level(X: Transform) -> np.float32:
 def _around(S: NDArray[np.complex128], R: Transform) -> NDArray[np.complex128]:
     """Return (R + floor) S (R + floor)."""
     place = R.astype(np.complex128) + _FLOOR * np.eye(2)
-    return place @ S @ place
+    return _product(_product(place, S), place)
+
+
+def _product(A: NDArray[np.complex128], B: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Return A @ B of small matrices (n, 2, 2), for each of which NumPy would call BLAS."""
+    product = np.empty(A.shape, np.complex128)
+    for i, j in np.ndindex(2, 2):
+        product[:, i, j] = A[:, i, 0] * B[:, 0, j] + A[:, i, 1] * B[:, 1, j]
+    return product
 
 
 def _matrices(sums: NDArray[np.float64]) -> NDArray[np.complex128]:
