@@ -35,7 +35,7 @@ from numba.core.caching import (
 )
 
 from audionmf.io.private import private_folder
-from audionmf.nmf import intrinsics
+from audionmf.nmf import intrinsics, shapes
 from audionmf.nmf.compiled import OptionalCache, count_kernel
 from audionmf.nmf.intrinsics import (
     add_products,
@@ -105,9 +105,9 @@ class _Places(CompileResultCacheImpl):
 class _Cache(OptionalCache, FunctionCache):
     """numba's cache on disk, as far as it can be read and written.
 
-    numba makes code anew when the file of a function has changed; here also when that of the
-    intrinsics has, which are part of it. It reads code where it writes it; here also what lies
-    beside the package, so that one who may write there compiles for all users of a machine.
+    numba makes code anew when the file of a function has changed; here also when those of the
+    intrinsics and sizes have, which are part of it. It reads code where it writes it; here also what
+    lies beside the package, so that one who may write there compiles for all users of a machine.
     """
 
     _impl_class = _Places
@@ -115,9 +115,9 @@ class _Cache(OptionalCache, FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         with contextlib.suppress(OSError):  # there may be no such file in a frozen program
-            found = Path(intrinsics.__file__).stat()
+            found = [Path(file).stat() for file in (intrinsics.__file__, shapes.__file__)]
             self._cache_file._source_stamp = (
-                self._cache_file._source_stamp, (found.st_mtime, found.st_size),
+                self._cache_file._source_stamp, *((f.st_mtime, f.st_size) for f in found),
             )  # fmt: skip
         self._beside = IndexDataCacheFile(
             str(Path(__file__).parent / "__pycache__"),

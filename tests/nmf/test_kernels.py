@@ -16,7 +16,7 @@ from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 
 from audionmf.io import private
-from audionmf.nmf import activate, beta_divergence, fit, intrinsics, passes
+from audionmf.nmf import activate, beta_divergence, fit, intrinsics, passes, shapes
 from audionmf.nmf import compiled as compiling
 from audionmf.nmf.kernels import KLKernel, _edges, extrapolate
 from audionmf.nmf.passes import TILE
@@ -565,12 +565,13 @@ def test_nothing_is_compiled_that_nobody_calls(code_folder):
     assert not any("cfunc" in code for code in made)
 
 
-def test_machine_code_is_made_anew_when_the_intrinsics_have_changed(
-    code_folder, tmp_path, monkeypatch
+@pytest.mark.parametrize("part", [intrinsics, shapes], ids=["intrinsics", "sizes"])
+def test_machine_code_is_made_anew_when_a_part_of_it_has_changed(
+    part, code_folder, tmp_path, monkeypatch
 ):
-    source = tmp_path / "intrinsics.py"
+    source = tmp_path / "part.py"
     source.write_text("first")
-    monkeypatch.setattr(intrinsics, "__file__", str(source))
+    monkeypatch.setattr(part, "__file__", str(source))
     hits = []
     for text in ("first", "second", "second"):
         if source.read_text() != text:
