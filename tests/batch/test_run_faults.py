@@ -55,7 +55,7 @@ def hooked(owner, name, label, after=False):
         return result
     setattr(owner, name, hook)
 
-hooked(audio, "read_block", "read")
+hooked(audio, "read_channels", "read")
 hooked(audio.AudioWriter, "write", "write")
 hooked(audio.AudioWriter, "finish", "finish")
 hooked(files.Path, "replace", "rename")

@@ -206,14 +206,15 @@ def test_a_file_damaged_in_the_middle_is_a_read_error_and_leaves_nothing(tmp_pat
     path = sound(tmp_path / "in" / "mix.wav", two_notes())
     n_reads = 0
 
-    def fails_on_the_second_pass(file, size, path):
+    def fails_on_the_second_pass(*arguments):
         nonlocal n_reads
         n_reads += 1
         if n_reads > 2:
-            raise AudioReadError(0, f"{str(path)!r} is damaged")
-        return file.read(size, "float32", always_2d=True)
+            raise AudioReadError(0, f"{str(arguments[2])!r} is damaged")
+        return read(*arguments)
 
-    monkeypatch.setattr(audio, "read_block", fails_on_the_second_pass)
+    read = audio.read_channels
+    monkeypatch.setattr(audio, "read_channels", fails_on_the_second_pass)
     with pytest.raises(AudioReadError, match="damaged"):
         separate_file(path, tmp_path / "out", n_sources=2, settings=TINY)
     assert files_below(tmp_path) == ["in/mix.wav"]
