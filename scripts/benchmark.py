@@ -108,8 +108,10 @@ def load(path: str | None, seconds: int) -> tuple[Matrix, int]:
 
 
 def name_of(path: str | None) -> str:
-    """Return what to call a recording."""
-    return Path(path).stem if path else "synthetic"
+    """Return what a recording is called in tables: mixtures by their folders, which differ."""
+    if not path:
+        return "synthetic"
+    return Path(path).parent.name if Path(path).stem == "mixture" else Path(path).stem
 
 
 def mono(path: str | None, seconds: int) -> Matrix:

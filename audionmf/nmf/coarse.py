@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["averaged", "between", "frames_summed", "row_groups", "rows_summed", "spread_rows"]
+from audionmf.spectra.rows import rows_summed
+
+__all__ = [
+    "averaged",
+    "between",
+    "frames_summed",
+    "pyramid",
+    "row_groups",
+    "spread_rows",
+]
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -25,10 +35,30 @@ def frames_summed(V: Matrix, step: int) -> Matrix:
     return V
 
 
-def rows_summed(V: Matrix, edges: NDArray[np.int64]) -> Matrix:
-    """Return V (n_bins, n_frames) with each group of rows added up, groups as neighbours."""
-    sums: Matrix = np.add.reduceat(V.T, edges, axis=1).T
-    return sums
+def pyramid(
+    V: Matrix, groups: Sequence[NDArray[np.int64]], steps: Sequence[int]
+) -> tuple[list[Matrix], Matrix]:
+    """Return V with rows and frames added up, the coarsest first, and with rows alone.
+
+    Parameters
+    ----------
+    V : ndarray, shape (n_bins, n_frames)
+        What is added up.
+    groups : sequence of ndarray
+        The first rows of the groups of each level, those of each among those of the next.
+    steps : sequence of int
+        How many frames are added up on each level, twice as many as on the next.
+
+    Returns
+    -------
+    levels : list of ndarray, shape (number of groups, ⌈n_frames / step⌉)
+    rows : ndarray, shape (number of groups of the coarsest, n_frames)
+    """
+    levels = [rows_summed(frames_summed(V, steps[-1]), groups[-1])]
+    for coarser, finer in zip(groups[-2::-1], groups[:0:-1], strict=True):
+        halved = frames_summed(levels[0], 2)
+        levels.insert(0, rows_summed(halved, np.searchsorted(finer, coarser)))
+    return levels, rows_summed(V, groups[0])
 
 
 def averaged(H: Matrix, step: int, n_runs: int) -> Matrix:
@@ -49,18 +79,20 @@ def between(H: Matrix, step: int, n_frames: int) -> Matrix:
     return between
 
 
-def row_groups(V: Matrix, n_groups: int) -> NDArray[np.int64]:
-    """Return the first row of each group: groups of neighbours with alike sums of square roots."""
-    weights = np.sqrt(V.sum(axis=1, dtype=np.float64))
-    total = np.cumsum(weights)
+def row_groups(sums: Matrix, n_groups: int) -> NDArray[np.int64]:
+    """Return the first row of each group of neighbours, whose square roots of `sums` are alike in sum.
+
+    Groups of twice as many lie within those.
+    """
+    total = np.cumsum(np.sqrt(sums))
     group = np.minimum((total * (n_groups / max(total[-1], _FLOOR))).astype(int), n_groups - 1)
     return np.flatnonzero(np.diff(group, prepend=-1))
 
 
 def spread_rows(W: Matrix, edges: NDArray[np.int64], sums: Matrix) -> Matrix:
-    """Share pooled templates (n_components, n_groups) out to the rows, as V does on the whole."""
+    """Share pooled templates (n_components, n_groups) out to the rows, as their `sums` are shared."""
     sizes = np.diff(edges, append=len(sums))
     group_sums = np.repeat(np.add.reduceat(sums, edges), sizes)
     shares = np.divide(sums, group_sums, out=np.zeros_like(sums), where=group_sums > 0)
-    spread: Matrix = np.repeat(W, sizes, axis=1) * shares
+    spread: Matrix = np.repeat(W, sizes, axis=1) * shares.astype(W.dtype)
     return spread

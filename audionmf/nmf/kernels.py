@@ -27,6 +27,8 @@ Matrix = NDArray[np.floating[Any]]
 _CHUNKS = np.array([1.0] * 14 + [0.7, 0.5, 0.4, 0.3, 0.2, 0.1])
 """How large chunks are beside each other: the last are small, so that threads end together, and there
 are enough large ones for sixteen threads."""
+_ALONE = 1 << 22
+"""Of so many products a thread is worth it: the next one begins after a third of the time for them."""
 
 
 def extrapolate(x: Matrix, previous: Matrix, b: float) -> None:
@@ -101,7 +103,7 @@ class KLKernel:
                 *(_aligned(TILE * padded_K, dtype).reshape(TILE, -1) for _ in range(3)),
                 np.zeros(TILE, dtype),
             )
-            for _ in range(min(n_threads, n_chunks))
+            for _ in range(min(n_threads, n_chunks, 1 + V.size * n_components // _ALONE))
         ]
         others = len(self._scratch) - 1
         self._pool = ThreadPoolExecutor(others) if others else None

@@ -74,7 +74,7 @@ class Curvature:
     def __init__(self, rows: Matrix, penalties: Matrix | None = None) -> None:
         (K, n_bins), dtype = rows.shape, rows.dtype
         self.rows, self.penalties = rows, penalties
-        firsts = row_groups(rows.T, _ROWS)
+        firsts = row_groups(rows.sum(axis=0, dtype=np.float64), _ROWS)
         self.first_rows = np.add.reduceat(rows, firsts, axis=1)
         self.edges = np.append(firsts, n_bins)
         self.n_groups = -(-len(firsts) // COLUMNS) * COLUMNS

@@ -28,9 +28,8 @@ from audionmf.nmf.checks import (
 from audionmf.nmf.coarse import (
     averaged,
     between,
-    frames_summed,
+    pyramid,
     row_groups,
-    rows_summed,
     spread_rows,
 )
 from audionmf.nmf.divergence import beta_divergence
@@ -40,6 +39,7 @@ from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
+from audionmf.spectra.rows import rows_summed
 
 __all__ = [
     "LONG_ITER",
@@ -346,7 +346,7 @@ class Problem:
         if not (self._worth_sums() and (H[self.V.any(axis=0)] > 0).all()):
             return False
         frames = self.V[:, :: self._coarsest]
-        edges = row_groups(frames, _LEVELS[0][0])
+        edges = row_groups(frames.sum(axis=1, dtype=np.float64), _LEVELS[0][0])
         pooled = rows_summed(frames, edges).astype(np.float64)
         model = (H[:: self._coarsest] @ np.add.reduceat(W, edges, axis=1)).T
         one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
@@ -377,46 +377,38 @@ class Problem:
         """
         start = (run.W, run.H)
         run.record(self._divergence(run))
-        levels, step = self._levels(), self._coarsest
-        W, H = run.W, averaged(run.H, step, levels[0].shape[1])
-        for sums, (n_groups, share) in zip(levels, _LEVELS, strict=True):
-            edges = row_groups(sums, n_groups)
+        totals = self.V.sum(axis=1, dtype=np.float64)
+        groups = [row_groups(totals, n) for n, _ in _LEVELS]
+        steps = [self._coarsest >> i for i in range(len(_LEVELS))]
+        levels, rows = pyramid(self.V, groups, steps)
+        W, H = run.W, averaged(run.H, steps[0], levels[0].shape[1])
+        for sums, edges, step, (_, share) in zip(levels, groups, steps, _LEVELS, strict=True):
             level = self._run(np.add.reduceat(W, edges, axis=1), H * H.dtype.type(step))
             level.n_iter, level.passes, level.coarse = run.n_iter, run.passes, True
             n_most = run.n_iter + round(share * min(self.max_iter, LONG_ITER))
-            self._iterate(level, rows_summed(sums, edges), n_most, n_plain=_PLAIN_FIRST)
-            W, H = spread_rows(level.W, edges, sums.sum(axis=1)), level.H / H.dtype.type(step)
+            self._iterate(level, sums, n_most, n_plain=_PLAIN_FIRST)
+            W, H = spread_rows(level.W, edges, totals), level.H / H.dtype.type(step)
             run.n_iter, run.passes = level.n_iter, level.passes
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-            if sums is not levels[-1]:
-                step //= 2
-                H = between(H, 2, -(-self.V.shape[1] // step))
+            if step > steps[-1]:
+                H = between(H, 2, -(-2 * self.V.shape[1] // step))
         H = between(H, step, self.V.shape[1])
         run.W, run.H = (np.where(a > 0, b, 0) for a, b in zip(start, (W, H), strict=True))
         if run.reason != "cancelled":
-            self._settle(run)
+            self._settle(run, rows, groups[0])
         elif self._divergence(run) > run.values[-1]:
             run.W, run.H = start
         return start
 
-    def _levels(self) -> list[Matrix]:
-        """Return V with ever fewer neighbouring frames added up."""
-        levels = [frames_summed(self.V, self._coarsest >> len(_LEVELS) - 1)]
-        for _ in _LEVELS[1:]:
-            levels.append(frames_summed(levels[-1], 2))
-        return levels[::-1]
-
-    def _settle(self, run: Run) -> None:
+    def _settle(self, run: Run, rows: Matrix, edges: NDArray[np.int64]) -> None:
         """Find activations of single frames, on sums of rows, before templates move again."""
-        edges = row_groups(self.V, _LEVELS[0][0])
-        pooled = rows_summed(self.V, edges)
-        with self._updater(pooled, np.zeros_like(self.free_W), self.free_H) as updater:
+        with self._updater(rows, np.zeros_like(self.free_W), self.free_H) as updater:
             W, H = updater.taken(np.add.reduceat(run.W, edges, axis=1)), updater.taken(run.H)
             updater.activate(W, H, _SETTLING)
             run.H = updater.given(H, run.H)
-        run.passes += _SETTLING / 2 * pooled.size / self.V.size
+        run.passes += _SETTLING / 2 * rows.size / self.V.size
 
     def _divergence(self, run: Run) -> float:
         none = np.zeros_like(self.free_W)

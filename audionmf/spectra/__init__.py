@@ -13,6 +13,7 @@ A file imports only from those that are named before it:
 - `log_stft`: the same with narrow bins at the bottom, and which of the two is asked for
 - `transport`: sound between two sounds, by optimal transport
 - `live_stft`: the same for a signal that is still being played
+- `rows`: sums of neighbouring rows
 - `bands`: single bins at the bottom, fractions of an octave above
 - `neighbours`: what comes before and after a frame
 - `frames`: from a recording to the V that a factorisation sees

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audionmf.spectra.rows import rows_summed
 from audionmf.spectra.stft import STFT
 
 __all__ = ["Bands", "once_each"]
@@ -70,17 +71,7 @@ class Bands:
 
     def pool(self, spectra: Matrix) -> Matrix:
         """Sum bins (n_bins, n) over the bands; returns (n_bands, n), bands as neighbours."""
-        rows = spectra.T
-        # Most bands are one bin, and sums of one number take longer than to copy it.
-        n_single = int((self.edges == np.arange(len(self.edges))).argmin()) - 1
-        if n_single < 1:
-            everywhere: Matrix = np.add.reduceat(rows, self.edges, axis=1).T
-            return everywhere
-        pooled = np.empty((len(rows), len(self.edges)), rows.dtype)
-        pooled[:, :n_single] = rows[:, :n_single]
-        edges = self.edges[n_single:] - n_single
-        np.add.reduceat(rows[:, n_single:], edges, axis=1, out=pooled[:, n_single:])
-        return pooled.T
+        return rows_summed(spectra, self.edges)
 
     def spread(self, gains: NDArray[np.float64], frequencies: NDArray[np.float64]) -> Matrix:
         """Interpolate gains of the bands (n_bands,) at the frequencies of bins, in Hz."""
