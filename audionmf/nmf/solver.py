@@ -57,10 +57,10 @@ Matrix = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 _FLOOR = 1e-12
-_LEVELS = ((128, 0.3), (256, 0.2), (512, 0.1))
-_COARSEST, _MANY_FRAMES = (8, 16), 4000
-"""Groups of rows and the share of the iterations on each level; so many frames are added up on the
-first, few or many, half as many on the next."""
+_GROUPS, _MANY_FRAMES = (128, 256, 512), 4000
+_FEW, _MANY = (8, (0.3, 0.2, 0.1)), (16, (0.35, 0.25, 0.15))
+"""Groups of rows on each level. How many frames are added up on the first, half as many on the next,
+and the share of the iterations on each, where there are few frames and where there are many."""
 _LEAST_ITER, _LEAST_ITER_MANY, _LEAST_FRAMES, _LEAST_RATIO = 100, 40, 300, 1.5
 _PLAIN_FIRST, _SETTLING = 20, 10
 LONG_ITER, _MOST_PLAIN = 200, 30
@@ -172,10 +172,10 @@ def fit(
     coarse : bool, default True
         Accelerated updates begin on sums, where that is worth it: where V has more than 512 rows, and
         300 frames, 12 a component, and 100 iterations or more (from 4000 frames on, 24 and 40). 0.6 of
-        the iterations, of 200 at most, are on sums of eight, four and two neighbouring frames (16, 8
-        and 4 from 4000 on), with rows that hold little added up, too; not where activations are given
-        that hold zeros or fit better than one component would. False: all are on V itself, where
-        strokes and starts of notes are not blurred at first.
+        the iterations, of 200 at most, are on sums of eight, four and two neighbouring frames (from
+        4000 on 0.75, on 16, 8 and 4), with rows that hold little added up, too; not where activations
+        are given that are 0 where V is not, or fit better than one component would. False: all are on
+        V itself, where strokes and starts of notes are not blurred at first.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -345,16 +345,17 @@ class Problem:
         """
         if not (self._worth_sums() and (H[self.V.any(axis=0)] > 0).all()):
             return False
-        frames = self.V[:, :: self._coarsest]
-        edges = row_groups(frames.sum(axis=1, dtype=np.float64), _LEVELS[0][0])
+        step, _ = self._plan
+        frames = self.V[:, ::step]
+        edges = row_groups(frames.sum(axis=1, dtype=np.float64), _GROUPS[0])
         pooled = rows_summed(frames, edges).astype(np.float64)
-        model = (H[:: self._coarsest] @ np.add.reduceat(W, edges, axis=1)).T
+        model = (H[::step] @ np.add.reduceat(W, edges, axis=1)).T
         one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
         return beta_divergence(pooled, model, self.beta) > beta_divergence(pooled, one, self.beta)
 
     @property
-    def _coarsest(self) -> int:
-        return _COARSEST[self.V.shape[1] >= _MANY_FRAMES]
+    def _plan(self) -> tuple[int, tuple[float, ...]]:
+        return _MANY if self.V.shape[1] >= _MANY_FRAMES else _FEW
 
     def _worth_sums(self) -> bool:
         n_rows, n_frames = self.V.shape
@@ -364,8 +365,8 @@ class Problem:
             and self.free_H.all()
             and self.constrain is None
             and self.max_iter >= (_LEAST_ITER_MANY if n_frames >= _MANY_FRAMES else _LEAST_ITER)
-            and n_rows > _LEVELS[-1][0]
-            and n_frames >= max(_LEAST_FRAMES, _LEAST_RATIO * self._coarsest * len(self.free_W))
+            and n_rows > _GROUPS[-1]
+            and n_frames >= max(_LEAST_FRAMES, _LEAST_RATIO * self._plan[0] * len(self.free_W))
         )
 
     def _start_coarse(self, run: Run) -> tuple[Matrix, Matrix]:
@@ -378,11 +379,12 @@ class Problem:
         start = (run.W, run.H)
         run.record(self._divergence(run))
         totals = self.V.sum(axis=1, dtype=np.float64)
-        groups = [row_groups(totals, n) for n, _ in _LEVELS]
-        steps = [self._coarsest >> i for i in range(len(_LEVELS))]
+        groups = [row_groups(totals, n) for n in _GROUPS]
+        coarsest, shares = self._plan
+        steps = [coarsest >> i for i in range(len(_GROUPS))]
         levels, rows = pyramid(self.V, groups, steps)
         W, H = run.W, averaged(run.H, steps[0], levels[0].shape[1])
-        for sums, edges, step, (_, share) in zip(levels, groups, steps, _LEVELS, strict=True):
+        for sums, edges, step, share in zip(levels, groups, steps, shares, strict=True):
             level = self._run(np.add.reduceat(W, edges, axis=1), H * H.dtype.type(step))
             level.n_iter, level.passes, level.coarse = run.n_iter, run.passes, True
             n_most = run.n_iter + round(share * min(self.max_iter, LONG_ITER))

@@ -16,7 +16,7 @@ from sklearn.decomposition import non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 
 from audionmf.io import private
-from audionmf.nmf import activate, beta_divergence, fit, intrinsics, passes, shapes
+from audionmf.nmf import activate, beta_divergence, fit, intrinsics, kernels, passes, shapes
 from audionmf.nmf import compiled as compiling
 from audionmf.nmf.kernels import KLKernel, _edges, extrapolate
 from audionmf.nmf.passes import TILE
@@ -535,6 +535,14 @@ def test_a_thread_that_is_late_is_not_waited_for():
         go_on.set()
     assert np.array_equal(templates.T, alone[0])
     assert np.array_equal(activations.T, alone[1])
+
+
+def test_a_thread_more_works_only_where_there_is_work_for_it(monkeypatch):
+    V, *_ = problem(64, 32 * TILE, 8)
+    monkeypatch.setattr(kernels, "_ALONE", V.size * 8 // 2)
+    for n_frames, n_threads in ((15 * TILE, 1), (16 * TILE, 2), (32 * TILE, 3)):
+        with kernel_of(V[:, :n_frames], 8, n_threads=4) as kernel:
+            assert len(kernel._scratch) == n_threads
 
 
 def test_sums_of_chunks_are_added_in_their_order_whoever_is_done_first():
