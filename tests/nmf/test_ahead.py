@@ -113,7 +113,7 @@ def test_there_is_a_folder_for_code_where_one_can_be_written(tmp_path, monkeypat
         ("separate nowhere.wav --device torch", False),
         ("decompose nowhere.wav", True),
         ("learn nowhere.wav -o bank.npz", True),
-        ("learn nowhere.wav -o bank.npz --scheduler tcp://127.0.0.1:1", False),
+        ("learn nowhere.wav -o bank.npz --scheduler nowhere", False),
         ("studio nowhere.wav", True),
         ("info nowhere.wav", False),
     ],
