@@ -54,7 +54,7 @@ class State:
         Most iterations.
     divergence : float
         The last evaluated divergence; NaN if none was.
-    coarse : bool
+    coarse : bool, default False
         The iteration was on sums of frames, and the divergence is theirs.
     """
 

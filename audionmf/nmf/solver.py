@@ -85,7 +85,7 @@ class NMF:
     evaluated : ndarray, shape (n_evaluations,), int
         The iterations after which it was evaluated; the first is 0.
     n_iter : int
-        Iterations done, those on thinned frames included.
+        Iterations done, those on sums of frames included.
     converged : bool
         True if the tolerance, or the precision of the type, was reached.
     reason : {"tolerance", "max_iter", "cancelled", "fixed", "precision"}

@@ -140,6 +140,15 @@ def test_threads_change_no_bit(duet, found_duet):
         assert np.array_equal(first, second)
 
 
+def test_notes_are_learnt_from_all_frames_not_from_sums_which_blur_strokes(duet, monkeypatch):
+    fit, begun = note_votes.nmf.fit, []
+    monkeypatch.setattr(note_votes.nmf, "fit", lambda *a, **o: begun.append(o) or fit(*a, **o))
+    separated(duet)
+    notes = [options for options in begun if "activations" in options]
+    assert notes
+    assert all(options["coarse"] is False for options in notes)
+
+
 def test_the_share_of_the_work_is_told_and_it_can_be_stopped(duet):
     told = []
     separated(duet, progress=lambda stage, share: told.append((stage, share)))

@@ -59,7 +59,7 @@ def test_accelerated_updates_agree_and_never_rise(device, dtype):
     )
 
 
-def test_thinning_goes_by_a_device_too(device):
+def test_a_start_on_sums_goes_by_a_device_too(device):
     V = data(600, 4100)
     here, there = (nmf.fit(V, 3, max_iter=40, tol=0, device=d) for d in ("cpu", device))
     assert there.divergence[-1] == pytest.approx(here.divergence[-1], rel=1e-3)

@@ -129,6 +129,12 @@ def test_it_is_taken_back_if_it_makes_things_worse(V, monkeypatch):
     assert model.divergence[-1] < 0.5 * model.divergence[0]
 
 
+def test_activations_of_single_frames_are_found_before_templates_move(V, monkeypatch):
+    settled = fit(V).divergence[1]  # of the first iteration on all frames
+    monkeypatch.setattr(solver.Problem, "_settle", lambda *_: None)
+    assert settled < 0.9 * fit(V).divergence[1]
+
+
 def test_silence_zero_rows_and_a_late_sound_do_no_harm(V):
     odd = V.copy(order="F")
     odd[:, 1000:3000] = 0

@@ -407,7 +407,7 @@ def test_the_residual_is_the_share_that_one_more_plain_update_would_change():
     assert model.kkt_residual == pytest.approx(expected, rel=1e-6)
 
 
-# Many frames: the start on thinned frames
+# Many frames of few rows
 
 
 @pytest.fixture(scope="module")
