@@ -11,7 +11,9 @@ A file imports only from those that are named before it:
 - `shapes`: sizes that machine code is made for
 - `intrinsics`: vector instructions for numba
 - `passes`: one pass over a matrix as machine code
+- `calls`: calls of machine code by a block of numbers
 - `ready`: machine code that is kept, run without its compiler
+- `crew`: threads that make the same calls side by side
 - `kernels`: the Kullback–Leibler update by such passes, its buffers and threads
 - `ahead`: the largest kernel compiled by a process of its own
 - `fused`: the same passes as kernels for a graphics card

@@ -18,7 +18,7 @@ import numpy as np
 
 from audionmf.io.kept import can_keep
 from audionmf.nmf.checks import thread_count
-from audionmf.nmf.kernels import KLKernel, extrapolate
+from audionmf.nmf.kernels import KLKernel
 from audionmf.nmf.ready import kernel
 
 __all__ = ["compile_ahead", "compile_pass"]
@@ -77,34 +77,29 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-class _PassAlone(KLKernel):
-    """A tiny problem that is gone over without its templates laid out, which another kernel does."""
+class _Tiny(KLKernel):
+    """A problem for which kernels are compiled one by one."""
 
     def __init__(self) -> None:
         free = np.ones(1, bool)
         super().__init__(np.ones((2, 2), _DTYPE, order="F"), 1, 1, free, free)
         self.W, self.H = np.ones((1, 2), _DTYPE), np.ones((2, 1), _DTYPE)
 
-    def _lay_out(self) -> None:
-        super()._lay_out()
-        self._pack = _leave_out  # type: ignore[assignment]
+    def compile_pass(self) -> None:
+        """Go over V, without templates laid out for it, which another kernel does."""
+        self._go_over(self.H, 1, True, False, False)
 
     def compile_rest(self) -> None:
         """Multiply the templates and extrapolate, which are what else an iteration is."""
-        self._multiply(self.W, *self._sums, self._free)
-        extrapolate(self.W, self.W.copy(), 0.5)
-
-
-def _leave_out(*_: object) -> None:
-    pass
+        self._multiply(self.W)
+        self.extrapolate(self.W, self.W.copy(), 0.5)
 
 
 def compile_pass() -> None:
     """Compile the pass over V, and keep it."""
-    tiny = _PassAlone()
-    tiny.activate(tiny.W, tiny.H, 1)
+    _Tiny().compile_pass()
 
 
 def _compile_others() -> None:
     """Compile the other kernels of an iteration; those that are kept are loaded."""
-    _PassAlone().compile_rest()
+    _Tiny().compile_rest()

@@ -11,13 +11,14 @@ frames are shared out.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audionmf.nmf.ready import kernel, laid
+from audionmf.nmf.crew import Crew
+from audionmf.nmf.ready import Call, kernel, laid
 from audionmf.nmf.shapes import BITS, COLUMNS, PANELS, TILE, TINY, VECTORS
 
 __all__ = ["TINY", "KLKernel", "extrapolate"]
@@ -105,22 +106,23 @@ class KLKernel:
             )
             for _ in range(min(n_threads, n_chunks, 1 + V.size * n_components // _ALONE))
         ]
-        others = len(self._scratch) - 1
-        self._pool = ThreadPoolExecutor(others) if others else None
+        self._crew: Crew | None = None
+        self._given: tuple[Matrix, tuple[Any, ...]] | None = None
+        self._calls: dict[Any, tuple[tuple[Matrix, ...], Call]] = {}
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Find the kernels, and lay out the arguments that no call changes."""
-        names = ("update_chunks", "pack_templates", "multiply_templates")
-        dtype = self._V.dtype
-        self._update, self._pack, self._multiply = (kernel(n, dtype) for n in names)
-        edges, V, free = laid(self._edges), laid(self._V), laid(self._free_activations)
+        """Lay out the arguments that no call changes."""
+        n_chunks = len(self._edges) - 1
+        self._values, self._counter = np.zeros(n_chunks), np.zeros(n_chunks + 3, np.int64)
         Wp, Wt, inverse = laid(self._Wp), laid(self._Wt), laid(self._inverse_sums)
-        N, row_sums = self._sums = laid(self._N), laid(self._row_sums)
+        N, row_sums = laid(self._N), laid(self._row_sums)
         self._packing = Wp, Wt, inverse, laid(self._penalties)
-        self._free = laid(self._free_templates)
-        self._before = V, *self._strides
-        self._edges_laid = edges
+        self._multiplying = N, row_sums, laid(self._free_templates)
+        self._before = (
+            laid(self._counter), laid(self._edges), laid(self._values), laid(self._V), *self._strides,
+        )  # fmt: skip
+        free = laid(self._free_activations)
         self._after = [
             (Wp, Wt, inverse, free, N, row_sums, *map(laid, scratch)) for scratch in self._scratch
         ]
@@ -129,8 +131,9 @@ class KLKernel:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown()
+        if self._crew:
+            self._crew.__exit__()
+        self._crew = None
 
     def iterate(
         self, W: Matrix, H: Matrix, *, templates: bool = True, divergence: bool = False
@@ -155,7 +158,7 @@ class KLKernel:
         """
         value = self._pass(W, H, 1, False, templates, divergence)
         if templates:
-            self._multiply(W, *self._sums, self._free)
+            self._multiply(W)
         return value
 
     def sums(
@@ -225,7 +228,9 @@ class KLKernel:
 
     def extrapolate(self, x: Matrix, previous: Matrix, b: float) -> None:
         """Do what the function of this name does."""
-        extrapolate(x, previous, b)
+        both = x, previous
+        flat = self._call("extrapolate_flat", both, lambda: (*(a.reshape(-1) for a in both), 0.0))
+        flat(float(b))
 
     def activate(self, W: Matrix, H: Matrix, n_iter: int) -> None:
         """Do `n_iter` accelerated iterations of the activations in place, each frame on its own."""
@@ -242,23 +247,42 @@ class KLKernel:
     def _pass(
         self, W: Matrix, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
     ) -> float:
-        self._pack(W, *self._packing)
-        n_chunks = len(self._edges) - 1
-        values, counter = np.zeros(n_chunks), np.zeros(n_chunks + 4, np.int64)
-        before = counter, self._edges_laid, values, *self._before, H
+        self._call("pack_templates", (W,), lambda: (W, *self._packing))()
+        return self._go_over(H, n_inner, momentum, gather, divergence)
+
+    def _multiply(self, W: Matrix) -> None:
+        self._call("multiply_templates", (W,), lambda: (W, *self._multiplying))()
+
+    def _go_over(
+        self, H: Matrix, n_inner: int, momentum: bool, gather: bool, divergence: bool
+    ) -> float:
+        """Go over V with the templates as they are laid out."""
+        self._counter[:] = 0
         sizes = self._n_bins, self._n_components, n_inner, momentum, gather, divergence
+        self._prepared(H, sizes).work()
+        return float(sum(self._values.tolist())) if divergence else float("nan")
 
-        def work(after: tuple[Any, ...], waits: bool) -> None:
-            self._update(*before, *after, *sizes, waits)
+    def _call(
+        self, name: str, arrays: tuple[Matrix, ...], arguments: Callable[[], tuple[Any, ...]]
+    ) -> Call:
+        """Return a call with some arrays, the one before where it is with the same."""
+        key = name, arrays[0].shape
+        known, call = self._calls.get(key, ((), None))
+        if call is None or any(a is not b for a, b in zip(known, arrays, strict=True)):
+            call = Call(kernel(name, self._V.dtype), *arguments())
+            self._calls[key] = arrays, call
+        return call
 
-        others = [self._pool.submit(work, a, False) for a in self._after[1:]] if self._pool else []
-        work(self._after[0], True)
-        for future in others:
-            if not counter[-1]:
-                future.result()
-            else:  # all is done: a thread that is late, or has not begun, has nothing left to do
-                future.cancel()
-        return float(sum(values.tolist())) if divergence else float("nan")
+    def _prepared(self, H: Matrix, how: tuple[Any, ...]) -> Crew:
+        """Return the threads, each with its call."""
+        if self._crew is None:
+            update = kernel("update_chunks", self._V.dtype)
+            calls = [Call(update, *self._before, H, *after, *how) for after in self._after]
+            self._crew = Crew(calls[0], calls[1:])
+        elif self._given is None or self._given[0] is not H or self._given[1] != how:
+            self._crew.take([(*self._before, H, *after, *how) for after in self._after])
+        self._given = H, how
+        return self._crew
 
 
 def _edges(n_tiles: int) -> NDArray[np.int64]:

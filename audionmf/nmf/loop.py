@@ -153,6 +153,7 @@ def descend(
     n_plain: int = 0,
     n_most: int | None = None,
     instead: Callable[[], None] | None = None,
+    age: int = 0,
 ) -> None:
     """Step until it is time to stop; the watch holds why.
 
@@ -170,8 +171,11 @@ def descend(
         Stop here, short of the watch's `max_iter`.
     instead : callable, optional
         Goes somewhere else, if the divergence is higher where the steps begin than the last one.
+    age : int, default 0
+        How many steps there were before, as far as momentum is concerned: the share that it carries
+        steps on by begins at age / (age + 3).
     """
-    age, n_most = 0, watch.max_iter if n_most is None else n_most
+    n_most = watch.max_iter if n_most is None else n_most
     watch.going_on = True
     try:
         while watch.n_iter < n_most:

@@ -271,9 +271,6 @@ def _carry_frames(
 
 _TICKETS, _ADDED, _DONE = 1, 2, 3
 """Where counters hold how many chunks nobody has looked at, how many are added, and which are done."""
-_PATIENCE = 10000
-"""How often a thread looks whether the others are done, some hundredths of a millisecond together: to
-sleep and to be woken takes as long."""
 
 
 @_compiled(nogil=True)
@@ -303,7 +300,6 @@ def update_chunks(
     momentum: bool,
     gather: bool,
     want_divergence: bool,
-    waits: bool,
 ) -> None:
     """Update one chunk after the other, each the next that no thread has taken yet.
 
@@ -311,8 +307,7 @@ def update_chunks(
     Σ V (log R - 1) + WH at the activations that came in, if it is wanted.
 
     With `gather` sums of chunks are added to those of the first, in their order: by one thread at a
-    time, what is done by then, while others go on. ``counter[n_chunks + 4]`` begins with zeros; the
-    last becomes 1 where a thread that waits has seen that all is done.
+    time, what is done by then, while others go on. ``counter[n_chunks + 3]`` begins with zeros.
     """
     Kp = inverse_sums.size
     lanes: int = lanes_of(V)
@@ -396,10 +391,6 @@ def update_chunks(
                 at = fetch_add(counter, _ADDED, 1) + 1
             seen = fetch_add(counter, _TICKETS, -seen) - seen
         c, t0 = claim(counter), -1
-    looks = 0
-    while waits and looks < _PATIENCE and counter[n_chunks + _DONE] == 0:
-        counter[n_chunks + _DONE] = 1 if fetch_add(counter, _ADDED, 0) == n_chunks else 0
-        looks += 1
 
 
 @_compiled(fastmath={"reassoc"})

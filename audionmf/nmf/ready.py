@@ -15,7 +15,7 @@ import functools
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.io.kept import CAN_BE_KEPT, FOLDER, digest, keep, package, read
+from audionmf.nmf.calls import MOST_DOUBLES, MOST_NUMBERS, calls
 from audionmf.spectra.machine_code import linked
 
-__all__ = ["Kernel", "Laid", "kernel", "laid"]
+__all__ = ["Call", "Kernel", "Laid", "kernel", "laid"]
 
 Matrix = NDArray[Any]
 
@@ -73,6 +74,7 @@ class _Code:
 
     run: Callable[..., int]
     kinds: list[str]
+    place: int
 
 
 class Kernel:
@@ -87,7 +89,7 @@ class Kernel:
     """
 
     def __init__(self, name: str, dtype: str) -> None:
-        self._name, self._dtype = name, dtype
+        self.name, self._dtype = name, dtype
         self._code: _Code | None = None
         self._sought = self._offered = False
         self._wait: Callable[[], None] | None = None
@@ -117,7 +119,12 @@ class Kernel:
         if self._code is None or numbers is None:
             self._compile([a.array if type(a) is Laid else a for a in arguments])
         elif self._code.run(*_RESULTS, *numbers):
-            raise RuntimeError(f"the kernel {self._name} failed")
+            raise RuntimeError(f"the kernel {self.name} failed")
+
+    def code(self) -> _Code | None:
+        """Return the machine code, None where it is left to numba."""
+        self.find()
+        return self._code
 
     def _seek(self) -> None:
         with self._lock:
@@ -125,7 +132,7 @@ class Kernel:
                 self._wait()
                 self._wait = None
             if not self._sought and CAN_BE_KEPT:
-                self._code = _kept(f"{self._name}-{self._dtype}")
+                self._code = _kept(f"{self.name}-{self._dtype}")
             self._sought = True
 
     def _compile(self, arguments: list[Any]) -> None:
@@ -134,14 +141,67 @@ class Kernel:
         with without_collection():
             from audionmf.nmf import passes
 
-            function = getattr(passes, self._name)
+            function = getattr(passes, self.name)
             function(*arguments)
         if self._code is not None or self._offered:
             return
         with self._lock, contextlib.suppress(*_NOT_KEPT):
             if not self._offered:
                 self._offered = True
-                _keep(f"{self._name}-{self._dtype}", function, arguments)
+                _keep(f"{self.name}-{self._dtype}", function, arguments)
+                self._sought = False  # the next call is of what is kept
+
+
+class Call:
+    """A call of a kernel, to be made again and again: its numbers lie ready in a block.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        What is called.
+    arguments
+        With what; arrays may come with their numbers. They live as long as the call or its next
+        arguments.
+    """
+
+    def __init__(self, kernel: Kernel, *arguments: Any) -> None:
+        self._kernel, self._made = kernel, calls()
+        self._block = (ctypes.c_int64 * (MOST_NUMBERS + MOST_DOUBLES))(*_RESULTS)
+        self.place, self.block = 0, ctypes.addressof(self._block)
+        self.take(*arguments)
+
+    def take(self, *arguments: Any) -> None:
+        """Take other arguments from now on."""
+        self.arguments = arguments
+        code = self._kernel.code()
+        numbers = None if code is None or self._made is None else _flat(arguments, code.kinds)
+        whole = [x for x in numbers or () if type(x) is not float]
+        doubles = [x for x in numbers or () if type(x) is float]
+        fits = len(whole) <= MOST_NUMBERS - len(_RESULTS) and len(doubles) <= MOST_DOUBLES
+        self.place = code.place if code is not None and numbers is not None and fits else 0
+        if self.place:
+            self._block[len(_RESULTS) : len(_RESULTS) + len(whole)] = whole
+            self._set(doubles)
+
+    def __call__(self, *doubles: float) -> None:
+        """Call the kernel, with other numbers of floating point than those it has if some are given."""
+        if not self.place and self._kernel.is_ready:
+            self.take(*self.arguments)
+        if self._made is None or not self.place:
+            others = iter(doubles or [x for x in self.arguments if type(x) is float])
+            self._kernel(*(next(others) if type(x) is float else x for x in self.arguments))
+            return
+        if doubles:
+            self._set(doubles)
+        if self._made.invoke(self.place, self.block):
+            raise RuntimeError(f"the kernel {self._kernel.name} failed")
+
+    def _set(self, doubles: Sequence[float]) -> None:
+        ctypes.memmove(
+            self.block + 8 * MOST_NUMBERS,
+            struct.pack(f"{len(doubles)}d", *doubles),
+            8 * len(doubles),
+        )
 
 
 @functools.cache
@@ -284,4 +344,4 @@ def _linked(kept: dict[str, Any]) -> _Code | None:
         scalar = [of for name, of in _SCALARS.values() if name == kind]
         types += scalar or [ctypes.c_int64] * (5 + 2 * int(kind[-1]))
     prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64, *types)
-    return _Code(prototype(place), kept["kinds"])
+    return _Code(prototype(place), kept["kinds"], place)

@@ -33,7 +33,7 @@ from audionmf.nmf.coarse import (
     spread_rows,
 )
 from audionmf.nmf.divergence import beta_divergence
-from audionmf.nmf.initialize import initialize
+from audionmf.nmf.initialize import INITS, initialize
 from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
@@ -63,6 +63,8 @@ _FEW, _MANY = (8, (0.3, 0.2, 0.1)), (16, (0.35, 0.25, 0.15))
 and the share of the iterations on each, where there are few frames and where there are many."""
 _LEAST_ITER, _LEAST_ITER_MANY, _LEAST_FRAMES, _LEAST_RATIO = 100, 40, 300, 1.5
 _PLAIN_FIRST, _SETTLING = 20, 10
+_WARM = 8
+"""Momentum that goes on after sums begins as if there had been so many steps."""
 LONG_ITER, _MOST_PLAIN = 200, 30
 """What has more iterations than the first is learnt from sums for no longer than what has so many:
 sums for hundreds of iterations end in worse minima. So does momentum from the first on: what is learnt
@@ -343,7 +345,10 @@ class Problem:
         That is where none is 0, since 0 stays 0, but in silent frames, and on some frames the model is
         worse than one component would be.
         """
-        if not (self._worth_sums() and (H[self.V.any(axis=0)] > 0).all()):
+        if not self._worth_sums():
+            return False
+        silent = ~(H > 0).all(axis=1)
+        if silent.any() and self.V[:, silent].any():
             return False
         step, _ = self._plan
         frames = self.V[:, ::step]
@@ -445,11 +450,12 @@ class Problem:
                 if start:
                     steps.W[...], steps.H[...] = updater.taken(start[0]), updater.taken(start[1])
 
+            n_plain = max(n_plain, min(_MOST_PLAIN, self.max_iter - LONG_ITER))
             try:
                 descend(
-                    run, steps.step, momentum=steps if self.accelerated else None,
-                    n_plain=max(n_plain, min(_MOST_PLAIN, self.max_iter - LONG_ITER)), n_most=n_most,
-                    instead=instead if start else None,
+                    run, steps.step, momentum=steps if self.accelerated else None, n_plain=n_plain,
+                    n_most=n_most, instead=instead if start else None,
+                    age=_WARM if run.n_iter > n_plain else 0,
                 )  # fmt: skip
             finally:
                 run.W, run.H = updater.given(steps.W, run.W), updater.given(steps.H, run.H)
@@ -497,7 +503,13 @@ def _start(
     ):
         if start is not None and size > n_components:
             raise ParameterError(f"{size} {name} are given for {n_components} components")
-    W, H = initialize(data, n_components, init, seed)
+    all_given = templates is not None and activations is not None and (
+        templates.shape[1] == len(activations) == n_components
+    )  # fmt: skip
+    if all_given and init in INITS:
+        W, H = np.empty_like(templates), np.empty_like(activations)
+    else:
+        W, H = initialize(data, n_components, init, seed)
     if templates is not None:
         W[:, : templates.shape[1]] = templates
         _balance(W, templates.shape[1])

@@ -2,7 +2,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 
@@ -521,20 +520,6 @@ def test_momentum_of_activations_begins_again_where_a_step_goes_uphill():
     with kernel_of(V, 4) as kernel:
         kernel.activate(W.T.copy(), columns, n_iter)
     assert np.allclose(columns.T, at, rtol=1e-7)
-
-
-def test_a_thread_that_is_late_is_not_waited_for():
-    V, W, H = problem(40, 30 * TILE, 8)
-    alone = iterated(V, W, H)
-    go_on = threading.Event()
-    with kernel_of(V, 8, n_threads=2) as kernel:
-        busy = kernel._pool.submit(go_on.wait, 20)
-        templates, activations = (np.array(x.T, order="C") for x in (W, H))
-        kernel.iterate(templates, activations)
-        assert not busy.done()
-        go_on.set()
-    assert np.array_equal(templates.T, alone[0])
-    assert np.array_equal(activations.T, alone[1])
 
 
 def test_a_thread_more_works_only_where_there_is_work_for_it(monkeypatch):
