@@ -28,8 +28,8 @@ Matrix = NDArray[np.floating[Any]]
 _CHUNKS = np.array([1.0] * 14 + [0.7, 0.5, 0.4, 0.3, 0.2, 0.1])
 """How large chunks are beside each other: the last are small, so that threads end together, and there
 are enough large ones for sixteen threads."""
-_ALONE = 1 << 22
-"""Of so many products a thread is worth it: the next one begins after a third of the time for them."""
+_ALONE = 1 << 21
+"""Of so many products a thread is worth it: to begin takes a twentieth of the time for them."""
 
 
 def extrapolate(x: Matrix, previous: Matrix, b: float) -> None:

@@ -32,7 +32,6 @@ from audionmf.nmf.coarse import (
     row_groups,
     spread_rows,
 )
-from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import INITS, initialize
 from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
@@ -353,10 +352,12 @@ class Problem:
         step, _ = self._plan
         frames = self.V[:, ::step]
         edges = row_groups(frames.sum(axis=1, dtype=np.float64), _GROUPS[0])
-        pooled = rows_summed(frames, edges).astype(np.float64)
-        model = (H[::step] @ np.add.reduceat(W, edges, axis=1)).T
-        one = pooled.sum(axis=1, keepdims=True) * pooled.sum(axis=0) / max(pooled.sum(), _FLOOR)
-        return beta_divergence(pooled, model, self.beta) > beta_divergence(pooled, one, self.beta)
+        pooled = rows_summed(frames, edges)
+        given = self._run(np.add.reduceat(W, edges, axis=1), np.ascontiguousarray(H[::step]))
+        total = max(pooled.sum(dtype=np.float64), _FLOOR)
+        shares = (pooled.sum(axis=1, dtype=np.float64) / total).astype(pooled.dtype)
+        one = self._run(shares[None], pooled.sum(axis=0)[:, None])
+        return self._divergence(given, pooled) > self._divergence(one, pooled)
 
     @property
     def _plan(self) -> tuple[int, tuple[float, ...]]:
@@ -417,11 +418,13 @@ class Problem:
             run.H = updater.given(H, run.H)
         run.passes += _SETTLING / 2 * rows.size / self.V.size
 
-    def _divergence(self, run: Run) -> float:
-        none = np.zeros_like(self.free_W)
-        with self._updater(self.V, none, none) as updater:
+    def _divergence(self, run: Run, V: Matrix | None = None) -> float:
+        """Return the divergence of a V, all of it unless another is given."""
+        V = self.V if V is None else V
+        none = np.zeros(len(run.W), bool)
+        with self._updater(V, none, none) as updater:
             point = updater.taken(run.W), updater.taken(run.H)
-            run.passes += 1
+            run.passes += V.size / self.V.size
             return updater.iterate(*point, templates=False, divergence=True)
 
     def _updater(self, V: Matrix, free_W: Mask, free_H: Mask) -> Updater:
