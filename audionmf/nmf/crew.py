@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audionmf.nmf.calls import ENDED, STRIDE, Calls, calls
 from audionmf.nmf.ready import Call
@@ -79,8 +80,10 @@ class _Gate:
         self._gate, self._states = places[0], (places[1], len(others))
         self._wake = [threading.Semaphore(0) for _ in others]
         self._threads = [
-            threading.Thread(target=_serve, args=(made, call, self._gate, state, wake), daemon=True)
-            for call, state, wake in zip(others, places[1:], self._wake, strict=True)
+            threading.Thread(
+                target=_serve, args=(made, call, self._lines, place, wake), daemon=True
+            )
+            for call, place, wake in zip(others, places[1:], self._wake, strict=True)
         ]
         for thread in self._threads:
             thread.start()
@@ -103,6 +106,9 @@ class _Gate:
         for thread in self._threads:
             thread.join()
 
+    def __del__(self) -> None:  # nobody waits for what was not ended
+        self._open(ENDED)
+
     def _open(self, to: int) -> None:
         asleep = self._made.open_gate(self._gate, to, *self._states)
         for i, wake in enumerate(self._wake):
@@ -110,7 +116,9 @@ class _Gate:
                 wake.release()
 
 
-def _serve(made: Calls, call: Call, gate: int, state: int, wake: threading.Semaphore) -> None:
-    seen = 0
+def _serve(
+    made: Calls, call: Call, lines: NDArray[np.int64], state: int, wake: threading.Semaphore
+) -> None:
+    gate, seen = lines.ctypes.data, 0  # they stay as long as this looks at them
     while (seen := made.serve(call.place, call.block, gate, state, seen)) != ENDED:
         wake.acquire()

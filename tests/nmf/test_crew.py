@@ -1,5 +1,6 @@
 """Calls that lie ready, and threads that make them: the same bits, nobody waited for, none left."""
 
+import gc
 import threading
 import time
 
@@ -195,6 +196,19 @@ def test_threads_go_when_the_work_is_done():
 def test_where_the_processor_is_not_known_calls_go_the_slow_way(monkeypatch):
     monkeypatch.setattr(calling.platform, "machine", lambda: "riscv64")
     assert calling.calls.__wrapped__() is None
+
+
+@needs_code
+def test_threads_of_a_kernel_that_nobody_closed_go_with_it():
+    V, W, H = problem()
+    before = set(threading.enumerate())
+    kernel = kernel_of(V, 2)
+    kernel.iterate(W, H)
+    (helping,) = set(threading.enumerate()) - before
+    del kernel
+    gc.collect()
+    helping.join(20)
+    assert not helping.is_alive()
 
 
 @needs_code
