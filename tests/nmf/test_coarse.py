@@ -135,6 +135,19 @@ def test_activations_of_single_frames_are_found_before_templates_move(V, monkeyp
     assert settled < 0.9 * fit(V).divergence[1]
 
 
+def test_momentum_goes_on_warm_after_the_first_sums(V, monkeypatch):
+    ages, descend = [], solver.descend
+
+    def watched(*arguments, age, **options):
+        ages.append(age)
+        descend(*arguments, age=age, **options)
+
+    monkeypatch.setattr(solver, "descend", watched)
+    fit(V)
+    fit(V, coarse=False)
+    assert ages == [0, 8, 8, 8, 0]
+
+
 def test_silence_zero_rows_and_a_late_sound_do_no_harm(V):
     odd = V.copy(order="F")
     odd[:, 1000:3000] = 0

@@ -138,6 +138,7 @@ def test_threads_that_fell_asleep_are_woken():
     asleep = []
 
     def between(kernel):
+        assert kernel._crew._gate._lines[0, 0] == 0  # closed: who is late does not come in
         asleep.append(await_state(kernel._crew, 2))
 
     assert iterated(2, between=between) == iterated(1)
