@@ -290,7 +290,8 @@ def _edges(n_tiles: int) -> NDArray[np.int64]:
     if n_tiles <= len(_CHUNKS):
         return np.arange(n_tiles + 1)
     ends = np.cumsum(_CHUNKS) * (n_tiles / _CHUNKS.sum())
-    return np.unique(np.concatenate([[0], np.round(ends)]).astype(np.int64))
+    ends = np.concatenate([[0], np.round(ends)]).astype(np.int64)
+    return ends[np.append(True, np.diff(ends) > 0)]  # np.unique loads the masked arrays of NumPy
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Matrix:
