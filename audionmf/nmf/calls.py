@@ -29,10 +29,10 @@ ENDED = -1
 """What a gate says when nothing will come any more. Closed it says 0, else how often it was opened. A
 thread that helps says that it is idle (0), works (1), sleeps (2) or is being woken (3)."""
 _PAUSES = {
-    "x86_64": ("llvm.x86.sse2.pause()", "", 3000),
-    "aarch64": ("llvm.aarch64.isb(i32 15)", "i32", 6000),
+    "x86_64": ("llvm.x86.sse2.pause()", "", 12000),
+    "aarch64": ("llvm.aarch64.isb(i32 15)", "i32", 8000),
 }
-"""What tells a processor that it is only looking, and how often a thread looks: some tenth of a
+"""What tells a processor that it is only looking, and how often a thread looks: some two tenths of a
 millisecond."""
 STRIDE = 8
 """States of threads lie so many numbers apart: no two in one line of the cache."""
