@@ -28,7 +28,7 @@ Matrix = NDArray[np.floating[Any]]
 _CHUNKS = np.array([1.0] * 14 + [0.7, 0.5, 0.4, 0.3, 0.2, 0.1])
 """How large chunks are beside each other: the last are small, so that threads end together, and there
 are enough large ones for sixteen threads."""
-_ALONE = 1 << 21
+_ALONE = 3 << 19
 """Of so many products a thread is worth it: to begin takes a twentieth of the time for them."""
 
 
