@@ -15,12 +15,19 @@ __all__ = ["keep_code", "share_memory", "tidy"]
 _CODE_FOLDER = "NUMBA_CACHE_DIR"
 _ARENAS, _MOST_ARENAS, _ARENAS_ASKED_FOR = -8, 2, "MALLOC_ARENA_MAX"
 """What glibc calls the most arenas (``malloc.h``), how many, and the variable where others say it."""
+_IDLE_THREADS = "OPENBLAS_THREAD_TIMEOUT", "4"
+"""For how many ticks of the processor, as a power of two, threads of OpenBLAS look for work before they
+sleep: the fewest it knows. By its own 2^26 each looks for 30 ms, first when NumPy is loaded."""
 
 
 def tidy() -> None:
-    """Open the standard streams that are closed, and forget variables that libraries fail over."""
+    """Open the standard streams that are closed, and forget variables that libraries fail over.
+
+    What libraries are told by variables has to be said before they are loaded.
+    """
     _open_streams()
     _end_at_once()
+    os.environ.setdefault(*_IDLE_THREADS)
     os.environ.pop("MPLBACKEND", None)  # pictures are drawn without a screen
     os.environ.pop("NUMBA_DISABLE_JIT", None)  # the kernels are code for no interpreter
     threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()

@@ -101,6 +101,27 @@ def test_variables_that_are_right_are_kept(monkeypatch):
     assert os.environ["NUMBA_NUM_THREADS"] == "2"
 
 
+IDLE = """
+import os, sys
+from audionmf import cli
+print("numpy" in sys.modules)
+cli.main(["info", "nowhere.wav"])
+print(os.environ["OPENBLAS_THREAD_TIMEOUT"])
+"""
+
+
+def test_threads_of_blas_are_told_to_sleep_when_idle_before_numpy_is_loaded(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    done = child("-c", IDLE)
+    assert (done.returncode, done.stdout) == (0, b"False\n4\n"), done.stderr
+
+
+def test_how_long_threads_of_blas_look_for_work_is_left_to_who_said_it(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "20")
+    surroundings.tidy()
+    assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == "20"
+
+
 # --- signals
 
 ENDED = """
