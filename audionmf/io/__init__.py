@@ -23,5 +23,6 @@ A file imports only from those that are named before it:
 - `signals`: those that end a run
 - `lock`: one run in a folder at a time
 - `private`: a folder for compiled code that nobody else can put code into
+- `executable`: machine code in memory, and what the processor says of itself
 - `kept`: machine code, for the processor it was made for
 """

@@ -20,11 +20,23 @@ import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from audionmf.io.executable import registers
 from audionmf.io.private import any_writable, private_folder
 
-__all__ = ["CAN_BE_KEPT", "FOLDER", "can_keep", "digest", "keep", "package", "read", "states"]
+__all__ = [
+    "CAN_BE_KEPT",
+    "FOLDER",
+    "Processor",
+    "can_keep",
+    "digest",
+    "host",
+    "keep",
+    "package",
+    "read",
+    "states",
+]
 
 CAN_BE_KEPT = sys.platform == "linux"
 """Whether code can be kept on this kind of system."""
@@ -58,13 +70,54 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+class Processor(NamedTuple):
+    """The processor of this machine, in LLVM's words."""
+
+    name: str
+    features: Mapping[str, bool]
+    """What it can do, and what not; empty where that is not known."""
+    triple: str = ""
+    """Its kind, its maker's and the system's."""
+
+    def flat(self) -> str:
+        """Return what it can do as LLVM takes it."""
+        each = sorted(self.features.items())
+        return ",".join(f"{'+' if can else '-'}{name}" for name, can in each)
+
+
+@functools.cache
+def host() -> Processor:
+    """Return the processor of this machine; it is asked once.
+
+    What LLVM calls it is kept for all that the processor says of itself, as LLVM takes long to load.
+    """
+    told = registers() if CAN_BE_KEPT else None
+    if told is None:
+        return _by_llvm()
+    name, source = f"processor-{digest(told)}", digest(package("llvmlite"))
+    for found in _found(f"{name}-{source}"):
+        with contextlib.suppress(KeyError, TypeError):
+            return Processor(found["name"], dict(found["features"]), found["triple"])
+    asked = _by_llvm()
+    _put(name, source, b"", asked._asdict())
+    return asked
+
+
+def _by_llvm() -> Processor:
+    import llvmlite.binding as llvm
+
+    try:
+        features = dict(llvm.get_host_cpu_features())
+        return Processor(llvm.get_host_cpu_name(), features, llvm.get_process_triple())
+    except RuntimeError:
+        return Processor("", {})
+
+
 @functools.cache
 def _processor() -> str:
     """Return a word for the processor."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features().flatten()
-    return digest(f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}".encode())
+    on = host()
+    return digest(f"{on.triple} {on.name} {on.flat()}".encode())
 
 
 def package(name: str) -> bytes:
@@ -106,15 +159,27 @@ def keep(
     most : int, optional
         How many files of the kind are kept, those that were written last.
     """
+    on = _processor()
+    _put(f"{name}-{on}", source, code, told, f"{family or name}-{on}", most)
+
+
+def _put(
+    name: str,
+    source: str,
+    code: bytes,
+    told: Mapping[str, Any],
+    family: str | None = None,
+    most: int | None = None,
+) -> None:
     text = json.dumps({**told, "code": b64encode(code).decode()}).encode()
     data = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
     for folder in _folders():
         try:
-            _write(folder, f"{name}-{_processor()}-{source}.code", data)
+            _write(folder, f"{name}-{source}.code", data)
         except OSError:
             continue
         with contextlib.suppress(OSError):
-            _clear([*folder.glob(f"{family or name}-{_processor()}-*.code")], source, most)
+            _clear([*folder.glob(f"{family or name}-*.code")], source, most)
         return
 
 
@@ -142,21 +207,25 @@ def _write(folder: Path, name: str, data: bytes) -> None:
 
 
 def read(name: str, source: str) -> Iterator[dict[str, Any]]:
-    """Yield what is kept under a name, of each folder whose file can be trusted and is whole.
+    """Return what is kept under a name, of each folder whose file can be trusted and is whole.
 
     Parameters
     ----------
     name, source
         As `keep` took them.
 
-    Yields
-    ------
-    dict
+    Returns
+    -------
+    iterator of dict
         What was told, and the ``code``, bytes.
     """
+    return _found(f"{name}-{_processor()}-{source}")
+
+
+def _found(name: str) -> Iterator[dict[str, Any]]:
     for folder in _folders():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            path = folder / f"{name}-{_processor()}-{source}.code"
+            path = folder / f"{name}.code"
             if _trusted(path):
                 found = _read(path)
                 yield {**found, "code": b64decode(found["code"])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import llvmlite.binding as llvm
+from audionmf.io.kept import host
 
 __all__ = ["BITS", "COLUMNS", "PANELS", "TILE", "TINY", "VECTORS"]
 
@@ -11,10 +11,7 @@ TINY = 1e-30
 
 
 def _vector_bits() -> int:
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # not known for this processor
-        return 128
+    features = host().features
     return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
 
 

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from audionmf.io.kept import CAN_BE_KEPT, digest, keep, package, read
+from audionmf.io.executable import load
+from audionmf.io.kept import CAN_BE_KEPT, Processor, digest, host, keep, package, read
 
-__all__ = ["Processor", "host", "linked", "made"]
+__all__ = ["Linked", "Processor", "host", "linked", "made"]
 
 _engines: list[Any] = []  # code lives as long as these
 _Made = TypeVar("_Made")
 
 
-class Processor(NamedTuple):
-    """The processor of this machine, in LLVM's words."""
+class Linked(Protocol):
+    """Machine code in memory."""
 
-    name: str
-    features: Any
-    """What it can do, as LLVM's map of words; empty where that is not known."""
-
-
-@functools.cache
-def host() -> Processor:
-    """Return the processor of this machine; it is asked once."""
-    import llvmlite.binding as llvm
-
-    try:
-        return Processor(llvm.get_host_cpu_name(), llvm.get_host_cpu_features())
-    except RuntimeError:
-        return Processor("", {})
+    def get_function_address(self, name: str) -> int:
+        """Return the place of a function, 0 if there is none."""
 
 
 def _undisturbed(make: Callable[[], _Made]) -> _Made:
@@ -73,39 +61,38 @@ def made(
     dict of str to int
         The place of each function. Code stays where it is.
     """
-    return _undisturbed(lambda: _made(kind, sources, write, names, family, most))
-
-
-def _made(
-    kind: str,
-    sources: bytes,
-    write: Callable[[], str],
-    names: Sequence[str],
-    family: str | None,
-    most: int | None,
-) -> dict[str, int]:
-    import llvmlite.binding as llvm
-
     if not CAN_BE_KEPT:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        module = llvm.parse_assembly(write())
-        engine = llvm.create_mcjit_compiler(module, _machine())
-        _engines.append(engine)
-        return _places(engine, names)
+        return _places(_undisturbed(lambda: _compiled(write())), names)
     source = digest(sources + package("llvmlite"))
     for found in read(kind, source):
         with contextlib.suppress(ValueError, KeyError, TypeError, RuntimeError):
-            return _places(_linked(found["code"]), names)
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    code = _machine().emit_object(llvm.parse_assembly(write()))
+            return _places(linked(found["code"]), names)
+    code = _undisturbed(lambda: _object_file(write()))
     keep(kind, source, code, {}, family=family, most=most)
-    return _places(_linked(code), names)
+    return _places(linked(code), names)
 
 
-def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
-    """Return LLVM's engine with an object file in it; the code lives as long as the process.
+def _compiled(text: str) -> Linked:
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    engine: Linked = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    _engines.append(engine)
+    return engine
+
+
+def _object_file(text: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    code: bytes = machine.emit_object(llvm.parse_assembly(text))
+    return code
+
+
+def linked(code: bytes, outside: Sequence[str] = ()) -> Linked:
+    """Put an object file into memory, by LLVM's linker where it is needed for that.
+
+    The code lives as long as the process.
 
     Parameters
     ----------
@@ -116,41 +103,46 @@ def linked(code: bytes, outside: Sequence[str] = ()) -> Any:
 
     Returns
     -------
-    llvmlite.binding.ExecutionEngine
-        Its `get_function_address` gives the place of a function, 0 if there is none.
+    Linked
+        It knows the places of functions.
 
     Raises
     ------
     KeyError
         If one of them is not in this process, over which LLVM would stop it.
     """
+    with contextlib.suppress(ValueError, KeyError, OSError):
+        return load(code, outside)
     return _undisturbed(lambda: _linked(code, outside))
 
 
-def _linked(code: bytes, outside: Sequence[str] = ()) -> Any:
+def _linked(code: bytes, outside: Sequence[str]) -> Linked:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine: Any = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     if any(llvm.address_of_symbol(name) is None for name in outside):
         raise KeyError("a name that is not there")
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     # To ask for a place makes the object ready; `finalize_object` would compile the empty module.
     _engines.append(engine)
-    return engine
+    found: Linked = engine
+    return found
 
 
 def _machine() -> Any:
     import llvmlite.binding as llvm
 
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=host().name, features=host().features.flatten(), opt=2
+        cpu=host().name, features=host().flat(), opt=2
     )
 
 
-def _places(engine: Any, names: Sequence[str]) -> dict[str, int]:
+def _places(engine: Linked, names: Sequence[str]) -> dict[str, int]:
     places: dict[str, int] = {name: engine.get_function_address(name) for name in names}
     if not all(places.values()):
         raise KeyError("a function is not there")

@@ -395,6 +395,7 @@ for n_bins, order in ((5, "C"), (97, "C"), (97, "F"), (203, "F")):
 NARROW = """
 import sys
 import llvmlite.binding
+from audionmf.io import kept
 
 hidden, path = sys.argv[1].split(","), sys.argv[2]
 host_features = llvmlite.binding.get_host_cpu_features
@@ -408,6 +409,7 @@ def fewer_features():
 
 
 llvmlite.binding.get_host_cpu_features = fewer_features
+kept.registers = lambda: None
 {work}
 from audionmf.nmf.intrinsics import BITS
 

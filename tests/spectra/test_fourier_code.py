@@ -9,6 +9,7 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audionmf.io import kept
 from audionmf.spectra import fourier, machine_code
 from audionmf.spectra.fourier import WideTransform, irfft, rfft, wide_transform
 from audionmf.spectra.fourier_code import LONGEST_STEP, FourierCode
@@ -167,6 +168,7 @@ def processor(monkeypatch):
             return dict.fromkeys(names, True)
 
         monkeypatch.setattr(llvm, "get_host_cpu_features", features)
+        monkeypatch.setattr(kept, "registers", lambda: None)  # what is known of it already
         monkeypatch.setattr(fourier, "_made", {})
         monkeypatch.setattr(fourier, "WideTransform", lambda n, lanes: (n, lanes))
         forget()
