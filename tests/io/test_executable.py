@@ -164,6 +164,19 @@ def test_damaged_files_are_refused():
 
 
 @here
+@pytest.mark.parametrize("kind", [0, 2, 4, 10, 24])
+def test_references_that_are_no_whole_addresses_are_refused(kind):
+    code = bytearray(object_file(TEXT))
+    sections = executable._Object(bytes(code))._sections
+    into = {i for i, s in enumerate(sections) if s.kind == 1 and s.flags & 4}
+    start = next(s.start for s in sections if s.kind == 4 and s.of in into)
+    assert struct.unpack_from("<I", code, start + 8) == (1,)
+    struct.pack_into("<I", code, start + 8, kind)
+    with pytest.raises(ValueError, match="another kind"):
+        load(bytes(code))
+
+
+@here
 def test_a_name_that_is_said_to_be_needed_has_to_be_there():
     code = object_file(TEXT)
     assert load(code, ["memset", "PyErr_SetString"]).functions
