@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audionmf import nmf
 from audionmf.analysis.forewarning import forewarning
@@ -18,8 +18,10 @@ from audionmf.io.audio import AudioLike, Source, open_source
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.sources.known import Account, Known, Told
-from audionmf.sources.score import Score
 from audionmf.spectra.frames import Progress, describe_source, heard
+
+if TYPE_CHECKING:
+    from audionmf.sources.score import Score
 
 __all__ = ["analyse", "analyse_account"]
 

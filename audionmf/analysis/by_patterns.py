@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from audionmf.analysis.learning import half_window, pattern_lags
 from audionmf.analysis.naming import named
 from audionmf.analysis.patterns import blind_patterns, count_strokes
 from audionmf.analysis.starts import spread_of, varied
-from audionmf.analysis.variants import fused, heard, likeliest, shipped_patterns
 from audionmf.errors import ParameterError
 from audionmf.io.audio import Source
-from audionmf.nmf import State, convolutive
+from audionmf.nmf import State
 from audionmf.nmf.solver import Callback, thread_count
 from audionmf.rendering.decomposition import Decomposition, Mixture
 from audionmf.rendering.grouping import by_label
@@ -31,6 +31,9 @@ from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Frames, Progress, gather
 from audionmf.spectra.harmonic import tonal_share
 from audionmf.spectra.stft import STFT
+
+if TYPE_CHECKING:
+    from audionmf.nmf import convolutive
 
 __all__ = ["analyse_struck", "analyse_struck_blind", "patterns_heard"]
 
@@ -89,6 +92,8 @@ def analyse_struck(
     if frames.step > 1:  # longer than its header said
         return None
     given = dict.fromkeys(patterns.labels)
+    from audionmf.analysis.variants import fused, heard
+
     patterns = (heard if kit else fused)(patterns, frames.V, threads)
     names = [*patterns.labels, *(rest,) * (_REST_PATTERNS if rest else 0)]
     found = _fitted(names, patterns.patterns, None, frames, source, stft, settings, progress)
@@ -252,6 +257,8 @@ def _kit_start(
     V: NDArray[np.float32], count: int, sample_rate: int, settings: Settings
 ) -> NDArray[np.float32] | None:
     """Return patterns of so many drums of the shipped kit, if they are heard."""
+    from audionmf.analysis.variants import likeliest, shipped_patterns
+
     kit = shipped_patterns(sample_rate, settings) if count > 1 else None
     if kit is None:
         return None
@@ -279,6 +286,8 @@ def _tried(
     settings: Settings,
     callback: Callback,
 ) -> convolutive.ConvolutiveNMF:
+    from audionmf.nmf import convolutive
+
     return convolutive.fit(
         V, start.shape[2], len(start), templates=start, max_iter=_TRIED_ITERATIONS, tol=0,
         n_threads=settings.n_threads, callback=callback,
@@ -330,6 +339,8 @@ def _adapted(
     sums = start.sum(axis=(0, 1))
     # Free patterns beside one that may move would change places with it.
     fixed = np.full(start.shape[2], settings.adapt_iter == 0 or start.shape[2] < count)
+    from audionmf.nmf import convolutive
+
     return convolutive.fit(
         V, count, len(start), templates=start / np.where(sums > 0, sums, 1),
         activations=activations, max_iter=settings.adapt_iter or _FIXED_ITERATIONS, tol=0,

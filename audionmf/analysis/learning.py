@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from audionmf.analysis.patterns import is_stroke, is_struck, pattern_of
 from audionmf.errors import InvalidAudioError, ParameterError
 from audionmf.io.audio import Audio, AudioLike, Source, as_audio
 from audionmf.io.files import StrPath, one_form
-from audionmf.nmf.choose import ComponentChoice, choose
 from audionmf.nmf.solver import thread_count
 from audionmf.settings import PENALTIES, Settings
 from audionmf.sources.kits import kit_files
@@ -31,9 +30,11 @@ from audionmf.spectra.neighbours import Neighbours
 from audionmf.spectra.stft import STFT
 from audionmf.spectra.timbre import ring_lengths
 
+if TYPE_CHECKING:
+    from audionmf.nmf.choose import ComponentChoice
+
 __all__ = [
     "SINGLE_FRAMES",
-    "ComponentChoice",
     "at_rate",
     "choose_components",
     "factorise",
@@ -458,6 +459,8 @@ def _choose(material: _Material, config: Settings, report: Progress) -> Componen
         if config.dictionary == "frames":
             return _to_sum_1(frames[:, _even_frames(frames, count, exact=True)])[0]
         return factorise(frames, count, config, lambda _: None).templates
+
+    from audionmf.nmf.choose import choose
 
     return choose(
         V, fit, round(_CHOICE_BLOCK_SECONDS / (step * material.frame_seconds)),

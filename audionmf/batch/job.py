@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import LimitError, ParameterError
@@ -23,8 +23,6 @@ from audionmf.io.files import make_room, one_form, refuse_overwriting
 from audionmf.io.foreign import audio_in, is_folder
 from audionmf.io.formats import OUTPUT_FORMATS, check_form
 from audionmf.io.parts import excerpt, part_path
-from audionmf.notes.table import NoteTable
-from audionmf.notes.transcription import check_asked, export_paths, write_exports
 from audionmf.rendering.blocks import stem_names
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
@@ -37,6 +35,9 @@ from audionmf.sources.known import Told, one_and_rest
 from audionmf.sources.labels import Ranges, check_moments
 from audionmf.sources.templates import Templates
 from audionmf.spectra.frames import Progress
+
+if TYPE_CHECKING:
+    from audionmf.notes.table import NoteTable
 
 __all__ = ["SeparatedFiles", "SeparationJob", "run_job"]
 
@@ -201,6 +202,8 @@ class SeparationJob(Told):
         """
         if not self.export:
             return {}
+        from audionmf.notes.transcription import check_asked, export_paths
+
         check_asked(self.drum_keys, self.tempo)
         return export_paths(self.folder, self.called, self.export, self.pattern, self.extension)
 
@@ -364,6 +367,8 @@ def run_job(job: SeparationJob, progress: Progress | None = None) -> SeparatedFi
     _tidy(outputs, [*stems.paths.values(), *exports.values()])
     played = None
     if exports:
+        from audionmf.notes.transcription import write_exports
+
         played = write_exports(
             exports, source, decomposition, stems.paths, alone=account.examples,
             drum_keys=job.drum_keys, tempo=job.tempo, progress=progress,

@@ -37,7 +37,6 @@ from audionmf.batch.outputs import (
     word,
     write_values,
 )
-from audionmf.batch.regrouped import Regrouping
 from audionmf.errors import (
     AudioReadError,
     OutputError,
@@ -268,10 +267,14 @@ def refuse_foreign(path: Path) -> None:
     """
     if not os.path.lexists(path):
         return
-    for kind in (Manifest, Regrouping):
-        with contextlib.suppress(TemplateError, OSError):
-            kind.load(path)
-            return
+    with contextlib.suppress(TemplateError, OSError):
+        Manifest.load(path)
+        return
+    from audionmf.batch.regrouped import Regrouping
+
+    with contextlib.suppress(TemplateError, OSError):
+        Regrouping.load(path)
+        return
     raise OutputError(
         errno.EEXIST,
         f"{str(path)!r} is there and no manifest of audionmf; rename it or choose another folder",
@@ -347,6 +350,8 @@ def _told_by(path: Path) -> tuple[Path | None, list[tuple[str, OutputHash]]]:
     with contextlib.suppress(TemplateError, ParameterError, OSError):  # not ours, or moved away
         then = Manifest.load(path)
         return output_folder(path, then), [*then.stems.values(), *then.notes.values()]
+    from audionmf.batch.regrouped import Regrouping
+
     with contextlib.suppress(TemplateError, ParameterError, OSError):
         made = Regrouping.load(path)
         return made.folder(path), [*made.stems.values(), *made.notes.values()]

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import shutil
@@ -46,24 +47,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from audionmf import __version__
-from audionmf.cli import (
-    completion,
-    decompose,
-    denoise,
-    evaluate,
-    info,
-    learn,
-    morph,
-    mosaic,
-    notes,
-    oneshots,
-    regroup,
-    remix,
-    rerun,
-    separate,
-    stream,
-    studio,
-)
 from audionmf.cli.common import Parser, discard_output, fail, say, standard_input, writing
 from audionmf.cli.parsing import add_help
 from audionmf.cli.printing import put
@@ -214,14 +197,11 @@ def _warnings_shown(*, strict: bool) -> Iterator[None]:
         yield
 
 
-_COMMANDS = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (
-        separate, remix, denoise, learn, decompose, regroup, rerun, notes, oneshots, mosaic, morph,
-        stream, studio, evaluate, info, completion,
-    )
-}  # fmt: skip
-"""In the order of the help."""
+_COMMANDS = (
+    "separate", "remix", "denoise", "learn", "decompose", "regroup", "rerun", "notes", "oneshots",
+    "mosaic", "morph", "stream", "studio", "evaluate", "info", "completion",
+)  # fmt: skip
+"""In the order of the help. Each is a module of this wing, loaded where it is needed."""
 
 
 def _alone(given: Sequence[str]) -> list[str]:
@@ -248,5 +228,5 @@ def main_parser(*names: str) -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     parser.commands = commands
     for name in names or _COMMANDS:
-        _COMMANDS[name].add(commands)
+        importlib.import_module(f"audionmf.cli.{name}").add(commands)
     return parser

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import re
-import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +59,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     Options are compared without their dashes, which all have, and must be nearer: one of eighty is
     always somewhat alike. One that begins like the word, or the word like it, is near, too.
     """
+    import difflib
+
     known = list(choices)
     if _OTHER_WORDS.get(word) in known:
         return _OTHER_WORDS[word]
@@ -280,6 +280,8 @@ class _HelpAll(argparse.Action):
 def _no_command(value: str, commands: Sequence[str]) -> str:
     meant = nearest(value, commands)
     if os.path.lexists(value) or _is_sound(value):
+        import shlex
+
         suffix, quoted = Path(value).suffix.lower(), shlex.quote(value)
         asked = _FOR_KINDS.get(suffix, "separate")
         return f"{value!r} is a file, and a command comes first: audionmf {asked} {quoted}"

@@ -11,7 +11,6 @@ that a later run can tell what nobody writes any more, and clear it away.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import hashlib
 import os
@@ -113,6 +112,8 @@ def no_such_file(path: StrPath | bytes) -> str:
 
 def _nearest(name: str, there: Iterable[str]) -> str | None:
     """Return the name that was probably meant: without their endings, which are few, both are near."""
+    import difflib
+
     wanted = name.casefold()
     alike = difflib.SequenceMatcher(b=Path(wanted).stem)
     close = []

@@ -49,13 +49,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audionmf.nmf.activating import activate
 from audionmf.nmf.divergence import beta_divergence
 from audionmf.nmf.initialize import initialize
 from audionmf.nmf.penalised import Penalties
 from audionmf.nmf.solver import NMF, State, fit
 
 if TYPE_CHECKING:
+    from audionmf.nmf.activating import activate
     from audionmf.nmf.distributed import fit_shards
     from audionmf.nmf.estimator import KLNMF
     from audionmf.nmf.minibatch import StreamState, fit_stream
@@ -75,6 +75,7 @@ _HOME = {
     "Spectra": "models",
     "StreamState": "minibatch",
     "Voice": "voice",
+    "activate": "activating",
     "fit_channels": "tensor",
     "fit_shards": "distributed",
     "fit_shifted": "shifted",

@@ -8,13 +8,12 @@ again need not look for them.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ from audionmf.errors import ParameterError, ScoreError, TemplateError, TemplateM
 from audionmf.io.archive import Kind, read_archive, write_archive
 from audionmf.io.audio import AudioFile, Source
 from audionmf.io.files import StrPath, counted, file_hash, listed
-from audionmf.nmf import convolutive
 from audionmf.nmf.solver import thread_count
 from audionmf.rendering.absent import Absent, absent_frames, alike, within
 from audionmf.rendering.fields import (
@@ -48,7 +46,6 @@ from audionmf.rendering.fields import (
 from audionmf.rendering.grouping import Grouping, by_hand, by_label
 from audionmf.rendering.voters import VOTER_ARRAYS, Voters
 from audionmf.settings import CPU, Settings
-from audionmf.sources.score import Score
 from audionmf.sources.templates import (
     MOST_COMPONENTS,
     Templates,
@@ -64,6 +61,9 @@ from audionmf.spectra.masks import ratio_masks
 from audionmf.spectra.medians import median_masks, median_models, median_sizes
 from audionmf.spectra.neighbours import REACH, Neighbours
 from audionmf.spectra.spatial import estimate_covariances
+
+if TYPE_CHECKING:
+    from audionmf.sources.score import Score
 
 __all__ = ["MODEL_KIND", "Absent", "Decomposition", "Mixture", "absent_frames", "within"]
 
@@ -396,7 +396,7 @@ class Decomposition:
         stacked = near.stacked(own, near.of_frames(V, before, after))
         return stacked, self._banded_templates[1]
 
-    @functools.cached_property
+    @cached_property
     def _banded_templates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Templates on the bands, without and with their context; every block asks for them."""
         W = Bands.of(self.templates.stft, self.templates.sample_rate).pool(self.templates.templates)
@@ -421,7 +421,7 @@ class Decomposition:
             product(H[own].T, part.T, out=model)
         return models.swapaxes(1, 2)
 
-    @functools.cached_property
+    @cached_property
     def parts(self) -> list[tuple[list[int], NDArray[np.float32]]]:
         """Of each group, its components and what it has of their templates, (n_bins, n_own)."""
         W = self.templates.templates
@@ -478,6 +478,8 @@ class Decomposition:
         """Return the magnitude of each group where components are patterns that started before."""
         if self.patterns is None or self.activations is None:
             raise ParameterError("the decomposition holds no patterns with their activations")
+        from audionmf.nmf import convolutive
+
         start = max(0, first - len(self.patterns) + 1)
         before = self.activations[:, start : first + H.shape[1]]
         groups = [list(group) for group in self.grouping.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from audionmf.rendering.absent import Absent
 from audionmf.rendering.grouping import Grouping
 from audionmf.sources.known import MAX_MARGIN
 from audionmf.sources.labels import MOST_LABELS
-from audionmf.sources.score import Score
 from audionmf.sources.templates import (
     MOST_SOURCES,
 )
+
+if TYPE_CHECKING:
+    from audionmf.sources.score import Score
 
 __all__ = [
     "MAX_SAMPLES",
@@ -40,7 +42,11 @@ __all__ = [
 
 def score_of(value: Any) -> Score | None:
     """Return a score; None stays."""
-    return None if value is None else Score.from_dict(value)
+    if value is None:
+        return None
+    from audionmf.sources.score import Score
+
+    return Score.from_dict(value)
 
 
 def text_of(value: object) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audionmf import plot
 from audionmf.analysis.activations import with_activations
 from audionmf.analysis.analysing import analyse_account
 from audionmf.errors import ParameterError
@@ -27,19 +26,10 @@ from audionmf.io.files import (
 from audionmf.io.formats import check_form
 from audionmf.io.parts import excerpt
 from audionmf.io.tags import Tags
-from audionmf.notes.events import Activity
-from audionmf.notes.table import NoteTable
 from audionmf.rendering.blocks import render_blocks, stem_names
 from audionmf.rendering.decomposition import Decomposition as Model
-from audionmf.rendering.grouping import Hints
 from audionmf.rendering.remixing import Gains, mix, resolve_gains
-from audionmf.rendering.stems import (
-    StemBlocks,
-    StemFiles,
-    StemFormat,
-    stem_paths,
-    write_stems,
-)
+from audionmf.rendering.stems import StemBlocks, StemFiles, StemFormat, stem_paths, write_stems
 from audionmf.rendering.trust import Trust, TrustMeter
 from audionmf.settings import Settings
 from audionmf.sources.known import Known, Told
@@ -48,6 +38,9 @@ from audionmf.spectra.frames import Progress, heard
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from audionmf.notes.events import Activity
+    from audionmf.notes.table import NoteTable
 
 __all__ = [
     "Decomposition",
@@ -156,6 +149,8 @@ class Separation:
         MissingExtraError
             If matplotlib is not installed.
         """
+        from audionmf import plot
+
         return plot.separation(self, theme=theme)
 
     def report(self, folder: StrPath | None = None) -> Path:
@@ -366,6 +361,8 @@ class Decomposition(Model):
         FileNotFoundError, AudioReadError, TemplateMismatchError
             As `recorded` does.
         """
+        from audionmf.rendering.grouping import Hints
+
         hints = Hints.of(same, apart)
         if groups is not None and n_sources is not None:
             raise ParameterError("groups by hand have a number of their own: leave n_sources out")
@@ -443,14 +440,20 @@ class Decomposition(Model):
         ParameterError, AudioNMFError
             As `recorded` does.
         """
+        from audionmf import plot
+
         return plot.decomposition(self.activated(), theme=theme)
 
     def plot_templates(self, *, theme: str = "light") -> Axes:
         """Draw the templates, by source and pitch; as `audionmf.plot.templates`."""
+        from audionmf import plot
+
         return plot.templates(self, theme=theme)
 
     def plot_activations(self, *, theme: str = "light") -> Axes:
         """Draw when each component plays; as `audionmf.plot.activations`."""
+        from audionmf import plot
+
         return plot.activations(self.activated(), theme=theme)
 
 

@@ -16,16 +16,18 @@ import os
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import AudioReadError
 from audionmf.io.audio import AudioFile, Source, open_source
 from audionmf.io.files import StrPath, open_ordinary, write_bytes
-from audionmf.notes.table import NoteTable
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.stems import DEFAULT_PATTERN, StemFiles, stem_paths
 from audionmf.rendering.trust import Trust
 from audionmf.spectra.frames import Progress
+
+if TYPE_CHECKING:
+    from audionmf.notes.table import NoteTable
 
 __all__ = ["clear_report", "report_path", "write_report"]
 

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audionmf.errors import ParameterError
 from audionmf.io.audio import AudioLike, Source, needs_rate, open_source
@@ -34,8 +34,10 @@ from audionmf.sources.mistakes import (
     refuse_empty,
     refuse_unknown,
 )
-from audionmf.sources.score import Part, Score, SplitBy, read_score
 from audionmf.sources.templates import Templates
+
+if TYPE_CHECKING:
+    from audionmf.sources.score import Part, Score, SplitBy
 
 __all__ = [
     "ACCOMPANIMENT",
@@ -170,8 +172,12 @@ class Known:
         ScoreError, ParameterError
             If the score cannot be read, or has no such part.
         """
-        if self.notes is None or isinstance(self.notes, Part):
-            return self.notes and dataclasses.replace(self.notes, name=name)
+        if self.notes is None:
+            return None
+        from audionmf.sources.score import Part, read_score
+
+        if isinstance(self.notes, Part):
+            return dataclasses.replace(self.notes, name=name)
         path, wanted = self.notes
         score = read_score(path)
         for part in score.parts:
@@ -311,6 +317,8 @@ class Told:
         gathered = _Gathered()
         score = None
         if self.midi is not None:
+            from audionmf.sources.score import read_score
+
             score = read_score(self.midi, split=self.midi_split, split_at=self.split_at)
             for part in score.parts:
                 gathered.add(part.name, Known(notes=part))
@@ -584,6 +592,10 @@ def _labels(sources: dict[str, Known], silent: Mapping[str, Spans]) -> Labels:
 
 def _score(sources: dict[str, Known], score: Score | None) -> Score | None:
     """Return the notes of all sources as one score."""
+    if all(known.notes is None for known in sources.values()):
+        return None
+    from audionmf.sources.score import Part, Score
+
     parts = [
         dataclasses.replace(known.notes, name=name)
         for name, known in sources.items()

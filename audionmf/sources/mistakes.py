@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sized
 from numbers import Integral
 from typing import Any
@@ -26,6 +25,8 @@ def is_whole(value: Any) -> bool:
 
 def refuse_unknown(options: Mapping[str, Any], told: set[str]) -> None:
     """Refuse an option that says nothing of the sources and is no setting either."""
+    import difflib
+
     every = {*told, "quality", *(item.name for item in dataclasses.fields(Settings))}
     for name in options:
         if name not in every and (close := difflib.get_close_matches(name, every, 1)):
