@@ -121,9 +121,11 @@ def test_separation_loads_neither_librosa_nor_matplotlib_nor_scipy_signal():
 def test_a_blind_separation_does_not_load_what_others_need():
     """For a short clip that would be a third of what is loaded."""
     others = (
-        "numpy.ma", "importlib.metadata", "scipy", "socket", "audionmf.analysis.by_example",
-        "audionmf.analysis.by_score", "audionmf.nmf.distributed", "audionmf.notes.hearing",
-        "audionmf.separation.kits", "audionmf.show.webpage",
+        "numpy.ma", "importlib.metadata", "scipy", "socket", "difflib", "audionmf.analysis.by_example",
+        "audionmf.analysis.by_score", "audionmf.analysis.variants", "audionmf.batch.regrouped",
+        "audionmf.nmf.activating", "audionmf.nmf.choose", "audionmf.nmf.convolutive",
+        "audionmf.nmf.distributed", "audionmf.notes", "audionmf.plot", "audionmf.separation.kits",
+        "audionmf.show.webpage", "audionmf.sources.score",
     )  # fmt: skip
     code = (
         "import sys, audionmf.batch.run, audionmf.analysis.blind\n"
@@ -138,6 +140,14 @@ def test_a_blind_separation_does_not_load_what_others_need():
     result = child("-c", code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.decode().split() == [importlib.metadata.version("numba")]
+
+
+def test_a_command_loads_no_other():
+    code = (
+        "import sys; from audionmf.cli import _COMMANDS, main; main(['info', 'nowhere.wav']);"
+        "print(*[name for name in _COMMANDS if f'audionmf.cli.{name}' in sys.modules])"
+    )
+    assert child("-c", code).stdout.decode().split() == ["info"]
 
 
 def test_the_version_is_that_of_the_distribution():
