@@ -401,10 +401,14 @@ def test_over_100_files_memory_and_open_files_stay_flat(tmp_path):
     first = sound(tmp_path / "in" / "t0.wav", two_notes(1, 1000))
     for i in range(1, 100):
         (tmp_path / "in" / f"t{i}.wav").hardlink_to(first)
-    result = child("-c", SOAK, str(tmp_path / "in"), str(tmp_path / "out"))
-    assert result.returncode == 0, result.stderr
-    states, marks = json.loads(result.stdout)
-    assert states == ["done"] * 100
-    memory, descriptors = zip(*marks, strict=True)  # after the 20th, the 40th, ...
-    assert (memory[-1] - memory[0]) / 80 < 0.1 * 2**20
-    assert len(set(descriptors)) == 1
+    for out in ("first", "second"):
+        result = child("-c", SOAK, str(tmp_path / "in"), str(tmp_path / out))
+        assert result.returncode == 0, result.stderr
+        states, marks = json.loads(result.stdout)
+        assert states == ["done"] * 100
+        memory, descriptors = zip(*marks, strict=True)  # after the 20th, the 40th, ...
+        assert len(set(descriptors)) == 1
+        growth = (memory[-1] - memory[0]) / 80
+        if growth < 0.1 * 2**20:
+            break  # else it may have made code, for which LLVM was loaded: once on a machine
+    assert growth < 0.1 * 2**20
