@@ -25,7 +25,9 @@ from audionmf.spectra.machine_code import host, made
 __all__ = ["FramePass", "exponential", "length", "maximum", "minimum", "root", "where_zero"]
 
 _CACHED = 16384
-"""Numbers of an array that stays in the cache beside some others."""
+"""Numbers of an array over which sums are taken in single precision."""
+_TILE = 512
+"""Bins of a frame that are gone through before the next one: their rows and sums stay in the cache."""
 
 _LOG2_E = 1.44269504
 _LN2 = (0.693359375, -2.12194440e-4)
@@ -211,74 +213,69 @@ def _source() -> bytes:
 
 
 class _Code:
-    """Lines of LLVM's language: what is the same for all frames, and what is not."""
+    """Lines of LLVM's language."""
 
     def __init__(self, lanes: int) -> None:
         self.lanes, self.type = lanes, f"<{lanes} x float>"
-        self.outer: list[str] = []
-        self.inner: list[str] = []
+        self.lines: list[str] = []
         self._count = itertools.count()
-        self._known: dict[tuple[str, bool], _Number] = {}
+        self._known: dict[str, _Number] = {}
 
-    def add(self, text: str, inside: bool) -> str:
+    def add(self, text: str) -> str:
         """Add a line that gives a value; return its name."""
         name = f"%x{next(self._count)}"
-        (self.inner if inside else self.outer).append(f"  {name} = {text}")
+        self.lines.append(f"  {name} = {text}")
         return name
 
-    def number(self, text: str, inside: bool) -> _Number:
+    def number(self, text: str) -> _Number:
         """Return the number that a line gives; the same line is there once."""
-        key = text, inside
-        if key not in self._known:
-            self._known[key] = _Number(self, self.add(text, inside), inside)
-        return self._known[key]
+        if text not in self._known:
+            self._known[text] = _Number(self, self.add(text))
+        return self._known[text]
 
     def constant(self, value: float) -> _Number:
         """Return a number that is known."""
         exact = np.float64(np.float32(value)).view(np.uint64)
         one = f"float 0x{int(exact):016X}"
-        return _Number(self, f"<{', '.join([one] * self.lanes)}>", False)
+        return _Number(self, f"<{', '.join([one] * self.lanes)}>")
 
-    def place(self, i: int, itemsize: int, inside: bool) -> str:
+    def place(self, i: int, itemsize: int, base: str) -> str:
         """Return where the bins of an array are."""
-        base = f"%row{i}" if inside else f"%base{i}"
-        offset = self.add(f"mul i64 %bin, {itemsize}", inside)
-        return self.add(f"getelementptr i8, i8* {base}, i64 {offset}", inside)
+        offset = self.add(f"mul i64 %bin, {itemsize}")
+        return self.add(f"getelementptr i8, i8* %{base}{i}, i64 {offset}")
 
-    def cast(self, place: str, kind: str, inside: bool) -> str:
+    def cast(self, place: str, kind: str) -> str:
         """Return a place as one of vectors."""
-        return self.add(f"bitcast i8* {place} to {kind}*", inside)
+        return self.add(f"bitcast i8* {place} to {kind}*")
 
     def load(self, i: int, kind: str) -> Any:
         """Return the number, or pair of numbers, of an array."""
-        inside = kind != "r"
         if kind != "c":
-            at = self.cast(self.place(i, 4, inside), self.type, inside)
-            return self.number(f"load {self.type}, {self.type}* {at}, align 4", inside)
+            at = self.cast(self.place(i, 4, "base" if kind == "r" else "row"), self.type)
+            return self.number(f"load {self.type}, {self.type}* {at}, align 4")
         both = f"<{2 * self.lanes} x float>"
-        at = self.cast(self.place(i, 8, inside), both, inside)
-        pair = self.add(f"load {both}, {both}* {at}, align 4", inside)
+        at = self.cast(self.place(i, 8, "row"), both)
+        pair = self.add(f"load {both}, {both}* {at}, align 4")
         return tuple(
-            self.number(f"shufflevector {both} {pair}, {both} undef, {self._every_second(k)}", True)
+            self.number(f"shufflevector {both} {pair}, {both} undef, {self._every_second(k)}")
             for k in (0, 1)
         )
 
     def store(self, i: int, kind: str, value: Any) -> None:
         """Store a number, or a pair of numbers."""
         if kind == "f":
-            at = self.cast(self.place(i, 4, True), self.type, True)
-            self.inner.append(f"  store {self.type} {value.name}, {self.type}* {at}, align 4")
+            at = self.cast(self.place(i, 4, "row"), self.type)
+            self.lines.append(f"  store {self.type} {value.name}, {self.type}* {at}, align 4")
             return
         both, (real, imaginary) = f"<{2 * self.lanes} x float>", value
         mixed = [k // 2 + k % 2 * self.lanes for k in range(2 * self.lanes)]
         mask = ", ".join(f"i32 {k}" for k in mixed)
         pair = self.add(
             f"shufflevector {self.type} {real.name}, {self.type} {imaginary.name}, "
-            f"<{len(mixed)} x i32> <{mask}>",
-            True,
+            f"<{len(mixed)} x i32> <{mask}>"
         )
-        at = self.cast(self.place(i, 8, True), both, True)
-        self.inner.append(f"  store {both} {pair}, {both}* {at}, align 4")
+        at = self.cast(self.place(i, 8, "row"), both)
+        self.lines.append(f"  store {both} {pair}, {both}* {at}, align 4")
 
     def _every_second(self, first: int) -> str:
         chosen = ", ".join(f"i32 {2 * k + first}" for k in range(self.lanes))
@@ -288,13 +285,12 @@ class _Code:
 class _Number:
     """A number of which only the name is known, in machine code that is being written."""
 
-    def __init__(self, code: _Code, name: str, inside: bool) -> None:
-        self.code, self.name, self.inside = code, name, inside
+    def __init__(self, code: _Code, name: str) -> None:
+        self.code, self.name = code, name
 
     def _with(self, operation: str, a: Any, b: Any) -> _Number:
         a, b = (x if isinstance(x, _Number) else self.code.constant(x) for x in (a, b))
-        text = f"{operation} {self.code.type} {a.name}, {b.name}"
-        return self.code.number(text, a.inside or b.inside)
+        return self.code.number(f"{operation} {self.code.type} {a.name}, {b.name}")
 
     def __add__(self, other: Any) -> _Number:
         return self._with("fadd", self, other)
@@ -322,9 +318,8 @@ class _Number:
 
     def _chosen(self, condition: _Number, a: _Number, b: _Number) -> _Number:
         kind, lanes = self.code.type, self.code.lanes
-        inside = condition.inside or a.inside or b.inside
         return self.code.number(
-            f"select <{lanes} x i1> {condition.name}, {kind} {a.name}, {kind} {b.name}", inside
+            f"select <{lanes} x i1> {condition.name}, {kind} {a.name}, {kind} {b.name}"
         )
 
     def maximum(self, other: Any) -> _Number:
@@ -341,21 +336,21 @@ class _Number:
         """Return the square root."""
         kind, lanes = self.code.type, self.code.lanes
         text = f"call {kind} @llvm.sqrt.v{lanes}f32({kind} {self.name})"
-        return self.code.number(text, self.inside)
+        return self.code.number(text)
 
     def length(self, *others: _Number) -> _Number:
         """Return the root of the sum of all squares."""
-        lanes, inside = self.code.lanes, self.inside or any(other.inside for other in others)
+        lanes = self.code.lanes
         wide = f"<{lanes} x double>"
         squares = []
         for one in (self, *others):
-            exact = self.code.number(f"fpext {self.code.type} {one.name} to {wide}", inside)
-            squares.append(self.code.number(f"fmul {wide} {exact.name}, {exact.name}", inside))
+            exact = self.code.number(f"fpext {self.code.type} {one.name} to {wide}")
+            squares.append(self.code.number(f"fmul {wide} {exact.name}, {exact.name}"))
         total = squares[0]
         for square in squares[1:]:
-            total = self.code.number(f"fadd {wide} {total.name}, {square.name}", inside)
-        root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {total.name})", inside)
-        return self.code.number(f"fptrunc {wide} {root.name} to {self.code.type}", inside)
+            total = self.code.number(f"fadd {wide} {total.name}, {square.name}")
+        root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {total.name})")
+        return self.code.number(f"fptrunc {wide} {root.name} to {self.code.type}")
 
     def power_of_two(self) -> _Number:
         """Return 2 to the power of this, a whole number."""
@@ -367,7 +362,7 @@ class _Number:
             f"shl {whole} {{}}, {_all(23, lanes)}",
             f"bitcast {whole} {{}} to {self.code.type}",
         ):
-            number = self.code.number(text.format(number.name), self.inside)
+            number = self.code.number(text.format(number.name))
         return number
 
     def where_zero(self, a: Any, b: Any) -> _Number:
@@ -385,10 +380,10 @@ def _each(numbers: Iterable[int], kind: str = "i32") -> str:
 
 
 def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str, lanes: int) -> str:
-    """Return a function in LLVM's language: for some frames, for some bins at a time, all of these.
+    """Return a function in LLVM's language: for groups of frames, tiles of bins, frame by frame.
 
     The last bins are those at the end, of which some were taken before: they get the same again, and
-    nothing more is added to their sums.
+    nothing more is added to their sums. These are kept, a vector at a time, until a group is through.
     """
     code, every = _Code(lanes), inputs + outputs
     given = [code.load(i, kind) for i, kind in enumerate(inputs)]
@@ -409,77 +404,111 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
         ]
         if kind in "fc":
             bases.append(f"  %base{i} = phi i8* [ %given{i}, %entry ], [ %moved{i}, %moving ]")
+            rows.append(f"  %row{i} = phi i8* [ %base{i}, %tiles ], [ %next{i}, %framed ]")
+            steps.append(f"  %next{i} = getelementptr i8, i8* %row{i}, i64 %step{i}")
             moves += [
-                f"  %by{i} = mul i64 %step{i}, %n_cached",
+                f"  %by{i} = mul i64 %step{i}, %n_together",
                 f"  %moved{i} = getelementptr i8, i8* %base{i}, i64 %by{i}",
             ]
-            rows.append(f"  %row{i} = phi i8* [ %base{i}, %bins ], [ %next{i}, %frames ]")
-            steps.append(f"  %next{i} = getelementptr i8, i8* %row{i}, i64 %step{i}")
+    vector, wide, numbers = code.type, f"<{lanes} x double>", f"<{lanes} x i64>"
+    added, ends = [], []
     for i, value in sums:
-        rows.append(
-            f"  %sum{i} = phi {code.type} [ zeroinitializer, %bins ], [ %more{i}, %frames ]"
-        )
-        steps.append(f"  %more{i} = fadd {code.type} %sum{i}, {value.name}")
-    wide, numbers = f"<{lanes} x double>", f"<{lanes} x i64>"
-    ends = [
+        head.append(f"  %sums{i} = alloca {vector}, i64 {2 * _TILE // lanes + 1}")
+        added += [
+            f"  %kept{i} = getelementptr {vector}, {vector}* %sums{i}, i64 %nth",
+            f"  %had{i} = load {vector}, {vector}* %kept{i}",
+            f"  %less{i} = select i1 %first, {vector} zeroinitializer, {vector} %had{i}",
+            f"  %more{i} = fadd {vector} %less{i}, {value.name}",
+            f"  store {vector} %more{i}, {vector}* %kept{i}",
+        ]
+        ends += [
+            f"  %whole{i} = getelementptr {vector}, {vector}* %sums{i}, i64 %which",
+            f"  %part{i} = load {vector}, {vector}* %whole{i}",
+            f"  %long{i} = fpext {vector} %part{i} to {wide}",
+            f"  %end{i} = getelementptr i8, i8* %base{i}, i64 %bytes",
+            f"  %at{i} = bitcast i8* %end{i} to {wide}*",
+            f"  %before{i} = load {wide}, {wide}* %at{i}, align 8",
+            f"  %with{i} = fadd {wide} %before{i}, %long{i}",
+            f"  %all{i} = select <{lanes} x i1> %new, {wide} %with{i}, {wide} %before{i}",
+            f"  store {wide} %all{i}, {wide}* %at{i}, align 8",
+        ]
+    adding = [
+        "  br label %adding",
+        "adding:",
+        "  %which = phi i64 [ 0, %summing ], [ %which1, %adding ]",
+        *_bin("which", "bin1", lanes),
+        "  %taken = sub i64 %bin1up, %bin1",
         f"  %one = insertelement {numbers} undef, i64 %taken, i32 0",
         f"  %ones = shufflevector {numbers} %one, {numbers} undef, <{lanes} x i32> zeroinitializer",
         f"  %new = icmp sge {numbers} {_each(range(lanes), 'i64')}, %ones",
-        "  %bytes = mul i64 %bin, 8",
+        "  %bytes = mul i64 %bin1, 8",
+        *ends,
+        "  %which1 = add i64 %which, 1",
+        "  %others = icmp slt i64 %which1, %nth1",
+        "  br i1 %others, label %adding, label %tiled",
     ]
-    for i, _ in sums:
-        ends += [
-            f"  %end{i} = getelementptr i8, i8* %base{i}, i64 %bytes",
-            f"  %at{i} = bitcast i8* %end{i} to {wide}*",
-            f"  %had{i} = load {wide}, {wide}* %at{i}, align 8",
-            f"  %part{i} = fpext {code.type} %more{i} to {wide}",
-            f"  %has{i} = fadd {wide} %had{i}, %part{i}",
-            f"  %kept{i} = select <{lanes} x i1> %new, {wide} %has{i}, {wide} %had{i}",
-            f"  store {wide} %kept{i}, {wide}* %at{i}, align 8",
-        ]
     return "\n".join([
-        f"declare {code.type} @llvm.sqrt.v{lanes}f32({code.type})",  # LLVM 14 does not know it
-        f"declare <{lanes} x double> @llvm.sqrt.v{lanes}f64(<{lanes} x double>)",
+        f"declare {vector} @llvm.sqrt.v{lanes}f32({vector})",  # LLVM 14 does not know it
+        f"declare {wide} @llvm.sqrt.v{lanes}f64({wide})",
         f"define void @{_SYMBOL}"
-        "(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins, i64 %n_cached) {",
+        "(i8** %places, i64* %steps, i64 %n_frames, i64 %n_bins, i64 %n_together) {",
         "entry:",
         *head,
         f"  %last = sub i64 %n_bins, {lanes}",
-        "  br label %cached",
-        "cached:",
+        "  br label %groups",
+        "groups:",
         "  %start = phi i64 [ 0, %entry ], [ %stop, %moving ]",
         *bases,
         "  %left = sub i64 %n_frames, %start",
-        "  %fewer = icmp slt i64 %left, %n_cached",
-        "  %count = select i1 %fewer, i64 %left, i64 %n_cached",
-        "  br label %bins",
-        "bins:",
-        "  %bin = phi i64 [ 0, %cached ], [ %further, %done ]",
-        "  %taken = phi i64 [ 0, %cached ], [ %twice, %done ]",
-        *code.outer,
+        "  %fewer = icmp slt i64 %left, %n_together",
+        "  %count = select i1 %fewer, i64 %left, i64 %n_together",
+        "  br label %tiles",
+        "tiles:",
+        "  %tile = phi i64 [ 0, %groups ], [ %end, %tiled ]",
+        f"  %usual = add i64 %tile, {_TILE}",
+        f"  %beyond = add i64 %usual, {_TILE}",
+        "  %final = icmp sgt i64 %beyond, %n_bins",
+        "  %end = select i1 %final, i64 %n_bins, i64 %usual",
         "  br label %frames",
         "frames:",
-        "  %t = phi i64 [ 0, %bins ], [ %t1, %frames ]",
+        "  %t = phi i64 [ 0, %tiles ], [ %t1, %framed ]",
         *rows,
-        *code.inner,
+        "  %first = icmp eq i64 %t, 0",
+        "  br label %bins",
+        "bins:",
+        "  %nth = phi i64 [ 0, %frames ], [ %nth1, %bins ]",
+        *_bin("nth", "bin", lanes),
+        *code.lines,
+        *added,
+        "  %nth1 = add i64 %nth, 1",
+        f"  %after = add i64 %bin, {lanes}",
+        "  %inside = icmp slt i64 %after, %end",
+        "  br i1 %inside, label %bins, label %framed",
+        "framed:",
         *steps,
         "  %t1 = add i64 %t, 1",
         "  %more = icmp slt i64 %t1, %count",
-        "  br i1 %more, label %frames, label %done",
-        "done:",
-        *(ends if sums else []),
-        f"  %after = add i64 %bin, {lanes}",
-        "  %over = icmp sgt i64 %after, %last",
-        "  %further = select i1 %over, i64 %last, i64 %after",
-        "  %twice = sub i64 %after, %further",
-        "  %all = icmp sge i64 %bin, %last",
-        "  br i1 %all, label %moving, label %bins",
+        "  br i1 %more, label %frames, label %summing",
+        "summing:",
+        *(adding if sums else ["  br label %tiled"]),
+        "tiled:",
+        "  br i1 %final, label %moving, label %tiles",
         "moving:",
         *moves,
-        "  %stop = add i64 %start, %n_cached",
+        "  %stop = add i64 %start, %n_together",
         "  %again = icmp slt i64 %stop, %n_frames",
-        "  br i1 %again, label %cached, label %end",
-        "end:",
+        "  br i1 %again, label %groups, label %over",
+        "over:",
         "  ret void",
         "}",
     ])  # fmt: skip
+
+
+def _bin(nth: str, name: str, lanes: int) -> list[str]:
+    """Return lines that give the bin at which a vector of a tile begins."""
+    return [
+        f"  %{name}by = mul i64 %{nth}, {lanes}",
+        f"  %{name}up = add i64 %tile, %{name}by",
+        f"  %{name}over = icmp sgt i64 %{name}up, %last",
+        f"  %{name} = select i1 %{name}over, i64 %last, i64 %{name}up",
+    ]

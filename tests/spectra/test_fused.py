@@ -47,7 +47,7 @@ def in_numpy(given, n_frames, n_bins):
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 17])
-@pytest.mark.parametrize("n_bins", [1, 15, 16, 17, 1025, 40000])
+@pytest.mark.parametrize("n_bins", [1, 15, 16, 17, 1023, 1024, 1025, 40000])
 def test_it_is_what_numpy_makes_of_it_to_the_bit(n_frames, n_bins):
     given = frames(n_frames, n_bins)
     found = results(n_frames, n_bins)
