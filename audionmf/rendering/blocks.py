@@ -257,8 +257,9 @@ def _stems(
 
     def judge() -> BlockTrust:
         V = pooled_magnitude(X) if heeded is None else _without(heeded, cut)
-        own = _without(models, margins), _without(masks(), margins)
-        return block_trust(_without(V, margins), *own)
+        exponent = _quick_exponent(decomposition)
+        told = _without(masks(), margins) if exponent is None else exponent
+        return block_trust(_without(V, margins), _without(models, margins), told)
 
     return stems, judge
 

@@ -10,6 +10,7 @@ overlap no more than before, and still sound each like itself.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.sources.known import OTHER, REST
+from audionmf.spectra.fused import FramePass, logarithm, maximum
+from audionmf.spectra.masks import shares
 
 _OVERLAP_WORDS = (
     (0.1, "hardly any of its sound is shared with others"),
@@ -270,40 +273,65 @@ class BlockTrust:
 
 
 def block_trust(
-    V: NDArray[np.float32], models: NDArray[np.float32], masks: NDArray[np.float32]
+    V: NDArray[np.float32], models: NDArray[np.float32], masks: NDArray[np.float32] | float
 ) -> BlockTrust:
     """Sum up one block.
 
     Parameters
     ----------
-    V : ndarray, shape (n_bins, n_frames)
+    V : ndarray, shape (n_bins, n_frames), float32
         Magnitudes of the mixture.
-    models, masks : ndarray, shape (n_sources, n_bins, n_frames)
-        Models of the sources, and their masks.
+    models : ndarray, shape (n_sources, n_bins, n_frames), float32
+        Models of the sources.
+    masks : ndarray, shape of `models`, or {1, 1.5, 2}
+        Their masks, or the exponent with which `ratio_masks` makes them of the models, in less time.
 
     Returns
     -------
     BlockTrust
         The sums, in units of the block's loudest bin.
     """
-    exponent = -np.floor(np.log2(float(V.max()))) if V.any() else 0.0
+    n_sources, n_bins, n_frames = models.shape
+    peak = float(V.max(initial=0))
+    exponent = -np.floor(np.log2(peak)) if peak > 0 else 0.0
     level = np.float32(2.0 ** np.clip(exponent, -120, 120))
-    data = V * level
-    power = data * data
-    passed = np.einsum("jft,ft->j", masks, power, dtype=np.float64)
-    squared = np.einsum("jft,jft,ft->j", masks, masks, power, dtype=np.float64)
-    model = np.maximum(models.sum(axis=0) * level, np.float32(1e-12))
-    ratio = np.maximum(data, np.float32(1e-20)) / model
-    elements = data * np.log(ratio) - data + model
-    divergence: NDArray[np.float64] = elements.sum(axis=0, dtype=np.float64)
+    given, made = [V.T, np.full(n_bins, level), *models.swapaxes(1, 2)], None
+    if isinstance(masks, np.ndarray):
+        given += [*masks.swapaxes(1, 2)]
+    else:
+        made = float(masks)
+    sums = np.zeros((2 * n_sources + 3, n_frames))
+    _sums_pass(n_sources, made)(given, [*sums])
+    *shared, power, divergence, magnitude = sums
+    passed, squared = np.sum(shared, axis=1).reshape(2, n_sources)
     back = 1 / float(level)
     return BlockTrust(
         passed * back**2,
         squared * back**2,
-        float(power.sum(dtype=np.float64)) * back**2,
+        float(power.sum()) * back**2,
         divergence * back,
-        data.sum(axis=0, dtype=np.float64) * back,
+        magnitude * back,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _sums_pass(n_sources: int, exponent: float | None) -> FramePass:
+    """Return what sums the numbers of `BlockTrust` over the bins of each frame."""
+
+    def sums(V: Any, level: Any, *given: Any) -> list[Any]:
+        models, masks = given[:n_sources], given[n_sources:]
+        if exponent is not None:
+            masks = tuple(shares(models, exponent))
+        data = V * level
+        power = data * data
+        passed = [mask * power for mask in masks]
+        squared = [mask * share for mask, share in zip(masks, passed, strict=True)]
+        model = maximum(sum(models[1:], models[0]) * level, 1e-12)
+        ratio = maximum(data, 1e-20) / model
+        return [*passed, *squared, power, data * logarithm(ratio) - data + model, data]
+
+    n_masks = n_sources * (exponent is None)
+    return FramePass(sums, "fr" + "f" * (n_sources + n_masks), "t" * (2 * n_sources + 3))
 
 
 class TrustMeter:

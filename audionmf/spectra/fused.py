@@ -22,18 +22,36 @@ from numpy.typing import NDArray
 from audionmf.io.kept import digest
 from audionmf.spectra.machine_code import host, made
 
-__all__ = ["FramePass", "exponential", "length", "maximum", "minimum", "root", "where_zero"]
+__all__ = [
+    "FramePass",
+    "exponential",
+    "length",
+    "logarithm",
+    "maximum",
+    "minimum",
+    "root",
+    "where_zero",
+]
 
 _CACHED = 16384
 """Numbers of an array over which sums are taken in single precision."""
 _TILE = 512
 """Bins of a frame that are gone through before the next one: their rows and sums stay in the cache."""
 
+_MOST_LANES = 16
+"""Numbers of a vector, where they are widest."""
+
 _LOG2_E = 1.44269504
 _LN2 = (0.693359375, -2.12194440e-4)
 """The natural logarithm of 2 in two parts, of which the first has few digits."""
 _ROUNDING = 12582912.0
 """1.5 times 2^23: added to a float32 it leaves no room for what comes after the point."""
+_ROOT_OF_HALF = 0x3F3504F3
+"""The float32 nearest to the root of a half, as a whole number of its bits."""
+_LOG_SERIES = (
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+    -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+)  # fmt: skip
 _SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
 
 _Run = Callable[..., None]
@@ -96,6 +114,31 @@ def exponential(x: Any) -> Any:
     return np.ldexp(value, n.astype(np.int32))
 
 
+def logarithm(x: Any) -> Any:
+    """Return the natural logarithm of a normal number > 0, or of those in an array.
+
+    Notes
+    -----
+    By the power of 2 below it, and a polynomial for what is left, from the root of a half to that of 2,
+    within 2 units of the last place (Moshier, Cephes mathematical library, ``logf``).
+    """
+    n, part = x.parts() if isinstance(x, _Number) else _parts(x)
+    rest = part - 1.0
+    series = 0.0 * rest + _LOG_SERIES[0]
+    for term in _LOG_SERIES[1:]:
+        series = series * rest + term
+    square = rest * rest
+    low = series * rest * square + n * _LN2[1] - square * 0.5
+    return n * _LN2[0] + (rest + low)
+
+
+def _parts(x: Any) -> tuple[Any, Any]:
+    """Return what `_Number.parts` does, of an array."""
+    bits = np.asarray(x, np.float32).view(np.int32)
+    n = (bits - np.int32(_ROOT_OF_HALF)) >> np.int32(23)
+    return n.astype(np.float32), (bits - (n << np.int32(23))).view(np.float32)
+
+
 class FramePass:
     """A function of numbers, applied to all bins of frames.
 
@@ -104,18 +147,19 @@ class FramePass:
     function : callable
         Takes a number for each array, a pair of real and imaginary part where that is complex, and
         returns a list of results, pairs where they are complex. It may add, subtract, multiply and
-        divide, and call `maximum`, `minimum`, `length`, `where_zero`, `root` and `exponential`.
+        divide, and call `maximum`, `minimum`, `length`, `where_zero`, `root`, `exponential` and
+        `logarithm`.
     inputs : str
         The kind of each array: "f" frames (n_frames, n_bins), float32, "c" the same of complex64,
         "r" one row (n_bins,) of float32 that all frames have in common.
     outputs : str
-        The kind of each result: "f" or "c", or "s" the sum of it over the frames (n_bins,), in
-        float64.
+        The kind of each result: "f" or "c", "s" the sum of it over the frames (n_bins,), or "t" that
+        over the bins (n_frames,), both in float64.
 
     Notes
     -----
-    Bins have to be neighbours in memory. Sums are taken over a few frames in float32 and these added
-    in float64.
+    Bins have to be neighbours in memory. Sums are taken over a few frames, or every so manyth of a few
+    bins, in float32, and these added in float64.
     """
 
     def __init__(self, function: Callable[..., Sequence[Any]], inputs: str, outputs: str) -> None:
@@ -163,11 +207,15 @@ class FramePass:
                 result[some].real, result[some].imag = value
             elif kind == "f":
                 result[some] = value
-            else:
+            elif kind == "s":
                 total = np.zeros(shape[1], np.float32)
                 for row in np.broadcast_to(value, shape):  # in the order of the machine code
                     total += row
                 result += total
+            else:
+                _add_over_bins(
+                    np.broadcast_to(value, shape), result[some], self._lanes or _MOST_LANES
+                )
 
     def _made(self) -> _Run:
         with _lock:
@@ -175,6 +223,23 @@ class FramePass:
                 code, self._lanes = _machine_code(self._function, self._inputs, self._outputs)
                 self._run = code
             return self._run
+
+
+def _add_over_bins(values: NDArray[np.float32], totals: NDArray[np.float64], lanes: int) -> None:
+    """Add the sums of rows to totals, in the order of the machine code."""
+    n_bins, start = values.shape[1], 0
+    while start < n_bins:
+        end = n_bins if start + 2 * _TILE > n_bins else start + _TILE
+        sums = np.zeros((len(values), lanes), np.float32)
+        for first in range(start, end, lanes):
+            some = values[:, first : min(first + lanes, end)]
+            sums[:, lanes - some.shape[1] :] += some
+        wide = sums.astype(np.float64)
+        while wide.shape[1] > 1:
+            half = wide.shape[1] // 2
+            wide = wide[:, :half] + wide[:, half:]
+        totals += wide[:, 0]
+        start = end
 
 
 def _place(array: NDArray[Any]) -> int:
@@ -197,7 +262,7 @@ def _machine_code(
     features = host().features
     if not features:
         return _nothing, 0
-    lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+    lanes = _MOST_LANES if features.get("avx512f") else 8 if features.get("avx") else 4
     text = _assembly(function, inputs, outputs, lanes)
     kind = f"{_FAMILY}-{digest(text.encode())}"
     places = made(kind, _source(), lambda: text, [_SYMBOL], family=f"{_FAMILY}-*", most=_MOST_KEPT)
@@ -352,6 +417,20 @@ class _Number:
         root = self.code.number(f"call {wide} @llvm.sqrt.v{lanes}f64({wide} {total.name})")
         return self.code.number(f"fptrunc {wide} {root.name} to {self.code.type}")
 
+    def parts(self) -> tuple[_Number, _Number]:
+        """Return n, and this divided by 2 to the power of n: from the root of a half to that of 2."""
+        lanes, kind = self.code.lanes, self.code.type
+        whole = f"<{lanes} x i32>"
+        bits = self.code.number(f"bitcast {kind} {self.name} to {whole}")
+        above = self.code.number(f"sub {whole} {bits.name}, {_all(_ROOT_OF_HALF, lanes)}")
+        n = self.code.number(f"ashr {whole} {above.name}, {_all(23, lanes)}")
+        moved = self.code.number(f"shl {whole} {n.name}, {_all(23, lanes)}")
+        left = self.code.number(f"sub {whole} {bits.name}, {moved.name}")
+        return (
+            self.code.number(f"sitofp {whole} {n.name} to {kind}"),
+            self.code.number(f"bitcast {whole} {left.name} to {kind}"),
+        )
+
     def power_of_two(self) -> _Number:
         """Return 2 to the power of this, a whole number."""
         lanes, number = self.code.lanes, self
@@ -389,9 +468,12 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
     given = [code.load(i, kind) for i, kind in enumerate(inputs)]
     found = function(*given)
     sums: list[tuple[int, Any]] = []
+    totals: list[tuple[int, Any]] = []
     for i, (kind, value) in enumerate(zip(outputs, found, strict=True), len(inputs)):
         if kind == "s":
             sums.append((i, value))
+        elif kind == "t":
+            totals.append((i, value))
         else:
             code.store(i, kind, value)
     head, bases, rows, steps, moves = [], [], [], [], []
@@ -410,7 +492,7 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
                 f"  %by{i} = mul i64 %step{i}, %n_together",
                 f"  %moved{i} = getelementptr i8, i8* %base{i}, i64 %by{i}",
             ]
-    vector, wide, numbers = code.type, f"<{lanes} x double>", f"<{lanes} x i64>"
+    vector, wide = code.type, f"<{lanes} x double>"
     added, ends = [], []
     for i, value in sums:
         head.append(f"  %sums{i} = alloca {vector}, i64 {2 * _TILE // lanes + 1}")
@@ -429,18 +511,16 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
             f"  %at{i} = bitcast i8* %end{i} to {wide}*",
             f"  %before{i} = load {wide}, {wide}* %at{i}, align 8",
             f"  %with{i} = fadd {wide} %before{i}, %long{i}",
-            f"  %all{i} = select <{lanes} x i1> %new, {wide} %with{i}, {wide} %before{i}",
+            f"  %all{i} = select <{lanes} x i1> %bin1new, {wide} %with{i}, {wide} %before{i}",
             f"  store {wide} %all{i}, {wide}* %at{i}, align 8",
         ]
+    running, counted, told = _over_bins(totals, lanes)
     adding = [
         "  br label %adding",
         "adding:",
         "  %which = phi i64 [ 0, %summing ], [ %which1, %adding ]",
         *_bin("which", "bin1", lanes),
-        "  %taken = sub i64 %bin1up, %bin1",
-        f"  %one = insertelement {numbers} undef, i64 %taken, i32 0",
-        f"  %ones = shufflevector {numbers} %one, {numbers} undef, <{lanes} x i32> zeroinitializer",
-        f"  %new = icmp sge {numbers} {_each(range(lanes), 'i64')}, %ones",
+        *_new("bin1", lanes),
         "  %bytes = mul i64 %bin1, 8",
         *ends,
         "  %which1 = add i64 %which, 1",
@@ -477,14 +557,17 @@ def _assembly(function: Callable[..., Sequence[Any]], inputs: str, outputs: str,
         "  br label %bins",
         "bins:",
         "  %nth = phi i64 [ 0, %frames ], [ %nth1, %bins ]",
+        *running,
         *_bin("nth", "bin", lanes),
         *code.lines,
         *added,
+        *counted,
         "  %nth1 = add i64 %nth, 1",
         f"  %after = add i64 %bin, {lanes}",
         "  %inside = icmp slt i64 %after, %end",
         "  br i1 %inside, label %bins, label %framed",
         "framed:",
+        *told,
         *steps,
         "  %t1 = add i64 %t, 1",
         "  %more = icmp slt i64 %t1, %count",
@@ -512,3 +595,48 @@ def _bin(nth: str, name: str, lanes: int) -> list[str]:
         f"  %{name}over = icmp sgt i64 %{name}up, %last",
         f"  %{name} = select i1 %{name}over, i64 %last, i64 %{name}up",
     ]
+
+
+def _new(bin_: str, lanes: int) -> list[str]:
+    """Return lines that tell which bins of a vector were not taken before."""
+    numbers = f"<{lanes} x i64>"
+    return [
+        f"  %{bin_}taken = sub i64 %{bin_}up, %{bin_}",
+        f"  %{bin_}one = insertelement {numbers} undef, i64 %{bin_}taken, i32 0",
+        f"  %{bin_}all = shufflevector {numbers} %{bin_}one, {numbers} undef, "
+        f"<{lanes} x i32> zeroinitializer",
+        f"  %{bin_}new = icmp sge {numbers} {_each(range(lanes), 'i64')}, %{bin_}all",
+    ]
+
+
+def _over_bins(totals: Sequence[tuple[int, Any]], lanes: int) -> tuple[list[str], ...]:
+    """Return lines for sums over bins: before a vector, after it, and after those of a tile."""
+    vector = f"<{lanes} x float>"
+    before, after, told = [], _new("bin", lanes) if totals else [], []
+    for i, value in totals:
+        before.append(f"  %had{i} = phi {vector} [ zeroinitializer, %frames ], [ %has{i}, %bins ]")
+        after += [
+            f"  %more{i} = fadd {vector} %had{i}, {value.name}",
+            f"  %has{i} = select <{lanes} x i1> %binnew, {vector} %more{i}, {vector} %had{i}",
+        ]
+        told.append(f"  %sum{i}of{lanes} = fpext {vector} %has{i} to <{lanes} x double>")
+        n = lanes
+        while n > 1:
+            given, half = f"<{n} x double> %sum{i}of{n}", n // 2
+            for name, first in (("low", 0), ("high", half)):
+                told.append(
+                    f"  %{name}{i}of{n} = shufflevector {given}, <{n} x double> undef, "
+                    f"<{half} x i32> {_each(range(first, first + half))}"
+                )
+            told.append(f"  %sum{i}of{half} = fadd <{half} x double> %low{i}of{n}, %high{i}of{n}")
+            n = half
+        told += [
+            f"  %alone{i} = extractelement <1 x double> %sum{i}of1, i32 0",
+            f"  %offrame{i} = add i64 %start, %t",
+            f"  %totals{i} = bitcast i8* %base{i} to double*",
+            f"  %total{i} = getelementptr double, double* %totals{i}, i64 %offrame{i}",
+            f"  %before{i} = load double, double* %total{i}, align 8",
+            f"  %after{i} = fadd double %before{i}, %alone{i}",
+            f"  store double %after{i}, double* %total{i}, align 8",
+        ]
+    return before, after, told

@@ -43,6 +43,23 @@ def test_the_same_model_twice_overlaps_by_half():
     assert trust.energy_share == pytest.approx({"s0": 0.5, "s1": 0.5})
 
 
+@pytest.mark.parametrize("exponent", [1, 1.5, 2])
+def test_masks_made_in_passing_are_those_that_are_given(exponent):
+    rng = np.random.default_rng(0)
+    models, V = (rng.random((n, 40, 7), np.float32).swapaxes(1, 2) for n in (3, 1))
+    masks = ratio_masks(models, exponent)
+    given, made = (block_trust(V[0], models, told) for told in (masks, exponent))
+    power, wanted = V[0].astype(np.float64) ** 2, masks.astype(np.float64)
+    assert made.power == pytest.approx(power.sum())
+    for found in (given, made):
+        assert found.passed == pytest.approx((wanted * power).sum(axis=(1, 2)))
+        assert found.squared == pytest.approx((wanted**2 * power).sum(axis=(1, 2)))
+        assert found.magnitude == pytest.approx(V[0].sum(axis=0))
+    model = models.sum(axis=0, dtype=np.float64)
+    lost = (V[0] * np.log(V[0] / model) - V[0] + model).sum(axis=0)
+    np.testing.assert_allclose(made.divergence, lost, rtol=1e-5)
+
+
 def test_the_second_that_the_models_miss_is_found():
     V, models = apart()
     models[:, :, 2] = models[:, ::-1, 2] * 0.2

@@ -10,6 +10,7 @@ from audionmf.spectra.fused import (
     FramePass,
     exponential,
     length,
+    logarithm,
     maximum,
     minimum,
     root,
@@ -23,7 +24,15 @@ def everything(z, x, row):
     level = 2.0 / (1.0 + row) - 0.5
     power = maximum(real * real + imaginary * imaginary, 1e-3) / maximum(share, row)
     moved = root(power) * exponential(10.0 * real)
-    return [(real * share - imaginary * row, 1.0 - imaginary), moved * level, power, level]
+    told = logarithm(power) * real
+    return [
+        (real * share - imaginary * row, 1.0 - imaginary),
+        moved * level,
+        power,
+        level,
+        told,
+        share,
+    ]
 
 
 def frames(n_frames, n_bins, seed=0):
@@ -36,11 +45,12 @@ def frames(n_frames, n_bins, seed=0):
 
 def results(n_frames, n_bins):
     kinds = [((n_frames, n_bins), np.complex64), ((n_frames, n_bins), np.float32)]
-    return [np.zeros(shape, kind) for shape, kind in kinds] + [np.zeros(n_bins), np.zeros(n_bins)]
+    sums = [np.zeros(n) for n in (n_bins, n_bins, n_frames, n_frames)]
+    return [np.zeros(shape, kind) for shape, kind in kinds] + sums
 
 
 def in_numpy(given, n_frames, n_bins):
-    one, found = FramePass(everything, "cfr", "cfss"), results(n_frames, n_bins)
+    one, found = FramePass(everything, "cfr", "cfsstt"), results(n_frames, n_bins)
     one._run = fused._nothing  # as where there is no compiler
     one(given, found)
     return found
@@ -51,35 +61,39 @@ def in_numpy(given, n_frames, n_bins):
 def test_it_is_what_numpy_makes_of_it_to_the_bit(n_frames, n_bins):
     given = frames(n_frames, n_bins)
     found = results(n_frames, n_bins)
-    FramePass(everything, "cfr", "cfss")(given, found)
+    FramePass(everything, "cfr", "cfsstt")(given, found)
     for ours, theirs in zip(found, in_numpy(given, n_frames, n_bins), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    (real, imaginary), moved, _, level = everything((given[0].real, given[0].imag), *given[1:])
+    wanted = everything((given[0].real, given[0].imag), *given[1:])
+    (real, imaginary), moved, _, level, told, share = wanted
     np.testing.assert_array_equal(found[0], real + 1j * imaginary)
     np.testing.assert_array_equal(found[1], moved)
     np.testing.assert_allclose(found[3], n_frames * level.astype(np.float64), rtol=1e-5)
+    assert found[4] == pytest.approx(told.sum(axis=1, dtype=np.float64), rel=1e-4, abs=1e-3)
+    assert found[5] == pytest.approx(share.sum(axis=1, dtype=np.float64), rel=1e-5)
 
 
 def test_this_machine_has_code_for_it():
-    one = FramePass(everything, "cfr", "cfss")
+    one = FramePass(everything, "cfr", "cfsstt")
     one(frames(3, 50), results(3, 50))
     assert one._lanes in (4, 8, 16)
 
 
 def test_rows_of_any_distance_and_sums_that_go_on():
     given, found = frames(9, 100), results(9, 100)
-    one = FramePass(everything, "cfr", "cfss")
+    one = FramePass(everything, "cfr", "cfsstt")
     one(given, found)
     apart = [a.repeat(3, axis=0)[::3] if a.ndim == 2 else a for a in given]
     again = [*results(9, 100)[:2], *(total.copy() for total in found[2:])]
     one(apart, again)
     np.testing.assert_array_equal(again[0], found[0])
-    np.testing.assert_array_equal(again[2], 2 * found[2])
+    for more, once in zip(again[2:], found[2:], strict=True):
+        np.testing.assert_array_equal(more, 2 * once)
 
 
 def test_bins_that_are_no_neighbours_are_left_to_numpy():
     given, found, plain = frames(9, 100), results(9, 100), results(9, 100)
-    one = FramePass(everything, "cfr", "cfss")
+    one = FramePass(everything, "cfr", "cfsstt")
     one([np.asfortranarray(a) for a in given], found)
     one(given, plain)
     for ours, theirs in zip(found, plain, strict=True):
@@ -89,13 +103,13 @@ def test_bins_that_are_no_neighbours_are_left_to_numpy():
 def test_arrays_that_are_read_stay():
     given = frames(5, 70)
     before = [a.copy() for a in given]
-    FramePass(everything, "cfr", "cfss")(given, results(5, 70))
+    FramePass(everything, "cfr", "cfsstt")(given, results(5, 70))
     for ours, theirs in zip(given, before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_threads_may_share_one():
-    one, wanted = FramePass(everything, "cfr", "cfss"), in_numpy(frames(40, 333), 40, 333)
+    one, wanted = FramePass(everything, "cfr", "cfsstt"), in_numpy(frames(40, 333), 40, 333)
     found = [results(40, 333) for _ in range(8)]
     threads = [threading.Thread(target=one, args=(frames(40, 333), each)) for each in found]
     for thread in threads:
@@ -114,6 +128,16 @@ def test_exponentials_are_those_of_numpy_but_for_the_last_bits():
     np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=2.5e-7)
     np.testing.assert_array_equal(found, exponential(x))
     assert exponential(np.zeros(1, np.float32)) == 1
+
+
+def test_logarithms_are_those_of_numpy_but_for_the_last_bits():
+    x = 10 ** np.random.default_rng(0).uniform(-37.5, 38, (3, 40000)).astype(np.float32)
+    x[0, :3] = 1, np.float32(0.5) ** 0.5, np.float32(2) ** 0.5
+    found = np.empty_like(x)
+    FramePass(lambda a: [logarithm(a)], "f", "f")([x], [found])
+    np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=2.5e-7)
+    np.testing.assert_array_equal(found, logarithm(x))
+    assert found[0, 0] == 0
 
 
 def test_the_lesser_and_the_greater_of_two_numbers():
