@@ -244,7 +244,7 @@ def _write(
                 load = max(load, block.max(initial=0) / (1 - step), -block.min(initial=0))
             if load <= 1 + step / 2:
                 for writer, samples in zip(writers, block, strict=True):
-                    writer.write(samples * np.float32(gain))
+                    writer.write(samples if gain == 1 else samples * np.float32(gain))
         if load > 1 + step / 2:
             raise _WouldClipError
         for writer in writers:

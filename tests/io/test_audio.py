@@ -478,7 +478,7 @@ def test_the_quantisation_step_of_a_format(subtype):
     st.lists(st.floats(-1.5, 1.5, width=32), min_size=1, max_size=50),
 )
 def test_quantising_takes_the_nearest_step_and_clips_beyond(bits, values):
-    samples = np.array(values, np.float32)
+    samples = np.array(values, np.float32)[:, None]
     step = 2.0 ** (1 - bits)
     full_scale = 2.0 ** (15 if bits == 16 else 31)
     given_back = encode.quantise(samples, bits) / full_scale
@@ -486,6 +486,16 @@ def test_quantising_takes_the_nearest_step_and_clips_beyond(bits, values):
     assert np.abs(given_back - clipped).max() <= step / 2
     again = encode.quantise(given_back.astype(np.float32), bits) / full_scale
     assert bits == 32 or np.array_equal(again, given_back)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize("n_channels", [1, 2, 3])
+def test_quantising_goes_through_long_blocks_in_pieces(bits, n_channels):
+    n = encode._CACHED + 5
+    samples = (np.arange(n * n_channels, dtype=np.float32) % 1000).reshape(n_channels, n) / 1024
+    found = encode.quantise(samples.T, bits)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, samples.T * 2.0 ** (15 if bits == 16 else 31))
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "aiff"])
