@@ -84,10 +84,14 @@ def render_blocks(
     ParameterError
         If it has another length in memory, or there is no source `only`.
     """
-    names = decomposition.source_names
-    rendered = [names.index(name) for name in stem_names(decomposition, only)[:-1]]
+    names, wanted = decomposition.source_names, stem_names(decomposition, only)
+    rendered = [names.index(name) for name in wanted[:-1]]
     for stems, mixture in rendered_blocks(source, decomposition, rendered, progress, trust):
-        yield np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+        block = np.empty((len(wanted), *stems.shape[1:]), np.float32)
+        block[:-1] = stems
+        np.sum(stems, axis=0, out=block[-1])
+        np.subtract(mixture, block[-1], out=block[-1])
+        yield block
 
 
 def rendered_blocks(
@@ -247,12 +251,12 @@ def _stems(
     made = [np.empty((0, len(X), length), np.float32)]
     if rendered:
         on = stft_on(stft, decomposition.settings.device)
-        part_of = _parts(decomposition, rendered, X, models, masks, first - margins[0], most)
         made.clear()
-        for j in rendered:
-            part, mask = part_of(j)
+        for parts, mask in _parts(
+            decomposition, rendered, X, models, masks, first - margins[0], most
+        ):
             mask = None if mask is None else _without(mask, margins)
-            made.append(on.synthesise(_without(part, margins), mask=mask)[None])
+            made.append(on.synthesise(_without(parts, margins), mask=mask))
     stems = made[0] if len(made) == 1 else np.concatenate(made)
 
     def judge() -> BlockTrust:
@@ -272,8 +276,8 @@ def _parts(
     masks: Callable[[], NDArray[np.float32]],
     begin: int,
     most: float,
-) -> Callable[[int], tuple[Transform, NDArray[np.float32] | None]]:
-    """Return what gives the part of a rendered source in X, whose first frame is number `begin`.
+) -> Iterator[tuple[Transform, NDArray[np.float32] | None]]:
+    """Yield the parts of rendered sources in X, whose first frame is number `begin`, some at a time.
 
     A part may come as X with a mask: the inverse multiplies it in passing.
     """
@@ -288,14 +292,15 @@ def _parts(
         start = begin * stft.hop_length - stft.n_fft // 2
         inside = (-start, decomposition.mixture.n_samples - start)
         parts = consistent_parts(X, parts, masks(), stft, inside)
-        return lambda j: (parts[j], None)
+        yield from ((parts[j][None], None) for j in rendered)
+        return
     if covariances is None:
         capped = _capped(masks(), most)
-        return lambda j: (X, capped[j])
+        yield from ((X[None], capped[j]) for j in rendered)
+        return
     exponent = _quick_exponent(decomposition)
     powers = masks() if exponent is None else models
-    own = wiener_filter(X, powers, covariances, rendered, exponent)
-    return lambda j: (own[rendered.index(j)], None)
+    yield wiener_filter(X, powers, covariances, rendered, exponent), None
 
 
 def _quick_exponent(decomposition: Decomposition) -> float | None:

@@ -285,7 +285,7 @@ class STFT:
         Parameters
         ----------
         synthesised : ndarray, shape (..., n), float32
-            As `synthesise` gives it, for consecutive frames.
+            As `synthesise` gives it, for consecutive frames; its numbers are changed.
         first : int
             The first of them.
         start, stop : int
@@ -366,7 +366,10 @@ class Inverse(Protocol):
     """Joins what `STFT.synthesise` gives for consecutive runs of frames into a signal."""
 
     def push(self, synthesised: Samples) -> Samples:
-        """Add a run of frames, (..., n); return the samples that no later frame touches."""
+        """Add a run of frames, (..., n), which it may change; return the samples that are ready.
+
+        No later frame touches these.
+        """
 
 
 class InverseStream:
@@ -395,7 +398,8 @@ class InverseStream:
         Parameters
         ----------
         synthesised : ndarray, shape (..., n), float32
-            As `STFT.synthesise` gives it, for the frames after those pushed before.
+            As `STFT.synthesise` gives it, for the frames after those pushed before. What is returned
+            is a part of it: its numbers are changed.
 
         Returns
         -------
@@ -407,7 +411,7 @@ class InverseStream:
         if self._weight is None or self._weight[0] != count:
             self._weight = count, stft._overlap_sum(count)
         weight = self._weight[1].copy()
-        total = synthesised.copy()
+        total = synthesised
         if self._tail is not None and self._tail_weight is not None:
             total[..., :overlap] += self._tail
             weight[:overlap] += self._tail_weight
@@ -419,7 +423,8 @@ class InverseStream:
         start, stop = max(0, -first), min(n_ready, self._n_samples - first)
         if stop <= start:
             return total[..., :0]
-        return total[..., start:stop] / weight[start:stop]
+        ready = total[..., start:stop]
+        return np.divide(ready, weight[start:stop], out=ready)
 
 
 @functools.lru_cache(maxsize=8)
