@@ -222,7 +222,7 @@ def test_too_little_memory_is_code_6(run, mixture, out, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("audionmf.spectra.stft.STFT.forward_blocks", full)
+    monkeypatch.setattr("audionmf.spectra.stft.STFT.forward_later", full)
     for arguments in (
         ("separate", mixture, "--n-sources", 2, "-o", out),
         ("decompose", mixture, "-o", out),

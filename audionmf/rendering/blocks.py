@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,17 +135,15 @@ def rendered_blocks(
         )
     waiting = _Queue()
     stft = stft_on(templates.stft, decomposition.settings.device)
-    transforms = with_margins(
-        stft.forward_blocks(waiting.through(source.blocks()), max(BLOCK_FRAMES, stft.least_frames)),
-        _reach(decomposition),
-    )
+    size = max(BLOCK_FRAMES, stft.least_frames)
+    transforms = stft.forward_later(waiting.through(source.blocks()), size)
     stream = templates.stft.inverse_stream(n_samples)
     threads = thread_count(decomposition.settings.n_threads)
-    work = functools.partial(
-        _synthesise, decomposition, rendered, most=most, judged=trust is not None
-    )
+    work = partial(_synthesise, decomposition, rendered, most=most, judged=trust is not None)
     n_done = 0
-    for synthesised, block in in_order(work, _numbered(transforms), threads):
+    for synthesised, block in in_order(
+        work, _numbered(transforms, size, _reach(decomposition)), threads
+    ):
         if trust is not None and block is not None:
             trust.add(block)
         stems = stream.push(synthesised)
@@ -220,13 +219,14 @@ def _reach(decomposition: Decomposition) -> int:
 def _synthesise(
     decomposition: Decomposition,
     rendered: list[int],
-    numbered: tuple[int, Transform, tuple[int, int]],
+    numbered: tuple[int, Callable[[], Transform], tuple[int, int]],
     *,
     most: float = 1.0,
     judged: bool = True,
 ) -> tuple[Samples, BlockTrust | None]:
     """Return overlap-added frames of some sources, (n_rendered, n_channels, n), and their trust."""
-    stems, judge = _stems(decomposition, rendered, numbered, most=most)
+    first, later, margins = numbered
+    stems, judge = _stems(decomposition, rendered, (first, later(), margins), most=most)
     return stems, judge() if judged else None
 
 
@@ -351,10 +351,20 @@ class _Queue:
 
 
 def _numbered(
-    blocks: Iterable[tuple[Transform, int, int]],
-) -> Iterator[tuple[int, Transform, tuple[int, int]]]:
-    """Yield the place of the first frame behind the margin, the frames, and their margins."""
+    blocks: Iterable[Callable[[], Transform]], size: int, reach: int
+) -> Iterator[tuple[int, Callable[[], Transform], tuple[int, int]]]:
+    """Yield the place of the first frame behind the margin, what gives the frames, and their margins.
+
+    Without margins they are transformed by whoever works on them.
+    """
+    if not reach:
+        yield from ((i * size, later, (0, 0)) for i, later in enumerate(blocks))
+        return
     first = 0
-    for X, before, after in blocks:
-        yield first, X, (before, after)
+    for X, before, after in with_margins((later() for later in blocks), reach):
+        yield first, partial(_identity, X), (before, after)
         first += X.shape[-1] - before - after
+
+
+def _identity(X: Transform) -> Transform:
+    return X

@@ -15,6 +15,7 @@ from audionmf.errors import StoppedError
 from audionmf.io.audio import AudioLike, Samples, Source, open_source, warn_if_unusual
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.fused import FramePass, length
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.neighbours import REACH, Neighbours, with_margins
 from audionmf.spectra.stft import STFT, Transform
 
@@ -163,7 +164,7 @@ def gather(
         With neighbours: keep what these and the bands say of every frame, where that is not what is
         kept anyway, and there are at most 4096.
     n_threads : int, default 1
-        Threads for the FFT.
+        Threads; what is kept does not depend on them.
     progress : callable, optional
         Told the share done.
     warn : bool, default True
@@ -221,57 +222,110 @@ def _gathered(
     If there are too many all the same, more are left out.
     """
     counter, n_frames = Counter(source), stft.n_frames(source.n_samples)
-    kept, around = (_Kept(min(-(-n_frames // thinned), max_frames)) for _ in range(2))
-    every = _Kept(n_frames) if bands and thinned > 1 else None
-    step, n_seen = thinned // apart, 0
+    every_th = thinned // apart
+    room, shape = min(-(-n_frames // thinned), max_frames), (source.n_channels, stft.n_bins)
+    V = _Kept(room, max_frames, every_th, np.empty((1, room, shape[1]), np.float32))
+    kept = V
+    if keep_transform:
+        rows = np.empty((shape[0], room, shape[1]), np.complex64)
+        kept = _Kept(room, max_frames, every_th, rows)
+    around = _Kept(room, max_frames, every_th)
+    every = _Kept(n_frames, None) if bands and thinned > 1 else None
     size = max(1, max(BLOCK_FRAMES, stft.least_frames) // apart)  # of as many samples as ever
-    blocks = stft.forward_blocks(counter.blocks(), size, n_threads, apart)
-    for wide, before, after in with_margins(blocks, REACH if neighbours else 0):
-        X = wide[..., before : wide.shape[-1] - after]
-        first = -n_seen % step
-        chosen = X[..., first::step]
-        kept.add(chosen if keep_transform else pooled_magnitude(chosen)[None])
-        if neighbours:
-            pooled = pooled_magnitude(wide)
-            context = neighbours.of_frames(pooled, before, after)
-            if bands and every and n_seen <= _MOST_EVERY:
-                own = bands.pool(pooled[:, before : wide.shape[-1] - after])
-                every.add(neighbours.stacked(own, context)[None])
-            around.add(context[None, :, first::step])
-        n_seen += X.shape[-1]
-        if n_seen > _MOST_EVERY:
-            every = None
-        progress(min(1.0, counter.n_samples / source.n_samples))
-        while kept.n_frames > max_frames:
-            kept.halve()
-            around.halve()
-            step *= 2
-    step *= apart
-    joined = kept.whole()
-    found = around.whole()[0] if neighbours else None
-    V = pooled_magnitude(joined) if keep_transform else joined[0]
+
+    def found(numbered: tuple[int, Callable[[], Transform]]) -> tuple[Any, Any, int]:
+        """Return X and magnitudes of a block, or None of what is put where it stays; their number."""
+        number, later = numbered
+        X = later()
+        pooled = pooled_magnitude(X)[None]
+        there = V.put(number * size, pooled) and (kept is V or kept.put(number * size, X))
+        return None if there else X, None if there and not neighbours else pooled, X.shape[-1]
+
+    def pooled_blocks() -> Iterator[NDArray[np.float32]]:
+        later = enumerate(stft.forward_later(counter.blocks(), size, n_threads, apart))
+        blocks = map(found, later) if n_threads == 1 else in_order(found, later, n_threads)
+        for X, pooled, n in blocks:
+            V.add(pooled if X is not None else None, n)
+            if kept is not V:
+                kept.add(X, n)
+            progress(min(1.0, counter.n_samples / source.n_samples))
+            yield pooled
+
+    if not neighbours:
+        for _ in pooled_blocks():
+            pass
+    else:
+        n_seen = 0
+        for wide, before, after in with_margins(pooled_blocks(), REACH):
+            n = wide.shape[-1] - before - after
+            context = neighbours.of_frames(wide[0], before, after)
+            if every and bands and n_seen <= _MOST_EVERY:
+                own = bands.pool(wide[0][:, before : before + n])
+                every.add(neighbours.stacked(own, context)[None], n)
+            around.add(context[None], n)
+            n_seen += n
+            if n_seen > _MOST_EVERY:
+                every = None
     stacked = every.whole()[0] if every and every.n_frames else None
-    kept_X = joined if keep_transform else None
-    return Frames(V, kept_X, step, counter.n_samples, found, stacked), counter
+    return Frames(
+        V.whole()[0], kept.whole() if keep_transform else None, V.step * apart, counter.n_samples,
+        around.whole()[0] if neighbours else None, stacked,
+    ), counter  # fmt: skip
 
 
 class _Kept:
-    """Frames that come one after the other, put where they stay: bins are neighbours there.
+    """Every so manyth of frames that come in blocks, put where they stay: bins are neighbours there.
 
     Parameters
     ----------
     expected : int
         How many there will be at most, if all goes well; for more there is room, too.
+    most : int or None
+        How many may be kept; where there are more, every second of them is let go. None: all.
+    step : int, default 1
+        The first of so many frames is kept.
+    rows : ndarray, shape (n_channels, expected, n_bins), optional
+        Where they go. Default: made when the first of them come.
     """
 
-    def __init__(self, expected: int) -> None:
-        self._expected, self.n_frames = expected, 0
-        self._rows: NDArray[Any] = np.empty((0, 0, 0), np.float32)
+    def __init__(
+        self, expected: int, most: int | None, step: int = 1, rows: NDArray[Any] | None = None
+    ) -> None:
+        self._expected, self._most, self.step, self._asked = expected, most, step, step
+        self._n_seen = self.n_frames = 0
+        self._rows: NDArray[Any] = np.empty((0, 0, 0), np.float32) if rows is None else rows
 
-    def add(self, block: NDArray[Any]) -> None:
-        """Add some frames, (n_channels, n_bins, n)."""
-        n_channels, n_bins, n = block.shape
-        last = self.n_frames + n
+    def put(self, first: int, block: NDArray[Any]) -> bool:
+        """Put a block to where it will stay, in any thread; tell whether there is such a place.
+
+        Parameters
+        ----------
+        first : int
+            Frames before it.
+        block : ndarray, shape (n_channels, n_bins, n)
+            As for `add`, which has to be told of it in its turn.
+        """
+        chosen = block[..., -first % self._asked :: self._asked]
+        place = -(-first // self._asked)
+        if place + chosen.shape[-1] > self._expected:
+            return False
+        self._rows[:, place : place + chosen.shape[-1]] = np.swapaxes(chosen, 1, 2)
+        return True
+
+    def add(self, block: NDArray[Any] | None, n: int) -> None:
+        """Add a block of n frames, (n_channels, n_bins, n); None: it was put there before."""
+        first = -self._n_seen % self.step
+        self._n_seen += n
+        last = self.n_frames + len(range(first, n, self.step))
+        if block is not None:
+            self._add(block[..., first :: self.step], last)
+        self.n_frames = last
+        while self._most is not None and self.n_frames > self._most:
+            self.halve()
+            self.step *= 2
+
+    def _add(self, block: NDArray[Any], last: int) -> None:
+        n_channels, n_bins, _ = block.shape
         if last > self._rows.shape[1]:
             wanted = max(self._expected, last + last // 2 if self.n_frames else last)
             rows = np.empty((n_channels, wanted, n_bins), block.dtype)
@@ -279,7 +333,6 @@ class _Kept:
                 rows[:, : self.n_frames] = self._rows[:, : self.n_frames]
             self._rows = rows
         self._rows[:, self.n_frames : last] = np.swapaxes(block, 1, 2)
-        self.n_frames = last
 
     def halve(self) -> None:
         """Keep every second frame."""

@@ -26,8 +26,9 @@ efficient perfect reconstruction time-frequency transforms with log-frequency re
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -141,10 +142,10 @@ class LogSTFT(STFT):
         read = [np.interp(line, self.places, column) for column in spectra.T]
         return np.array(read, spectra.dtype).reshape(len(read), len(line)).T
 
-    def forward_blocks(
+    def forward_later(
         self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1, step: int = 1
-    ) -> Iterator[Transform]:
-        """Transform a signal that comes in blocks, as `STFT.forward_blocks`, every frame of it."""
+    ) -> Iterator[Callable[[], Transform]]:
+        """Yield what transforms each block, as `STFT.forward_later`, every frame of it."""
         if step != 1:  # its filters are applied to many frames at once
             raise ValueError("frames of the log front end cannot be left out")
         half, hop = self.span // 2, self.hop_length
@@ -158,7 +159,8 @@ class LogSTFT(STFT):
             if n_samples - block.shape[1] <= half:  # the mirror image of the start is there now
                 pending = np.concatenate([pending[:, half:0:-1], pending], axis=1)
             while pending.shape[1] >= (block_frames - 1) * hop + self.span:
-                yield self._several(pending, block_frames, n_done == 0, False, n_threads)
+                first = n_done == 0
+                yield partial(self._several, pending, block_frames, first, False, n_threads)
                 n_done += block_frames
                 pending = pending[:, block_frames * hop :]
         if pending is None:
@@ -172,7 +174,7 @@ class LogSTFT(STFT):
             count = min(block_frames, remaining - start)
             last = start + count == remaining
             piece = pending[:, start * hop :]
-            yield self._several(piece, count, n_done + start == 0, last, n_threads)
+            yield partial(self._several, piece, count, n_done + start == 0, last, n_threads)
 
     def forward_between(self, samples: Samples, first: int, last: int) -> Transform:
         """Return frames of a signal, as `STFT.forward_between`."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf.spectra.bands import Bands, once_each
-from audionmf.spectra.stft import STFT, Transform
+from audionmf.spectra.stft import STFT
 
 __all__ = ["BESIDE_FREE", "OFFSETS", "REACH", "WEIGHT", "Neighbours", "with_margins"]
 
@@ -133,7 +133,9 @@ class Neighbours:
         return stretched
 
 
-def with_margins(blocks: Iterable[Transform], reach: int) -> Iterator[tuple[Transform, int, int]]:
+def with_margins(
+    blocks: Iterable[NDArray[Any]], reach: int
+) -> Iterator[tuple[NDArray[Any], int, int]]:
     """Give blocks of frames those before and after them.
 
     Parameters
@@ -153,7 +155,7 @@ def with_margins(blocks: Iterable[Transform], reach: int) -> Iterator[tuple[Tran
     if not reach:
         yield from ((block, 0, 0) for block in blocks)
         return
-    held: Transform | None = None
+    held: NDArray[Any] | None = None
     before = 0
     for block in blocks:
         held = block if held is None else _joined(held, block)
@@ -166,7 +168,7 @@ def with_margins(blocks: Iterable[Transform], reach: int) -> Iterator[tuple[Tran
         yield held, before, 0
 
 
-def _joined(held: Transform, block: Transform) -> Transform:
+def _joined(held: NDArray[Any], block: NDArray[Any]) -> NDArray[Any]:
     """Join frames so that the bins of one stay neighbours."""
     parts = [np.swapaxes(part, -1, -2) for part in (held, block)]
     return np.swapaxes(np.concatenate(parts, axis=-2), -1, -2)

@@ -15,8 +15,9 @@ memory frame by frame: all bins of a frame are neighbours.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -193,6 +194,13 @@ class STFT:
         ndarray, shape (n_channels, n_bins, ≤ block_frames), complex64
             The frames in order.
         """
+        for later in self.forward_later(blocks, block_frames, n_threads, step):
+            yield later()
+
+    def forward_later(
+        self, blocks: Iterable[Samples], block_frames: int, n_threads: int = 1, step: int = 1
+    ) -> Iterator[Callable[[], Transform]]:
+        """Do as `forward_blocks`; yield what transforms a block when it is called, in any thread."""
         window, hop = self._window(), self.hop_length * step
         pending: Samples | None = None
         n_samples = n_done = 0
@@ -201,7 +209,7 @@ class STFT:
             lead = np.zeros((block.shape[0], self.n_fft // 2), np.float32)
             pending = np.concatenate([lead if pending is None else pending, block], axis=1)
             while pending.shape[1] >= block_frames * hop + max(0, self.n_fft - hop):
-                yield self._frames(pending, block_frames, window, n_threads, step)
+                yield partial(self._frames, pending, block_frames, window, n_threads, step)
                 n_done += block_frames
                 pending = pending[:, block_frames * hop :]
         if pending is None:
@@ -211,7 +219,7 @@ class STFT:
         pending = np.pad(pending, ((0, 0), (0, max(0, missing))))
         for start in range(0, remaining, block_frames):
             count = min(block_frames, remaining - start)
-            yield self._frames(pending[:, start * hop :], count, window, n_threads, step)
+            yield partial(self._frames, pending[:, start * hop :], count, window, n_threads, step)
 
     def synthesise(
         self, transform: Transform, n_threads: int = 1, mask: NDArray[np.float32] | None = None

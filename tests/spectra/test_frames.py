@@ -74,15 +74,17 @@ def test_every_so_many_frames_one_is_kept(n_samples, max_frames, size, block_fra
 
 
 @pytest.mark.parametrize("promised", [1, 4, 1500, 3000, 9000, 10**7])
-def test_a_header_may_promise_any_length(monkeypatch, promised):
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_header_may_promise_any_length(monkeypatch, promised, n_threads):
     samples = noise(2, 3000)
     whole, lying = Audio(samples, RATE), in_pieces(samples, 700)
     expected = gather(whole, SMALL, 50, keep_transform=True)
     monkeypatch.setattr(InPieces, "n_samples", promised, raising=False)
     monkeypatch.setattr(InPieces, "blocks", lambda self: whole.blocks(700))
-    found = gather(lying, SMALL, 50, keep_transform=True)
+    found = gather(lying, SMALL, 50, keep_transform=True, n_threads=n_threads)
     assert (found.step, found.n_samples) == (expected.step, 3000)
     np.testing.assert_array_equal(found.X, expected.X)
+    np.testing.assert_array_equal(found.V, expected.V)
 
 
 def test_frames_that_are_left_out_are_not_transformed(monkeypatch):
@@ -130,10 +132,16 @@ def test_a_file_gives_what_its_samples_give(tmp_path):
     assert found.n_samples == expected.n_samples == 4000
 
 
-def test_threads_do_not_change_a_bit():
-    audio = Audio(noise(2, 5000), RATE)
-    one, two = (gather(audio, STFT(256, 64), n_threads=n) for n in (1, 2))
-    np.testing.assert_array_equal(one.V, two.V)
+@pytest.mark.parametrize("max_frames", [1000, 100])
+def test_threads_do_not_change_a_bit(monkeypatch, max_frames):
+    monkeypatch.setattr(frontend, "BLOCK_FRAMES", 16)
+    audio, transform = Audio(noise(2, 20_000), RATE), STFT(256, 64)
+    around, bands = Neighbours.of(transform, RATE), Bands.of(transform, RATE)
+    how = {"keep_transform": True, "neighbours": around, "bands": bands}
+    one, two = (gather(audio, transform, max_frames, n_threads=n, **how) for n in (1, 3))
+    for name in ("V", "X", "context", "every"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    np.testing.assert_array_equal(one.X, transform.forward(audio.samples)[..., :: one.step])
 
 
 def test_progress_rises_to_the_end():
