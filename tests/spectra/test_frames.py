@@ -132,9 +132,9 @@ def test_a_file_gives_what_its_samples_give(tmp_path):
     assert found.n_samples == expected.n_samples == 4000
 
 
-@pytest.mark.parametrize("max_frames", [1000, 100])
-def test_threads_do_not_change_a_bit(monkeypatch, max_frames):
-    monkeypatch.setattr(frontend, "BLOCK_FRAMES", 16)
+@pytest.mark.parametrize(("max_frames", "size"), [(1000, 16), (100, 16), (100, 7)])
+def test_threads_do_not_change_a_bit(monkeypatch, max_frames, size):
+    monkeypatch.setattr(frontend, "BLOCK_FRAMES", size)
     audio, transform = Audio(noise(2, 20_000), RATE), STFT(256, 64)
     around, bands = Neighbours.of(transform, RATE), Bands.of(transform, RATE)
     how = {"keep_transform": True, "neighbours": around, "bands": bands}
