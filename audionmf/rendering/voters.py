@@ -172,7 +172,9 @@ class Voters:
             *([] if self.votes is None else self.votes),
             *([] if self.leanings is None else [*self.leanings, np.ones(W.shape[1], np.float32)]),
         ]
-        weighted = (G.T * np.stack(weighing)[:, None]) @ W.T  # (n_rows, n_frames, n_bins)
+        # One product of them all: what it takes of the templates is laid out once.
+        rows = (G.T * np.stack(weighing)[:, None]).reshape(-1, W.shape[1])
+        weighted = (rows @ W.T).reshape(len(weighing), -1, len(W))  # (n_rows, n_frames, n_bins)
         shared = np.empty((len(models), V.shape[1], len(V)), np.float32)
         share = _sharing_pass(len(models), self.votes is not None, self.leanings is not None)
         share([*models.swapaxes(1, 2), *weighted], [*shared])
