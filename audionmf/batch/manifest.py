@@ -152,8 +152,9 @@ class Manifest:
     @classmethod
     def of(cls, recipe: Recipe, done: SeparatedFiles, folder: StrPath) -> Manifest:
         """Describe stems that are in place below `folder`."""
-        stems, notes = made_files(done.stems.paths, folder), made_files(done.exports, folder)
         found = done.decomposition
+        stems = made_files(done.stems.paths, folder, found.settings.n_threads)
+        notes = made_files(done.exports, folder)
         return cls(
             recipe, stems, notes, done.stems.gain, found.divergence.tolist(), found.reason,
             done.trust.to_dict(),

@@ -16,6 +16,7 @@ import reprlib
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from audionmf.errors import AudioNMFWarning, ParameterError, TemplateError
 from audionmf.io.control import read_small
 from audionmf.io.earlier import MANIFEST_NAME, MANIFESTS
 from audionmf.io.files import StrPath, empty_file, require_file, safe_name, write_bytes
+from audionmf.nmf.checks import thread_count
 
 __all__ = [
     "MadeFiles",
@@ -88,12 +90,16 @@ def folder_of(path: Path, track: str, pattern: str) -> Path:
     return root
 
 
-def made_files(paths: Mapping[str, Path], folder: StrPath) -> dict[str, tuple[str, OutputHash]]:
-    """Return what files hold that are in place below the output folder."""
+def made_files(
+    paths: Mapping[str, Path], folder: StrPath, n_threads: int | None = 1
+) -> dict[str, tuple[str, OutputHash]]:
+    """Return what files hold that are in place below the output folder, read in so many threads."""
     root = os.path.realpath(folder)
+    with ThreadPoolExecutor(thread_count(n_threads)) as pool:
+        hashes = list(pool.map(OutputHash.of, paths.values()))
     return {
-        name: (Path(os.path.relpath(path, root)).as_posix(), OutputHash.of(path))
-        for name, path in paths.items()
+        name: (Path(os.path.relpath(path, root)).as_posix(), made)
+        for (name, path), made in zip(paths.items(), hashes, strict=True)
     }
 
 

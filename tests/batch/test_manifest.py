@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import threading
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from conftest import TINY, TINY_OPTIONS, files_below, sound, tone, two_notes
 import audionmf
 from audionmf.batch import rerun as module
 from audionmf.batch.job import SeparationJob
+from audionmf.batch.journal import OutputHash
 from audionmf.batch.manifest import Manifest, Recipe, manifest_path, versions
+from audionmf.batch.outputs import made_files
 from audionmf.batch.rerun import rerun
 from audionmf.batch.run import separate_files
 from audionmf.errors import (
@@ -412,3 +415,14 @@ def test_a_card_is_kept_and_the_processor_goes_without_saying(job):
     assert kept.job["settings"]["device"] == "cuda:1"
     assert kept.to_job("out").settings.device == "cuda:1"
     assert Recipe.of(job).to_job("out").settings.device == "cpu"
+
+
+def test_files_are_looked_at_side_by_side(tmp_path, monkeypatch):
+    paths = {name: tmp_path / f"{name}.wav" for name in "ab"}
+    for name, path in paths.items():
+        path.write_bytes(name.encode())
+    wanted = made_files(paths, tmp_path)
+    both, of = threading.Barrier(2, timeout=10), OutputHash.of
+    monkeypatch.setattr(OutputHash, "of", lambda path: both.wait() is not None and of(path))
+    assert made_files(paths, tmp_path, 2) == wanted
+    assert [file for file, _ in wanted.values()] == ["a.wav", "b.wav"]
