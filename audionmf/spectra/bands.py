@@ -8,6 +8,7 @@ the bins is that of the bands too.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,18 +57,8 @@ class Bands:
 
     @classmethod
     def of(cls, stft: STFT, sample_rate: int) -> Bands:
-        """Return single bins below 5.4 kHz and 48 bands an octave above."""
-        edge = float(max(1, round(_SINGLE_BELOW_HZ * stft.n_fft / sample_rate)))
-        single = stft.rows(np.array([edge]))[0]
-        wider, last = [], stft.places[-1]
-        while edge <= last:
-            wider.append(round(edge))
-            edge = max(edge * 2 ** (1 / _PER_OCTAVE), wider[-1] + 1)
-        rows = np.concatenate([np.arange(single), stft.rows(np.array(wider))])
-        starts = once_each(rows[rows < stft.n_bins])
-        counts = np.diff(starts, append=stft.n_bins)
-        sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
-        return cls(starts, sums / counts)
+        """Return single bins below 5.4 kHz and 48 bands an octave above, as arrays that stay."""
+        return _bands(stft, sample_rate)
 
     def pool(self, spectra: Matrix) -> Matrix:
         """Sum bins (n_bins, n) over the bands; returns (n_bands, n), bands as neighbours."""
@@ -95,3 +86,21 @@ class Bands:
         weights = np.exp(-0.5 * ((place[:, None] - place) / octaves) ** 2)
         smoothing: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
         return smoothing
+
+
+@functools.lru_cache(maxsize=16)
+def _bands(stft: STFT, sample_rate: int) -> Bands:
+    """Return what `Bands.of` does; every block of frames asks for it."""
+    edge = float(max(1, round(_SINGLE_BELOW_HZ * stft.n_fft / sample_rate)))
+    single = stft.rows(np.array([edge]))[0]
+    wider, last = [], stft.places[-1]
+    while edge <= last:
+        wider.append(round(edge))
+        edge = max(edge * 2 ** (1 / _PER_OCTAVE), wider[-1] + 1)
+    rows = np.concatenate([np.arange(single), stft.rows(np.array(wider))])
+    starts = once_each(rows[rows < stft.n_bins])
+    counts = np.diff(starts, append=stft.n_bins)
+    sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
+    frequencies = sums / counts
+    starts.flags.writeable = frequencies.flags.writeable = False
+    return Bands(starts, frequencies)

@@ -12,6 +12,7 @@ speech recognition", IEEE Transactions on Audio, Speech, and Language Processing
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -64,19 +65,8 @@ class Neighbours:
 
     @classmethod
     def of(cls, stft: STFT, sample_rate: int, weight: float = WEIGHT) -> Neighbours:
-        """Return the context for an STFT at a sample rate in Hz."""
-        edge = max(1.0, _WIDE_BELOW_HZ * stft.n_fft / sample_rate)
-        edges = list(range(0, round(edge), max(1, round(edge / 2))))
-        while edge <= stft.places[-1]:
-            edges.append(round(edge))
-            edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
-        rows = stft.rows(np.array(edges))
-        starts = once_each(rows[rows < stft.n_bins])
-        sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
-        counts = np.diff(starts, append=stft.n_bins)
-        # Only what is stretched from above the last bin depends on where that ends.
-        borders = np.append(stft.places[starts], stft.places[-1] + 1)
-        return cls(Bands(starts, sums / counts), borders, weight)
+        """Return the context for an STFT at a sample rate in Hz; arrays that stay as they are."""
+        return _neighbours(stft, sample_rate, weight)
 
     @property
     def n_rows(self) -> int:
@@ -131,6 +121,26 @@ class Neighbours:
         whole = context.reshape(len(OFFSETS), -1, context.shape[1])
         stretched: Matrix = (stretch @ whole).reshape(context.shape)
         return stretched
+
+
+@functools.lru_cache(maxsize=16)
+def _neighbours(stft: STFT, sample_rate: int, weight: float) -> Neighbours:
+    """Return what `Neighbours.of` does; every block of frames asks for it."""
+    edge = max(1.0, _WIDE_BELOW_HZ * stft.n_fft / sample_rate)
+    edges = list(range(0, round(edge), max(1, round(edge / 2))))
+    while edge <= stft.places[-1]:
+        edges.append(round(edge))
+        edge = max(edge * 2 ** (1 / _PER_OCTAVE), edges[-1] + 1)
+    rows = stft.rows(np.array(edges))
+    starts = once_each(rows[rows < stft.n_bins])
+    sums = np.add.reduceat(stft.frequencies(sample_rate), starts)
+    counts = np.diff(starts, append=stft.n_bins)
+    # Only what is stretched from above the last bin depends on where that ends.
+    borders = np.append(stft.places[starts], stft.places[-1] + 1)
+    frequencies = sums / counts
+    for array in (starts, frequencies, borders):
+        array.flags.writeable = False
+    return Neighbours(Bands(starts, frequencies), borders, weight)
 
 
 def with_margins(

@@ -170,3 +170,12 @@ def test_smoothing_is_as_wide_in_octaves_at_high_and_at_middle_frequencies():
 @pytest.mark.parametrize("numbers", [[], [0], [7, 7, 3, 0, 3], [2.0, 1.0, 2.0]])
 def test_numbers_come_once_each_and_in_order(numbers):
     assert once_each(np.array(numbers)).tolist() == np.unique(numbers).tolist()
+
+
+def test_bands_are_found_once_and_are_nobodys_to_change():
+    bands = Bands.of(CD, CD_RATE)
+    assert Bands.of(STFT(4096, 1024), CD_RATE) is bands
+    assert Bands.of(CD, CD_RATE // 2) is not bands
+    for array in (bands.edges, bands.frequencies):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1

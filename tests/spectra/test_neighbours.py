@@ -100,3 +100,12 @@ def test_thinned_frames_keep_their_true_neighbours(n_samples, keep_transform):
 
 def test_without_neighbours_there_is_no_context():
     assert gather(sound(), STFT_, 100).context is None
+
+
+def test_a_context_is_made_once_and_is_nobodys_to_change():
+    again = Neighbours.of(STFT(512, 128), RATE)
+    assert again is CONTEXT
+    assert again is not Neighbours.of(STFT_, RATE, 0.5)
+    for array in (again.borders, again.bands.edges, again.bands.frequencies):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
