@@ -291,7 +291,9 @@ def _edges(n_tiles: int) -> NDArray[np.int64]:
         return np.arange(n_tiles + 1)
     ends = np.cumsum(_CHUNKS) * (n_tiles / _CHUNKS.sum())
     ends = np.concatenate([[0], np.round(ends)]).astype(np.int64)
-    return ends[np.append(True, np.diff(ends) > 0)]  # np.unique loads the masked arrays of NumPy
+    new = np.append(True, np.diff(ends) > 0)
+    different: NDArray[np.int64] = ends[new]  # np.unique would load the masked arrays of NumPy
+    return different
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Matrix:
