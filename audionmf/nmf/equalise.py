@@ -41,6 +41,7 @@ Matrix = NDArray[np.floating[Any]]
 _PRIOR = 0.3
 _KEEP = 0.97
 _CARRIED = 0.5
+_LEAST_WEIGHT = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,9 @@ class EqualisedSpectra(Spectra):
     ) -> None:
         super().__init__(rows, activations, penalties=penalties, free=True)
         self.gains = np.ones((n_groups, rows.shape[1]))
-        self._groups, self._smoother = groups, smoother
+        self._groups = groups
+        # Tails of a bell curve are numbers so small that products with them are slow.
+        self._smoother = np.where(smoother > _LEAST_WEIGHT, smoother, 0)
         self._members = (groups == np.arange(n_groups)[:, None]).astype(rows.dtype)
 
     @property
@@ -183,10 +186,9 @@ class EqualisedSpectra(Spectra):
 
     def absorb(self, over: Matrix, sums: NDArray[np.float64]) -> None:
         """Move the equalisers: smoothed evidence, and `_PRIOR` of it that says 1."""
-        equalised, gains = self.effective(), self.gains
-        explained = (self._members @ (equalised * over)).astype(np.float64)
-        weighted = (self._members * sums.astype(equalised.dtype)) @ equalised
-        base = np.divide(weighted, gains, out=np.zeros_like(gains), where=gains > 0)
+        rows, gains = self.rows, self.gains
+        explained = gains * (self._members @ (rows * over))
+        base = (self._members * sums.astype(rows.dtype)) @ rows
         smoothed = np.concatenate([explained, base]) @ self._smoother.T
         numerator, denominator = np.split(smoothed, 2)
         mean = denominator.mean(axis=1, keepdims=True)
