@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.analysis.likeness import Sound, likeness
+from audionmf.analysis.likeness import Sound, likeness_between
 from audionmf.spectra.blas import blas_threads
 
 __all__ = ["example_sound", "heard_examples", "like_examples"]
@@ -106,7 +106,7 @@ def _odds(sound: Sound, example: Sound) -> NDArray[np.float64]:
     both = dataclasses.replace(
         sound, W=np.concatenate([sound.W, example.W], axis=1), H=H, energies=np.concatenate(parts)
     )
-    between = np.clip(likeness(both)[:n, n:], -_MOST_ODDS, _MOST_ODDS)
+    between = np.clip(likeness_between(both, n), -_MOST_ODDS, _MOST_ODDS)
     root = np.sqrt(parts[1])
     mean: NDArray[np.float64] = np.log(np.exp(between) @ (root / root.sum()))
     return mean

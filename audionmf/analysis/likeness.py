@@ -33,6 +33,7 @@ __all__ = [
     "Pairs",
     "Sound",
     "likeness",
+    "likeness_between",
     "mean_field",
     "places_by",
     "softmax",
@@ -122,23 +123,59 @@ def likeness(sound: Sound | Pairs, heard: Iterable[str] = CUES) -> Features:
     ndarray, shape (n_components, n_components), float64
         Symmetric.
     """
+    pairs = sound if isinstance(sound, Pairs) else Pairs(sound)
+    seen, pair_kept = _seen(pairs, heard)
+    odds = np.empty((len(seen), len(seen)))
+    for first in range(0, len(seen), _ROWS):
+        rows = slice(first, first + _ROWS)
+        odds[rows] = _odds(seen[rows], seen, pairs.of(rows), pair_kept)
+    both: Features = (odds + odds.T) / 2
+    return both
+
+
+def likeness_between(sound: Sound, n: int) -> Features:
+    """Return the log odds that each of the first n components is of one source with each other one.
+
+    A part of what `likeness` returns, in the time that this part takes.
+
+    Parameters
+    ----------
+    sound : Sound
+        The components.
+    n : int
+        So many are the first, and all others those that they are beside.
+
+    Returns
+    -------
+    ndarray, shape (n, n_components - n), float64
+    """
+    pairs = Pairs(sound)
+    seen, pair_kept = _seen(pairs, CUES)
+    first, others = slice(n), slice(n, None)
+    # What two have in common has no order, so that the odds have none.
+    return _odds(seen[first], seen[others], pairs.between(first, others), pair_kept)
+
+
+def _seen(pairs: Pairs, heard: Iterable[str]) -> tuple[Features, list[bool]]:
+    """Return what the network makes of each component, and which numbers of pairs it is told."""
     net, listen = _network(), {*heard, None}
     own_kept, pair_kept = ([c in listen for c in cues] for cues in (OWN_CUES, PAIR_CUES))
-    pairs = sound if isinstance(sound, Pairs) else Pairs(sound)
     x = (pairs.own - net["own_mean"]) / net["own_spread"] * own_kept
     hidden = np.maximum(x @ net["first_weights"] + net["first_bias"], 0)
     everyone = np.broadcast_to(pairs.weights @ hidden, hidden.shape)
     seen = np.concatenate([hidden, everyone], axis=1) @ net["second_weights"] + net["second_bias"]
-    odds = np.empty((len(x), len(x)))
-    for first in range(0, len(x), _ROWS):
-        rows = slice(first, first + _ROWS)
-        two = (pairs.of(rows) - net["pair_mean"]) / net["pair_spread"] * pair_kept
-        apart, alike = seen[rows, None] - seen, seen[rows, None] * seen
-        told = np.concatenate([np.abs(apart), np.maximum(alike, 0), two], axis=2)
-        found = np.maximum(told @ net["third_weights"] + net["third_bias"], 0)
-        odds[rows] = (found @ net["fourth_weights"] + net["fourth_bias"])[..., 0]
-    both: Features = (odds + odds.T) / 2
-    return both
+    return seen, pair_kept
+
+
+def _odds(some: Features, others: Features, two: Features, pair_kept: list[bool]) -> Features:
+    """Return the odds of some with others, of which each pair has its numbers."""
+    net = _network()
+    two = (two - net["pair_mean"]) / net["pair_spread"] * pair_kept
+    apart, alike = some[:, None] - others, some[:, None] * others
+    told = np.concatenate([np.abs(apart), np.maximum(alike, 0), two], axis=2)
+    found = np.maximum(told @ net["third_weights"] + net["third_bias"], 0)
+    odds: Features = (found @ net["fourth_weights"] + net["fourth_bias"])[..., 0]
+    return odds
 
 
 def places_by(odds: Features, energies: Features) -> Features:
@@ -236,36 +273,41 @@ class Pairs:
         return self._all[rows]
 
     def _of(self, rows: slice) -> Features:
-        together = self.loud[rows] @ self.loud.T
-        frames = self.loud.sum(axis=1)
-        level = self.level
-        found = [course[rows] @ course.T for course in self.courses]
+        return self.between(rows, slice(None))
+
+    def between(self, rows: slice, columns: slice) -> Features:
+        """Return (n_rows, n_columns, N_PAIR) of some components and others."""
+        loud, others = self.loud[rows], self.loud[columns]
+        frames, levels = (loud.sum(axis=1), others.sum(axis=1)), self.level[columns]
+        level = self.level[rows]
+        found = [course[rows] @ course[columns].T for course in self.courses]
         found += [
-            together / (np.minimum.outer(frames[rows], frames) + 1),
-            self.spectra[rows] @ self.spectra.T,
-            self.colours[rows] @ self.colours.T,
-            *self._intervals(rows),
-            np.abs(level[rows, None] - level) / 4,
-            np.minimum.outer(level[rows], level) / 4 + 2,
-            *self._apart(rows),
+            loud @ others.T / (np.minimum.outer(*frames) + 1),
+            self.spectra[rows] @ self.spectra[columns].T,
+            self.colours[rows] @ self.colours[columns].T,
+            *self._intervals(rows, columns),
+            np.abs(level[:, None] - levels) / 4,
+            np.minimum.outer(level, levels) / 4 + 2,
+            *self._apart(rows, columns),
         ]
         return np.stack(found, axis=-1)
 
-    def _intervals(self, rows: slice) -> list[Features]:
-        apart = np.abs(self.pitch[rows, None] - self.pitch)
-        both = np.minimum.outer(self.sure[rows], self.sure)
+    def _intervals(self, rows: slice, columns: slice) -> list[Features]:
+        apart = np.abs(self.pitch[rows, None] - self.pitch[columns])
+        both = np.minimum.outer(self.sure[rows], self.sure[columns])
         at = [np.exp(-0.5 * ((apart - semitones) / 0.7) ** 2) * both for semitones in _INTERVALS]
         whole = (np.abs(apart - np.round(apart)) < 0.25) * both
-        sure = np.abs(self.sure[rows, None] - self.sure)
+        sure = np.abs(self.sure[rows, None] - self.sure[columns])
         return [both, np.minimum(apart, 36) / 12 * both, *at, whole, sure]
 
-    def _apart(self, rows: slice) -> list[Features]:
+    def _apart(self, rows: slice, columns: slice) -> list[Features]:
+        shape = len(self.level[rows]), len(self.level[columns])
         if self.sides is None:
-            return [np.zeros_like(self.sound.energies + self.sound.energies[rows, None])] * 5
-        found = [np.ones_like(self.sound.energies + self.sound.energies[rows, None])]
+            return [np.zeros(shape)] * 5
+        found = [np.ones(shape)]
         least = (_LEAST_LEVEL_SPREAD, _LEAST_PHASE_SPREAD)
         for side, spread in zip(self.sides, least, strict=True):
-            apart = np.abs(side[rows, None] - side)
+            apart = np.abs(side[rows, None] - side[columns])
             found += [apart, np.minimum(apart / max(side.std(), spread), 4)]
         return found
 

@@ -13,6 +13,7 @@ from audionmf.analysis.likeness import (
     Pairs,
     Sound,
     likeness,
+    likeness_between,
     places_by,
 )
 
@@ -55,6 +56,14 @@ def test_rows_in_parts_are_those_of_all():
     assert whole.shape == (150, 150)
     assert np.ptp(whole[np.ix_(some, some)]) > 0.1
     np.testing.assert_array_equal(whole, whole.T)  # a row of one part is a column of another
+
+
+@pytest.mark.parametrize("stereo", [False, True])
+def test_odds_between_some_and_others_are_those_of_all(stereo):
+    heard = sound(stereo=stereo)
+    between = likeness_between(heard, 4)
+    np.testing.assert_allclose(between, likeness(heard)[:4, 4:], rtol=0, atol=1e-12)
+    assert np.ptp(between) > 0.1
 
 
 @pytest.mark.parametrize(("n", "times"), [(7, 1), (128, 1), (129, 6)])
