@@ -74,11 +74,9 @@ class Beside:
         self._begun.append(future)  # type: ignore[arg-type]
         return future.result
 
-    def all_here(self) -> int:
-        """Wait until everything that was begun is done; return how many threads are free then."""
-        for future in self._begun:
-            future.result()
-        return self._all
+    def free(self) -> int:
+        """Return how many threads nobody uses beside: all, where everything that was begun is done."""
+        return self._all if all(future.done() for future in self._begun) else self.here
 
 
 class _Once(Generic[_Result]):

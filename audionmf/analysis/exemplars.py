@@ -50,7 +50,7 @@ from audionmf.analysis.component_votes import (
 )
 from audionmf.analysis.coverage import coverage
 from audionmf.analysis.likeness import Sound
-from audionmf.analysis.note_votes import Notes, notes_alone, with_notes
+from audionmf.analysis.note_votes import Notes, likely_notes, notes_alone, with_notes
 from audionmf.io.audio import Source
 from audionmf.nmf.drawn import fit_drawn
 from audionmf.nmf.equalise import fit_equalised, strongest
@@ -89,6 +89,7 @@ _MOVING_FRAMES = 1024
 _JUDGING_ITERATIONS = 30
 _STARTING_ITERATIONS = 10
 _LEARNING_FRAMES = 512
+_AT_A_TIME = 256
 _LACKING = 0.8
 _LEARNING_ITERATIONS = 30
 _FLOOR = np.float32(1e-9)
@@ -317,6 +318,7 @@ class _Fit:
         self.names = [*found.templates.names, *free]
         self.side, self.examples, self.seen = side, examples, seen
         self.voters = side.start(self._components)
+        self.played: Callable[[], Matrix | None] = lambda: None
         self.notes: Callable[[], Notes | None] = lambda: None
         if frames.every is None:
             stacked = front.stack(frames.V, frames.context)
@@ -332,7 +334,9 @@ class _Fit:
         plain = exemplars.take(np.flatnonzero(exemplars.penalties == 0))
         fitted, start = self._pruned(plain)
         left = self._left(fitted, start)
-        self.notes = self.side.start(partial(self._notes, left))
+        found = self.side.start(partial(self._notes, left))
+        self.played = self.side.start(lambda: self._everywhere(self.voters().W))
+        self.notes = self.side.start(lambda: self._told(found()))
         if self.free:
             fitted, H = self._beside_free(plain, exemplars, left)
         else:
@@ -342,9 +346,9 @@ class _Fit:
             adapt(0.2)
             fitted, H = self._equalised(fitted, lambda done: adapt(0.2 + 0.5 * done))
             fitted, H = self._moved(fitted, H, lambda done: adapt(0.7 + 0.3 * done))
-        self.threads = self.side.all_here()
         if H.shape[1] < self.X.shape[1] or self.frames.every is not None:
             H = self._whole(fitted)
+        self.threads = self.side.free()
         adapt(1.0)
         H *= self.peak
         return fitted, H, left
@@ -524,10 +528,17 @@ class _Fit:
         start = None
         if absent is not None:
             start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
-        H: Matrix = nmf.activate(
-            X, exemplars.A, n_iter=n_iter, activations=start, penalties=exemplars.penalties,
-            n_threads=self.threads, device=self.device,
-        )  # fmt: skip
+        H: Matrix = np.empty((len(exemplars.owners), X.shape[1]), np.float32)
+        # A few at a time, so that threads which are free by then come to help; frames know no others.
+        step = _AT_A_TIME if self.side.apart else X.shape[1]
+        for first in range(0, X.shape[1], step):
+            block = slice(first, first + step)
+            self.threads = self.side.free()
+            H[:, block] = nmf.activate(
+                X[:, block], exemplars.A, n_iter=n_iter,
+                activations=None if start is None else start[:, block],
+                penalties=exemplars.penalties, n_threads=self.threads, device=self.device,
+            )  # fmt: skip
         return H
 
     def _decomposition(self, exemplars: _Exemplars, H: Matrix) -> Decomposition:
@@ -571,7 +582,7 @@ class _Fit:
             return None
         G: Matrix = nmf.activate(
             V, bands.pool(W), n_iter=self.settings.activation_iter,
-            n_threads=self.threads, device=self.device,
+            n_threads=self.side.there, device=self.device,
         )  # fmt: skip
         return G
 
@@ -585,6 +596,13 @@ class _Fit:
             n_threads=self.side.there, report=self._report("notes"),
         )  # fmt: skip
 
+    def _told(self, notes: Notes | None) -> Notes | None:
+        """Return notes with all that is told of them without the fit."""
+        if notes is None:
+            return None
+        likely = likely_notes(notes.sound, self.examples())
+        return dataclasses.replace(notes, every=self._everywhere(notes.W), likely=likely)
+
     def _with_voters(self, found: Decomposition, H: Matrix, left: float) -> Decomposition:
         """Let components of the mixture alone have their say."""
         free, progress, examples = bool(self.free), self.progress, self.examples()
@@ -592,17 +610,12 @@ class _Fit:
         voted = with_voters(
             found, self.source, self.frames.V, H, left=left, sounds=self.sounds,
             examples=examples, free=free, progress=progress, known=self.seen(),
-            components=dataclasses.replace(alone, every=self._everywhere(alone.W)),
+            components=dataclasses.replace(alone, every=self.played()),
         )  # fmt: skip
         return with_notes(
             voted, self.frames, H, examples=examples, free=free, progress=progress,
-            notes=self._all_notes,
+            notes=self.notes,
         )  # fmt: skip
-
-    def _all_notes(self) -> Notes | None:
-        """Return what `_notes` does, and their activations in every frame."""
-        notes = self.notes()
-        return notes and dataclasses.replace(notes, every=self._everywhere(notes.W))
 
 
 def shifted(W: Matrix, semitones: int, stft: STFT) -> Matrix:

@@ -31,7 +31,7 @@ from audionmf.spectra.frames import Frames, Progress
 from audionmf.spectra.harmonic import harmonic_start
 from audionmf.spectra.stft import STFT
 
-__all__ = ["Notes", "notes_alone", "with_notes"]
+__all__ = ["Notes", "likely_notes", "notes_alone", "with_notes"]
 
 Matrix = NDArray[np.float32]
 
@@ -60,12 +60,15 @@ class Notes:
         What is heard of them, places and strokes too.
     every : ndarray, shape (n, n_all), float32, optional
         Their activations in every frame of it, kept or not, each found by itself.
+    likely : tuple of ndarray, optional
+        What `likely_notes` returns, where it is known.
     """
 
     W: Matrix
     G: Matrix
     sound: Sound
     every: Matrix | None = None
+    likely: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def notes_alone(
@@ -101,6 +104,30 @@ def notes_alone(
     strokes = component_strokes(frames, W, levelled, stft, rate, 1 / peak)
     sound = Sound(bands.pool(W), levelled, bands.frequencies, energies, places, strokes)
     return Notes(W, levelled * np.float32(peak), sound)
+
+
+def likely_notes(
+    sound: Sound, examples: Sequence[Sound | None]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log odds of notes with each other, and with the examples of the sources.
+
+    Parameters
+    ----------
+    sound : Sound
+        The notes.
+    examples : sequence of Sound or None
+        Of each source.
+
+    Returns
+    -------
+    odds : ndarray, shape (n, n)
+        That two are of one source.
+    told : ndarray, shape (n_sources, n)
+        As `like_examples` gives them, by what they sound like alone.
+    """
+    with blas_threads(1):  # what is found must not depend on how many there are
+        told = like_examples(dataclasses.replace(sound, places=None, struck=None), examples)
+        return odds_by_cues(sound), told
 
 
 def with_notes(
@@ -154,8 +181,8 @@ def with_notes(
         known = given
     sound, W, G = known.sound, known.W, known.G
     with blas_threads(1):  # what is found must not depend on how many there are
-        odds = odds_by_cues(sound)
-        told = like_examples(dataclasses.replace(sound, places=None, struck=None), examples)
+        known_odds, told = known.likely or likely_notes(sound, examples)
+        odds = known_odds.copy()
         under = votes(found, frames.V, H, W, G, 1, frames.step) + _SOFT
         by_masks = np.log(under / under.sum(axis=0))
         alone = by_masks + (_EXAMPLE_BESIDE_FREE if free else _EXAMPLE) * told

@@ -31,11 +31,21 @@ def test_work_is_done_once_in_its_order_and_threads_are_shared_out(n_threads, ap
         results = [side.start(lambda n=n: work(n)) for n in range(3)]
         if not side.apart:
             assert not done
-        assert side.all_here() == n_threads
         assert [result() for result in results] == [0, 1, 2]
         assert [result() for result in results] == [0, 1, 2]
+        assert side.free() == n_threads
     assert [n for n, _ in done] == [0, 1, 2]
     assert all((thread == MAIN) != side.apart for _, thread in done)
+
+
+def test_threads_are_free_as_soon_as_all_is_done_beside():
+    go = threading.Event()
+    with Beside(5) as side:
+        first, second = side.start(lambda: go.wait(10)), side.start(lambda: 2)
+        assert side.free() == side.here == 3
+        go.set()
+        assert (first(), second()) == (True, 2)
+        assert side.free() == 5
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
