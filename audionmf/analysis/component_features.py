@@ -21,9 +21,12 @@ from audionmf.spectra.means import running_mean
 __all__ = ["ALONE", "N_FEATURES", "Examples", "Looks", "Stretch", "component_features"]
 
 Matrix = NDArray[np.float32]
-Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+Index = NDArray[np.int64]
+Places = tuple[Index, Index]
 
-_BESIDE = [(b, t) for b in (-2, -1, 0, 1, 2) for t in (-3, -1, 0, 1, 3) if (b, t) != (0, 0)]
+_BANDS, _FRAMES = (-2, -1, 0, 1, 2), (-3, -1, 0, 1, 3)
+_NOT_HERE = [n for n in range(len(_BANDS) * len(_FRAMES)) if n != 12]
+"""Around a bin: bands and frames from it, and which of all pairs are not the bin itself."""
 _RATIOS = (1 / 3, 1 / 2, 2 / 3, 3 / 2, 2, 3, 4)
 _PARTIAL_FROM_HZ = 40.0
 _MIDDLE_HZ = 500.0
@@ -35,8 +38,9 @@ _AT_A_TIME = 8
 _PRIOR = 20.0
 _LEAST = np.float32(1e-5)
 _FATE_FRAMES = 12
+_HARDLY_ALIKE = np.float32(1e-7)
 _LOWEST_HZ = 20.0
-_N_MAPS, _N_SEEN = 12, len(_BESIDE) + len(_RATIOS) + 5
+_N_MAPS, _N_SEEN = 12, len(_NOT_HERE) + len(_RATIOS) + 5
 _N_COMPONENT, _N_OWN = 5, 5
 
 N_FEATURES = 2 * _N_MAPS + 2 * len(_RATIOS) + 5 + 2 * _N_SEEN + 2 + _N_COMPONENT + _N_OWN
@@ -122,6 +126,9 @@ class Examples:
                 None if scaled is None
                 else _usual(_Spectrum(scaled, frequencies), scaled, zones, j)
             )  # fmt: skip
+        known = [mean for mean in self.means if mean is not None]
+        whole = known and len(known) == len(self.means)
+        self.colour = _colour(_octaves(frequencies), known) if whole else None
 
     def __bool__(self) -> bool:
         """Tell whether there is any."""
@@ -142,17 +149,17 @@ def component_features(stretch: Stretch, examples: Examples) -> Looks:
     heard = look.heard()
     b, t = heard.drawn
     maps = _maps(look.spectrum, stretch.masks, (b, t))
+    n_sources = len(stretch.masks)
     means, spreads = [], []
     for first in range(0, len(b), _AT_A_TIME * _DRAWN):
         some = slice(first, first + _AT_A_TIME * _DRAWN)
         seen = look.at((b[some], t[some]), maps[:, :, some])
-        seen = seen.reshape(len(seen), -1, _DRAWN, seen.shape[-1])
-        means.append(seen.mean(axis=2))
-        spreads.append(seen[..., :_N_MAPS].std(axis=2))
+        seen = seen.reshape(n_sources, seen.shape[1], -1, _DRAWN)
+        means.append(seen.mean(axis=3))
+        spreads.append(seen[:, :_N_MAPS].std(axis=3))
     shares, whole = look.of_components(heard)
-    found = np.concatenate(
-        [*(np.concatenate(each, axis=1) for each in (means, spreads)), whole], axis=2
-    )
+    drawn = [np.concatenate(each, axis=2).swapaxes(1, 2) for each in (means, spreads)]
+    found = np.concatenate([*drawn, whole], axis=2)
     return Looks(found.astype(np.float32), shares, heard.total, heard.energy, stretch.G)
 
 
@@ -178,7 +185,8 @@ def _drawn_of(
     edges = np.cumsum(sums)
     sought = rng.random(_DRAWN) * edges[-1]
     b = np.minimum(np.searchsorted(edges, sought, side="right"), len(sums) - 1)
-    within = np.cumsum(course * ratio[b], axis=1)
+    bands = once_each(b)
+    within = np.cumsum(course * ratio[bands], axis=1)[np.searchsorted(bands, b)]
     inside = (1 - (edges[b] - sought) / sums[b]) * within[:, -1]
     t = np.minimum((within <= inside[:, None]).sum(axis=1), len(course) - 1)
     return b, t
@@ -195,6 +203,13 @@ def _log(x: Matrix) -> Matrix:
     return logs
 
 
+def _three(x: Matrix) -> Matrix:
+    """Return sums of three neighbouring bands, but for those at the ends."""
+    sums = np.asfortranarray(x, np.float32).copy(order="F")
+    sums[1:-1] = (x[:-2] + x[1:-1]) + x[2:]
+    return sums
+
+
 def _odds(share: NDArray[Any]) -> NDArray[Any]:
     """Return half the logarithm of the odds of a share."""
     share = np.clip(share, 1e-3, 1 - 1e-3)
@@ -206,34 +221,49 @@ class _Spectrum:
     """What can be seen around a bin in magnitudes alone."""
 
     def __init__(self, V: Matrix, frequencies: NDArray[np.float64]) -> None:
+        V = np.asfortranarray(V)  # means go along with it: bands are neighbours in all of them
         self.V, self.log = V, _log(V)
         self.smooth = _log(running_mean(V, 3, 0))
-        narrow, long = _log(running_mean(V, 9, 0)), _log(running_mean(V, 9, 1))
+        self.along = running_mean(V, 9, 1)
+        narrow, long = _log(running_mean(V, 9, 0)), _log(self.along)
         wide = _log(running_mean(running_mean(V, 33, 1), 121, 0))
         self.level = np.clip(self.log - wide, -5, 5) / 2
         self.peak = np.clip(self.log - narrow, -3, 3)
         self.tonal = np.clip(long - narrow, -3, 3)
         self.rise = np.clip(self.log - long, -3, 3)
         self.slow = np.clip(_log(running_mean(V, 3, 1)) - _log(running_mean(V, 17, 1)), -3, 3)
-        self.partials = [_partial(frequencies, ratio) for ratio in _RATIOS]
+        partials = [_partial(frequencies, ratio) for ratio in _RATIOS]
+        self.there, self.known = (np.stack(each) for each in zip(*partials, strict=True))
 
-    def beside(self, where: Places) -> list[Places]:
-        """Return the places around some."""
+    def around(self, where: Places, bands: Sequence[int], frames: Sequence[int]) -> Index:
+        """Return where the places lie that are so many bands or frames from some, (…, n)."""
         (b, t), (n_bands, n_frames) = where, self.V.shape
-        return [
-            (np.clip(b + db, 0, n_bands - 1), np.clip(t + dt, 0, n_frames - 1))
-            for db, dt in _BESIDE
-        ]
+        rows = [np.clip(b + apart, 0, n_bands - 1) for apart in bands]
+        columns = [np.clip(t + apart, 0, n_frames - 1) * n_bands for apart in frames]
+        return np.stack([np.stack([row + column for column in columns]) for row in rows])
 
     def at(self, where: Places) -> Matrix:
-        """Return (n, _N_SEEN) of some places."""
+        """Return (_N_SEEN, n) of some places."""
         b, t = where
-        seen = [np.clip(self.log[place] - self.log[where], -4, 4) for place in self.beside(where)]
-        for there, known in self.partials:
-            rise = np.clip(self.smooth[there[b], t] - self.smooth[where], -4, 4)
-            seen.append(np.where(known[b], rise, 0))
-        seen += [x[where] for x in (self.level, self.peak, self.tonal, self.rise, self.slow)]
-        return np.stack(seen, axis=1).astype(np.float32)
+        n_bands = len(self.V)
+        here, starts = b + t * n_bands, t * n_bands
+        log, smooth = _flat(self.log), _flat(self.smooth)
+        seen = np.empty((_N_SEEN, len(b)), np.float32)
+        near = self.around(where, _BANDS, _FRAMES)
+        beside = log.take(near).reshape(-1, len(b))[_NOT_HERE] - log.take(here)
+        np.clip(beside, -4, 4, out=seen[: len(_NOT_HERE)])
+        first, last = len(_NOT_HERE), _N_SEEN - 5
+        rises = smooth.take(self.there[:, b] + starts) - smooth.take(here)
+        np.multiply(np.clip(rises, -4, 4, out=rises), self.known[:, b], out=seen[first:last])
+        maps = self.level, self.peak, self.tonal, self.rise, self.slow
+        for row, each in zip(seen[last:], maps, strict=True):
+            _flat(each).take(here, out=row)
+        return seen
+
+
+def _flat(x: Matrix) -> Matrix:
+    """Return (n_bands, n_frames) as one row, frame after frame."""
+    return x.T.reshape(-1)
 
 
 def _partial(
@@ -246,15 +276,21 @@ def _partial(
 
 
 class _Usual(NamedTuple):
-    """What spectra of a source look like, by zones of frequency."""
+    """What spectra of a source look like, (_N_SEEN, n_zones), by zones of frequency."""
 
-    mean: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    mean: Matrix
+    spread: Matrix
+
+
+def _octaves(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    octaves: NDArray[np.float64] = np.log2(np.maximum(frequencies, _LOWEST_HZ))
+    return octaves
 
 
 def _zones(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    octaves = np.log2(np.maximum(frequencies, _LOWEST_HZ))[:, None] - np.log2(_ZONES_HZ)
+    octaves = _octaves(frequencies)[:, None] - np.log2(_ZONES_HZ)
     zones: NDArray[np.float64] = np.exp(-0.5 * (octaves / _ZONE_OCTAVES) ** 2)
+    zones[zones < 1e-12] = 0  # in single precision they would be denormal
     zones /= zones.sum(axis=1, keepdims=True) + 1e-9
     return zones
 
@@ -262,23 +298,42 @@ def _zones(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
 def _usual(spectrum: _Spectrum, weights: Matrix, zones: NDArray[np.float64], seed: int) -> _Usual:
     where = _drawn(np.sqrt(weights), _DRAWN_OF_SOURCE, np.random.default_rng(seed))
     seen, z = spectrum.at(where).astype(np.float64), zones[where[0]]
-    count = z.sum(axis=0)[:, None] + _PRIOR
-    mean = (z.T @ seen + _PRIOR * seen.mean(axis=0)) / count
-    square = (z.T @ seen**2 + _PRIOR * (seen**2).mean(axis=0)) / count
-    return _Usual(mean, np.sqrt(np.maximum(square - mean**2, 0) + 0.05))
+    count = z.sum(axis=0) + _PRIOR
+    mean = (seen @ z + _PRIOR * seen.mean(axis=1, keepdims=True)) / count
+    square = (seen**2 @ z + _PRIOR * (seen**2).mean(axis=1, keepdims=True)) / count
+    spread = np.sqrt(np.maximum(square - mean**2, 0) + 0.05)
+    return _Usual(mean.astype(np.float32), spread.astype(np.float32))
 
 
-def _unlike(seen: Matrix, z: NDArray[np.float64], sources: Sequence[_Usual]) -> NDArray[np.float64]:
+def _unlike(seen: Matrix, z: Matrix, sources: Sequence[_Usual]) -> Matrix:
     """Return how much further some are from each source than from the mean source."""
-    away = np.stack([np.abs(seen - z @ mean) / (z @ spread) for mean, spread in sources])
-    away = np.minimum(away, 4)
-    relative: NDArray[np.float64] = away - away.mean(axis=0)
+    away = np.empty((len(sources), *seen.shape), np.float32)
+    for one, (mean, spread) in zip(away, sources, strict=True):
+        np.subtract(seen, mean @ z, out=one)
+        np.abs(one, out=one)
+        np.minimum(np.divide(one, spread @ z, out=one), 4, out=one)
+    relative: Matrix = away - away.mean(axis=0)
     return relative
 
 
 def _mean_spectrum(V: Matrix) -> NDArray[np.float64]:
     mean: NDArray[np.float64] = V.mean(axis=1, dtype=np.float64)
     return mean
+
+
+def _colour(
+    octave: NDArray[np.float64], means: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return the smooth mean spectrum of each example, relative to the mean of them."""
+    kernel = octave[:, None] - octave
+    kernel /= _SMOOTH_OCTAVES  # in place: of all that is seen in a stretch this is the largest
+    kernel *= kernel
+    kernel *= -0.5
+    np.exp(kernel, out=kernel)
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    colour = np.stack([kernel @ np.log(mean / (mean.mean() + 1e-30) + 1e-3) for mean in means])
+    relative: NDArray[np.float64] = colour - colour.mean(axis=0)
+    return relative
 
 
 class _Heard(NamedTuple):
@@ -297,8 +352,10 @@ class _Look:
         self.stretch, f = stretch, stretch.frequencies
         V, M = stretch.V, stretch.masks
         self.spectrum, self.zones = _Spectrum(V, f), _zones(f)
-        self.octave = np.log2(np.maximum(f, _LOWEST_HZ))
+        self.octave = _octaves(f)
         self.overall = _odds((M * V).sum(axis=(1, 2)) / V.sum())
+        self.three = _three(V)
+        self.three_of_each = [_three(V * mask) for mask in M]
         self.elsewhere = [
             _usual(self.spectrum, V * mask**2, self.zones, j) for j, mask in enumerate(M)
         ]
@@ -310,19 +367,9 @@ class _Look:
                 for j, one in enumerate(examples.likeness)
             ]
             means = [_mean_spectrum(V) if mean is None else mean for mean in examples.means]
-            self.colour = self._colour(means)
-
-    def _colour(self, means: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the smooth mean spectrum of each example, relative to the mean of them."""
-        kernel = self.octave[:, None] - self.octave
-        kernel /= _SMOOTH_OCTAVES  # in place: of all that is seen in a stretch this is the largest
-        kernel *= kernel
-        kernel *= -0.5
-        np.exp(kernel, out=kernel)
-        kernel /= kernel.sum(axis=1, keepdims=True)
-        colour = np.stack([kernel @ np.log(mean / (mean.mean() + 1e-30) + 1e-3) for mean in means])
-        relative: NDArray[np.float64] = colour - colour.mean(axis=0)
-        return relative
+            self.colour = (
+                _colour(self.octave, means) if examples.colour is None else examples.colour
+            )
 
     def heard(self) -> _Heard:
         """Return what is heard of each component, of which no share of the mixture is made whole.
@@ -346,35 +393,34 @@ class _Look:
         return _Heard(rows.sum(axis=0), energies, (voted, plain), drawn)
 
     def at(self, where: Places, maps: Matrix) -> Matrix:
-        """Return (n_sources, n, …) of some places, of which maps tell (n_sources, _N_MAPS, n)."""
+        """Return (n_sources, …, n) of some places, of which maps tell (n_sources, _N_MAPS, n)."""
         b, t = where
-        M, V, n = self.stretch.masks, self.stretch.V, len(b)
-
-        def all_alike(x: NDArray[Any]) -> NDArray[Any]:
-            return np.broadcast_to(x, (len(M), n))
-
-        seen = list(maps.swapaxes(0, 1))
-        for there, known in self.spectrum.partials:
-            around = np.stack([there[b] + k for k in (-1, 0, 1)])
-            levels = V[around, t]
-            level, own = levels.sum(axis=0), (levels * M[:, around, t]).sum(axis=1)
-            share = _odds((own + 1e-6 / len(M)) / (level + 1e-6))
-            rise = np.clip(np.log((level + _LEAST) / (V[where] + _LEAST)), -4, 4) / 2
-            seen += [np.where(known[b], share, 0), all_alike(np.where(known[b], rise, 0))]
-        seen += [
-            all_alike((self.octave[b] - np.log2(_MIDDLE_HZ)) / 3),
-            all_alike(np.full(n, len(M) - 3.0)),
-            np.broadcast_to(self.overall[:, None], (len(M), n)),
-            _odds(self.stretch.plain[:, b, t]),
-            self.colour[:, b],
-        ]
-        found = self.spectrum.at(where)
-        unlike = [
-            _unlike(found, self.zones[b], like) if like else np.zeros((len(M), n, _N_SEEN))
-            for like in (self.alone, self.elsewhere)
-        ]
-        means = [each.mean(axis=2, keepdims=True) for each in unlike]
-        return np.concatenate([np.stack(seen, axis=2), *unlike, *means], axis=2).astype(np.float32)
+        spectrum, n_sources, n_bands = self.spectrum, len(maps), len(self.octave)
+        here = b + t * n_bands
+        found = np.empty(
+            (n_sources, N_FEATURES - _N_MAPS - _N_COMPONENT - _N_OWN, len(b)), np.float32
+        )
+        found[:, :_N_MAPS] = maps
+        known, there = spectrum.known[:, b], spectrum.there[:, b] + t * n_bands
+        level = _flat(self.three).take(there)
+        own = np.stack([_flat(three).take(there) for three in self.three_of_each])
+        share = _odds((own + np.float32(1e-6 / n_sources)) / (level + np.float32(1e-6)))
+        rise = np.log((level + _LEAST) / (_flat(spectrum.V).take(here) + _LEAST))
+        first, last = _N_MAPS, _N_MAPS + 2 * len(_RATIOS)
+        found[:, first:last:2] = np.where(known, share, 0)
+        found[:, first + 1 : last : 2] = np.where(known, np.clip(rise, -4, 4) / 2, 0)
+        found[:, last] = (self.octave[b] - np.log2(_MIDDLE_HZ)) / 3
+        found[:, last + 1] = n_sources - 3
+        found[:, last + 2] = self.overall[:, None]
+        found[:, last + 3] = _odds(self.stretch.plain[:, b, t])
+        found[:, last + 4] = self.colour[:, b]
+        seen, z = spectrum.at(where), self.zones[b].T.astype(np.float32)
+        for n, like in enumerate((self.alone, self.elsewhere)):
+            first = _PLACED + n * _N_SEEN
+            rows = found[:, first : first + _N_SEEN]
+            rows[:] = _unlike(seen, z, like) if like else 0
+            found[:, _PLACED + 2 * _N_SEEN + n] = rows.mean(axis=1)
+        return found
 
     def of_components(self, heard: _Heard) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return shares of components, and what is told of them, (n_sources, n_components, …)."""
@@ -422,31 +468,35 @@ def _maps(spectrum: _Spectrum, M: Matrix, where: Places) -> Matrix:
 
     Each map is left as soon as the places are taken from it: all of them take 12 mixtures a source.
     """
-    V = spectrum.V
-    along, across = running_mean(V, 9, 1), running_mean(V, 25, 0)
-    long, frame = (
-        running_mean(running_mean(V, 65, 1), 3, 0),
-        running_mean(V.sum(axis=0, keepdims=True), 3, 1),
+    V, (b, t) = spectrum.V, where
+    n_bands = len(V)
+    here = b + t * n_bands
+    in_time, in_bands = (
+        spectrum.around(where, (0,), range(-4, 5))[0],
+        spectrum.around(where, range(-12, 13), (0,))[:, 0],
     )
-    maps = np.empty((len(M), _N_MAPS, len(where[0])), np.float32)
+    three = spectrum.around(where, (-1, 0, 1), (0,))[:, 0]
+
+    def means(x: Matrix) -> list[Matrix]:
+        """Return means over 9 frames, 25 bands, 65 frames and 3 bands, and of 3 whole frames."""
+        long = _flat(running_mean(x, 65, 1))
+        flat, frames = _flat(x), running_mean(x.sum(axis=0, keepdims=True), 3, 1)[0]
+        near = [array.take(at).mean(axis=0) for array, at in ((flat, in_time), (flat, in_bands))]
+        return [*near, frames.take(t), long.take(three).mean(axis=0)]
+
+    whole = means(V)
+    maps = np.empty((len(M), _N_MAPS, len(b)), np.float32)
     for n, each in enumerate((spectrum.level, spectrum.peak, spectrum.tonal, spectrum.rise)):
-        maps[:, n] = each[where]
+        maps[:, n] = _flat(each).take(here)
     maps[:, 10:] = _odds(_fates(V, M, where)).swapaxes(0, 1)
-    small = 1e-9 / len(M)
+    small = np.float32(1e-9 / len(M))
+    shares = M[:, b, t]
+    maps[:, 4] = _odds(shares)
     for j, mask in enumerate(M):
-        own = V * mask
-        others = np.delete(M[:, *where], j, axis=0).max(axis=0, initial=0)
-        share = mask[where]
-        maps[j, 4] = _odds(share)
-        maps[j, 5] = np.clip(np.log((share + 1e-3) / (others + 1e-3)), -6, 6) / 2
-        own_frame = running_mean(own.sum(axis=0, keepdims=True), 3, 1)
-        for n, part, all_of_it, at in (
-            (6, running_mean(own, 9, 1), along, where),
-            (7, running_mean(own, 25, 0), across, where),
-            (8, own_frame, frame, (0 * where[0], where[1])),
-            (9, running_mean(running_mean(own, 65, 1), 3, 0), long, where),
-        ):
-            maps[j, n] = _odds((part[at] + small) / (all_of_it[at] + 1e-9))
+        others = np.delete(shares, j, axis=0).max(axis=0, initial=0)
+        maps[j, 5] = np.clip(np.log((shares[j] + 1e-3) / (others + 1e-3)), -6, 6) / 2
+        for n, own, of_all in zip(range(6, 10), means(V * mask), whole, strict=True):
+            maps[j, n] = _odds((own + small) / (of_all + np.float32(1e-9)))
     return maps
 
 
@@ -467,7 +517,7 @@ def _fates(V: Matrix, M: Matrix, where: Places) -> Matrix:
         course = course - course.mean(axis=1, keepdims=True)
         course /= np.sqrt((course**2).sum(axis=1, keepdims=True)) + 1
         alike = course[bands] @ course.T
-        np.maximum(alike, 0, out=alike)
+        np.maximum(alike, _HARDLY_ALIKE, out=alike)  # powers of less are denormal, and slow
         alike *= alike  # powers by products take a fifth of the time
         alike *= alike
         more = alike * alike

@@ -44,7 +44,7 @@ def running_mean(x: NDArray[Any], size: int, axis: int) -> NDArray[Any]:
 
         found: NDArray[Any] = uniform_filter1d(x, size, axis=axis, mode="nearest")
         return found
-    means = np.zeros(x.shape, x.dtype)
+    means = np.zeros_like(x)  # in the order of its memory
     code.uniform_filter1d(x, size, axis, means, _NEAREST, 0.0, 0)
     return means
 
