@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,12 @@ from audionmf import nmf
 from audionmf.analysis.component_features import Stretch
 from audionmf.io.audio import Source
 from audionmf.io.parts import excerpt
-from audionmf.nmf.solver import thread_count
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.rendering.voters import Voters
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.frames import BLOCK_FRAMES, pooled_magnitude
 
-__all__ = ["stretches"]
+__all__ = ["parts", "stretches"]
 
 Matrix = NDArray[np.float32]
 
@@ -28,13 +28,21 @@ _MASKED = 64
 """Frames of which models are made at a time, as while they are rendered."""
 
 
-def stretches(
-    found: Decomposition,
-    voters: Voters,
-    source: Source,
-    progress: Callable[[int, int], object] = lambda *_: None,
-) -> Iterator[Stretch]:
-    """Yield stretches of a recording: all of a short one, four parts of a long one.
+def stretches(found: Decomposition, voters: Voters, source: Source) -> Iterator[Stretch]:
+    """Yield stretches of a recording, those that are not silent; parameters as in `parts`."""
+    for part in parts(found, voters, source):
+        stretch = part()
+        if stretch is not None:
+            yield stretch
+
+
+def parts(
+    found: Decomposition, voters: Voters, source: Source
+) -> list[Callable[[], Stretch | None]]:
+    """Return what gives the stretches of a recording: all of a short one, four parts of a long one.
+
+    Each may be called in a thread of its own, and reads its part of the recording then; it gives None
+    where that is silent.
 
     Parameters
     ----------
@@ -44,38 +52,48 @@ def stretches(
         Components of the mixture alone, and their votes, if they have any.
     source : Audio or AudioFile
         The recording.
-    progress : callable, optional
-        Told before each stretch how many were read so far, and how many there are.
     """
     voted = found if voters.votes is None else dataclasses.replace(found, voters=voters)
     stft, rate = found.templates.stft, found.templates.sample_rate
-    bands, threads = Bands.of(stft, rate), thread_count(found.settings.n_threads)
+    bands = Bands.of(stft, rate)
     W = bands.pool(voters.templates)
-    parts = _parts(stft.n_frames(found.mixture.n_samples))
-    for n, (first, stop) in enumerate(parts):
-        progress(n, len(parts))
-        V, margins = _between(source, found, first, stop)
-        if not V.any():
-            continue
-        masks = _pooled_masks(found, voted, V, margins, first, bands)
-        V = V[:, margins[0] : V.shape[1] - margins[1]]
-        if voters.activations is None:
-            G = nmf.activate(
-                bands.pool(V), W, n_iter=found.settings.activation_iter, n_threads=threads,
-                device=found.settings.device,
-            )  # fmt: skip
-        else:
-            G = voters.activations[:, first:stop]
-        peak = _peak(V)
-        power = bands.pool((V / peak) ** 2)
-        yield Stretch(
-            V=np.sqrt(power / power.max()),
-            masks=masks[0],
-            plain=masks[1],
-            W=W,
-            G=G / peak,
-            frequencies=bands.frequencies,
+    ends = _ends(stft.n_frames(found.mixture.n_samples))
+    return [partial(_stretch, found, voted, voters, source, bands, W, *each) for each in ends]
+
+
+def _stretch(
+    found: Decomposition,
+    voted: Decomposition,
+    voters: Voters,
+    source: Source,
+    bands: Bands,
+    W: Matrix,
+    first: int,
+    stop: int,
+) -> Stretch | None:
+    """Return the stretch of some frames."""
+    V, margins = _between(source, found, first, stop)
+    if not V.any():
+        return None
+    masks = _pooled_masks(found, voted, V, margins, first, bands)
+    V = V[:, margins[0] : V.shape[1] - margins[1]]
+    if voters.activations is None:
+        settings = found.settings
+        G = nmf.activate(
+            bands.pool(V), W, n_iter=settings.activation_iter, n_threads=1, device=settings.device
         )
+    else:
+        G = voters.activations[:, first:stop]
+    peak = _peak(V)
+    power = bands.pool((V / peak) ** 2)
+    return Stretch(
+        V=np.sqrt(power / power.max()),
+        masks=masks[0],
+        plain=masks[1],
+        W=W,
+        G=G / peak,
+        frequencies=bands.frequencies,
+    )
 
 
 def _pooled_masks(
@@ -117,7 +135,7 @@ def _peak(V: Matrix) -> np.float32:
     return np.float32(2.0 ** np.floor(np.log2(float(V.max()))))
 
 
-def _parts(n_frames: int) -> list[tuple[int, int]]:
+def _ends(n_frames: int) -> list[tuple[int, int]]:
     """Return the first and one after the last frame of each stretch."""
     count = min(_MOST, -(-n_frames // _FRAMES))
     if n_frames <= count * _FRAMES:

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audionmf import nmf
-from audionmf.analysis import component_owner
-from audionmf.analysis.component_features import Examples, Looks, component_features
+from audionmf.analysis import component_owner, component_stretches
+from audionmf.analysis.component_features import Examples, Looks, Stretch, component_features
 from audionmf.analysis.component_owner import Agreed, Fit
-from audionmf.analysis.component_stretches import stretches
 from audionmf.analysis.likeness import Sound
 from audionmf.io.audio import Source
 from audionmf.nmf.solver import thread_count
@@ -206,25 +205,22 @@ def _agreed(
     progress: Progress,
 ) -> Agreed:
     """Return how far what sounds like a source leans to it, in the logarithm of models."""
-    names, threads = list(found.grouping), thread_count(found.settings.n_threads)
-    stft, rate = found.templates.stft, found.templates.sample_rate
+    names, on_card = list(found.grouping), found.settings.device != CPU
+    bands = Bands.of(found.templates.stft, found.templates.sample_rate)
     with blas_threads(1):  # what is found must not depend on how many there are
         looks: list[Looks] = []
-        read, n_parts = 0, 1
+        parts = component_stretches.parts(found, voters, source)
 
-        def tell(*now: int) -> None:
-            nonlocal read, n_parts
-            read, n_parts = now or (read, n_parts)
-            progress("compare", (read + len(looks)) / (2 * n_parts))
+        def look(part: Callable[[], Stretch | None]) -> Looks | None:
+            stretch = part()
+            return None if stretch is None else component_features(stretch, known)
 
-        parts = stretches(found, voters, source, tell)
-        bands = Bands.of(stft, rate)
-        work = partial(component_features, examples=known)
-        with contextlib.closing(in_order(work, parts, threads)) as seen:  # stopped or not
-            for look in seen:
-                looks.append(look)
-                tell()
-        progress("compare", 1.0)
+        progress("compare", 0.0)
+        threads = 1 if on_card else thread_count(found.settings.n_threads)
+        with contextlib.closing(in_order(look, parts, threads)) as seen:  # stopped or not
+            for n, one in enumerate(seen, 1):
+                progress("compare", n / len(parts))
+                looks += [] if one is None else [one]
         if not looks:  # they all were silent
             n = len(names)
             none = np.zeros((n, voters.templates.shape[1]), np.float32)

@@ -218,21 +218,19 @@ def test_comparing_with_the_examples_tells_how_far_it_is_and_can_be_stopped(monk
     by_example(progress=lambda *stage: told.append(stage))
     shares = [share for stage, share in told if stage == "compare"]
     assert len(looked) == 4
-    assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0, 1)
-    assert len({share for share in shares if 0 < share < 1}) >= 6
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
     last = max(n for n, (stage, _) in enumerate(told) if stage == "vote")
     assert told[last + 1][0] == "compare"
 
-    for most in (0, 3):  # while it reads; when it looked at one
+    for most in (0, 2):
 
         def stop(stage, _, most=most):
             return stage == "compare" and len(looked) > most
 
         looked.clear()
         with pytest.raises(StoppedError, match="compare"):
-            by_example(progress=stop)
-        assert len(looked) < most + 3
+            by_example(progress=stop, n_threads=1)
+        assert len(looked) < most + 3  # one is looked at ahead
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
