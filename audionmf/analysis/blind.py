@@ -8,6 +8,7 @@ can be heard of them (`cues`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +42,9 @@ from audionmf.sources.templates import Templates
 from audionmf.spectra.bands import Bands
 from audionmf.spectra.device import stft_on
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames, Progress, describe_source, gather
+from audionmf.spectra.fused import FramePass, length
 from audionmf.spectra.harmonic import harmonic_start
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.stft import STFT
 
 __all__ = ["analyse_blind", "check_component_count", "component_name"]
@@ -123,7 +126,8 @@ def analyse_blind(
     labels = tuple(component_name(k) for k in range(factors.W.shape[1]))
     templates = Templates(factors.W, labels, stft, source.sample_rate)
     progress("group", 0.0)
-    places, energies = component_places(frames, factors.W, factors.H)
+    threads = thread_count(settings.n_threads)
+    places, energies = component_places(frames, factors.W, factors.H, n_threads=threads)
     strokes = component_strokes(frames, factors.W, factors.H, stft, source.sample_rate)
     sound = component_sound(templates, factors.H, places, energies, strokes)
     odds = odds_by_cues(sound, heard)
@@ -239,7 +243,7 @@ def _factorise(
             np.full(model.n_components, np.nan), model.divergence, model.reason, remarks,
         )  # fmt: skip
     bands = Bands.of(stft, source.sample_rate)
-    tensor = _banded(frames, bands)
+    tensor = _banded(frames, bands, thread_count(settings.n_threads))
     if free:
         keys = np.full(count, np.nan)
         found, remarks = best_start(
@@ -265,17 +269,31 @@ def _factorise(
     return _Factors(W, H, keys, found.divergence, found.reason, remarks)
 
 
-def _banded(frames: Frames, bands: Bands) -> NDArray[np.float32]:
+def _banded(frames: Frames, bands: Bands, n_threads: int) -> NDArray[np.float32]:
     """Return the magnitudes of the channels summed over bands, (n_channels, n_bands, n_frames)."""
     if frames.X is None:
         return bands.pool(frames.V)[None].astype(np.float32)
-    n_bands, n_frames = len(bands.edges), frames.V.shape[1]
-    tensor = np.empty((len(frames.X), n_bands, n_frames), np.float32)
-    for first in range(0, n_frames, BLOCK_FRAMES):
-        block = slice(first, first + BLOCK_FRAMES)
-        for channel, X in zip(tensor, frames.X, strict=True):
-            channel[:, block] = bands.pool(np.abs(X[:, block]))
+    whole, n_bands, n_frames = frames.X, len(bands.edges), frames.V.shape[1]
+    tensor = np.empty((len(whole), n_bands, n_frames), np.float32)
+
+    def pooled(first: int) -> list[NDArray[np.float32]]:
+        some = whole[:, :, first : first + BLOCK_FRAMES].swapaxes(1, 2)
+        lengths = np.empty(some.shape, np.float32)
+        for channel, X in zip(lengths, some, strict=True):
+            _length_pass()([X], [channel])
+        return [bands.pool(channel.T) for channel in lengths]
+
+    firsts = range(0, n_frames, BLOCK_FRAMES)
+    for first, found in zip(firsts, in_order(pooled, firsts, n_threads), strict=True):
+        for channel, sums in zip(tensor, found, strict=True):
+            channel[:, first : first + BLOCK_FRAMES] = sums
     return tensor
+
+
+@functools.cache
+def _length_pass() -> FramePass:
+    """Return what gives the lengths of complex numbers, in a sixth of NumPy's time."""
+    return FramePass(lambda number: [length(*number)], "c", "f")
 
 
 def _unpooled(

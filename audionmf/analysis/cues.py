@@ -35,6 +35,7 @@ from audionmf.spectra.bands import Bands
 from audionmf.spectra.blas import blas_threads
 from audionmf.spectra.frames import BLOCK_FRAMES, Frames
 from audionmf.spectra.fused import FramePass, maximum
+from audionmf.spectra.in_order import in_order
 from audionmf.spectra.medians import median_models, median_sizes
 from audionmf.spectra.stft import STFT
 
@@ -102,7 +103,12 @@ def component_sound(
 
 
 def component_places(
-    frames: Frames, W: NDArray[np.float32], H: NDArray[np.float32], level: float = 1.0
+    frames: Frames,
+    W: NDArray[np.float32],
+    H: NDArray[np.float32],
+    level: float = 1.0,
+    *,
+    n_threads: int = 1,
 ) -> tuple[NDArray[np.complex128] | None, NDArray[np.float64]]:
     """Return Σ m X Xᴴ and Σ m |X|² for the mask m of each component.
 
@@ -116,6 +122,8 @@ def component_places(
         Activations of these frames, times `level`.
     level : float, default 1
         By which the frames are multiplied, so that their powers stay in the range of the type.
+    n_threads : int, default 1
+        Threads; they change nothing else.
 
     Returns
     -------
@@ -128,17 +136,20 @@ def component_places(
     sums = np.zeros((4, W.shape[1]))
     rows = np.ascontiguousarray(W.T)
     given = [frames.V] if frames.X is None else list(frames.X)
-    with blas_threads(1):  # products of blocks are small, and threads would wait for each other
-        for first in range(0, frames.V.shape[1], BLOCK_FRAMES):
-            block = slice(first, first + BLOCK_FRAMES)
-            H_block = np.ascontiguousarray(H[:, block].T)
-            model = H_block @ rows
-            shares = np.empty((n_sums, *model.shape), np.float32)
-            own = [x[:, block].T for x in given]
-            levelled = own if level == 1 else [x * np.float32(level) for x in own]
-            _shares_pass(n_sums)([*levelled, model], [*shares])
-            for total, share in zip(sums, shares, strict=False):
-                total += np.einsum("kf,kf->k", rows, H_block.T @ share)
+
+    def shared(first: int) -> list[NDArray[np.float32]]:
+        block = slice(first, first + BLOCK_FRAMES)
+        H_block = np.ascontiguousarray(H[:, block].T)
+        model = H_block @ rows
+        shares = np.empty((n_sums, *model.shape), np.float32)
+        own = [x[:, block].T for x in given]
+        levelled = own if level == 1 else [x * np.float32(level) for x in own]
+        _shares_pass(n_sums)([*levelled, model], [*shares])
+        return [np.einsum("kf,kf->k", rows, H_block.T @ share) for share in shares]
+
+    for found in in_order(shared, range(0, frames.V.shape[1], BLOCK_FRAMES), n_threads):
+        for total, part in zip(sums, found, strict=False):
+            total += part
     energies = sums[0] + sums[1]
     if frames.X is None:
         return None, energies

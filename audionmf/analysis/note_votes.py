@@ -100,7 +100,7 @@ def notes_alone(
     bands = Bands.of(stft, rate)
     peak = float(2.0 ** np.clip(np.floor(np.log2(frames.V.max())), -120, 120))
     W, levelled = _notes(frames.V, bands, stft, rate, settings, peak, n_threads, report)
-    places, energies = component_places(frames, W, levelled, 1 / peak)
+    places, energies = component_places(frames, W, levelled, 1 / peak, n_threads=n_threads)
     strokes = component_strokes(frames, W, levelled, stft, rate, 1 / peak)
     sound = Sound(bands.pool(W), levelled, bands.frequencies, energies, places, strokes)
     return Notes(W, levelled * np.float32(peak), sound)

@@ -9,7 +9,7 @@ import pytest
 from conftest import RATE, files_below, sound
 
 import audionmf
-from audionmf.analysis import cues, likeness, variants
+from audionmf.analysis import blind, cues, likeness, variants
 from audionmf.analysis.learning import at_rate
 from audionmf.analysis.variants import likeliest, shipped_patterns
 from audionmf.errors import ParameterError
@@ -18,6 +18,9 @@ from audionmf.io import kept
 from audionmf.rendering.decomposition import Decomposition
 from audionmf.settings import Settings
 from audionmf.sources.kits import kit_files
+from audionmf.spectra.bands import Bands
+from audionmf.spectra.frames import Frames
+from audionmf.spectra.stft import STFT
 
 LENGTH = 3 * RATE
 QUICK = {
@@ -418,3 +421,14 @@ def test_a_batch_that_chooses_the_numbers_is_resumed(tmp_path, run):
     assert code == 0
     assert text.count("finished before") == 2
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.wav")} == before
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_channels_are_summed_over_bands_by_their_magnitudes(n_threads):
+    rng, stft = np.random.default_rng(0), STFT(2048, 512)
+    X = rng.normal(size=(2, 150, 1025)) + 1j * rng.normal(size=(2, 150, 1025))
+    X = X.astype(np.complex64).swapaxes(1, 2)
+    bands = Bands.of(stft, RATE)
+    found = blind._banded(Frames(np.abs(X).sum(axis=0), X, 1, 1), bands, n_threads)
+    for channel, expected in zip(found, X, strict=True):
+        np.testing.assert_allclose(channel, bands.pool(np.abs(expected)), rtol=1e-6)

@@ -223,3 +223,17 @@ def test_groups_are_those_that_have_most_of_a_component():
     assert shares.argmax(axis=0).tolist() == [0, 1, 0, 1, 0, 1]
     one = {"all": tuple(range(N))}
     assert shared_by_cues(alike, found.energies, one) == (one, None)
+
+
+def test_places_are_the_same_in_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2, 300, 33)) + 1j * rng.normal(size=(2, 300, 33))
+    X = X.astype(np.complex64).swapaxes(1, 2)
+    frames = Frames(np.abs(X).sum(axis=0), X, 1, 300)
+    W, H = rng.random((33, 5)).astype(np.float32), rng.random((5, 300)).astype(np.float32)
+    one, other = (grouping.component_places(frames, W, H, n_threads=n) for n in (1, 3))
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    share = W[:, :, None] * H / (W @ H)[:, None]
+    left = np.einsum("fkt,ft->k", share, np.abs(X[0]) ** 2)
+    np.testing.assert_allclose(one[0][:, 0, 0].real, left, rtol=1e-4)
