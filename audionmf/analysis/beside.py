@@ -36,7 +36,9 @@ class Beside:
 
     def __init__(self, n_threads: int, *, apart: bool = True) -> None:
         self._pool = ThreadPoolExecutor(1) if apart and n_threads > 1 else None
-        self._all, self._stop = n_threads, threading.Event()
+        self._stop = threading.Event()
+        self.all = n_threads
+        """Threads for both."""
         self._begun: list[Future[object]] = []
         self._blas = blas_threads(1)
         self.apart = self._pool is not None
@@ -76,7 +78,7 @@ class Beside:
 
     def free(self) -> int:
         """Return how many threads nobody uses beside: all, where everything that was begun is done."""
-        return self._all if all(future.done() for future in self._begun) else self.here
+        return self.all if all(future.done() for future in self._begun) else self.here
 
 
 class _Once(Generic[_Result]):

@@ -529,16 +529,19 @@ class _Fit:
         if absent is not None:
             start = np.where(absent, 0, X.sum(axis=0) / len(absent)).astype(np.float32)
         H: Matrix = np.empty((len(exemplars.owners), X.shape[1]), np.float32)
-        # A few at a time, so that threads which are free by then come to help; frames know no others.
-        step = _AT_A_TIME if self.side.apart else X.shape[1]
-        for first in range(0, X.shape[1], step):
-            block = slice(first, first + step)
+        first, n_frames = 0, X.shape[1]
+        while first < n_frames:
+            # A few at a time, until threads beside are free and help; frames know no others.
             self.threads = self.side.free()
+            few = self.threads < self.side.all
+            last = min(n_frames, first + _AT_A_TIME * self.threads) if few else n_frames
+            block = slice(first, last)
             H[:, block] = nmf.activate(
                 X[:, block], exemplars.A, n_iter=n_iter,
                 activations=None if start is None else start[:, block],
                 penalties=exemplars.penalties, n_threads=self.threads, device=self.device,
             )  # fmt: skip
+            first = last
         return H
 
     def _decomposition(self, exemplars: _Exemplars, H: Matrix) -> Decomposition:
