@@ -41,7 +41,6 @@ Matrix = NDArray[np.floating[Any]]
 _PRIOR = 0.3
 _KEEP = 0.97
 _CARRIED = 0.5
-_LEAST_WEIGHT = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +167,7 @@ class EqualisedSpectra(Spectra):
     ) -> None:
         super().__init__(rows, activations, penalties=penalties, free=True)
         self.gains = np.ones((n_groups, rows.shape[1]))
-        self._groups = groups
-        # Tails of a bell curve are numbers so small that products with them are slow.
-        self._smoother = np.where(smoother > _LEAST_WEIGHT, smoother, 0)
+        self._groups, self._smoother = groups, smoother
         self._members = (groups == np.arange(n_groups)[:, None]).astype(rows.dtype)
 
     @property

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audionmf.nmf.equalise import _CARRIED, _KEEP, _PRIOR, EqualisedSpectra, fit_equalised
+from audionmf.nmf.equalise import _CARRIED, _KEEP, _PRIOR, fit_equalised
 from audionmf.nmf.sums import as_far_as
 
 
@@ -86,15 +86,6 @@ def test_the_updates_are_those_of_plain_numpy(n_groups, n_plain, n_adapt, penali
     np.testing.assert_array_equal(found.kept, kept)
     np.testing.assert_allclose(found.gains, gains, rtol=1e-9)
     np.testing.assert_allclose(found.activations, H, rtol=1e-8, atol=1e-12)
-
-
-def test_tails_of_a_smoother_that_would_make_products_slow_are_left_out():
-    smoother = smoothing(41, 0.7)
-    assert (smoother[smoother > 0] < 1e-300).any()
-    rows = spectra(41, 3).T
-    kept = EqualisedSpectra(rows, positive(9, 3), np.zeros(3, int), smoother)._smoother
-    assert kept[kept > 0].min() > 1e-13
-    np.testing.assert_allclose(kept, smoother, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_adapt", [10, 20, 50])

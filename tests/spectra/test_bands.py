@@ -167,6 +167,17 @@ def test_smoothing_is_as_wide_in_octaves_at_high_and_at_middle_frequencies():
     assert np.argmax(smoother[300]) == 300
 
 
+def test_smoothing_has_no_tails_that_make_products_slow():
+    """In single precision, too, what is denormal takes many times as long as other numbers."""
+    bands = Bands.of(CD, CD_RATE)
+    smoother = bands.smoother(0.05)
+    assert smoother[smoother > 0].min() > 1e-20
+    octaves = np.log2(bands.frequencies + 100)
+    expected = np.exp(-0.5 * ((octaves[:, None] - octaves) / 0.05) ** 2)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(smoother, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("numbers", [[], [0], [7, 7, 3, 0, 3], [2.0, 1.0, 2.0]])
 def test_numbers_come_once_each_and_in_order(numbers):
     assert once_each(np.array(numbers)).tolist() == np.unique(numbers).tolist()
