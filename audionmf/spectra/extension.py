@@ -42,11 +42,13 @@ def extension(
     for ending in importlib.machinery.EXTENSION_SUFFIXES:
         path = Path(found.origin).parent.joinpath(*below, folder, f"{name}{ending}")
         if path.exists():
-            return _loaded(name, path, works)
+            return _loaded(".".join(filter(None, (package, folder, name))), path, works)
     return None
 
 
 def _loaded(name: str, path: Path, works: Callable[[ModuleType], bool]) -> ModuleType | None:
+    # By its full name Python knows it again when the package loads it: some machine code that is begun
+    # twice in a process (SciPy 1.14's transforms) ends it with "free(): invalid pointer".
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         return None
