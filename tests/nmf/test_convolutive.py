@@ -209,7 +209,7 @@ def test_the_divergence_never_rises(kind, shape, n_components, n_lags, dtype, st
 def test_to_update_both_from_one_ratio_can_raise_the_divergence():
     """It is why the ratio is computed twice: the plain reference shows it on the same problem."""
     raised = 0
-    for seed in range(60):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         n_bins, n_frames, n_components, n_lags = (rng.integers(1, n) for n in (12, 25, 6, 6))
         V, W = rng.random((n_bins, n_frames)) ** 4, rng.random((n_lags, n_bins, n_components))
@@ -221,7 +221,7 @@ def test_to_update_both_from_one_ratio_can_raise_the_divergence():
         raised += (np.diff(values) > 1e-9 * values[0]).any()
         _, values = descent(V, n_components, n_lags, max_iter=60, templates=W, activations=H)
         assert (np.diff(values) <= 1e-12 * values[0] + 1e-13).all()
-    assert raised
+    assert raised > 10
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
