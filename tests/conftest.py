@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import importlib
 import signal
 import subprocess
 import sys
@@ -125,6 +126,19 @@ def run(
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def plain_librosa(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have librosa, where it says what is right, run as plain Python: compiling it takes far longer."""
+    for place, name in (
+        ("librosa.sequence", "_viterbi"),
+        ("librosa.core.spectrum", "__overlap_add"),
+        ("librosa.filters", "__window_ss_fill"),
+    ):
+        module = importlib.import_module(place)
+        compiled = getattr(module, name)
+        monkeypatch.setattr(module, name, getattr(compiled, "py_func", compiled))
 
 
 @pytest.fixture

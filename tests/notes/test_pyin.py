@@ -22,6 +22,7 @@ SIGNALS = {
 
 
 @pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.usefixtures("plain_librosa")
 @pytest.mark.parametrize(("hop", "bins"), [(160, 5), (441, 10)])
 def test_it_is_that_of_librosa(name, hop, bins):
     import librosa

@@ -48,6 +48,7 @@ def test_tones_and_strokes_are_told_apart(mixture, margin):
     assert correlation(got.sources["percussive"], mixture[1:]) > 0.8
 
 
+@pytest.mark.usefixtures("plain_librosa")
 def test_stems_are_those_of_librosa(mixture):
     mono = mixture.sum(axis=0)
     got = audionmf.separate(mono, harmonic_percussive=True, mask_exponent=2.0, **SMALL)
