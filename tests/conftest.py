@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import importlib
 import signal
 import subprocess
@@ -43,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Each begins with its half of the list. Both would compile the same where nothing is kept yet.
     """
     items.sort(key=lambda item: item.path.parent.name != "nmf")  # the second half is from `io` on
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave out what stays to the end: tests, and what they import."""
+    gc.collect()
+    gc.freeze()
 
 
 def tone(hertz: float, n_samples: int = 4000, level: float = 0.25) -> NDArray[np.float64]:
