@@ -26,11 +26,13 @@ __all__ = [
     "claim",
     "copy_vector",
     "fetch_add",
+    "flush_denormals",
     "interleave",
     "lanes_of",
     "leap_row",
     "multiply_row",
     "ratio_tile",
+    "restore_denormals",
     "step_row",
     "sum_halves",
     "sum_pairs",
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 
+_I32 = ir.IntType(32)
+_FLUSH = 0x8040
+"""Bits of MXCSR: results that are denormal become 0, and operands count as 0."""
 _ALL_LANES = ir.Constant(ir.IntType(16), -1)
 
 
@@ -492,6 +497,48 @@ def claim(typingctx: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
 
     return types.int64(counter), codegen
+
+
+@intrinsic
+def flush_denormals(typingctx: Any) -> Any:
+    """Take for 0 from here on, in this thread, what is too small for full precision: it is slow.
+
+    Returns what `restore_denormals` wants to know. Only processors of x86 have it.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        before = _float_mode(builder)
+        if before is None:
+            return _I32(0)
+        _float_mode(builder, builder.or_(before, _I32(_FLUSH)))
+        return before
+
+    return types.int32(), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx: Any, before: Any) -> Any:
+    """Take such numbers as they were taken before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _float_mode(builder, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(before), codegen
+
+
+def _float_mode(builder: Any, new: Any = None) -> Any:
+    """Set the processor's register of how it computes, or return what it holds; None elsewhere."""
+    if not builder.module.triple.startswith("x86_64"):
+        return None
+    place = cgutils.alloca_once(builder, _I32)
+    pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type])
+    name = f"llvm.x86.sse.{'st' if new is None else 'ld'}mxcsr"
+    if new is not None:
+        builder.store(new, place)
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [pointer])
+    return builder.load(place) if new is None else None
 
 
 @intrinsic

@@ -44,11 +44,13 @@ from audionmf.nmf.intrinsics import (
     claim,
     copy_vector,
     fetch_add,
+    flush_denormals,
     interleave,
     lanes_of,
     leap_row,
     multiply_row,
     ratio_tile,
+    restore_denormals,
     step_row,
     sum_halves,
     sum_pairs,
@@ -316,6 +318,7 @@ def update_chunks(
     Fp, stride = n_panels * width, PANELS * width
     n_chunks: int = values.size
     divergence, t0 = 0.0, -1
+    mode: int = flush_denormals()
     c: int = claim(counter)
     while c < n_chunks:  # one loop for chunks and their tiles: it takes less to compile than two
         first, stop = edges[c], edges[c + 1]
@@ -391,6 +394,7 @@ def update_chunks(
                 at = fetch_add(counter, _ADDED, 1) + 1
             seen = fetch_add(counter, _TICKETS, -seen) - seen
         c, t0 = claim(counter), -1
+    restore_denormals(mode)
 
 
 @_compiled(fastmath={"reassoc"})

@@ -1,4 +1,5 @@
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -522,6 +523,17 @@ def test_momentum_of_activations_begins_again_where_a_step_goes_uphill():
     with kernel_of(V, 4) as kernel:
         kernel.activate(W.T.copy(), columns, n_iter)
     assert np.allclose(columns.T, at, rtol=1e-7)
+
+
+def test_what_is_denormal_counts_as_0_in_a_pass_and_nowhere_else():
+    """Where templates decay their products are denormal, and each of those takes as long as a row."""
+    V, W, H = problem(40, 130, 4, np.float32)
+    V[7] = 1e-39
+    with kernel_of(V, 4, n_threads=2) as kernel:
+        over = kernel.template_sums(W.T.copy(), H.T.copy())
+        assert np.float32(1e-38) * np.float32(0.1) > 0
+    assert (over[:, :7] > 0).all()
+    assert (over[:, 7] == 0).all() == (platform.machine() == "x86_64")
 
 
 def test_a_thread_more_works_only_where_there_is_work_for_it(monkeypatch):
