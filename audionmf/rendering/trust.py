@@ -257,7 +257,7 @@ class BlockTrust:
 
     Parameters
     ----------
-    passed, squared : ndarray, shape (n_sources,)
+    passed, squared : ndarray, shape (n_stems,)
         Σ m P and Σ m² P.
     power : float
         Σ P.
@@ -283,8 +283,9 @@ def block_trust(
         Magnitudes of the mixture.
     models : ndarray, shape (n_sources, n_bins, n_frames), float32
         Models of the sources.
-    masks : ndarray, shape of `models`, or {1, 1.5, 2}
-        Their masks, or the exponent with which `ratio_masks` makes them of the models, in less time.
+    masks : ndarray, shape (n_stems, n_bins, n_frames), or {1, 1.5, 2}
+        The masks of the stems, of which there may be one more than models, or the exponent with which
+        `ratio_masks` makes one of each model, in less time.
 
     Returns
     -------
@@ -300,10 +301,11 @@ def block_trust(
         given += [*masks.swapaxes(1, 2)]
     else:
         made = float(masks)
-    sums = np.zeros((2 * n_sources + 3, n_frames))
-    _sums_pass(n_sources, made)(given, [*sums])
+    n_stems = n_sources if made else len(given) - 2 - n_sources
+    sums = np.zeros((2 * n_stems + 3, n_frames))
+    _sums_pass(n_sources, n_stems, made)(given, [*sums])
     *shared, power, divergence, magnitude = sums
-    passed, squared = np.sum(shared, axis=1).reshape(2, n_sources)
+    passed, squared = np.sum(shared, axis=1).reshape(2, n_stems)
     back = 1 / float(level)
     return BlockTrust(
         passed * back**2,
@@ -315,7 +317,7 @@ def block_trust(
 
 
 @functools.lru_cache(maxsize=64)
-def _sums_pass(n_sources: int, exponent: float | None) -> FramePass:
+def _sums_pass(n_sources: int, n_stems: int, exponent: float | None) -> FramePass:
     """Return what sums the numbers of `BlockTrust` over the bins of each frame."""
 
     def sums(V: Any, level: Any, *given: Any) -> list[Any]:
@@ -330,8 +332,8 @@ def _sums_pass(n_sources: int, exponent: float | None) -> FramePass:
         ratio = maximum(data, 1e-20) / model
         return [*passed, *squared, power, data * logarithm(ratio) - data + model, data]
 
-    n_masks = n_sources * (exponent is None)
-    return FramePass(sums, "fr" + "f" * (n_sources + n_masks), "t" * (2 * n_sources + 3))
+    n_masks = n_stems * (exponent is None)
+    return FramePass(sums, "fr" + "f" * (n_sources + n_masks), "t" * (2 * n_stems + 3))
 
 
 class TrustMeter:

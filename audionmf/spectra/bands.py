@@ -60,7 +60,7 @@ class Bands:
     @classmethod
     def of(cls, stft: STFT, sample_rate: int) -> Bands:
         """Return single bins below 5.4 kHz and 48 bands an octave above, as arrays that stay."""
-        return _bands(stft, sample_rate)
+        return _bands(stft, sample_rate, _SINGLE_BELOW_HZ)
 
     def pool(self, spectra: Matrix) -> Matrix:
         """Sum bins (n_bins, n) over the bands; returns (n_bands, n), bands as neighbours."""
@@ -97,9 +97,9 @@ class Bands:
 
 
 @functools.lru_cache(maxsize=16)
-def _bands(stft: STFT, sample_rate: int) -> Bands:
+def _bands(stft: STFT, sample_rate: int, single_below_hz: float) -> Bands:
     """Return what `Bands.of` does; every block of frames asks for it."""
-    edge = float(max(1, round(_SINGLE_BELOW_HZ * stft.n_fft / sample_rate)))
+    edge = float(max(1, round(single_below_hz * stft.n_fft / sample_rate)))
     single = stft.rows(np.array([edge]))[0]
     wider, last = [], stft.places[-1]
     while edge <= last:
