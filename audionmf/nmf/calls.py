@@ -182,8 +182,11 @@ def calls() -> Calls | None:
     found = _PAUSES.get(platform.machine())
     if found is None or not CAN_BE_KEPT:
         return None
-    names = Calls._fields
-    place = made("calls", Path(__file__).read_bytes(), lambda: _text(*found), names)
+    try:
+        sources = Path(__file__).read_bytes()
+    except OSError:  # a frozen program has no such file
+        return None
+    place = made("calls", sources, lambda: _text(*found), Calls._fields)
     number = ctypes.c_int64
     return Calls(
         ctypes.CFUNCTYPE(ctypes.c_int32, number, number)(place["invoke"]),

@@ -103,10 +103,14 @@ def rows_summed(V: Matrix, edges: NDArray[np.int64]) -> Matrix:
 
 @functools.cache
 def _code() -> Callable[..., None] | None:
-    """Return the machine code; None where there is no compiler."""
+    """Return the machine code; None where there is no compiler, or no source to tell versions by."""
     if not host().features:
         return None
-    place = made("sum-rows", Path(__file__).read_bytes(), _text, [_SYMBOL])
+    try:
+        sources = Path(__file__).read_bytes()
+    except OSError:  # a frozen program has no such file
+        return None
+    place = made("sum-rows", sources, _text, [_SYMBOL])
     number, array = ctypes.c_int64, ctypes.c_void_p
     return ctypes.CFUNCTYPE(None, array, number, number, array, number, array)(place[_SYMBOL])
 

@@ -194,6 +194,11 @@ def test_threads_go_when_the_work_is_done():
     assert set(threading.enumerate()) == before
 
 
+def test_a_frozen_program_calls_kernels_the_slow_way(monkeypatch):
+    monkeypatch.setattr(calling, "__file__", "nowhere/calls.py")
+    assert calling.calls.__wrapped__() is None
+
+
 def test_where_the_processor_is_not_known_calls_go_the_slow_way(monkeypatch):
     monkeypatch.setattr(calling.platform, "machine", lambda: "riscv64")
     assert calling.calls.__wrapped__() is None

@@ -35,3 +35,8 @@ def test_machine_code_stays_within_its_frames(n_frames):
 
 def test_nothing_has_no_sums():
     assert rows_summed(np.zeros((9, 0), np.float32), np.array([0, 4])).shape == (2, 0)
+
+
+def test_a_frozen_program_sums_rows_without_machine_code(monkeypatch):
+    monkeypatch.setattr(rows, "__file__", "nowhere/rows.py")
+    assert rows._code.__wrapped__() is None
