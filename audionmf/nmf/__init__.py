@@ -23,6 +23,7 @@ A file imports only from those that are named before it:
 - `loop`: the loop of every factorisation: momentum, when to stop, whom to tell
 - `penalised`: activations drawn to be sparse, smooth or exclusive
 - `coarse`: sums of frames and of rows, and back
+- `swaps`: components that hardly help, put where more is left
 - `newton`: steps of Newton's method for activations
 - `activating`: `activate`
 - `solver`: `fit`

@@ -36,6 +36,7 @@ from audionmf.nmf.initialize import INITS, initialize
 from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
+from audionmf.nmf.swaps import least_missed, swaps
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 from audionmf.spectra.rows import rows_summed
@@ -68,6 +69,9 @@ LONG_ITER, _MOST_PLAIN = 200, 30
 """What has more iterations than the first is learnt from sums for no longer than what has so many:
 sums for hundreds of iterations end in worse minima. So does momentum from the first on: what is learnt
 from sums begins with 20 plain updates, a long run with up to 30."""
+_SWAP_LEVEL, _SWAP_ITER, _TRIAL_ITER, _N_SWAPS = -1, 40, 60, 2
+"""Long runs swap components: on the sums of which level, how many iterations a trial has there and on
+all of V, and how many of the best are tried there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +179,12 @@ def fit(
         300 frames, 12 a component, and 100 iterations or more (from 4000 frames on, 24 and 40). 0.6 of
         the iterations, of 200 at most, are on sums of eight, four and two neighbouring frames (from
         4000 on 0.75, on 16, 8 and 4), with rows that hold little added up, too; not where activations
-        are given that are 0 where V is not, or fit better than one component would. False: all are on
-        V itself, where strokes and starts of notes are not blurred at first.
+        are given that are 0 where V is not, or fit better than one component would. Of more than 200
+        iterations, after so many and again at the end, components that are missed least are tried in
+        other places, where the model lacks more, and stay there if the divergence is lower (`swaps`);
+        not where given templates hold a 0. So a template may end far from the one that was given.
+        False: all are on V itself, where strokes and starts of notes are not blurred at first, and
+        every component stays what it is.
     init : {"random", "nndsvd", "nndsvda"}, default "random"
         The start of what is not given; see `initialize`.
     seed : int or numpy.random.Generator, default 0
@@ -284,6 +292,22 @@ class Run(Watch):
         self.residual = max(change_H, change_W)
 
 
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """V with frames and rows added up: `levels`, the coarsest first, and with rows alone, in `rows`.
+
+    `groups` are the first rows of the groups of each level, `steps` how many frames are one there,
+    `shares` those of the iterations, and `totals` the sum of each row of V.
+    """
+
+    totals: NDArray[np.float64]
+    groups: list[NDArray[np.int64]]
+    steps: list[int]
+    shares: tuple[float, ...]
+    levels: list[Matrix]
+    rows: Matrix
+
+
 @dataclass(frozen=True)
 class Problem:
     """What `fit` was asked for, V with its peak near 1.
@@ -309,11 +333,19 @@ class Problem:
         """Iterate from W (n_components, n_bins) and H (n_frames, n_components), in place."""
         run = self._run(W, H)
         moving = self.free_W.any() or self.free_H.any()
-        start = self._start_coarse(run) if coarse and self._worth_sums() else None
+        sums = self._sums() if coarse and self._worth_sums() else None
+        start = self._start_coarse(run, sums) if sums else None
         if not moving:
             run.reason = "fixed"
         elif run.reason != "cancelled":
-            self._iterate(run, self.V, self.max_iter, start)
+            # what is 0 in given templates is to stay so
+            swapping = start and self.max_iter > LONG_ITER and (start[0] > 0).all()
+            self._iterate(run, self.V, LONG_ITER if swapping else self.max_iter, start)
+            if sums and swapping:
+                self._swap(run, sums)
+                self._iterate(run, self.V, self.max_iter)
+                while self._swap(run, sums):
+                    self._iterate(run, self.V, self.max_iter)
         self._certify(run)
         return run
 
@@ -375,7 +407,15 @@ class Problem:
             and n_frames >= max(_LEAST_FRAMES, _LEAST_RATIO * self._plan[0] * len(self.free_W))
         )
 
-    def _start_coarse(self, run: Run) -> tuple[Matrix, Matrix]:
+    def _sums(self) -> _Sums:
+        totals = self.V.sum(axis=1, dtype=np.float64)
+        groups = [row_groups(totals, n) for n in _GROUPS]
+        coarsest, shares = self._plan
+        steps = [coarsest >> i for i in range(len(_GROUPS))]
+        levels, rows = pyramid(self.V, groups, steps)
+        return _Sums(totals, groups, steps, shares, levels, rows)
+
+    def _start_coarse(self, run: Run, of: _Sums) -> tuple[Matrix, Matrix]:
         """Learn from sums of frames and rows first: neighbouring frames are nearly alike.
 
         A sum of frames, and one of rows, is as good a Poisson variable as a frame. Rows are added up
@@ -384,34 +424,86 @@ class Problem:
         """
         start = (run.W, run.H)
         run.record(self._divergence(run))
-        totals = self.V.sum(axis=1, dtype=np.float64)
-        groups = [row_groups(totals, n) for n in _GROUPS]
-        coarsest, shares = self._plan
-        steps = [coarsest >> i for i in range(len(_GROUPS))]
-        levels, rows = pyramid(self.V, groups, steps)
-        W, H = run.W, averaged(run.H, steps[0], levels[0].shape[1])
-        for sums, edges, step, share in zip(levels, groups, steps, shares, strict=True):
+        W, H = run.W, averaged(run.H, of.steps[0], of.levels[0].shape[1])
+        for sums, edges, step, share in zip(of.levels, of.groups, of.steps, of.shares, strict=True):
             level = self._run(np.add.reduceat(W, edges, axis=1), H * H.dtype.type(step))
             level.n_iter, level.passes, level.coarse = run.n_iter, run.passes, True
             n_most = run.n_iter + round(share * min(self.max_iter, LONG_ITER))
             self._iterate(level, sums, n_most, n_plain=_PLAIN_FIRST)
-            W, H = spread_rows(level.W, edges, totals), level.H / H.dtype.type(step)
+            W, H = spread_rows(level.W, edges, of.totals), level.H / H.dtype.type(step)
             run.n_iter, run.passes = level.n_iter, level.passes
             if level.reason == "cancelled":
                 run.reason = "cancelled"
                 break
-            if step > steps[-1]:
+            if step > of.steps[-1]:
                 H = between(H, 2, -(-2 * self.V.shape[1] // step))
         H = between(H, step, self.V.shape[1])
         run.W, run.H = (np.where(a > 0, b, 0) for a, b in zip(start, (W, H), strict=True))
         if run.reason != "cancelled":
-            self._settle(run, rows, groups[0])
+            self._settle(run, of)
         elif self._divergence(run) > run.values[-1]:
             run.W, run.H = start
         return start
 
-    def _settle(self, run: Run, rows: Matrix, edges: NDArray[np.int64]) -> None:
+    def _swap(self, run: Run, of: _Sums) -> bool:
+        """Put components that are hardly missed where more is left, as long as that helps.
+
+        Tell whether any was.
+        """
+        swapped = False
+        while run.reason != "cancelled" and run.n_iter + _TRIAL_ITER <= self.max_iter:
+            if not any(self._helps(run, trial, of) for trial in self._best_swaps(run, of)):
+                break
+            swapped = True
+        return swapped
+
+    def _helps(self, run: Run, trial: Run, of: _Sums) -> bool:
+        """Iterate on a trial; where it comes below the run, the run goes on from there."""
+        self._settle(trial, of)
+        self._iterate(trial, self.V, trial.n_iter + _TRIAL_ITER)
+        run.passes += trial.passes
+        helps = bool(trial.values) and trial.values[-1] < run.values[-1]
+        if helps:
+            run.W, run.H, run.n_iter = trial.W, trial.H, trial.n_iter
+            run.record(trial.values[-1])
+        if helps or trial.reason == "cancelled":
+            run.reason = "max_iter" if trial.reason != "cancelled" else trial.reason
+        return helps or run.reason == "cancelled"
+
+    def _best_swaps(self, run: Run, of: _Sums) -> list[Run]:
+        """Return the swaps that help most on sums, brought to all frames: two at most."""
+        V, edges, step = of.levels[_SWAP_LEVEL], of.groups[_SWAP_LEVEL], of.steps[_SWAP_LEVEL]
+        W = np.add.reduceat(run.W, edges, axis=1)
+        H = averaged(run.H, step, V.shape[1]) * run.H.dtype.type(step)
+        with self._updater(V, np.zeros_like(self.free_W), self.free_H) as updater:
+            order = least_missed(updater, W, H)
+        found: list[Run] = []
+        for start in ((W, H), *swaps(V, W, H, order)):
+            trial = self._run(*start)
+            trial.n_iter, trial.coarse = run.n_iter, True
+            self._iterate(trial, V, run.n_iter + _SWAP_ITER, n_plain=run.n_iter)
+            run.passes += trial.passes
+            if trial.reason == "cancelled":
+                run.reason = "cancelled"
+                return []
+            found.append(trial)
+        helping = [trial for trial in found[1:] if trial.values[-1] < found[0].values[-1]]
+        helping.sort(key=lambda trial: trial.values[-1])
+        return [self._on_all_frames(trial, run.n_iter, of) for trial in helping[:_N_SWAPS]]
+
+    def _on_all_frames(self, trial: Run, n_iter: int, of: _Sums) -> Run:
+        step = of.steps[_SWAP_LEVEL]
+        H: Matrix = trial.H / trial.H.dtype.type(step)
+        while step > 1:
+            step //= 2
+            H = between(H, 2, -(-self.V.shape[1] // step))
+        brought = self._run(spread_rows(trial.W, of.groups[_SWAP_LEVEL], of.totals), H)
+        brought.n_iter = n_iter
+        return brought
+
+    def _settle(self, run: Run, of: _Sums) -> None:
         """Find activations of single frames, on sums of rows, before templates move again."""
+        rows, edges = of.rows, of.groups[0]
         with self._updater(rows, np.zeros_like(self.free_W), self.free_H) as updater:
             W, H = updater.taken(np.add.reduceat(run.W, edges, axis=1)), updater.taken(run.H)
             updater.activate(W, H, _SETTLING)
@@ -442,6 +534,8 @@ class Problem:
         n_plain: int = 0,
     ) -> None:
         """Iterate on a V; from `start` instead where the divergence is higher than it was there."""
+        if run.reason != "max_iter":
+            return
         with self._updater(V, self.free_W, self.free_H) as updater:
             steps = Factors(
                 updater, updater.taken(run.W), updater.taken(run.H),
