@@ -85,6 +85,15 @@ def test_what_is_left_is_what_a_missing_source_was(planted):
     assert (activation > 0).all()
 
 
+def test_a_new_component_may_play_where_nothing_is_left():
+    W, H = np.ones((1, 40), np.float32), np.ones((30, 1), np.float32)
+    V = np.ones((40, 30), np.float32)
+    V[:5, :10] = 3
+    _, _, activation = swaps._in_what_is_left(V, W, H)
+    assert (activation > 0).all()
+    assert activation[0, :10].min() > 100 * activation[0, 10:].max()
+
+
 def test_every_swap_takes_one_out_and_leaves_the_others(planted):
     V, W, H = planted
     found = list(swaps.swaps(V, *factors(W, H), np.arange(5)))
@@ -120,6 +129,17 @@ def test_a_long_run_leaves_a_poor_minimum(hard, seed):
     assert model.divergence[-1] == pytest.approx(value, rel=1e-3)
     assert model.reason in ("tolerance", "precision")
     assert model.n_iter <= 600
+
+
+def test_swaps_are_tried_again_at_the_end(hard, monkeypatch):
+    calls = []
+
+    def later(*args):
+        calls.append(args)
+        return swaps.swaps(*args) if len(calls) > 1 else iter(())
+
+    monkeypatch.setattr(solver, "swaps", later)
+    assert long_run(hard).divergence[-1] < LOW
 
 
 @pytest.mark.parametrize("seed", [0, 3, 4])
