@@ -36,7 +36,7 @@ from audionmf.nmf.initialize import INITS, initialize
 from audionmf.nmf.loop import Callback, Factors, State, StopReason, Watch, descend
 from audionmf.nmf.penalised import Penalised, Penalties
 from audionmf.nmf.places import Updater
-from audionmf.nmf.swaps import least_missed, swaps
+from audionmf.nmf.swaps import MISSED_PASSES, least_missed, swaps
 from audionmf.nmf.updates import make_updater
 from audionmf.settings import CPU
 from audionmf.spectra.rows import rows_summed
@@ -477,6 +477,7 @@ class Problem:
         H = averaged(run.H, step, V.shape[1]) * run.H.dtype.type(step)
         with self._updater(V, np.zeros_like(self.free_W), self.free_H) as updater:
             order = least_missed(updater, W, H)
+        run.passes += MISSED_PASSES * len(W) * V.size / self.V.size
         found: list[Run] = []
         for start in ((W, H), *swaps(V, W, H, order)):
             trial = self._run(*start)

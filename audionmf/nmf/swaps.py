@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from audionmf.nmf.places import Updater
 
-__all__ = ["least_missed", "swaps"]
+__all__ = ["MISSED_PASSES", "least_missed", "swaps"]
 
 Matrix = NDArray[np.floating[Any]]
 Place = tuple[list[int], Matrix, Matrix]
@@ -29,6 +29,8 @@ Place = tuple[list[int], Matrix, Matrix]
 more."""
 
 _MISSED_ITER = 8
+MISSED_PASSES = _MISSED_ITER / 2 + 1
+"""How often `least_missed` goes over V for each component: updates of activations alone count half."""
 _N_OUT, _N_SPLIT = 3, 2
 """How many components are tried to be taken out, and how many to be split."""
 _ROUNDS, _CONTRAST = 8, 0.9
@@ -48,6 +50,10 @@ def least_missed(updater: Updater, W: Matrix, H: Matrix) -> NDArray[np.int64]:
         Of V, with activations that are free.
     W : ndarray, shape (n_components, n_bins)
     H : ndarray, shape (n_frames, n_components)
+
+    Returns
+    -------
+    ndarray, shape (n_components,)
     """
     without = np.empty(len(W))
     templates = updater.taken(W)
@@ -72,6 +78,11 @@ def swaps(
     H : ndarray, shape (n_frames, n_components)
     order : ndarray, shape (n_components,)
         As `least_missed` gives it.
+
+    Yields
+    ------
+    W, H : ndarray
+        Of the same shapes, copies.
     """
     places = [_in_what_is_left(V, W, H), *_splits(V, W, H)]
     for out in order[:_N_OUT]:

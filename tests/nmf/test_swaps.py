@@ -169,10 +169,17 @@ def test_it_has_no_more_iterations_than_it_may(hard, max_iter):
     assert model.evaluated[-1] == max_iter
 
 
-def test_trials_count_as_passes(hard, monkeypatch):
+def test_looking_who_is_missed_counts_as_passes(hard, none_tried):
+    model = long_run(hard, max_iter=259, tol=0)
+    looked = long_run(hard, max_iter=260, tol=0)
+    share = 512 / N_BINS / 2  # of rows and of frames
+    assert looked.passes - model.passes > 14 * 5 * share
+
+
+def test_trials_count_as_passes(hard):
     model = long_run(hard, max_iter=259, tol=0)  # too short for a trial on all frames
     with_trials = long_run(hard, max_iter=260, tol=0)
-    assert with_trials.passes > model.passes + 3
+    assert with_trials.passes > model.passes + 14 * 5 / 2 + 100
 
 
 @pytest.mark.parametrize("coarse", [True, False])
